@@ -1,0 +1,453 @@
+"""Solvers of the reverse process, as generators over states, and the step grids they run on.
+
+A sampler never sees a progress bar, a file or a random seed of its own: the network, the noise
+and the grid are arguments, and whoever wants to watch iterates over `trajectory`.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from irsde.processes import GaussianProcess
+
+Grid = Literal["uniform", "quadratic", "log-snr"]
+Prediction = Literal["noise", "optimal-noise", "clean", "velocity"]
+Network = Callable[[Tensor, Tensor, int], Tensor]
+Noise = Callable[[int, torch.Size], Tensor]
+
+GRIDS: tuple[Grid, ...] = ("uniform", "quadratic", "log-snr")
+PREDICTIONS: tuple[Prediction, ...] = ("noise", "optimal-noise", "clean", "velocity")
+
+
+@dataclass(frozen=True)
+class State:
+    """A state on the way from T to 0.
+
+    Parameters
+    ----------
+    step : int
+        Step of the state; 0 is the restored image.
+    x : Tensor, shape (B, C, H, W)
+        The state.
+    nfe : int
+        Network evaluations spent so far, counted.
+    """
+
+    step: int
+    x: Tensor
+    nfe: int
+
+
+def step_grid(
+    process: GaussianProcess, nfe: int, grid: Grid = "uniform", start: int | None = None
+) -> list[int]:
+    """Steps that a solver visits, from the start down to 0.
+
+    Parameters
+    ----------
+    process : GaussianProcess
+    nfe : int
+        Number of solver steps, from 1 to the start.
+    grid : {"uniform", "quadratic", "log-snr"}
+        Uniform in t; uniform in the square root of t, dense near the clean image; uniform in
+        ``log(a_t / c_t)`` down to step 1, then 0.
+    start : int, optional
+        First step, T unless given.
+
+    Returns
+    -------
+    list of int, length nfe + 1
+        Strictly falling. Positions are rounded to the trained steps, and where two fall on the
+        same step the nearest free one is taken, so that there are always `nfe` distinct steps.
+
+    Raises
+    ------
+    ValueError
+        If the grid is unknown or `nfe` does not lie between 1 and the start.
+
+    Examples
+    --------
+    >>> from irsde.processes import mean_reverting
+    >>> step_grid(mean_reverting(steps=100), 5)
+    [100, 80, 60, 40, 20, 0]
+    """
+    first = process.steps if start is None else start
+    if not 1 <= first <= process.steps:
+        raise ValueError(f"the start must lie in [1, {process.steps}], not {first}")
+    if not 1 <= nfe <= first:
+        raise ValueError(f"{nfe} steps do not fit between {first} and 0: give 1 to {first}")
+    if grid == "uniform":
+        positions = torch.linspace(0, first, nfe + 1, dtype=torch.float64)
+    elif grid == "quadratic":
+        positions = first * torch.linspace(0, 1, nfe + 1, dtype=torch.float64) ** 2
+    elif grid == "log-snr":
+        positions = _log_snr_positions(process, nfe, first)
+    else:
+        raise ValueError(f"unknown grid {grid!r}: {', '.join(GRIDS)}")
+    steps = [round(position) for position in positions.tolist()]
+    for i in range(1, nfe + 1):
+        steps[i] = max(steps[i], steps[i - 1] + 1)
+    steps[nfe] = first
+    for i in range(nfe - 1, 0, -1):
+        steps[i] = min(steps[i], steps[i + 1] - 1)
+    return steps[::-1]
+
+
+def _log_snr_positions(process: GaussianProcess, nfe: int, first: int) -> Tensor:
+    """Fractional steps, rising from 0, uniform in the half log-SNR between step 1 and `first`."""
+    has_end = float(process.a[first]) > 0 and float(process.c[first]) > 0
+    last_noisy = first if has_end else first - 1
+    half_log_snr = process.log_a[1 : last_noisy + 1] - torch.log(process.c[1 : last_noisy + 1])
+    n_noisy = nfe - 1 if last_noisy < first else nfe
+    zero, end = torch.zeros(1, dtype=torch.float64), torch.tensor([float(first)]).double()
+    if n_noisy < 1 or last_noisy < 1:
+        return torch.cat([zero, end])
+    levels = torch.linspace(
+        float(half_log_snr[0]), float(half_log_snr[-1]), max(n_noisy, 2), dtype=torch.float64
+    )
+    index = torch.searchsorted(-half_log_snr, -levels).clamp(1, len(half_log_snr) - 1)
+    upper, lower = half_log_snr[index], half_log_snr[index - 1]
+    inner = index + 1 - (levels - upper) / (lower - upper)
+    inner = inner[-1:] if n_noisy == 1 else inner
+    return torch.cat([zero, inner] if last_noisy == first else [zero, inner, end])
+
+
+def _clean_and_noise(
+    process: GaussianProcess, prediction: Prediction, output: Tensor, x: Tensor, mu: Tensor, t: int
+) -> tuple[Tensor, Tensor]:
+    """Clean image and noise that a network output stands for; they agree with the state."""
+    a, b, c = (float(table[t]) for table in (process.a, process.b, process.c))
+    if prediction == "noise":
+        return process.clean_from_noise(x, mu, output, t), output
+    if prediction == "clean":
+        clean = output
+    elif prediction == "optimal-noise":
+        clean = process.clean_from_optimal_noise(x, mu, output, t)
+    else:
+        clean = process.clean_from_velocity(x, mu, output, t)
+    return clean, (x - a * clean - b * mu) * (1 / c if c > 0 else 0.0)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What a solver may use for one step from t to s."""
+
+    process: GaussianProcess
+    t: int
+    s: int
+    x: Tensor
+    mu: Tensor
+    clean: Tensor
+    noise: Tensor
+    draw: Callable[[], Tensor]
+
+
+def _euler(step: _Step, *, probability_flow: bool) -> Tensor:
+    """One Euler step of the reverse SDE or of the probability-flow ODE (paper, section 3)."""
+    on_x, on_mu, on_noise, std = step.process.reverse_step_coefficients(
+        step.t, step.s, step.x, probability_flow=probability_flow
+    )
+    x = float(on_x) * step.x + float(on_mu) * step.mu + float(on_noise) * step.noise
+    return x if probability_flow else x - float(std) * step.draw()
+
+
+def _affine(step: _Step, rho: float, tau: float) -> Tensor:
+    """The one step function of methods.md, 0.3: keeps the marginal if the clean image is right."""
+    p = step.process
+    x = rho * step.x
+    x = x + (float(p.a[step.s]) - rho * float(p.a[step.t])) * step.clean
+    x = x + (float(p.b[step.s]) - rho * float(p.b[step.t])) * step.mu
+    return x + tau * step.draw() if tau > 0 else x
+
+
+def _posterior(step: _Step) -> Tensor:
+    rho, _, _, std = step.process.posterior_coefficients(step.t, step.s, step.x)
+    return _affine(step, float(rho), float(std))
+
+
+def _deterministic(step: _Step) -> Tensor:
+    return _affine(step, float(step.process.c[step.s]) / float(step.process.c[step.t]), 0.0)
+
+
+def _exponential(
+    step: _Step, previous: tuple[float, Tensor] | None, *, stochastic: bool, data: bool
+) -> Tensor:
+    """Exponential integrator in the half log-SNR l (methods.md, 0.4; MaRS, section 3.7).
+
+    `previous` is l and the prediction of the step before, given for order 2.
+    """
+    p, t, s = step.process, step.t, step.s
+    a_t, b_t, c_t = float(p.a[t]), float(p.b[t]), float(p.c[t])
+    a_s, b_s, c_s = float(p.a[s]), float(p.b[s]), float(p.c[s])
+    l_t = float(p.log_a[t]) - math.log(c_t)
+    h = float(p.log_a[s]) - math.log(c_s) - l_t
+    prediction = step.clean if data else step.noise
+    y = step.x - b_t * step.mu
+    if data:
+        decay = c_s / c_t * math.exp(-h if stochastic else 0.0)
+        first = a_s * -math.expm1(-2 * h if stochastic else -h)
+        second = a_s * (h + (math.expm1(-2 * h) / 2 if stochastic else math.expm1(-h)))
+        std = c_s * math.sqrt(-math.expm1(-2 * h)) if stochastic else 0.0
+    else:
+        factor = 2 if stochastic else 1
+        decay = a_s / a_t
+        first = -factor * c_s * math.expm1(h)
+        second = -factor * c_s * (math.expm1(h) - h)
+        std = c_s * math.sqrt(math.expm1(2 * h)) if stochastic else 0.0
+    x = b_s * step.mu + decay * y + first * prediction
+    if previous is not None:
+        l_p, earlier = previous
+        x = x + (second / (l_t - l_p)) * (prediction - earlier)
+    return x + std * step.draw() if stochastic else x
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A solver of the reverse process.
+
+    Parameters
+    ----------
+    label : str
+        Name in tables and figures.
+    kind : {"euler", "posterior", "deterministic", "exponential"}
+        Update rule.
+    stochastic : bool
+        True if it draws noise on the way.
+    order : int
+        Order of convergence (in law, for stochastic samplers).
+    data : bool
+        True if an exponential integrator extrapolates the clean image, False the noise.
+    source : str
+        Where it comes from.
+    """
+
+    label: str
+    kind: Literal["euler", "posterior", "deterministic", "exponential"]
+    stochastic: bool
+    order: int = 1
+    data: bool = False
+    source: str = ""
+
+    def refusal(self, process: GaussianProcess) -> str | None:
+        """Why the sampler cannot be used with a process, or None if it can."""
+        if self.kind == "euler" and process.diffusion is None:
+            return f"{self.label} needs an SDE, which the {process.name} does not define"
+        if self.kind == "exponential" and not self.data and 0 == process.a[-1] < process.c[-1]:
+            return (
+                f"{self.label} extrapolates the noise, but the {process.name} ends without a "
+                "trace of the clean image: use the data variant"
+            )
+        if self.kind == "exponential" and self.stochastic and process.g is not process.a:
+            return (
+                f"{self.label} needs a forward SDE whose drift does not look at the clean image, "
+                f"unlike the {process.name}"
+            )
+        return None
+
+
+def trajectory(
+    process: GaussianProcess,
+    network: Network,
+    x_T: Tensor,  # noqa: N803 (the paper's symbol)
+    mu: Tensor,
+    sampler: str = "posterior",
+    nfe: int = 100,
+    grid: Grid = "uniform",
+    prediction: Prediction = "noise",
+    noise: Noise | None = None,
+    generators: Sequence[torch.Generator] | None = None,
+    start: int | None = None,
+) -> Iterator[State]:
+    """States from x_T to the restored image; the arguments are those of `sample`.
+
+    Yields
+    ------
+    State
+        ``nfe + 1`` of them, the first being the start.
+
+    Notes
+    -----
+    Every sampler but the two Euler ones returns the estimate of the clean image at its last
+    step. Euler-Maruyama adds noise there too, as the paper's code does: a residual of
+    ``sigma_1 sqrt(dt)``. The first step of a bridge, whose start holds no noise, is drawn from
+    the marginal (methods.md, 0.4). Euler samplers take the output of a network trained with the
+    maximum-likelihood objective as the noise itself, which it is for them.
+    """
+    if sampler not in SAMPLERS:
+        raise ValueError(f"unknown sampler {sampler!r}: {', '.join(SAMPLERS)}")
+    if prediction not in PREDICTIONS:
+        raise ValueError(f"unknown prediction {prediction!r}: {', '.join(PREDICTIONS)}")
+    if x_T.shape != mu.shape:
+        raise ValueError(f"x_T {tuple(x_T.shape)} and mu {tuple(mu.shape)} differ in shape")
+    solver = SAMPLERS[sampler]
+    if reason := solver.refusal(process):
+        raise ValueError(reason)
+    steps = step_grid(process, nfe, grid, start)
+    draw = _noise_source(noise, generators, x_T)
+
+    x, calls = x_T, 0
+    earlier: tuple[float, Tensor] | None = None
+    yield State(steps[0], x, calls)
+    for t, s in zip(steps[:-1], steps[1:], strict=True):
+        output = network(x, mu, t)
+        calls += 1
+        if solver.kind == "euler" and prediction in ("noise", "optimal-noise"):
+            clean, predicted_noise = output, output
+        else:
+            clean, predicted_noise = _clean_and_noise(process, prediction, output, x, mu, t)
+        step = _Step(process, t, s, x, mu, clean, predicted_noise, lambda t=t: draw(t))
+        if float(process.c[t]) == 0.0:
+            x = _affine(step, 0.0, float(process.c[s]))
+        elif solver.kind == "euler":
+            x = _euler(step, probability_flow=not solver.stochastic)
+        elif s == 0:
+            x = clean
+        elif solver.kind == "posterior":
+            x = _posterior(step)
+        elif solver.kind == "deterministic":
+            x = _deterministic(step)
+        else:
+            x = _exponential(step, earlier, stochastic=solver.stochastic, data=solver.data)
+            if solver.order == 2:
+                half_log_snr = float(process.log_a[t]) - math.log(float(process.c[t]))
+                earlier = half_log_snr, clean if solver.data else predicted_noise
+        yield State(s, x, calls)
+
+
+def _noise_source(
+    noise: Noise | None, generators: Sequence[torch.Generator] | None, x: Tensor
+) -> Callable[[int], Tensor]:
+    if noise is not None:
+        return lambda t: noise(t, x.shape)
+    if generators is None:
+        return lambda _: torch.randn_like(x)
+    if len(generators) != len(x):
+        raise ValueError(f"{len(generators)} generators for {len(x)} images")
+    return lambda _: standard_normals(generators, x)
+
+
+def standard_normals(generators: Sequence[torch.Generator], like: Tensor) -> Tensor:
+    """Standard normals, each image's from its own generator, so that batches do not matter.
+
+    Parameters
+    ----------
+    generators : sequence of torch.Generator, length B
+        On the CPU or on the device of `like`.
+    like : Tensor, shape (B, C, H, W)
+
+    Returns
+    -------
+    Tensor, shape, dtype and device of `like`
+    """
+    return torch.stack(
+        [
+            torch.randn(like.shape[1:], generator=g, dtype=like.dtype, device=g.device)
+            for g in generators
+        ]
+    ).to(like.device)
+
+
+def sample(
+    process: GaussianProcess,
+    network: Network,
+    x_T: Tensor,  # noqa: N803 (the paper's symbol)
+    mu: Tensor,
+    sampler: str = "posterior",
+    nfe: int = 100,
+    grid: Grid = "uniform",
+    prediction: Prediction = "noise",
+    noise: Noise | None = None,
+    generators: Sequence[torch.Generator] | None = None,
+    start: int | None = None,
+) -> Tensor:
+    """Restored image: the last state of `trajectory`.
+
+    Parameters
+    ----------
+    process : GaussianProcess
+    network : callable (x_t, mu, step) -> Tensor
+        Prediction for states of shape (B, C, H, W); `step` is a Python int in [1, T].
+    x_T, mu : Tensor, shape (B, C, H, W)
+        State to start from (`GaussianProcess.start`) and degraded images.
+    sampler : str
+        A key of `SAMPLERS`.
+    nfe : int
+        Network evaluations, from 1 to T.
+    grid : {"uniform", "quadratic", "log-snr"}
+        Step grid; `step_grid`.
+    prediction : {"noise", "optimal-noise", "clean", "velocity"}
+        What the network predicts. "optimal-noise" is what the maximum-likelihood objective
+        trains: the clean image is then read off by the exact inverse (methods.md, 3.6).
+    noise : callable (step, shape) -> Tensor, optional
+        Standard normals used when leaving `step`; overrides `generators`.
+    generators : sequence of torch.Generator, optional
+        One for each image, so that an image's result does not depend on its batch.
+    start : int, optional
+        Step of x_T if not T, for Gaussian denoising from the matched step.
+
+    Returns
+    -------
+    Tensor, shape (B, C, H, W)
+        Restored images, not clipped.
+
+    Raises
+    ------
+    ValueError
+        For unknown names, shapes that differ, an NFE outside the grid, or a sampler that is not
+        defined for the process.
+    """
+    state = None
+    for state in trajectory(
+        process, network, x_T, mu, sampler, nfe, grid, prediction, noise, generators, start
+    ):
+        pass
+    assert state is not None
+    return state.x
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "euler-maruyama": Sampler(
+        "Euler-Maruyama", "euler", stochastic=True, source="IR-SDE, arXiv 2301.11699"
+    ),
+    "posterior": Sampler(
+        "posterior", "posterior", stochastic=True, source="arXiv 2404.09732, arXiv 2006.11239"
+    ),
+    "probability-flow": Sampler(
+        "probability-flow Euler", "euler", stochastic=False, source="IR-SDE, arXiv 2301.11699"
+    ),
+    "ddim": Sampler("DDIM", "deterministic", stochastic=False, source="arXiv 2010.02502"),
+    "mrs-sde-1": Sampler("MRS SDE 1", "exponential", stochastic=True, source="arXiv 2502.07856"),
+    "mrs-sde-2": Sampler(
+        "MRS SDE 2", "exponential", stochastic=True, order=2, source="arXiv 2502.07856"
+    ),
+    "mrs-ode-1": Sampler("MRS ODE 1", "exponential", stochastic=False, source="arXiv 2502.07856"),
+    "mrs-ode-2": Sampler(
+        "MRS ODE 2", "exponential", stochastic=False, order=2, source="arXiv 2502.07856"
+    ),
+    "mrs-sde-1-data": Sampler(
+        "MRS SDE 1, data", "exponential", stochastic=True, data=True, source="arXiv 2502.07856"
+    ),
+    "mrs-sde-2-data": Sampler(
+        "MRS SDE 2, data",
+        "exponential",
+        stochastic=True,
+        order=2,
+        data=True,
+        source="arXiv 2502.07856",
+    ),
+    "mrs-ode-1-data": Sampler(
+        "MRS ODE 1, data", "exponential", stochastic=False, data=True, source="arXiv 2502.07856"
+    ),
+    "mrs-ode-2-data": Sampler(
+        "MRS ODE 2, data",
+        "exponential",
+        stochastic=False,
+        order=2,
+        data=True,
+        source="arXiv 2502.07856",
+    ),
+}

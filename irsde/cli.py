@@ -1,0 +1,235 @@
+"""The command line: parse, call one stage, print one line. Errors leave by exit code 2."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from irsde.files import InputError
+
+app = typer.Typer(
+    help="Reproducible benchmarks of image restoration with mean-reverting SDEs (IR-SDE).",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+data = typer.Typer(help="Data sets: list them, prepare pairs.", no_args_is_help=True)
+tracking = typer.Typer(help="MLflow: log what the result files hold.", no_args_is_help=True)
+app.add_typer(data, name="data")
+app.add_typer(tracking, name="track")
+
+ProfileOption = Annotated[
+    str | None,
+    typer.Option("--profile", help="Profile in workflow/config; default: params.yaml's."),
+]
+TaskOption = Annotated[str, typer.Option("--task", help="A task, such as deraining.")]
+TrackOption = Annotated[bool, typer.Option(help="Log to MLflow afterwards.")]
+
+
+def _profile_name(name: str | None) -> str:
+    from irsde.config import active_profile
+
+    return name or active_profile()
+
+
+@app.command()
+def plan(
+    profile: ProfileOption = None,
+    check: Annotated[bool, typer.Option(help="Only say whether params.yaml is up to date.")] = False,
+) -> None:
+    """Write the grid of a profile to params.yaml and so make it the active one.
+
+    Snakemake reads only the profile's name there; DVC iterates over the whole grid.
+    """
+    from irsde.config import PARAMETERS, load_profile
+    from irsde.plan import evaluations, parameters, runs, write_parameters
+
+    loaded = load_profile(_profile_name(profile))
+    if check:
+        if not PARAMETERS.is_file() or PARAMETERS.read_text(encoding="utf-8") != parameters(loaded):
+            raise InputError(f"{PARAMETERS}: not the grid of {loaded.name}; run irsde plan")
+        print(f"{PARAMETERS}: up to date with profile {loaded.name}")
+        return
+    write_parameters(loaded)
+    print(
+        f"{PARAMETERS}: profile {loaded.name}, {len(runs(loaded))} runs, "
+        f"{len(evaluations(loaded))} evaluations"
+    )
+
+
+@data.command("list")
+def list_data() -> None:
+    """Show the data sets of data/catalogue.yaml with their images and licences."""
+    from irsde.datasets import read_catalogue
+
+    for name, entry in read_catalogue().items():
+        print(f"{name}: {entry.label} ({len(entry.images)} images)")
+        for image, licence in entry.images.items():
+            print(f"  {image}: {licence}")
+
+
+@data.command()
+def prepare(task: TaskOption, profile: ProfileOption = None) -> None:
+    """Make the training, validation and test pairs of a task below data/prepared."""
+    from irsde.config import check_name, load_profile
+    from irsde.datasets import prepare as prepare_pairs
+    from irsde.tasks import TASKS
+
+    check_name("task", task, TASKS)
+    loaded = load_profile(_profile_name(profile))
+    folders = prepare_pairs(loaded.name, task, loaded.data)
+    for role, folder in folders.items():
+        print(f"{folder}: {role} pairs ready")
+
+
+@app.command()
+def train(
+    task: TaskOption,
+    method: Annotated[str, typer.Option(help="A method or variant, such as ir-sde.")],
+    seed: Annotated[int, typer.Option(min=0, help="Training seed.")] = 0,
+    profile: ProfileOption = None,
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace a run or checkpoint of another configuration.")
+    ] = False,
+    track: TrackOption = True,
+) -> None:
+    """Train one run, or tune it where the method has no network.
+
+    Resumes from the run's checkpoint to the same bits as if it had never stopped.
+    """
+    from irsde.config import load_profile, run_settings
+    from irsde.plan import Run
+    from irsde.training import train as train_run
+
+    loaded = load_profile(_profile_name(profile))
+    settings = run_settings(loaded, task, method, seed)
+    run = Run(loaded.name, task, method, seed)
+    print(train_run(run, settings, overwrite=overwrite))
+    if track:
+        _track(run.profile, training=run.folder)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Option(help="Run folder, results/<profile>/<task>/<method>/seed<k>.")],
+    dataset: Annotated[
+        str | None, typer.Option(help="Prepared data set; default: the profile's test set.")
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="Sampler; default: the method's.")
+    ] = None,
+    nfe: Annotated[
+        int | None, typer.Option(min=1, help="Network evaluations; default: the profile's.")
+    ] = None,
+    track: TrackOption = True,
+) -> None:
+    """Restore a data set with a finished run and score every image."""
+    from irsde.config import check_name, load_profile
+    from irsde.evaluation import evaluate as evaluate_run
+    from irsde.methods import METHODS
+    from irsde.plan import Evaluation, default_sampler, run_of
+
+    found = run_of(run)
+    loaded = load_profile(found.profile)
+    base = found.method.partition("+")[0]
+    check_name("method", base, METHODS)
+    settings = loaded.for_method(found.method)
+    usual_sampler, usual_nfe = default_sampler(settings, found.method)
+    if METHODS[base].kind == "process":
+        from irsde.samplers import SAMPLERS
+
+        check_name("sampler", sampler or usual_sampler, SAMPLERS)
+    elif sampler not in (None, "direct") or nfe not in (None, usual_nfe):
+        raise InputError(f"{found.method} has no sampler: leave out --sampler and --nfe")
+    evaluation = Evaluation(
+        found,
+        dataset or settings.data.test,
+        sampler or usual_sampler,
+        usual_nfe if nfe is None else nfe,
+    )
+    print(evaluate_run(evaluation, settings.evaluation, loaded.caption))
+    if track:
+        _track(found.profile, evaluation=evaluation.folder)
+
+
+@app.command()
+def report(profile: ProfileOption = None) -> None:
+    """Compile tables and figures of a profile's finished evaluations into reports/."""
+    from irsde.config import load_profile
+    from irsde.plan import evaluations
+    from irsde.report.compile import compile_report
+
+    loaded = load_profile(_profile_name(profile))
+    print(compile_report(loaded.name, [e.folder for e in evaluations(loaded)]))
+
+
+@tracking.command()
+def sync(profile: ProfileOption = None) -> None:
+    """Log to MLflow every finished run and evaluation that the store lacks."""
+    from irsde import tracking as mlflow_view
+
+    name = _profile_name(profile)
+    logged, present = mlflow_view.sync(name)
+    print(f"{mlflow_view.tracking_uri()}: {logged} logged, {present} already there")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can run: torch, GPU, LPIPS weights, free disk, profiles."""
+    import shutil
+
+    from irsde.config import PROFILE_FOLDER
+    from irsde.metrics import perceptual_metric
+    from irsde.provenance import versions
+
+    for name, version in versions().items():
+        print(f"{name}: {version}")
+    import torch
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    print(f"GPU: {', '.join(gpus) or 'none; networks run on the CPU'}")
+    print(f"CPU cores: {os.cpu_count()}")
+    metric = perceptual_metric()
+    print(f"LPIPS: {metric.network or 'n/a: ' + metric.unavailable}")
+    print(f"free disk here: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB")
+    profiles = sorted(path.stem for path in PROFILE_FOLDER.glob("*.yaml"))
+    print(f"profiles: {', '.join(profiles) or 'none; run irsde in the project folder'}")
+
+
+def _track(profile: str, training: Path | None = None, evaluation: Path | None = None) -> None:
+    """Log a finished folder; the result files stay good if the store cannot be reached."""
+    from irsde.tracking import MlflowException, Tracker
+
+    try:
+        tracker = Tracker(profile)
+        if training:
+            tracker.log_training(training)
+        if evaluation:
+            tracker.log_evaluation(evaluation)
+    except (MlflowException, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        print(f"irsde: not logged to MLflow ({reason}); run irsde track sync later", file=sys.stderr)
+
+
+# Some versions of Typer bring a Click of their own: its ClickException is BadParameter's second base.
+CLICK_EXCEPTION: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+def main() -> None:
+    """Entry point: wrong input ends with one line on standard error and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except CLICK_EXCEPTION as error:
+        message = str(getattr(error, "format_message", error.__str__)())
+        is_help = message.startswith("Usage:")
+        print(message if is_help else f"irsde: {message.rstrip('.')}; try --help", file=sys.stderr)
+        sys.exit(2)
+    except InputError as error:
+        print(f"irsde: {error}", file=sys.stderr)
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

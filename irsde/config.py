@@ -1,0 +1,284 @@
+"""Profiles: which tasks, methods, seeds and budget; read from YAML, unknown keys refused.
+
+A profile is `workflow/config/<name>.yaml`. Both engines and every command read it through
+`load_profile`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from irsde.files import InputError, digest_json
+from irsde.methods import METHODS
+from irsde.tasks import TASKS
+
+PROFILE_FOLDER = Path("workflow/config")
+PARAMETERS = Path("params.yaml")
+
+
+class Settings(BaseModel):
+    """A group of settings: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NAFNetSettings(Settings):
+    """Size of a `networks.ConditionalNAFNet`."""
+
+    name: Literal["nafnet"]
+    width: int = Field(64, ge=4)
+    middle_blocks: int = Field(1, ge=1)
+    encoder_blocks: tuple[int, ...] = (1, 1, 1, 28)
+    decoder_blocks: tuple[int, ...] = (1, 1, 1, 1)
+
+
+class UNetSettings(Settings):
+    """Size of a `networks.ConditionalUNet`, the paper's network."""
+
+    name: Literal["unet"]
+    width: int = Field(64, ge=4)
+    depth: int = Field(4, ge=1)
+
+
+NetworkSettings = Annotated[NAFNetSettings | UNetSettings, Field(discriminator="name")]
+
+
+class DataSettings(Settings):
+    """Which data sets a profile trains, validates and tests on, and how pairs are made of them."""
+
+    train: str
+    validation: str
+    test: str
+    realizations: int = Field(1, ge=1, description="degraded versions of each training image")
+    window: int | None = Field(None, ge=8, description="side of the windows that are scored")
+    windows_per_image: int = Field(1, ge=1)
+
+
+class TrainingSettings(Settings):
+    """Budget and recipe of every trained method of a profile."""
+
+    iterations: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    patch: int = Field(ge=8, description="side of the training patches, pixels")
+    learning_rate: float = Field(gt=0)
+    learning_rate_schedule: Literal["milestones", "cosine"] = "milestones"
+    warmup: int = Field(0, ge=0, description="iterations of linear warm-up")
+    milestones: tuple[int, ...] = Field((), description="iterations at which the rate is halved")
+    betas: tuple[float, float] = (0.9, 0.99)
+    norm: Literal["l1", "l2"] = "l1"
+    ema_decay: float = Field(0.995, ge=0, lt=1)
+    ema_every: int = Field(1, ge=1, description="iterations between EMA updates")
+    checkpoint_every: int = Field(ge=1, description="iterations")
+    validate_every: int = Field(ge=1, description="iterations")
+    validation_nfe: int = Field(10, ge=1)
+    threads: int = Field(1, ge=1, description="of torch; part of a run's identity")
+
+
+class EvaluationSettings(Settings):
+    """How the test set is restored and scored."""
+
+    nfe: int | None = Field(None, ge=1, description="for all sampled methods; else each its own")
+    batch: int = Field(8, ge=1)
+    threads: int = Field(1, ge=1, description="of torch; part of an evaluation's identity")
+    keep_images: int | Literal["all"] = 2
+    protocol: str = "rgb"
+
+
+class Profile(Settings):
+    """A named grid of runs with its budget."""
+
+    name: str
+    caption: str = Field(description="what the budget means, in plain words; stands above tables")
+    tasks: tuple[str, ...] = Field(min_length=1)
+    methods: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    data: DataSettings
+    network: NetworkSettings
+    training: TrainingSettings
+    evaluation: EvaluationSettings = EvaluationSettings()
+    variants: dict[str, dict[str, dict[str, Any]]] = Field(
+        {}, description="method+name: settings that differ, by group"
+    )
+
+    @field_validator("tasks")
+    @classmethod
+    def _known_tasks(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        return _all_known("task", tasks, TASKS)
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
+        _all_known("method", tuple(method.partition("+")[0] for method in methods), METHODS)
+        return methods
+
+    def for_method(self, method: str) -> "Profile":
+        """The profile with the settings of a variant applied; itself for a plain method.
+
+        Raises
+        ------
+        InputError
+            If the variant is not defined or sets something that does not exist.
+        """
+        if "+" not in method:
+            return self
+        if method not in self.variants:
+            known = ", ".join(self.variants) or "none"
+            raise InputError(f"profile {self.name} defines no variant {method!r} (it has: {known})")
+        content = self.model_dump()
+        for group, settings in self.variants[method].items():
+            content[group] = {**content[group], **settings} if group in content else settings
+        try:
+            return Profile.model_validate(content)
+        except ValidationError as error:
+            place, message = _first_problem(error)
+            raise InputError(
+                f"profile {self.name}, variant {method}, {'.'.join(map(str, place))}: {message}"
+            ) from None
+
+
+class RunSettings(Settings):
+    """Everything that determines a run's weights, save its code and data."""
+
+    task: str
+    method: str
+    seed: int
+    data: DataSettings
+    network: NetworkSettings | None
+    training: TrainingSettings | None
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the settings in canonical form."""
+        return digest_json(self.model_dump(mode="json"))
+
+
+def run_settings(profile: Profile, task: str, method: str, seed: int) -> RunSettings:
+    """Settings of one run of a profile.
+
+    Raises
+    ------
+    InputError
+        If the task, method or variant is unknown.
+    """
+    check_name("task", task, TASKS)
+    base = method.partition("+")[0]
+    check_name("method", base, METHODS)
+    resolved = profile.for_method(method)
+    is_trained = METHODS[base].is_trained
+    return RunSettings(
+        task=task,
+        method=method,
+        seed=seed,
+        data=resolved.data,
+        network=resolved.network if is_trained else None,
+        training=resolved.training if is_trained else None,
+    )
+
+
+def _all_known(kind: str, names: tuple[str, ...], known: dict[str, Any]) -> tuple[str, ...]:
+    for name in names:
+        try:
+            check_name(kind, name, known)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+    if repeated := {name for name in names if kind == "task" and names.count(name) > 1}:
+        raise ValueError(f"{kind} {min(repeated)!r} stands there twice")
+    return names
+
+
+def check_name(kind: str, name: str, known: "dict[str, Any] | tuple[str, ...]") -> None:
+    """Refuse a name that is not among the known ones.
+
+    Raises
+    ------
+    InputError
+        Says what exists.
+    """
+    if name not in known:
+        raise InputError(f"unknown {kind} {name!r}: choose from {', '.join(known)}")
+
+
+def load_profile(name: str) -> Profile:
+    """Read `workflow/config/<name>.yaml` below the working directory.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, is not YAML, or has an unknown or wrong key; the message has the
+        file and the line.
+    """
+    path = PROFILE_FOLDER / f"{name}.yaml"
+    if not name or "/" in name or not path.is_file():
+        known = sorted(p.stem for p in PROFILE_FOLDER.glob("*.yaml"))
+        raise InputError(
+            f"no profile {name!r} in {PROFILE_FOLDER}/ (it has: {', '.join(known) or 'none'}); "
+            "run irsde in the project's folder"
+        )
+    node, content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: a profile is a mapping of settings")
+    try:
+        profile = Profile.model_validate({"name": name, **content})
+        for method in profile.methods:
+            profile.for_method(method)
+    except ValidationError as error:
+        place, message = _first_problem(error)
+        key = ".".join(map(str, place))
+        raise InputError(f"{path}, line {_line(node, place)}: {key}: {message}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return profile
+
+
+def read_yaml(path: Path) -> tuple[yaml.Node | None, Any]:
+    """Node tree (for line numbers) and content of a YAML file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read; object tags are refused.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def active_profile() -> str:
+    """Name of the profile that both engines build, from params.yaml."""
+    _, content = read_yaml(PARAMETERS)
+    if not isinstance(content, dict) or not isinstance(content.get("profile"), str):
+        raise InputError(f"{PARAMETERS}: has no 'profile': run irsde plan --profile NAME")
+    return str(content["profile"])
+
+
+def _first_problem(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
+    first = error.errors()[0]
+    place = tuple(part for part in first["loc"] if part not in ("nafnet", "unet"))
+    if first["type"] == "extra_forbidden":
+        return place, "unknown key"
+    context = first.get("ctx", {})
+    message = str(context["error"]) if "error" in context else first["msg"]
+    return place, message[0].lower() + message[1:]
+
+
+def _line(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:
+    """Line of the deepest part of `place` that stands in the file, counted from 1."""
+    line = 1
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line

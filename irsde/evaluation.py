@@ -1,0 +1,202 @@
+"""Evaluating one run: restore a prepared data set, score every image, write one folder."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from irsde import provenance
+from irsde.classical import CLASSICAL
+from irsde.config import EvaluationSettings, RunSettings
+from irsde.datasets import Pair, dataset_card, degraded, load_pairs, to_pixels, write_image
+from irsde.files import InputError, digest_json, replacing_folder, write_json
+from irsde.methods import METHODS
+from irsde.metrics import METRICS, perceptual_metric
+from irsde.plan import Evaluation, pairs_folder
+from irsde.progress import track
+from irsde.protocols import PROTOCOLS, score_pair
+from irsde.tasks import TASKS
+
+Image = NDArray[np.float32]
+
+
+def evaluate(
+    evaluation: Evaluation, settings: EvaluationSettings, budget: str, sampling_seed: int = 0
+) -> str:
+    """Restore and score one data set with one run, and write the evaluation's folder.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Run, data set, sampler and NFE.
+    settings : EvaluationSettings
+        Batch, threads, protocol and how many images to keep.
+    budget : str
+        Caption of the profile.
+    sampling_seed : int
+        Seed of the sampling noise, the same for all methods.
+
+    Returns
+    -------
+    str
+        One line with the mean PSNR.
+
+    Raises
+    ------
+    InputError
+        If the run or the data set is absent or does not fit.
+    """
+    run = evaluation.run
+    card = provenance.read_run_card(run.folder)
+    if (card["task"], card["method"], card["seed"]) != (run.task, run.method, run.seed):
+        raise InputError(f"{run.folder / 'run.json'}: is the card of another run")
+    folder = pairs_folder(run.profile, run.task, evaluation.dataset)
+    data = dataset_card(folder)
+    pairs = load_pairs(folder, TASKS[run.task].scale)
+    protocol = PROTOCOLS[settings.protocol]
+    perceptual = perceptual_metric()
+
+    start = time.monotonic()
+    rows: list[dict[str, Any]] = []
+    with replacing_folder(evaluation.folder) as temporary:
+        (temporary / "images").mkdir()
+        restored_pairs = _restored(evaluation, card, pairs, settings, sampling_seed)
+        label = f"{run.task} {run.method} seed {run.seed}, {evaluation.folder.name}"
+        for index, (pair, restored, nfe) in enumerate(track(restored_pairs, label, len(pairs))):
+            rows.append(
+                {
+                    "image": pair.image,
+                    "scene": pair.scene,
+                    **score_pair(restored, pair.x0, protocol),
+                    "nfe": nfe,
+                }
+            )
+            if settings.keep_images == "all" or index < settings.keep_images:
+                write_image(temporary / "images" / f"{pair.image}.png", to_pixels(restored))
+        seconds = time.monotonic() - start
+        table = pd.DataFrame(rows)
+        table.to_csv(temporary / "per_image.csv", index=False, lineterminator="\n", na_rep="")
+        method = METHODS[run.method.partition("+")[0]]
+        write_json(
+            temporary / "summary.json",
+            {
+                "profile": run.profile,
+                "budget": budget,
+                "task": run.task,
+                "task_label": TASKS[run.task].label,
+                "method": run.method,
+                "method_label": card.get("classical", method.label),
+                "seed": run.seed,
+                "run": run.folder.as_posix(),
+                "run_identity": digest_json(card["identity"]),
+                "dataset": data,
+                "sampler": evaluation.sampler,
+                "nfe": evaluation.nfe,
+                "sampling_seed": sampling_seed,
+                "parameters": card["parameters"],
+                "protocol": {
+                    "name": settings.protocol,
+                    "version": protocol.version,
+                    "label": protocol.label,
+                },
+                "lpips": {"network": perceptual.network, "unavailable": perceptual.unavailable},
+                "settings": settings.model_dump(mode="json"),
+                "code": provenance.code_hash("evaluate"),
+                **provenance.commit(),
+                "metrics": {
+                    name: {
+                        "label": metric.label,
+                        "higher_is_better": metric.higher_is_better,
+                        "decimals": metric.decimals,
+                        "mean": None if table[name].isna().any() else float(table[name].mean()),
+                    }
+                    for name, metric in METRICS.items()
+                },
+            },
+        )
+        write_json(
+            temporary / "cost.json",
+            {
+                "seconds": seconds,
+                "seconds_per_image": seconds / len(rows),
+                "peak_memory_bytes": provenance.peak_memory_bytes(),
+            },
+        )
+    return f"{evaluation.folder}: {table['psnr'].mean():.2f} dB over {len(rows)} images"
+
+
+def _restored(
+    evaluation: Evaluation,
+    card: dict[str, Any],
+    pairs: Sequence[Pair],
+    settings: EvaluationSettings,
+    sampling_seed: int,
+) -> Iterator[tuple[Pair, Image, int]]:
+    """Each pair with its restored image and the network evaluations spent on it."""
+    kind = METHODS[evaluation.run.method.partition("+")[0]].kind
+    if kind == "identity":
+        for pair in pairs:
+            yield pair, degraded(pair), 0
+    elif kind == "classical":
+        method = CLASSICAL[evaluation.run.task]
+        value = card["tuned"][method.parameter_name]
+        for pair in pairs:
+            yield pair, method.function(degraded(pair), value), 0
+    else:
+        yield from _restored_by_network(evaluation, card, pairs, settings, sampling_seed)
+
+
+def _restored_by_network(
+    evaluation: Evaluation,
+    card: dict[str, Any],
+    pairs: Sequence[Pair],
+    settings: EvaluationSettings,
+    sampling_seed: int,
+) -> Iterator[tuple[Pair, Image, int]]:
+    import torch
+
+    from irsde.devices import compute_device
+    from irsde.pairs import to_tensor
+    from irsde.restoration import load_restorer
+    from irsde.seeds import torch_generator
+
+    run = evaluation.run
+    with compute_device(settings.threads) as device:
+        restorer = load_restorer(
+            run.folder, RunSettings.model_validate(card["settings"]), device
+        )
+        for batch in _batches(pairs, settings.batch):
+            mu = to_tensor([degraded(pair) for pair in batch])
+            generators = [
+                torch_generator("sampling", sampling_seed, evaluation.dataset, pair.image)
+                for pair in batch
+            ]
+            restored = restorer.restore(
+                mu.to(device, memory_format=torch.channels_last),
+                evaluation.sampler,
+                evaluation.nfe,
+                generators,
+            )
+            for pair, image in zip(batch, restored.cpu().numpy(), strict=True):
+                yield pair, image.transpose(1, 2, 0), evaluation.nfe
+
+
+def _batches(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:
+    """Runs of consecutive pairs of one shape, at most `size` long."""
+    batch: list[Pair] = []
+    for pair in pairs:
+        if batch and (len(batch) == size or pair.x0.shape != batch[0].x0.shape):
+            yield batch
+            batch = []
+        batch.append(pair)
+    if batch:
+        yield batch
+
+
+def read_evaluations(folder: Path) -> list[Path]:
+    """Folders of all finished evaluations below a profile's results, sorted by path."""
+    return sorted(path.parent for path in folder.glob("*/*/seed*/evaluations/*/*/summary.json"))

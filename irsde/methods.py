@@ -1,0 +1,182 @@
+"""The methods: name, process, objective, default sampler. Adding a method is one entry here.
+
+IR-SDE and its competitors differ only in these fields; network, data order, budget and metrics
+are the same for all. Importing this module does not import torch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from irsde.tasks import Task
+
+if TYPE_CHECKING:
+    from irsde.processes import GaussianProcess, Schedule
+
+Kind = Literal["identity", "classical", "regression", "process"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A restoration method.
+
+    Parameters
+    ----------
+    label : str
+        Name in tables and figures.
+    kind : {"identity", "classical", "regression", "process"}
+        What restores: nothing, a filter from `classical.py`, the network called once, or a
+        process with a sampler.
+    process : callable (task) -> GaussianProcess, optional
+        The process, for kind "process".
+    objective : str
+        A key of `objectives.OBJECTIVES`.
+    sampler : str
+        Default sampler, a key of `samplers.SAMPLERS`, or "direct" where there is none.
+    nfe : int
+        Default network evaluations.
+    centered : bool
+        True if the process works on images in [-1, 1] instead of [0, 1].
+    source : str
+        Where the method comes from.
+    """
+
+    label: str
+    kind: Kind
+    process: "Callable[[Task], GaussianProcess] | None" = None
+    objective: str = "clean"
+    sampler: str = "direct"
+    nfe: int = 0
+    centered: bool = False
+    source: str = ""
+
+    @property
+    def is_trained(self) -> bool:
+        """True if the method has a network."""
+        return self.kind in ("regression", "process")
+
+
+def _ir_sde(schedule: "Schedule") -> "Callable[[Task], GaussianProcess]":
+    def build(task: Task) -> "GaussianProcess":
+        from irsde.processes import mean_reverting
+
+        return mean_reverting(100, schedule, task.stationary_std)
+
+    return build
+
+
+def _ddpm(task: Task) -> "GaussianProcess":  # noqa: ARG001 (one signature for all processes)
+    from irsde.processes import variance_preserving
+
+    return variance_preserving(1000, "linear")
+
+
+def _i2sb(task: Task) -> "GaussianProcess":  # noqa: ARG001
+    from irsde.processes import brownian_bridge
+
+    return brownian_bridge(1000, beta_max=0.3)
+
+
+def _goub(task: Task) -> "GaussianProcess":
+    from irsde.processes import ornstein_uhlenbeck_bridge
+
+    return ornstein_uhlenbeck_bridge(100, "cosine", task.stationary_std)
+
+
+def _resshift(task: Task) -> "GaussianProcess":
+    from irsde.processes import residual_shift
+
+    return residual_shift(15, kappa=task.stationary_std / 0.99)
+
+
+def _interpolant(task: Task) -> "GaussianProcess":
+    from irsde.processes import linear_interpolant
+
+    return linear_interpolant(100, noise_level=task.stationary_std)
+
+
+METHODS: dict[str, Method] = {
+    "identity": Method("degraded input", "identity"),
+    "classical": Method("classical", "classical", source="scikit-image"),
+    "regression": Method("direct regression", "regression", nfe=1, source="arXiv 2301.11699"),
+    "ir-sde": Method(
+        "IR-SDE",
+        "process",
+        _ir_sde("cosine"),
+        "maximum-likelihood",
+        "posterior",
+        100,
+        source="arXiv 2301.11699",
+    ),
+    "ir-sde-noise": Method(
+        "IR-SDE, noise matching",
+        "process",
+        _ir_sde("cosine"),
+        "noise",
+        "posterior",
+        100,
+        source="arXiv 2301.11699",
+    ),
+    "ir-sde-linear": Method(
+        "IR-SDE, linear schedule",
+        "process",
+        _ir_sde("linear"),
+        "maximum-likelihood",
+        "posterior",
+        100,
+        source="arXiv 2301.11699",
+    ),
+    "ir-sde-constant": Method(
+        "IR-SDE, constant schedule",
+        "process",
+        _ir_sde("constant"),
+        "maximum-likelihood",
+        "posterior",
+        100,
+        source="arXiv 2301.11699",
+    ),
+    "ddpm": Method(
+        "conditional DDPM",
+        "process",
+        _ddpm,
+        "noise",
+        "ddim",
+        100,
+        centered=True,
+        source="arXiv 2006.11239, arXiv 2104.07636",
+    ),
+    "i2sb": Method(
+        "I2SB",
+        "process",
+        _i2sb,
+        "clean",
+        "posterior",
+        100,
+        centered=True,
+        source="arXiv 2302.05872",
+    ),
+    "goub": Method(
+        "GOUB",
+        "process",
+        _goub,
+        "maximum-likelihood",
+        "posterior",
+        100,
+        source="arXiv 2312.10299",
+    ),
+    "resshift": Method(
+        "ResShift", "process", _resshift, "clean", "posterior", 15, source="arXiv 2307.12348"
+    ),
+    "indi": Method(
+        "InDI", "process", _interpolant, "clean", "posterior", 100, source="arXiv 2303.11435"
+    ),
+    "flow": Method(
+        "rectified flow",
+        "process",
+        _interpolant,
+        "velocity",
+        "ddim",
+        100,
+        source="arXiv 2209.03003, arXiv 2210.02747",
+    ),
+}

@@ -1,0 +1,147 @@
+"""What both networks share: their input, the embedding of the step, the layer norm."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def stack_inputs(x_t: Tensor, mu: Tensor | None, conditional: bool) -> Tensor:
+    """The network's input: ``(x_t - mu, mu)`` on the channel axis, or x_t alone.
+
+    Parameters
+    ----------
+    x_t : Tensor, shape (B, C, H, W)
+        State of the process, nominally in [0, 1] plus noise; not scaled to [-1, 1].
+    mu : Tensor, shape (B, C, H, W), or None
+        Degraded images; ignored if not `conditional`.
+    conditional : bool
+        Whether the network sees mu.
+
+    Returns
+    -------
+    Tensor, shape (B, 2 C, H, W) if `conditional`, else x_t itself
+
+    Raises
+    ------
+    ValueError
+        If `conditional` and mu is missing.
+    """
+    if not conditional:
+        return x_t
+    if mu is None:
+        raise ValueError("a conditional network needs the degraded image mu")
+    return torch.cat((x_t - mu, mu), dim=1)
+
+
+def step_as_tensor(step: int | Tensor, like: Tensor) -> Tensor:
+    """The step on the device of `like`, floating point, of shape (1,) or (B,).
+
+    A half-precision `like` gets a float32 step: bfloat16 cannot tell step 257 from 258.
+
+    Parameters
+    ----------
+    step : int or Tensor of int64 or float, shape () or (B,)
+        Step index in [1, T].
+    like : Tensor
+        The network's input.
+
+    Returns
+    -------
+    Tensor, shape (1,) or (B,)
+        float64 if `like` is, else float32. Shape (1,) broadcasts over the batch.
+    """
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    if isinstance(step, Tensor):
+        return step.to(like.device, dtype).reshape(-1)
+    # full, not tensor: torch.compile would compile once for each step otherwise
+    return torch.full((1,), step, dtype=dtype, device=like.device)
+
+
+class SinusoidalEmbedding(nn.Module):
+    """Sines, then cosines, of the step at geometric frequencies from 1 to 1/10000.
+
+    Parameters
+    ----------
+    dim : int
+        Size of the embedding; even, at least 4.
+
+    References
+    ----------
+    .. [1] paper.md, section 3: frequencies ``exp(-k ln(10000) / (dim / 2 - 1))``.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        if dim < 4 or dim % 2:
+            raise ValueError(f"the width must be even and at least 4, got {dim}")
+        self.dim = dim
+
+    def forward(self, step: Tensor) -> Tensor:
+        """Embed steps of shape (B,): shape (B, dim), in [-1, 1], float32 or float64 as `step`."""
+        half = self.dim // 2
+        exponents = torch.arange(half, device=step.device) * (-math.log(10000) / (half - 1))
+        angles = step[:, None] * exponents.exp()
+        return torch.cat((angles.sin(), angles.cos()), dim=1)
+
+
+class StepMLP(nn.Sequential):
+    """The sinusoidal embedding of the step followed by two linear layers.
+
+    Parameters
+    ----------
+    dim : int
+        Size of the embedding.
+    hidden : Linear
+        First layer, from `dim`.
+    activation : Module
+        Between the two.
+    output : Linear
+        Second layer.
+    """
+
+    def __init__(self, dim: int, hidden: nn.Linear, activation: nn.Module, output: nn.Linear):
+        super().__init__(SinusoidalEmbedding(dim), hidden, activation, output)
+
+    def forward(self, step: int | Tensor, like: Tensor) -> Tensor:
+        """Features of the step in the dtype of `like`: (1, features) or (B, features)."""
+        embedding, *layers = self
+        features: Tensor = embedding(step_as_tensor(step, like)).to(like.dtype)
+        for layer in layers:
+            features = layer(features)
+        return features
+
+
+class LayerNorm2d(nn.Module):
+    """Layer norm over the channels of each pixel, with a gain and no bias.
+
+    The constant under the root is 1e-5 for float32 input and **1e-3 for any other dtype**,
+    float64 included: that is what the authors' code does, so a network run in double or half
+    precision differs from its float32 self by more than rounding.
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels C.
+
+    References
+    ----------
+    .. [1] paper.md, section 3, "LayerNorm2d".
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.g = nn.Parameter(torch.ones(1, channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize x of shape (B, C, H, W) over C; the memory format is kept."""
+        eps = 1e-5 if x.dtype == torch.float32 else 1e-3
+        y = nn.functional.layer_norm(x.permute(0, 2, 3, 1), self.g.shape[1:2], self.g.flatten(), eps=eps)
+        last = x.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+        return y.permute(0, 3, 1, 2).contiguous(memory_format=layout)
+
+
+def modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """``x * (scale + 1) + shift`` with one scale and shift per image and channel."""
+    return x * (scale + 1) + shift

@@ -1,0 +1,111 @@
+"""Where a result comes from: commit, code, settings, data, versions, device."""
+
+import ast
+import resource
+import subprocess
+import sys
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from irsde.files import InputError, digest, digest_json, read_json
+
+PACKAGE = Path(__file__).parent
+LIBRARIES = ("numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "pillow")
+
+_DATA = ("datasets", "degradations", "seeds", "tasks")
+_NETWORK = (
+    "methods",
+    "networks/layers",
+    "networks/nafnet",
+    "networks/unet",
+    "objectives",
+    "processes",
+    "restoration",
+    "samplers",
+)
+STAGE_MODULES: dict[str, tuple[str, ...]] = {
+    "prepare": _DATA,
+    "tune": ("datasets", "tasks", "classical", "metrics", "training"),
+    "train": (*_DATA, *_NETWORK, "checkpoints", "metrics", "pairs", "training"),
+    "evaluate": (*_DATA, *_NETWORK, "classical", "evaluation", "metrics", "protocols"),
+    "report": ("statistics", "report/compile", "report/figures", "report/tables"),
+}
+
+
+@lru_cache
+def code_hash(stage: str) -> str:
+    """SHA-256 of the package modules a stage runs, without comments and docstrings.
+
+    Parameters
+    ----------
+    stage : str
+        A key of `STAGE_MODULES`.
+    """
+    return digest_json(
+        {name: _module_hash(PACKAGE / f"{name}.py") for name in STAGE_MODULES[stage]}
+    )
+
+
+def _module_hash(path: Path) -> str:
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            constant = body[0].value
+            if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
+                del body[0]
+    return digest(ast.dump(tree).encode())
+
+
+def commit() -> dict[str, Any]:
+    """Commit of the working directory's checkout and whether tracked files differ from it.
+
+    Both are None outside a git checkout.
+    """
+    try:
+        head = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+    return {"commit": head, "dirty": bool(changed)}
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that results depend on."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in ("irsde", *LIBRARIES):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return usage if sys.platform == "darwin" else usage * 1024
+
+
+def read_run_card(folder: Path) -> dict[str, Any]:
+    """Run card of a finished run.
+
+    Raises
+    ------
+    InputError
+        If the run is absent, unfinished or its card is damaged.
+    """
+    if not (folder / "run.json").is_file():
+        raise InputError(f"{folder}: no finished run there (no run.json); run irsde train first")
+    card = read_json(folder / "run.json")
+    if not isinstance(card, dict) or "settings" not in card or "identity" not in card:
+        raise InputError(f"{folder / 'run.json'}: not a run card")
+    return card

@@ -1,0 +1,301 @@
+"""Tables of a profile, from the files of its evaluations."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from irsde.files import InputError, read_json
+from irsde.seeds import seed_from
+from irsde.statistics import FEW_SCENES, Estimate, mean_over_scenes
+
+
+@dataclass(frozen=True)
+class Row:
+    """One evaluation as a row of a table.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the evaluation lies.
+    summary : dict
+        Its `summary.json`.
+    per_image : pandas.DataFrame
+        Its `per_image.csv`.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    per_image: pd.DataFrame
+
+    @property
+    def label(self) -> str:
+        """Method as the table shows it."""
+        return str(self.summary["method_label"]) + (
+            f" (seed {self.summary['seed']})" if self.summary["seed"] else ""
+        )
+
+
+def read_rows(folders: list[Path]) -> list[Row]:
+    """Rows of the given evaluations.
+
+    Raises
+    ------
+    InputError
+        If a file is absent or damaged.
+    """
+    rows = []
+    for folder in folders:
+        summary = read_json(folder / "summary.json")
+        try:
+            per_image = pd.read_csv(folder / "per_image.csv")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{folder / 'per_image.csv'}: cannot be read ({error})") from None
+        rows.append(Row(folder, summary, per_image))
+    return rows
+
+
+def by_task(rows: list[Row]) -> dict[str, list[Row]]:
+    """Rows of each task, in the order they come."""
+    tasks: dict[str, list[Row]] = {}
+    for row in rows:
+        tasks.setdefault(row.summary["task"], []).append(row)
+    return tasks
+
+
+def estimate(row: Row, metric: str) -> Estimate | None:
+    """Mean and interval of a metric, or None where it was not computed."""
+    values = row.per_image[metric]
+    if values.isna().any():
+        return None
+    return mean_over_scenes(
+        values.tolist(), row.per_image["scene"].tolist(), seed_from("interval", metric)
+    )
+
+
+def not_resolved(row: Row, best: Row, metric: str) -> bool:
+    """True if the interval of the paired difference from the best contains zero."""
+    joined = row.per_image.merge(best.per_image, on=["image", "scene"], suffixes=("", "_best"))
+    difference = mean_over_scenes(
+        (joined[metric] - joined[f"{metric}_best"]).tolist(),
+        joined["scene"].tolist(),
+        seed_from("difference", metric),
+    )
+    return not (difference.low > 0 or difference.high < 0)
+
+
+def _cell(value: Estimate | None, decimals: int, mark: str, wrap: Callable[[str], str]) -> str:
+    if value is None:
+        return "n/a"
+    text = wrap(f"{value.mean:.{decimals}f}")
+    if math.isfinite(value.half_width):
+        text += f" ± {value.half_width:.{decimals}f}"
+    return text + mark
+
+
+def _plain(text: str) -> str:
+    return text
+
+
+def _bold(text: str) -> str:
+    return f"**{text}**"
+
+
+def _underlined(text: str) -> str:
+    return f"<u>{text}</u>"
+
+
+def task_table(rows: list[Row], root: str) -> str:
+    """Markdown table of one task: methods against metrics, NFE and parameters.
+
+    Parameters
+    ----------
+    rows : list of Row
+        Evaluations of one task on one data set.
+    root : str
+        Prefix that leads from the table's file to the project's folder, for links.
+    """
+    metrics = rows[0].summary["metrics"]
+    cells: dict[str, list[str]] = {}
+    header = ["method"]
+    for name, metric in metrics.items():
+        label = metric["label"]
+        if name == "lpips" and (network := rows[0].summary["lpips"]["network"]):
+            label += f" ({'AlexNet' if network == 'alex' else 'SqueezeNet'})"
+        header.append(f"{label} {'↑' if metric['higher_is_better'] else '↓'}")
+        cells[name] = _metric_column(rows, name, metric)
+    body = [
+        [
+            f"[{row.label}]({root}{row.summary['run']}/run.json)",
+            *(cells[name][index] for name in metrics),
+            row.summary["nfe"],
+            _count(row.summary["parameters"]),
+        ]
+        for index, row in enumerate(rows)
+    ]
+    align = ("left", *["right"] * (len(metrics) + 2))
+    return tabulate(
+        body,
+        [*header, "NFE", "parameters"],
+        tablefmt="pipe",
+        colalign=align,
+        disable_numparse=True,
+    )
+
+
+def _metric_column(rows: list[Row], name: str, metric: dict[str, Any]) -> list[str]:
+    """Cells of one metric: best in bold, second underlined, unresolved differences marked."""
+    estimates = [estimate(row, name) for row in rows]
+    sign = -1 if metric["higher_is_better"] else 1
+    ranked = sorted(
+        (i for i, e in enumerate(estimates) if e is not None),
+        key=lambda i: sign * estimates[i].mean,  # type: ignore[union-attr]
+    )
+    column = []
+    for index, value in enumerate(estimates):
+        place = ranked.index(index) if index in ranked else len(ranked)
+        mark = ""
+        if 0 < place < len(ranked) and not_resolved(rows[index], rows[ranked[0]], name):
+            mark = " ≈"
+        wrap = {0: _bold, 1: _underlined}.get(place, _plain)
+        column.append(_cell(value, metric["decimals"], mark, wrap))
+    return column
+
+
+def _count(parameters: int) -> str:
+    return f"{parameters / 1e6:.2f} M" if parameters else "0"
+
+
+def caption(rows: list[Row]) -> str:
+    """What stands above a task's table: images, degradation, protocol and seeds."""
+    summary = rows[0].summary
+    data = summary["dataset"]
+    seeds = sorted({row.summary["seed"] for row in rows})
+    text = (
+        f"{data['label']}: {data['pairs']} images of {data['scenes']} scenes. "
+        f"Degradation: {data['degradation']}. "
+        f"Protocol {summary['protocol']['name']} v{summary['protocol']['version']}: "
+        f"{summary['protocol']['label']}. Training seeds: {', '.join(map(str, seeds))}. "
+        f"± is half of the 95 % bootstrap interval over scenes"
+    )
+    if data["scenes"] < FEW_SCENES:
+        text += f" ({data['scenes']} scenes are too few for a reliable interval)"
+    text += "; ≈ marks a paired difference from the best whose interval contains 0."
+    if reason := summary["lpips"]["unavailable"]:
+        text += f" LPIPS is n/a: {reason}."
+    elif summary["lpips"]["network"] != "alex":
+        text += " LPIPS uses SqueezeNet, not the paper's AlexNet: not comparable with the paper."
+    return text
+
+
+def tables_text(profile: str, rows: list[Row]) -> str:
+    """Text of `tables.md`: one section a task, free of timings and of anything random."""
+    parts = [
+        f"# Results of the profile `{profile}`\n",
+        f"{rows[0].summary['budget'].strip()}\n",
+    ]
+    for task_rows in by_task(rows).values():
+        name = task_rows[0].summary["task"]
+        parts += [
+            f"## {task_rows[0].summary['task_label']}\n",
+            caption(task_rows) + "\n",
+            task_table(task_rows, "../") + "\n",
+            f"![{task_rows[0].summary['task_label']}: degraded, restored and clean]"
+            f"(figures/{name}.png)\n",
+        ]
+    return "\n".join(parts)
+
+
+def tidy(rows: list[Row]) -> pd.DataFrame:
+    """One line for each task, method, seed and metric, with the interval."""
+    lines = []
+    for row in rows:
+        for name in row.summary["metrics"]:
+            value = estimate(row, name)
+            lines.append(
+                {
+                    "task": row.summary["task"],
+                    "method": row.summary["method"],
+                    "seed": row.summary["seed"],
+                    "sampler": row.summary["sampler"],
+                    "nfe": row.summary["nfe"],
+                    "parameters": row.summary["parameters"],
+                    "metric": name,
+                    "mean": value.mean if value else None,
+                    "low": value.low if value else None,
+                    "high": value.high if value else None,
+                    "run": row.summary["run"],
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def training_curves(rows: list[Row]) -> pd.DataFrame:
+    """Training histories of all trained runs, one line for each run and logged iteration."""
+    parts = []
+    for row in rows:
+        history = Path(row.summary["run"]) / "training.csv"
+        if history.is_file():
+            run = f"{row.summary['task']}/{row.summary['method']}/seed{row.summary['seed']}"
+            parts.append(pd.read_csv(history).assign(run=run))
+    columns = ["iteration", "loss", "gradient_norm", "learning_rate", "validation_psnr", "run"]
+    return pd.concat(parts) if parts else pd.DataFrame(columns=columns)
+
+
+def metrics_tree(rows: list[Row]) -> dict[str, Any]:
+    """Means as task → method → metric, for `dvc metrics show`; seeds are averaged."""
+    table = tidy(rows).dropna(subset=["mean"])
+    tree: dict[str, Any] = {}
+    for (task, method, metric), group in table.groupby(["task", "method", "metric"], sort=True):
+        tree.setdefault(task, {}).setdefault(method, {})[metric] = round(
+            float(group["mean"].mean()), 6
+        )
+    return tree
+
+
+def cost_text(profile: str, rows: list[Row]) -> str:
+    """Text of `cost.md`: seconds and memory beside quality; differs from run to run."""
+    body = []
+    for row in rows:
+        training = read_json(Path(row.summary["run"]) / "cost.json")
+        evaluation = read_json(row.folder / "cost.json")
+        body.append(
+            [
+                row.summary["task"],
+                row.label,
+                f"{row.summary['metrics']['psnr']['mean']:.2f}",
+                row.summary["nfe"],
+                _count(row.summary["parameters"]),
+                f"{training['seconds']:.1f}",
+                f"{training['peak_memory_bytes'] / 2**20:.0f}",
+                f"{evaluation['seconds_per_image']:.3f}",
+                f"{evaluation['peak_memory_bytes'] / 2**20:.0f}",
+            ]
+        )
+    header = [
+        "task",
+        "method",
+        "PSNR (dB)",
+        "NFE",
+        "parameters",
+        "training (s)",
+        "training peak (MiB)",
+        "seconds per image",
+        "evaluation peak (MiB)",
+    ]
+    table = tabulate(
+        body,
+        header,
+        tablefmt="pipe",
+        colalign=("left", "left", *["right"] * 7),
+        disable_numparse=True,
+    )
+    return (
+        f"# Cost of the profile `{profile}`\n\n"
+        "Measured while other jobs may have shared the machine; these numbers differ from run to "
+        f"run.\n\n{table}\n"
+    )

@@ -1,0 +1,167 @@
+"""A trained run applied to images: network, process and sampler together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from irsde.config import NAFNetSettings, RunSettings
+from irsde.files import InputError
+from irsde.methods import METHODS
+from irsde.networks import ConditionalNAFNet, ConditionalUNet
+from irsde.objectives import OBJECTIVES
+from irsde.processes import GaussianProcess
+from irsde.samplers import Grid, sample, standard_normals
+from irsde.tasks import TASKS
+
+REGRESSION_STEP = 1
+WEIGHTS = "weights.safetensors"
+
+
+def build_network(settings: RunSettings) -> nn.Module:
+    """Network of a run, with PyTorch's default initialization from the current random state.
+
+    Raises
+    ------
+    InputError
+        If the run has no network.
+    """
+    size = settings.network
+    if size is None:
+        raise InputError(f"{settings.method} has no network")
+    if isinstance(size, NAFNetSettings):
+        return ConditionalNAFNet(
+            width=size.width,
+            middle_blocks=size.middle_blocks,
+            encoder_blocks=size.encoder_blocks,
+            decoder_blocks=size.decoder_blocks,
+        )
+    return ConditionalUNet(width=size.width, depth=size.depth)
+
+
+@dataclass(frozen=True)
+class Restorer:
+    """What turns degraded images into restored ones.
+
+    Parameters
+    ----------
+    network : nn.Module
+        (x_t, mu, step) -> output of shape (B, 3, H, W).
+    process : GaussianProcess or None
+        None for direct regression.
+    objective : str
+        A key of `objectives.OBJECTIVES`: how the output is to be read.
+    centered : bool
+        True if the process works on images in [-1, 1].
+    """
+
+    network: nn.Module
+    process: GaussianProcess | None
+    objective: str
+    centered: bool
+
+    def output(self, x_t: Tensor, mu: Tensor, step: int | Tensor) -> Tensor:
+        """Network output; a clean image is predicted as the degraded one plus a residual."""
+        output: Tensor = self.network(x_t, mu, step)
+        return mu + output if OBJECTIVES[self.objective].prediction == "clean" else output
+
+    def restore(
+        self,
+        mu: Tensor,
+        sampler: str,
+        nfe: int,
+        generators: Sequence[torch.Generator],
+        grid: Grid = "uniform",
+    ) -> Tensor:
+        """Restored images.
+
+        Parameters
+        ----------
+        mu : Tensor of float32, shape (B, 3, H, W)
+            Degraded images, nominally in [0, 1], at the size of the result.
+        sampler, nfe, grid
+            As in `samplers.sample`; ignored by direct regression.
+        generators : sequence of torch.Generator, length B
+            Noise of each image.
+
+        Returns
+        -------
+        Tensor, shape (B, 3, H, W)
+            Nominally in [0, 1], not clipped.
+        """
+        with torch.inference_mode():
+            if self.process is None:
+                return self.output(mu, mu, REGRESSION_STEP)
+            degraded = 2 * mu - 1 if self.centered else mu
+            start = self.process.start(degraded, standard_normals(generators, degraded))
+            restored = sample(
+                self.process,
+                self.output,
+                start,
+                degraded,
+                sampler,
+                nfe,
+                grid,
+                OBJECTIVES[self.objective].prediction,
+                generators=generators,
+            )
+            return (restored + 1) / 2 if self.centered else restored
+
+
+def restorer_of(settings: RunSettings, network: nn.Module) -> Restorer:
+    """Restorer of a run's settings around a network."""
+    method = METHODS[settings.method.partition("+")[0]]
+    return Restorer(
+        network=network,
+        process=method.process(TASKS[settings.task]) if method.process else None,
+        objective=method.objective,
+        centered=method.centered,
+    )
+
+
+def load_restorer(folder: Path, settings: RunSettings, device: torch.device) -> Restorer:
+    """Restorer of a finished run with its EMA weights.
+
+    Raises
+    ------
+    InputError
+        If the weights are absent, damaged or belong to another network.
+    """
+    network = build_network(settings)
+    load_weights(network, folder / WEIGHTS)
+    network = network.to(device=device, memory_format=torch.channels_last).eval()
+    return restorer_of(settings, network.requires_grad_(False))
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load a safetensors file into a network, every name and shape being checked.
+
+    Raises
+    ------
+    InputError
+        Naming the first parameter that differs.
+    """
+    own = network.state_dict()
+    try:
+        with safe_open(path, framework="pt") as stored:
+            names = set(stored.keys())
+            if differing := sorted(names ^ set(own)):
+                raise InputError(
+                    f"{path}: weights of another network: {len(differing)} parameter names "
+                    f"differ, the first {differing[0]}"
+                )
+            for name, parameter in own.items():
+                tensor = stored.get_tensor(name)
+                if tensor.shape != parameter.shape:
+                    raise InputError(
+                        f"{path}: weights of another network: {name} has the shape "
+                        f"{tuple(tensor.shape)} instead of {tuple(parameter.shape)}"
+                    )
+                parameter.copy_(tensor)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run irsde train again") from None
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from None

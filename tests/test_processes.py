@@ -1,0 +1,236 @@
+"""Properties of the processes and objectives: closed forms, inverses, simulation."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from irsde.objectives import OBJECTIVES, loss_per_image
+from irsde.processes import (
+    brownian_bridge,
+    gaussian_denoising,
+    linear_interpolant,
+    matched_step,
+    mean_reverting,
+    ornstein_uhlenbeck_bridge,
+    residual_shift,
+    theta_integral,
+    variance_preserving,
+)
+
+PROCESSES = {
+    "ir-sde": mean_reverting(),
+    "ir-sde linear": mean_reverting(schedule="linear", stationary_std=50 / 255),
+    "ir-sde constant": mean_reverting(steps=37, schedule="constant", delta=0.02),
+    "denoising": gaussian_denoising(),
+    "ddpm linear": variance_preserving(200),
+    "ddpm cosine": variance_preserving(100, "cosine"),
+    "i2sb": brownian_bridge(100),
+    "i2sb odd": brownian_bridge(99),
+    "goub": ornstein_uhlenbeck_bridge(),
+    "resshift": residual_shift(),
+    "indi": linear_interpolant(),
+}
+each_process = pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES.keys())
+steps_apart = st.tuples(st.integers(0, 10**6), st.integers(0, 10**6))
+
+
+def images(seed=0, count=2):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (count, 3, 4, 4)
+    return (
+        torch.rand(shape, generator=generator, dtype=torch.float64),
+        torch.rand(shape, generator=generator, dtype=torch.float64),
+        torch.randn(shape, generator=generator, dtype=torch.float64),
+    )
+
+
+@each_process
+def test_step_zero_is_the_clean_image(process):
+    x0, mu, noise = images()
+    assert torch.equal(process.sample(x0, mu, 0, noise), x0)
+
+
+@each_process
+def test_noise_level_and_residual_grow_with_the_step(process):
+    log_snr = process.log_a[1:-1] - torch.log(process.c[1:-1])
+    assert bool((log_snr.diff() < 0).all())
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+@given(
+    steps=st.integers(1, 400), std=st.floats(0.005, 1), delta=st.floats(1e-4, 0.5)
+)
+@settings(max_examples=25, deadline=None)
+def test_mean_reverting_ends_at_mu_with_the_stationary_noise(schedule, steps, std, delta):
+    process = mean_reverting(steps, schedule, std, delta)
+    assert math.isclose(process.a[-1], delta, rel_tol=1e-9)
+    assert math.isclose(process.c[-1], std * math.sqrt(1 - delta**2), rel_tol=1e-9)
+
+
+def test_bridges_end_at_mu():
+    x0, mu, noise = images()
+    for name in ("i2sb", "i2sb odd", "goub"):
+        process = PROCESSES[name]
+        assert torch.equal(process.sample(x0, mu, process.steps, noise), mu)
+
+
+@each_process
+@given(pair=steps_apart, seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_posterior_times_marginal_is_the_joint_law(process, pair, seed):
+    """Going 0 -> s -> t and t -> s give the same joint Gaussian (methods.md, 0.2)."""
+    t = 1 + pair[0] % process.steps
+    s = pair[1] % t
+    x0, mu, _ = images(seed)
+    mean_s, c_s = process.marginal(x0, mu, s)
+    mean_t, c_t = process.marginal(x0, mu, t)
+    mean, std = process.posterior(mean_t, x0, mu, t, s)
+    torch.testing.assert_close(mean, mean_s, rtol=0, atol=1e-12)
+    shift = torch.ones_like(x0)
+    rho = (process.posterior(mean_t + shift, x0, mu, t, s)[0] - mean).mean()
+    assert math.isclose(rho**2 * c_t**2 + std**2, c_s**2, rel_tol=1e-9, abs_tol=1e-15)
+    if s > 0 and c_t > 0:
+        r = math.exp(process.log_g[t] - process.log_g[s])
+        assert math.isclose(rho * c_t**2, r * c_s**2, rel_tol=1e-9, abs_tol=1e-15)
+
+
+@each_process
+@given(t=st.integers(1, 10**6), seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_conversions_are_exact_inverses(process, t, seed):
+    t = 1 + t % process.steps
+    if process.a[t] < 1e-9 or process.c[t] == 0:
+        return
+    x0, mu, noise = images(seed)
+    x_t = process.sample(x0, mu, t, noise)
+    close = {"rtol": 1e-8, "atol": 1e-9}
+    torch.testing.assert_close(process.noise(x_t, x0, mu, t), noise, **close)
+    torch.testing.assert_close(process.clean_from_noise(x_t, mu, noise, t), x0, **close)
+    score = process.score(x_t, x0, mu, t)
+    torch.testing.assert_close(process.noise_from_score(score, t), noise, **close)
+    velocity = process.velocity(x0, mu, noise, t)
+    torch.testing.assert_close(process.clean_from_velocity(x_t, mu, velocity, t), x0, **close)
+    if process.diffusion is not None and torch.isfinite(process.log_a[t]):
+        optimal = process.optimal_noise(x_t, x0, mu, t)
+        clean = process.clean_from_optimal_noise(x_t, mu, optimal, t)
+        torch.testing.assert_close(clean, x0, **close)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_marginal_agrees_with_simulating_the_forward_sde(schedule):
+    """Proposition 3.1: exact transitions step by step give the closed-form marginal."""
+    process = mean_reverting(20, schedule, 0.4)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.full((200_000,), 0.9, dtype=torch.float64)
+    mu = 0.2
+    for t in range(1, 21):
+        pull = math.exp(process.log_a[t] - process.log_a[t - 1])
+        x = mu + (x - mu) * pull
+        noise = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+        x += 0.4 * math.sqrt(1 - pull**2) * noise
+        if t in (5, 20):
+            mean = float(process.a[t] * 0.9 + process.b[t] * mu)
+            std = float(process.c[t])
+            assert abs(x.mean() - mean) < 5 * std / math.sqrt(len(x))
+            assert abs(x.std() - std) < 5 * std / math.sqrt(2 * len(x))
+
+
+def test_optimal_reverse_state_maximizes_the_posterior_density():
+    """Proposition 3.2: no state near the optimum has a larger p(x_s | x_t) p(x_t | x0)."""
+    process = mean_reverting(stationary_std=0.3)
+    x0, mu, noise = images()
+    t = 40
+    x_t = process.sample(x0, mu, t, noise)
+    optimum, _ = process.posterior(x_t, x0, mu, t, t - 1)
+
+    def log_density(x_s):
+        pull = math.exp(process.log_a[t] - process.log_a[t - 1])
+        forward = x_t - (mu + (x_s - mu) * pull)
+        mean, std = process.marginal(x0, mu, t - 1)
+        variance = 0.3**2 * (1 - pull**2)
+        return -(forward**2) / (2 * variance) - (x_s - mean) ** 2 / (2 * std**2)
+
+    best = log_density(optimum)
+    for offset in (-1e-3, 1e-3):
+        assert bool((log_density(optimum + offset) < best).all())
+
+
+def test_maximum_likelihood_loss_vanishes_for_the_optimal_noise_only():
+    process, objective = mean_reverting(), OBJECTIVES["maximum-likelihood"]
+    x0, mu, noise = images()
+    for t in (1, 2, 25, 50, 99, 100):
+        steps = torch.full((2,), t)
+        x_t = process.sample(x0, mu, steps, noise)
+        optimal = process.optimal_noise(x_t, x0, mu, t)
+        at_optimum = loss_per_image(objective, process, x0, mu, noise, steps, optimal)
+        at_truth = loss_per_image(objective, process, x0, mu, noise, steps, noise)
+        assert float(at_optimum.max()) < 1e-14
+        assert float(at_truth.min()) > 1e-9
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_every_objective_vanishes_at_its_target_and_gives_gradients(name, norm):
+    process, objective = mean_reverting(), OBJECTIVES[name]
+    x0, mu, noise = images()
+    t = torch.tensor([3, 77])
+    x_t = process.sample(x0, mu, t, noise)
+    target = {
+        "noise": noise,
+        "clean": x0,
+        "velocity": process.velocity(x0, mu, noise, t),
+        "maximum-likelihood": process.optimal_noise(x_t, x0, mu, t),
+    }[name]
+    assert float(loss_per_image(objective, process, x0, mu, noise, t, target, norm).max()) < 1e-13
+    output = (target + 0.1).requires_grad_()
+    loss = loss_per_image(objective, process, x0, mu, noise, t, output, norm)
+    assert loss.shape == (2,)
+    loss.sum().backward()
+    assert bool((output.grad.abs() > 0).all())
+
+
+def test_golden_numbers_of_the_cosine_process():
+    """Float64 values of this implementation, agreeing with the paper's code to its float32."""
+    process = mean_reverting(100, "cosine", 10 / 255)
+    assert math.isclose(process.a[50], 0.36075937763888664, rel_tol=1e-12)
+    assert math.isclose(process.c[1], 0.0007366013021388934, rel_tol=1e-9)
+    assert math.isclose(theta_integral("cosine", 100, 0.005)[100], math.log(200), rel_tol=1e-12)
+    assert math.isclose(process.diffusion[100], 2 * (10 / 255) ** 2 * math.log(200), rel_tol=1e-12)
+
+
+def test_denoising_starts_at_the_published_step():
+    assert matched_step(gaussian_denoising(100, "cosine", 70 / 255), 25 / 255) == 22
+    assert matched_step(gaussian_denoising(100, "cosine", 75 / 255), 25 / 255) == 21
+
+
+def test_batched_steps_equal_single_ones():
+    process = mean_reverting()
+    x0, mu, noise = images()
+    together = process.sample(x0, mu, torch.tensor([4, 90]), noise)
+    for i, t in enumerate((4, 90)):
+        single = process.sample(x0[i : i + 1], mu[i : i + 1], t, noise[i : i + 1])
+        assert torch.equal(together[i : i + 1], single)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: mean_reverting(schedule="cosin"), "cosin"),
+        (lambda: mean_reverting(steps=0), "positive"),
+        (lambda: mean_reverting(stationary_std=0), "positive"),
+        (lambda: mean_reverting(delta=1.0), "delta"),
+        (lambda: variance_preserving(10, "sqrt"), "sqrt"),
+        (lambda: mean_reverting().marginal(*images()[:2], 101), r"\[0, 100\]"),
+        (lambda: mean_reverting().marginal(images()[0], images()[1][:1], 1), "differ"),
+        (lambda: mean_reverting().noise(*[images()[0]] * 3, 0), "no noise"),
+        (lambda: mean_reverting().posterior(*[images()[0]] * 3, 5, 5), "s < t"),
+        (lambda: brownian_bridge().clean_from_noise(*[images()[0]] * 3, 1000), "not present"),
+        (lambda: matched_step(gaussian_denoising(), 0.9), "below"),
+    ],
+)
+def test_wrong_arguments_are_refused(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()

@@ -1,0 +1,35 @@
+import os
+import re
+import shutil
+import sys
+
+from irsde.config import load_profile, run_settings
+from irsde.files import InputError, digest_json
+from irsde.plan import Evaluation, Run, evaluations, runs
+from irsde.provenance import code_hash
+
+try:
+    PROFILE = load_profile(config["profile"])
+except InputError as error:
+    sys.exit(f"irsde: {error}")
+RUNS = runs(PROFILE)
+EVALUATIONS = evaluations(PROFILE)
+
+# A job computes with the threads of its settings, not with what the command line says, because
+# their number changes the last bits of a result. `--cores 8` on 2 cores must still not start 8
+# jobs, so each asks for its share of what was given.
+CORES_PER_JOB = max(1, -(-workflow.cores // (os.cpu_count() or 1))) if workflow.cores else 1
+GPU = 1 if shutil.which("nvidia-smi") else 0
+
+
+def names(values):
+    """Alternatives of a wildcard."""
+    return "|".join(sorted({re.escape(str(value)) for value in values})) or "(?!)"
+
+
+wildcard_constraints:
+    profile=names([PROFILE.name]),
+    task=names(PROFILE.tasks),
+    method=names(PROFILE.methods),
+    seed=r"\d+",
+    nfe=r"\d+",

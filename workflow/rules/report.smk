@@ -1,0 +1,25 @@
+rule report:
+    input:
+        [f"{e.folder}/{name}" for e in EVALUATIONS for name in ("summary.json", "per_image.csv")],
+    output:
+        tables=report(
+            "reports/tables.md", caption="../report/tables.rst", category="Tables"
+        ),
+        cost="reports/cost.md",
+        values="reports/tables.csv",
+        metrics="reports/metrics.json",
+        training="reports/training.csv",
+        figures=report(
+            expand("reports/figures/{task}.png", task=PROFILE.tasks),
+            caption="../report/comparison.rst",
+            category="Figures",
+        ),
+    log:
+        f"logs/{PROFILE.name}/report.log",
+    params:
+        profile=PROFILE.name,
+        caption=PROFILE.caption,
+        code=code_hash("report"),
+    threads: CORES_PER_JOB
+    shell:
+        "irsde report --profile {params.profile} > {log} 2>&1"

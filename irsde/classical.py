@@ -253,6 +253,9 @@ CLASSICAL: dict[str, ClassicalMethod] = {
         "Biharmonic inpainting", fill_white_holes, "widening of the holes in pixels", (0, 1)
     ),
     "dehazing": ClassicalMethod(
-        "Dark channel prior", invert_dark_channel, "share of haze removed", (0.5, 0.7, 0.8, 0.9)
+        "Dark channel prior",
+        invert_dark_channel,
+        "share of haze removed",
+        (0.6, 0.7, 0.8, 0.9, 1.0),
     ),
 }

@@ -58,7 +58,7 @@ def gains(task, image, n=5):
     ]
 
 
-def test_every_task_has_a_method_with_three_to_five_ascending_candidates():
+def test_every_task_has_a_method_with_two_to_five_ascending_candidates():
     assert set(CLASSICAL) == set(DEGRADE)
     for method in CLASSICAL.values():
         assert 2 <= len(method.candidates) <= 5
@@ -132,7 +132,9 @@ def test_sharpening_treats_channels_alike():
 
 @pytest.mark.parametrize("level", [15, 25, 50])
 def test_noise_level_is_estimated_within_five_percent(level):
-    noisy = gaussian_noise(np.full((256, 256, 3), 0.5, np.float32), numpy_generator(level), level / 255)
+    noisy = gaussian_noise(
+        np.full((256, 256, 3), 0.5, np.float32), numpy_generator(level), level / 255
+    )
     assert _estimate_noise_level(noisy) == pytest.approx(level / 255, rel=0.05)
 
 
@@ -156,7 +158,14 @@ def test_dehazing_without_strength_is_the_identity():
     assert CLASSICAL["dehazing"].function(COFFEE, 0) == pytest.approx(COFFEE, abs=1e-5)
 
 
-GOLDEN = {}
+GOLDEN = {
+    "deraining": [6.114, 8.931, 10.287, 10.577, 9.868],
+    "deblurring": [0.474, 0.568, 0.297, -0.936],
+    "denoising": [11.633, 12.015, 12.098, 11.654],
+    "super-resolution": [0.236, 0.271, 0.261, 0.116],
+    "inpainting": [18.004, 15.631],
+    "dehazing": [3.823, 4.852, 5.923, 6.749, 6.806],
+}
 
 
 @pytest.mark.parametrize("task", CLASSICAL)

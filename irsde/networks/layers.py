@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def stack_inputs(x_t: Tensor, mu: Tensor | None, conditional: bool) -> Tensor:
-    """The network's input: ``(x_t - mu, mu)`` on the channel axis, or x_t alone.
+    """Stack the network's input: ``(x_t - mu, mu)`` on the channel axis, or x_t alone.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def stack_inputs(x_t: Tensor, mu: Tensor | None, conditional: bool) -> Tensor:
 
 
 def step_as_tensor(step: int | Tensor, like: Tensor) -> Tensor:
-    """The step on the device of `like`, floating point, of shape (1,) or (B,).
+    """Put the step on the device of `like`, in floating point, of shape (1,) or (B,).
 
     A half-precision `like` gets a float32 step: bfloat16 cannot tell step 257 from 258.
 
@@ -68,7 +68,7 @@ class SinusoidalEmbedding(nn.Module):
 
     References
     ----------
-    .. [1] paper.md, section 3: frequencies ``exp(-k ln(10000) / (dim / 2 - 1))``.
+    .. [1] The authors' code of IR-SDE: frequencies ``exp(-k ln(10000) / (dim / 2 - 1))``.
     """
 
     def __init__(self, dim: int) -> None:
@@ -85,23 +85,21 @@ class SinusoidalEmbedding(nn.Module):
         return torch.cat((angles.sin(), angles.cos()), dim=1)
 
 
-class StepMLP(nn.Sequential):
+class StepMLP(nn.ModuleList):
     """The sinusoidal embedding of the step followed by two linear layers.
 
     Parameters
     ----------
-    dim : int
-        Size of the embedding.
     hidden : Linear
-        First layer, from `dim`.
+        First layer; its input is the embedding.
     activation : Module
         Between the two.
     output : Linear
         Second layer.
     """
 
-    def __init__(self, dim: int, hidden: nn.Linear, activation: nn.Module, output: nn.Linear):
-        super().__init__(SinusoidalEmbedding(dim), hidden, activation, output)
+    def __init__(self, hidden: nn.Linear, activation: nn.Module, output: nn.Linear) -> None:
+        super().__init__([SinusoidalEmbedding(hidden.in_features), hidden, activation, output])
 
     def forward(self, step: int | Tensor, like: Tensor) -> Tensor:
         """Features of the step in the dtype of `like`: (1, features) or (B, features)."""
@@ -123,10 +121,6 @@ class LayerNorm2d(nn.Module):
     ----------
     channels : int
         Number of channels C.
-
-    References
-    ----------
-    .. [1] paper.md, section 3, "LayerNorm2d".
     """
 
     def __init__(self, channels: int) -> None:
@@ -136,10 +130,12 @@ class LayerNorm2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x of shape (B, C, H, W) over C; the memory format is kept."""
         eps = 1e-5 if x.dtype == torch.float32 else 1e-3
-        y = nn.functional.layer_norm(x.permute(0, 2, 3, 1), self.g.shape[1:2], self.g.flatten(), eps=eps)
-        last = x.is_contiguous(memory_format=torch.channels_last)
-        layout = torch.channels_last if last else torch.contiguous_format
-        return y.permute(0, 3, 1, 2).contiguous(memory_format=layout)
+        channels_last = x.is_contiguous(memory_format=torch.channels_last)
+        memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        # one fused kernel, about twice as fast on a CPU as var_mean on the channel axis
+        x = x.permute(0, 2, 3, 1)
+        x = nn.functional.layer_norm(x, x.shape[3:], self.g.flatten(), eps=eps)
+        return x.permute(0, 3, 1, 2).contiguous(memory_format=memory_format)
 
 
 def modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """ConditionalUNet, the network of IR-SDE; state-dict compatible with the authors' weights."""
 
+import itertools
 from collections import OrderedDict
 
 import torch
@@ -12,7 +13,7 @@ HIDDEN = HEADS * HEAD_DIM
 
 
 def reflected(size: int, multiple: int, device: torch.device) -> Tensor:
-    """Indices that extend an axis to a multiple by reflection, repeated as often as needed."""
+    """Index an axis so that reflection, repeated as needed, extends it to a multiple."""
     index = torch.arange(size + -size % multiple, device=device)
     period = max(2 * (size - 1), 1)
     index = index % period
@@ -76,12 +77,13 @@ class ResBlock(nn.Module):
         """Transform x of shape (B, C, H, W) given features of the step, (1 or B, features)."""
         scale, shift = self.mlp(step)[:, :, None, None].chunk(2, dim=1)
         y = nn.functional.silu(modulate(self.block1(x), scale, shift))
-        return nn.functional.silu(self.block2(y)) + self.res_conv(x)
+        out: Tensor = nn.functional.silu(self.block2(y)) + self.res_conv(x)
+        return out
 
 
 def queries_keys_values(qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Split (B, 3 x HIDDEN, H, W) into three of shape (B, HEADS, HEAD_DIM, H W)."""
-    queries, keys, values = qkv.flatten(2).unflatten(1, (3, HEADS, HEAD_DIM)).unbind(1)
+    queries, keys, values = qkv.reshape(len(qkv), 3, HEADS, HEAD_DIM, -1).unbind(1)
     return queries, keys, values
 
 
@@ -102,12 +104,14 @@ class LinearAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Attend over the pixels of x of shape (B, C, H, W)."""
         queries, keys, values = queries_keys_values(self.to_qkv(x))
-        queries = queries.softmax(dim=2) * HEAD_DIM**-0.5  # over features
+        queries = queries.softmax(dim=2)  # over features
         keys = keys.softmax(dim=3)  # over pixels
-        values = values / values.shape[3]
-        context = keys @ values.transpose(2, 3)  # (B, HEADS, HEAD_DIM, HEAD_DIM)
-        attended = context.transpose(2, 3) @ queries
-        return self.to_out(attended.reshape(len(x), HIDDEN, *x.shape[2:]))
+        context = values @ keys.transpose(2, 3)  # (B, HEADS, HEAD_DIM, HEAD_DIM)
+        # the authors divide queries and values; here it costs nothing
+        context = context * (HEAD_DIM**-0.5 / values.shape[3])
+        attended = context @ queries
+        out: Tensor = self.to_out(attended.reshape(len(x), HIDDEN, *x.shape[2:]))
+        return out
 
 
 class SoftmaxAttention(nn.Module):
@@ -130,7 +134,9 @@ class SoftmaxAttention(nn.Module):
             part.transpose(2, 3) for part in queries_keys_values(self.to_qkv(x))
         )
         attended = nn.functional.scaled_dot_product_attention(queries, keys, values)
-        return self.to_out(attended.transpose(2, 3).reshape(len(x), HIDDEN, *x.shape[2:]))
+        attended = attended.transpose(2, 3).reshape(len(x), HIDDEN, *x.shape[2:])
+        out: Tensor = self.to_out(attended)
+        return out
 
 
 class PreNorm(nn.Module):
@@ -151,8 +157,8 @@ class PreNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the module to the normalized x."""
-        y: Tensor = self.fn(self.norm(x))
-        return y
+        out: Tensor = self.fn(self.norm(x))
+        return out
 
 
 class Residual(nn.Module):
@@ -170,13 +176,80 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the module to x and add x."""
-        y: Tensor = self.fn(x) + x
-        return y
+        out: Tensor = self.fn(x) + x
+        return out
 
 
 def attention(channels: int, kind: type[LinearAttention] | type[SoftmaxAttention]) -> Residual:
     """Residual attention on normalized input."""
     return Residual(PreNorm(channels, kind(channels)))
+
+
+class DownLevel(nn.ModuleList):
+    """A level on the way down: two ResBlocks, attention, and what makes it coarser.
+
+    Parameters
+    ----------
+    fine, coarse : int
+        Channels of input and output.
+    step_features : int
+        Number of features of the step.
+    halves : bool
+        Whether height and width are halved.
+    """
+
+    def __init__(self, fine: int, coarse: int, step_features: int, halves: bool) -> None:
+        super().__init__(
+            [
+                ResBlock(fine, fine, step_features),
+                ResBlock(fine, fine, step_features),
+                attention(fine, LinearAttention),
+                nn.Conv2d(fine, coarse, 4, stride=2, padding=1)
+                if halves
+                else conv3x3(fine, coarse),
+            ]
+        )
+
+    def forward(self, x: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Skip of the first block, skip of the attention, and the coarser x."""
+        block1, block2, attend, down = self
+        first = block1(x, step)
+        second = attend(block2(first, step))
+        return first, second, down(second)
+
+
+class UpLevel(nn.ModuleList):
+    """A level on the way up: two ResBlocks with skips, attention, and what makes it finer.
+
+    Parameters
+    ----------
+    coarse, fine : int
+        Channels of input and output; the skips have as many as the output.
+    step_features : int
+        Number of features of the step.
+    doubles : bool
+        Whether height and width are doubled.
+    """
+
+    def __init__(self, coarse: int, fine: int, step_features: int, doubles: bool) -> None:
+        super().__init__(
+            [
+                ResBlock(coarse + fine, coarse, step_features),
+                ResBlock(coarse + fine, coarse, step_features),
+                attention(coarse, LinearAttention),
+                nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(coarse, fine, 3, padding=1))
+                if doubles
+                else conv3x3(coarse, fine),
+            ]
+        )
+
+    def forward(self, x: Tensor, step: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Finer x, given the two skips of the level in the order `DownLevel` returns them."""
+        block1, block2, attend, up = self
+        x = block1(torch.cat((x, second), dim=1), step)
+        x = block2(torch.cat((x, first), dim=1), step)
+        finer: Tensor = up(attend(x))
+        return finer
 
 
 class ConditionalUNet(nn.Module):
@@ -205,7 +278,7 @@ class ConditionalUNet(nn.Module):
     References
     ----------
     .. [1] Luo et al., "Image Restoration with Mean-Reverting Stochastic Differential Equations",
-       ICML 2023; paper.md, section 3.
+       ICML 2023, and the authors' code.
     """
 
     def __init__(
@@ -221,40 +294,22 @@ class ConditionalUNet(nn.Module):
         self.multiple = 2**depth
         features = 4 * width
         self.init_conv = nn.Conv2d(
-            (1 + conditional) * in_channels, width, 7, padding=3, bias=False
+            2 * in_channels if conditional else in_channels, width, 7, padding=3, bias=False
         )
         self.time_mlp = StepMLP(
-            width, nn.Linear(width, features), nn.GELU(), nn.Linear(features, features)
+            nn.Linear(width, features), nn.GELU(), nn.Linear(features, features)
         )
 
+        # the order of registration is that of the authors' weights
         widths = [width * 2**level for level in range(depth + 1)]
-        self.downs = nn.ModuleList()
-        self.ups = nn.ModuleList()
-        for level in range(depth):
-            fine, coarse = widths[level], widths[level + 1]
-            down = nn.Conv2d(fine, coarse, 4, stride=2, padding=1)
-            up = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(coarse, fine, 3, padding=1))
-            self.downs.append(
-                nn.ModuleList(
-                    [
-                        ResBlock(fine, fine, features),
-                        ResBlock(fine, fine, features),
-                        attention(fine, LinearAttention),
-                        down if level < depth - 1 else conv3x3(fine, coarse),
-                    ]
-                )
-            )
-            self.ups.insert(
-                0,
-                nn.ModuleList(
-                    [
-                        ResBlock(fine + coarse, coarse, features),
-                        ResBlock(fine + coarse, coarse, features),
-                        attention(coarse, LinearAttention),
-                        up if level > 0 else conv3x3(coarse, fine),
-                    ]
-                ),
-            )
+        pairs = list(itertools.pairwise(widths))
+        self.downs = nn.ModuleList(
+            DownLevel(fine, coarse, features, halves=coarse < widths[-1]) for fine, coarse in pairs
+        )
+        self.ups = nn.ModuleList(
+            UpLevel(coarse, fine, features, doubles=fine > width)
+            for fine, coarse in reversed(pairs)
+        )
         middle = widths[-1]
         self.mid_block1 = ResBlock(middle, middle, features)
         self.mid_attn = attention(middle, LinearAttention if conditional else SoftmaxAttention)
@@ -277,26 +332,21 @@ class ConditionalUNet(nn.Module):
         Returns
         -------
         Tensor, shape (B, out_channels, H, W)
-            The prediction; standard normal noise in the authors' training.
+            The prediction, contiguous; standard normal noise in the authors' training.
         """
         x = stack_inputs(x_t, mu, self.conditional)
         height, width = x.shape[-2:]
         x = pad_by_reflection(x, self.multiple)
         features = self.time_mlp(step, x)
 
-        x = self.init_conv(x)
-        skips = [x]
-        for block1, block2, attend, down in self.downs:
-            x = block1(x, features)
-            skips.append(x)
-            x = attend(block2(x, features))
-            skips.append(x)
-            x = down(x)
+        x = start = self.init_conv(x)
+        skips = []
+        for down in self.downs:
+            first, second, x = down(x, features)
+            skips.append((first, second))
         x = self.mid_block2(self.mid_attn(self.mid_block1(x, features)), features)
-        for block1, block2, attend, up in self.ups:
-            x = block1(torch.cat((x, skips.pop()), dim=1), features)
-            x = block2(torch.cat((x, skips.pop()), dim=1), features)
-            x = up(attend(x))
-        x = self.final_res_block(torch.cat((x, skips.pop()), dim=1), features)
-        x = self.final_conv(x)
-        return x[..., :height, :width]
+        for up in self.ups:
+            x = up(x, features, *skips.pop())
+        x = self.final_res_block(torch.cat((x, start), dim=1), features)
+        prediction: Tensor = self.final_conv(x)
+        return prediction[..., :height, :width].contiguous()

@@ -80,7 +80,6 @@ def evaluate(
         seconds = time.monotonic() - start
         table = pd.DataFrame(rows)
         table.to_csv(temporary / "per_image.csv", index=False, lineterminator="\n", na_rep="")
-        method = METHODS[run.method.partition("+")[0]]
         write_json(
             temporary / "summary.json",
             {
@@ -89,7 +88,7 @@ def evaluate(
                 "task": run.task,
                 "task_label": TASKS[run.task].label,
                 "method": run.method,
-                "method_label": card.get("classical", method.label),
+                "method_label": card["label"],
                 "seed": run.seed,
                 "run": run.folder.as_posix(),
                 "run_identity": digest_json(card["identity"]),
@@ -107,15 +106,16 @@ def evaluate(
                 "settings": settings.model_dump(mode="json"),
                 "code": provenance.code_hash("evaluate"),
                 **provenance.commit(),
-                "metrics": {
-                    name: {
+                "metrics": [
+                    {
+                        "name": name,
                         "label": metric.label,
                         "higher_is_better": metric.higher_is_better,
                         "decimals": metric.decimals,
                         "mean": None if table[name].isna().any() else float(table[name].mean()),
                     }
                     for name, metric in METRICS.items()
-                },
+                ],
             },
         )
         write_json(

@@ -63,6 +63,7 @@ TASKS: dict[str, Task] = {
         "Gaussian noise of standard deviation 25/255, not clipped",
         fresh=True,
         exact=True,
+        stationary_std=50 / 255,
     ),
     "super-resolution": Task(
         "Super-resolution",

@@ -106,8 +106,8 @@ class Tracker:
         """Log a finished evaluation folder; False if it was logged already."""
         summary = read_json(folder / "summary.json")
         metrics = [
-            Metric(name, metric["mean"], 0, 0)
-            for name, metric in summary["metrics"].items()
+            Metric(metric["name"], metric["mean"], 0, 0)
+            for metric in summary["metrics"]
             if metric["mean"] is not None
         ]
         cost = read_json(folder / "cost.json")

@@ -109,14 +109,15 @@ def _write_card(
         run.folder / "cost.json",
         {"seconds": seconds, "peak_memory_bytes": provenance.peak_memory_bytes()},
     )
-    method = METHODS[run.method.partition("+")[0]]
+    base, _, variant = run.method.partition("+")
+    method = METHODS[base]
     write_json(
         run.folder / "run.json",
         {
             "profile": run.profile,
             "task": run.task,
             "method": run.method,
-            "label": method.label,
+            "label": f"{method.label} + {variant}" if variant else method.label,
             "source": method.source,
             "seed": run.seed,
             "settings": settings.model_dump(mode="json"),
@@ -150,7 +151,7 @@ def _tune(run: Run, settings: RunSettings, identity: dict[str, str]) -> str:
         }
         best = max(scores, key=lambda value: scores[value])
         details |= {
-            "classical": method.label,
+            "label": method.label,
             "tuned": {method.parameter_name: best},
             "validation_psnr": {str(value): score for value, score in scores.items()},
         }

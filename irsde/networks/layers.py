@@ -54,7 +54,7 @@ def step_as_tensor(step: int | Tensor, like: Tensor) -> Tensor:
     dtype = torch.promote_types(like.dtype, torch.float32)
     if isinstance(step, Tensor):
         return step.to(like.device, dtype).reshape(-1)
-    # full, not tensor: torch.compile would compile once for each step otherwise
+    # not as_tensor, with which torch.compile would compile again for each integer
     return torch.full((1,), step, dtype=dtype, device=like.device)
 
 

@@ -122,8 +122,8 @@ def task_table(rows: list[Row], root: str) -> str:
     metrics = rows[0].summary["metrics"]
     cells: dict[str, list[str]] = {}
     header = ["method"]
-    for name, metric in metrics.items():
-        label = metric["label"]
+    for metric in metrics:
+        name, label = metric["name"], metric["label"]
         if name == "lpips" and (network := rows[0].summary["lpips"]["network"]):
             label += f" ({'AlexNet' if network == 'alex' else 'SqueezeNet'})"
         header.append(f"{label} {'↑' if metric['higher_is_better'] else '↓'}")
@@ -131,7 +131,7 @@ def task_table(rows: list[Row], root: str) -> str:
     body = [
         [
             f"[{row.label}]({root}{row.summary['run']}/run.json)",
-            *(cells[name][index] for name in metrics),
+            *(column[index] for column in cells.values()),
             row.summary["nfe"],
             _count(row.summary["parameters"]),
         ]
@@ -214,7 +214,7 @@ def tidy(rows: list[Row]) -> pd.DataFrame:
     """One line for each task, method, seed and metric, with the interval."""
     lines = []
     for row in rows:
-        for name in row.summary["metrics"]:
+        for name in (metric["name"] for metric in row.summary["metrics"]):
             value = estimate(row, name)
             lines.append(
                 {
@@ -267,7 +267,7 @@ def cost_text(profile: str, rows: list[Row]) -> str:
             [
                 row.summary["task"],
                 row.label,
-                f"{row.summary['metrics']['psnr']['mean']:.2f}",
+                f"{row.per_image['psnr'].mean():.2f}",
                 row.summary["nfe"],
                 _count(row.summary["parameters"]),
                 f"{training['seconds']:.1f}",

@@ -258,7 +258,8 @@ def active_profile() -> str:
 
 
 def _first_problem(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
-    first = error.errors()[0]
+    # A misspelt key is also a missing one: the unknown key is what the user can see.
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     place = tuple(part for part in first["loc"] if part not in ("nafnet", "unet"))
     if first["type"] == "extra_forbidden":
         return place, "unknown key"

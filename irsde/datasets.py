@@ -325,6 +325,8 @@ def degraded(pair: Pair) -> NDArray[np.float32]:
 
 def dataset_card(folder: Path) -> dict[str, Any]:
     """Content of the `dataset.json` that `prepare` wrote."""
+    if not (folder / "dataset.json").is_file():
+        raise InputError(f"{folder}: no prepared pairs there; run irsde data prepare first")
     card = read_json(folder / "dataset.json")
     if not isinstance(card, dict) or "fingerprint" not in card:
         raise InputError(f"{folder / 'dataset.json'}: not a data set card; run irsde data prepare")

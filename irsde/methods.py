@@ -161,7 +161,7 @@ METHODS: dict[str, Method] = {
         _goub,
         "maximum-likelihood",
         "posterior",
-        100,
+        99,
         source="arXiv 2312.10299",
     ),
     "resshift": Method(

@@ -9,7 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from irsde.files import InputError, digest, digest_json, read_json
+from irsde.config import RunSettings
+from irsde.files import InputError, digest, digest_json, read_json, write_json
+from irsde.methods import METHODS
+from irsde.plan import Run
 
 PACKAGE = Path(__file__).parent
 LIBRARIES = ("numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "pillow")
@@ -93,6 +96,59 @@ def peak_memory_bytes() -> int:
     """Largest resident memory of this process so far, in bytes."""
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return usage if sys.platform == "darwin" else usage * 1024
+
+
+def write_run_card(
+    folder: Path,
+    run: Run,
+    settings: RunSettings,
+    identity: dict[str, str],
+    device: str,
+    seconds: float,
+    details: dict[str, Any],
+) -> None:
+    """Write the card of a finished run, and beside it what differs between two equal runs.
+
+    The card goes last: a folder without it holds no finished run.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder to write to, that of the run or one that is about to be renamed to it.
+    run : Run
+    settings : RunSettings
+    identity : dict of str to str
+        What the run's weights depend on; two runs that agree in it are the same run.
+    device : str
+        What the weights were computed on.
+    seconds : float
+        How long it took.
+    details : dict
+        Further fields; they replace those of the same name.
+    """
+    write_json(
+        folder / "cost.json", {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes()}
+    )
+    base, _, variant = run.method.partition("+")
+    method = METHODS[base]
+    write_json(
+        folder / "run.json",
+        {
+            "profile": run.profile,
+            "task": run.task,
+            "method": run.method,
+            "label": f"{method.label} + {variant}" if variant else method.label,
+            "source": method.source,
+            "seed": run.seed,
+            "settings": settings.model_dump(mode="json"),
+            "identity": identity,
+            **commit(),
+            "versions": versions(),
+            "device": device,
+            "cost": "cost.json",
+            **details,
+        },
+    )
 
 
 def read_run_card(folder: Path) -> dict[str, Any]:

@@ -267,14 +267,16 @@ def trajectory(
     Yields
     ------
     State
-        ``nfe + 1`` of them, the first being the start.
+        ``nfe + 1`` of them, the first being the start; one more for a bridge and predicted noise.
 
     Notes
     -----
     Every sampler but the two Euler ones returns the estimate of the clean image at its last
     step. Euler-Maruyama adds noise there too, as the paper's code does: a residual of
     ``sigma_1 sqrt(dt)``. The first step of a bridge, whose start holds no noise, is drawn from
-    the marginal (methods.md, 0.4). Euler samplers take the output of a network trained with the
+    the marginal (methods.md, 0.4); where the network predicts noise, which that start has none
+    of, the state at T - 1 is drawn about mu without a network evaluation, an error of
+    ``a_{T-1} (x0 - mu)``, and the solver starts there. Euler samplers take the output of a network trained with the
     maximum-likelihood objective as the noise itself, which it is for them.
     """
     if sampler not in SAMPLERS:
@@ -286,11 +288,15 @@ def trajectory(
     solver = SAMPLERS[sampler]
     if reason := solver.refusal(process):
         raise ValueError(reason)
-    steps = step_grid(process, nfe, grid, start)
     draw = _noise_source(noise, generators, x_T)
 
     x, calls = x_T, 0
     earlier: tuple[float, Tensor] | None = None
+    if process.is_bridge and prediction in ("noise", "optimal-noise") and start is None:
+        yield State(process.steps, x, calls)
+        start = process.steps - 1
+        x = mu + float(process.c[start]) * draw(process.steps)
+    steps = step_grid(process, nfe, grid, start)
     yield State(steps[0], x, calls)
     for t, s in zip(steps[:-1], steps[1:], strict=True):
         output = network(x, mu, t)

@@ -18,7 +18,7 @@ from irsde.classical import CLASSICAL
 from irsde.config import RunSettings, TrainingSettings
 from irsde.datasets import Pair, dataset_card, degraded, load_pairs, to_pixels
 from irsde.devices import compute_device, device_name
-from irsde.files import InputError, digest_file, read_json, replacing, write_json, write_text
+from irsde.files import InputError, digest_file, read_json, replacing, write_text
 from irsde.methods import METHODS
 from irsde.metrics import psnr
 from irsde.plan import Run, pairs_folder
@@ -96,41 +96,6 @@ def _weights_agree(run: Run, settings: RunSettings) -> bool:
     return weights.is_file() and digest_file(weights) == recorded
 
 
-def _write_card(
-    run: Run,
-    settings: RunSettings,
-    identity: dict[str, str],
-    device: str,
-    seconds: float,
-    details: dict[str, Any],
-) -> None:
-    """The run card, written last, and beside it what differs between two equal runs."""
-    write_json(
-        run.folder / "cost.json",
-        {"seconds": seconds, "peak_memory_bytes": provenance.peak_memory_bytes()},
-    )
-    base, _, variant = run.method.partition("+")
-    method = METHODS[base]
-    write_json(
-        run.folder / "run.json",
-        {
-            "profile": run.profile,
-            "task": run.task,
-            "method": run.method,
-            "label": f"{method.label} + {variant}" if variant else method.label,
-            "source": method.source,
-            "seed": run.seed,
-            "settings": settings.model_dump(mode="json"),
-            "identity": identity,
-            **provenance.commit(),
-            "versions": provenance.versions(),
-            "device": device,
-            "cost": "cost.json",
-            **details,
-        },
-    )
-
-
 def _pairs(run: Run, dataset: str) -> list[Pair]:
     return load_pairs(pairs_folder(run.profile, run.task, dataset), TASKS[run.task].scale)
 
@@ -155,7 +120,10 @@ def _tune(run: Run, settings: RunSettings, identity: dict[str, str]) -> str:
             "tuned": {method.parameter_name: best},
             "validation_psnr": {str(value): score for value, score in scores.items()},
         }
-    _write_card(run, settings, identity, "cpu, 1 thread", time.monotonic() - start, details)
+    seconds = time.monotonic() - start
+    provenance.write_run_card(
+        run.folder, run, settings, identity, "cpu, 1 thread", seconds, details
+    )
     return f"{run.folder}: done"
 
 
@@ -231,7 +199,8 @@ def _train_network(
         write_text(run.folder / "training.csv", _history_text(state.history))
         save(state, checkpoint, identity)
         parameters = sum(p.numel() for p in state.network.parameters())
-        _write_card(
+        provenance.write_run_card(
+            run.folder,
             run,
             settings,
             identity,

@@ -151,10 +151,10 @@ def test_reading_the_optimal_noise_exactly_recovers_the_clean_image_where_the_pl
     def network(x, mu, t):
         return process.optimal_noise(x, x0, mu, t)
 
-    exact = sample(process, network, start, mu, "posterior", 5, prediction="optimal-noise")
-    plain = sample(process, network, start, mu, "posterior", 5, prediction="noise")
+    exact = sample(process, network, start, mu, "posterior", 1, prediction="optimal-noise")
+    plain = sample(process, network, start, mu, "posterior", 1, prediction="noise")
     torch.testing.assert_close(exact, x0, rtol=0, atol=1e-9)
-    assert float((plain - x0).abs().max()) > 1e-3
+    assert float((plain - x0).abs().max()) > 0.1
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -1,0 +1,103 @@
+"""Profiles: what is read, what is refused, and that params.yaml is the grid."""
+
+from pathlib import Path
+
+import pytest
+
+from irsde.config import load_profile, run_settings
+from irsde.files import InputError
+from irsde.plan import evaluations, parameters, run_of, runs
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def write_profile(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    smoke = (PROJECT / "workflow/config/smoke.yaml").read_text()
+    folder = tmp_path / "workflow/config"
+    folder.mkdir(parents=True)
+
+    def write(old="", new=""):
+        assert old in smoke
+        (folder / "mine.yaml").write_text(smoke.replace(old, new, 1))
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["smoke", "quick"])
+def test_shipped_profiles_are_valid(name, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    profile = load_profile(name)
+    assert len(evaluations(profile)) == len(runs(profile)) > 0
+
+
+def test_committed_parameters_are_the_grid_of_the_default_profile(monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    assert Path("params.yaml").read_text() == parameters(load_profile("quick"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("iterations: 6", "iteratons: 6", "line 18: training.iteratons: unknown key"),
+        ("iterations: 6", "iterations: 0", "line 18: training.iterations"),
+        ("  name: nafnet", "  name: resnet", "network"),
+        ("tasks: [denoising", "tasks: [denoisin", "unknown task 'denoisin': choose from deraining"),
+        ("methods: [identity", "methods: [identiti", "unknown method 'identiti'"),
+        ("training: {norm: l2}", "training: {nrom: l2}", "ir-sde+l2, training.nrom: unknown key"),
+        ("ir-sde+l2]", "ir-sde+l3]", "no variant 'ir-sde+l3'"),
+        ("seeds: [0]", "seeds: [0", "not valid YAML"),
+        ("seeds: [0]", "seeds: !!python/name:os.system", "not valid YAML"),
+    ],
+)
+def test_a_wrong_profile_is_refused_with_file_and_place(write_profile, old, new, words):
+    write_profile(old, new)
+    with pytest.raises(InputError) as error:
+        load_profile("mine")
+    assert "workflow/config/mine.yaml" in str(error.value)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_absent_profile_names_those_that_exist(write_profile):
+    write_profile()
+    with pytest.raises(InputError, match="it has: mine"):
+        load_profile("other")
+    with pytest.raises(InputError, match="no profile"):
+        load_profile("../config/mine")
+
+
+def test_a_variant_overrides_only_what_it_says(write_profile):
+    write_profile()
+    profile = load_profile("mine")
+    plain = run_settings(profile, "denoising", "ir-sde", 0)
+    variant = run_settings(profile, "denoising", "ir-sde+l2", 0)
+    assert variant.training.norm == "l2"
+    changed = variant.model_copy(
+        update={"method": "ir-sde", "training": variant.training.model_copy(update={"norm": "l1"})}
+    )
+    assert changed == plain
+    assert variant.hash != plain.hash
+
+
+def test_run_folders_and_runs_are_inverse(write_profile):
+    write_profile()
+    for run in runs(load_profile("mine")):
+        assert run_of(run.folder) == run
+    with pytest.raises(InputError, match="not a run folder"):
+        run_of(Path("results/quick"))
+
+
+def test_every_setting_changes_the_hash(write_profile):
+    write_profile()
+    before = run_settings(load_profile("mine"), "denoising", "ir-sde", 0).hash
+    for old, new in (
+        ("iterations: 6", "iterations: 7"),
+        ("patch: 16", "patch: 24"),
+        ("learning_rate: 0.001", "learning_rate: 0.002"),
+        ("width: 8", "width: 12"),
+        ("window: 32", "window: 48"),
+    ):
+        write_profile(old, new)
+        assert run_settings(load_profile("mine"), "denoising", "ir-sde", 0).hash != before

@@ -74,9 +74,7 @@ def save(state: TrainingState, path: Path, identity: dict[str, str]) -> None:
         save_file(tensors, temporary, {"irsde": json.dumps(header)})
 
 
-def resume(
-    state: TrainingState, path: Path, identity: dict[str, str], *, overwrite: bool
-) -> int:
+def resume(state: TrainingState, path: Path, identity: dict[str, str], *, overwrite: bool) -> int:
     """Load a checkpoint into the state.
 
     Returns

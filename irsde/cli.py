@@ -38,7 +38,9 @@ def _profile_name(name: str | None) -> str:
 @app.command()
 def plan(
     profile: ProfileOption = None,
-    check: Annotated[bool, typer.Option(help="Only say whether params.yaml is up to date.")] = False,
+    check: Annotated[
+        bool, typer.Option(help="Only say whether params.yaml is up to date.")
+    ] = False,
 ) -> None:
     """Write the grid of a profile to params.yaml and so make it the active one.
 
@@ -114,13 +116,13 @@ def train(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Option(help="Run folder, results/<profile>/<task>/<method>/seed<k>.")],
+    run: Annotated[
+        Path, typer.Option(help="Run folder, results/<profile>/<task>/<method>/seed<k>.")
+    ],
     dataset: Annotated[
         str | None, typer.Option(help="Prepared data set; default: the profile's test set.")
     ] = None,
-    sampler: Annotated[
-        str | None, typer.Option(help="Sampler; default: the method's.")
-    ] = None,
+    sampler: Annotated[str | None, typer.Option(help="Sampler; default: the method's.")] = None,
     nfe: Annotated[
         int | None, typer.Option(min=1, help="Network evaluations; default: the profile's.")
     ] = None,
@@ -129,6 +131,7 @@ def evaluate(
     """Restore a data set with a finished run and score every image."""
     from irsde.config import check_name, load_profile
     from irsde.evaluation import evaluate as evaluate_run
+    from irsde.importing import evaluation_profile
     from irsde.methods import METHODS
     from irsde.plan import Evaluation, default_sampler, run_of
 
@@ -136,7 +139,7 @@ def evaluate(
     loaded = load_profile(found.profile)
     base = found.method.partition("+")[0]
     check_name("method", base, METHODS)
-    settings = loaded.for_method(found.method)
+    settings = evaluation_profile(loaded, found)
     usual_sampler, usual_nfe = default_sampler(settings, found.method)
     if METHODS[base].kind == "process":
         from irsde.samplers import SAMPLERS
@@ -153,6 +156,30 @@ def evaluate(
     print(evaluate_run(evaluation, settings.evaluation, loaded.caption))
     if track:
         _track(found.profile, evaluation=evaluation.folder)
+
+
+@app.command("import-weights")
+def import_weights(
+    file: Annotated[Path, typer.Argument(help="The authors' released .pth file.")],
+    task: TaskOption,
+    profile: ProfileOption = None,
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace a run from another source, evaluations included.")
+    ] = False,
+) -> None:
+    """Write the authors' released weights as a run, to be evaluated like a trained one.
+
+    The run lies at results/<profile>/<task>/ir-sde+authors/seed0; it joins no table by itself.
+    """
+    from irsde.config import check_name, load_profile
+    from irsde.importing import METHOD
+    from irsde.importing import import_weights as import_file
+    from irsde.plan import Run
+    from irsde.tasks import TASKS
+
+    check_name("task", task, TASKS)
+    loaded = load_profile(_profile_name(profile))
+    print(import_file(file, Run(loaded.name, task, METHOD, 0), loaded.data, overwrite=overwrite))
 
 
 @app.command()
@@ -211,10 +238,12 @@ def _track(profile: str, training: Path | None = None, evaluation: Path | None =
             tracker.log_evaluation(evaluation)
     except (MlflowException, OSError) as error:
         reason = " ".join(str(error).split())[:200]
-        print(f"irsde: not logged to MLflow ({reason}); run irsde track sync later", file=sys.stderr)
+        print(
+            f"irsde: not logged to MLflow ({reason}); run irsde track sync later", file=sys.stderr
+        )
 
 
-# Some versions of Typer bring a Click of their own: its ClickException is BadParameter's second base.
+# Some versions of Typer bring a Click of their own; its ClickException is found by BadParameter.
 CLICK_EXCEPTION: type[Exception] = typer.BadParameter.__mro__[2]
 
 

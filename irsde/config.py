@@ -4,11 +4,12 @@ A profile is `workflow/config/<name>.yaml`. Both engines and every command read 
 `load_profile`.
 """
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from irsde.files import InputError, digest_json
 from irsde.methods import METHODS
@@ -43,6 +44,24 @@ class UNetSettings(Settings):
 
 
 NetworkSettings = Annotated[NAFNetSettings | UNetSettings, Field(discriminator="name")]
+
+
+def _parse_fraction(value: Any) -> Any:
+    """Accept "10/255" where a number is expected."""
+    if isinstance(value, str):
+        try:
+            return float(Fraction(value.replace(" ", "")))
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(f"{value!r} is not a number or a fraction such as 10/255") from None
+    return value
+
+
+class ProcessSettings(Settings):
+    """What a profile changes of every method's process."""
+
+    stationary_std: Annotated[float, BeforeValidator(_parse_fraction), Field(gt=0)] | None = Field(
+        None, description="lambda, such as 50/255; the task's own unless given"
+    )
 
 
 class DataSettings(Settings):
@@ -94,6 +113,7 @@ class Profile(Settings):
     tasks: tuple[str, ...] = Field(min_length=1)
     methods: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
+    process: ProcessSettings = ProcessSettings()
     data: DataSettings
     network: NetworkSettings
     training: TrainingSettings
@@ -144,6 +164,7 @@ class RunSettings(Settings):
     task: str
     method: str
     seed: int
+    stationary_std: float
     data: DataSettings
     network: NetworkSettings | None
     training: TrainingSettings | None
@@ -171,6 +192,7 @@ def run_settings(profile: Profile, task: str, method: str, seed: int) -> RunSett
         task=task,
         method=method,
         seed=seed,
+        stationary_std=resolved.process.stationary_std or TASKS[task].stationary_std,
         data=resolved.data,
         network=resolved.network if is_trained else None,
         training=resolved.training if is_trained else None,

@@ -72,7 +72,10 @@ def photographs(name: str) -> dict[str, Pixels]:
 
 
 def _rgb(pixels: Pixels) -> Pixels:
-    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels[..., :3]
+    if pixels.ndim == 2:
+        return np.stack([pixels] * 3, axis=2)
+    color: Pixels = pixels[..., :3]
+    return color
 
 
 def read_image(path: Path) -> Pixels:
@@ -226,9 +229,7 @@ def _write_pairs(
     )
 
 
-def _write_degraded(
-    folder: Path, name: str, degraded: NDArray[np.float32], *, exact: bool
-) -> str:
+def _write_degraded(folder: Path, name: str, degraded: NDArray[np.float32], *, exact: bool) -> str:
     if exact:
         np.save(folder / "LQ" / f"{name}.npy", degraded.astype(np.float32), allow_pickle=False)
         return f"LQ/{name}.npy"
@@ -300,7 +301,7 @@ def _read_degraded(path: Path) -> NDArray[np.float32]:
     if path.suffix != ".npy":
         return to_float(read_image(path))
     try:
-        array = np.load(path, allow_pickle=False)
+        array: NDArray[np.float32] = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (ValueError, OSError, EOFError) as error:

@@ -166,9 +166,7 @@ def _restored_by_network(
 
     run = evaluation.run
     with compute_device(settings.threads) as device:
-        restorer = load_restorer(
-            run.folder, RunSettings.model_validate(card["settings"]), device
-        )
+        restorer = load_restorer(run.folder, RunSettings.model_validate(card["settings"]), device)
         for batch in _batches(pairs, settings.batch):
             mu = to_tensor([degraded(pair) for pair in batch])
             generators = [

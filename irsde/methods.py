@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from irsde.tasks import Task
-
 if TYPE_CHECKING:
     from irsde.processes import GaussianProcess, Schedule
 
@@ -27,8 +25,8 @@ class Method:
     kind : {"identity", "classical", "regression", "process"}
         What restores: nothing, a filter from `classical.py`, the network called once, or a
         process with a sampler.
-    process : callable (task) -> GaussianProcess, optional
-        The process, for kind "process".
+    process : callable (stationary_std) -> GaussianProcess, optional
+        The process, for kind "process", given lambda in the unit of the images.
     objective : str
         A key of `objectives.OBJECTIVES`.
     sampler : str
@@ -43,7 +41,7 @@ class Method:
 
     label: str
     kind: Kind
-    process: "Callable[[Task], GaussianProcess] | None" = None
+    process: "Callable[[float], GaussianProcess] | None" = None
     objective: str = "clean"
     sampler: str = "direct"
     nfe: int = 0
@@ -56,43 +54,43 @@ class Method:
         return self.kind in ("regression", "process")
 
 
-def _ir_sde(schedule: "Schedule") -> "Callable[[Task], GaussianProcess]":
-    def build(task: Task) -> "GaussianProcess":
+def _ir_sde(schedule: "Schedule") -> "Callable[[float], GaussianProcess]":
+    def build(stationary_std: float) -> "GaussianProcess":
         from irsde.processes import mean_reverting
 
-        return mean_reverting(100, schedule, task.stationary_std)
+        return mean_reverting(100, schedule, stationary_std)
 
     return build
 
 
-def _ddpm(task: Task) -> "GaussianProcess":  # noqa: ARG001 (one signature for all processes)
+def _ddpm(stationary_std: float) -> "GaussianProcess":  # noqa: ARG001 (one signature for all)
     from irsde.processes import variance_preserving
 
     return variance_preserving(1000, "linear")
 
 
-def _i2sb(task: Task) -> "GaussianProcess":  # noqa: ARG001
+def _i2sb(stationary_std: float) -> "GaussianProcess":  # noqa: ARG001
     from irsde.processes import brownian_bridge
 
     return brownian_bridge(1000, beta_max=0.3)
 
 
-def _goub(task: Task) -> "GaussianProcess":
+def _goub(stationary_std: float) -> "GaussianProcess":
     from irsde.processes import ornstein_uhlenbeck_bridge
 
-    return ornstein_uhlenbeck_bridge(100, "cosine", task.stationary_std)
+    return ornstein_uhlenbeck_bridge(100, "cosine", stationary_std)
 
 
-def _resshift(task: Task) -> "GaussianProcess":
+def _resshift(stationary_std: float) -> "GaussianProcess":
     from irsde.processes import residual_shift
 
-    return residual_shift(15, kappa=task.stationary_std / 0.99)
+    return residual_shift(15, kappa=stationary_std / 0.99)
 
 
-def _interpolant(task: Task) -> "GaussianProcess":
+def _interpolant(stationary_std: float) -> "GaussianProcess":
     from irsde.processes import linear_interpolant
 
-    return linear_interpolant(100, noise_level=task.stationary_std)
+    return linear_interpolant(100, noise_level=stationary_std)
 
 
 METHODS: dict[str, Method] = {

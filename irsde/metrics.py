@@ -48,7 +48,9 @@ METRICS: dict[str, Metric] = {
 
 def luminance(pixels: NDArray[Any]) -> Values:
     """MATLAB's Y of 8-bit RGB: ``(65.481 R + 128.553 G + 24.966 B) / 255 + 16``, not rounded."""
-    return pixels.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255 + 16
+    weights: Values = np.array([65.481, 128.553, 24.966])
+    weighted: Values = pixels.astype(np.float64) @ weights
+    return weighted / 255 + 16
 
 
 def psnr(restored: NDArray[Any], reference: NDArray[Any]) -> float:

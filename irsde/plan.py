@@ -6,6 +6,7 @@ grammar of paths; Snakemake, DVC, MLflow and the reports all take it from here.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -125,7 +126,9 @@ def parameters(profile: Profile) -> str:
     what depends on it and nothing else.
     """
     data = digest_json(profile.data.model_dump(mode="json"))
-    train, tune, evaluate = {}, {}, {}
+    train: dict[str, Any] = {}
+    tune: dict[str, Any] = {}
+    evaluate: dict[str, Any] = {}
     for run in runs(profile):
         settings: RunSettings = run_settings(profile, run.task, run.method, run.seed)
         item = {

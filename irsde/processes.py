@@ -309,9 +309,7 @@ class GaussianProcess:
         on_mu = pull if self.reverts else torch.zeros_like(pull)
         return 1 - pull, on_mu, on_noise, std
 
-    def reverse_mean(
-        self, x_t: Tensor, mu: Tensor, noise: Tensor, t: Step, s: Step
-    ) -> Tensor:
+    def reverse_mean(self, x_t: Tensor, mu: Tensor, noise: Tensor, t: Step, s: Step) -> Tensor:
         """Mean of one Euler-Maruyama step of the reverse-time SDE from t to s.
 
         Parameters

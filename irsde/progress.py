@@ -1,4 +1,4 @@
-"""Progress of a stage: a bar with an estimate on a terminal, a line a few seconds apart in a log."""
+"""Progress of a stage: a bar on a terminal, a line every few seconds in a log."""
 
 import sys
 import time

@@ -61,7 +61,9 @@ def score_pair(
         If the sizes differ or nothing is left after the crop.
     """
     if restored.shape != reference.shape:
-        raise InputError(f"restored {restored.shape} and reference {reference.shape} differ in size")
+        raise InputError(
+            f"restored {restored.shape} and reference {reference.shape} differ in size"
+        )
     pixels = to_pixels(restored)
     border = protocol.border
     inner = np.s_[border : reference.shape[0] - border, border : reference.shape[1] - border]

@@ -126,9 +126,7 @@ def write_run_card(
     details : dict
         Further fields; they replace those of the same name.
     """
-    write_json(
-        folder / "cost.json", {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes()}
-    )
+    write_json(folder / "cost.json", {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes()})
     base, _, variant = run.method.partition("+")
     method = METHODS[base]
     write_json(

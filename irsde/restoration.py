@@ -15,7 +15,6 @@ from irsde.networks import ConditionalNAFNet, ConditionalUNet
 from irsde.objectives import OBJECTIVES
 from irsde.processes import GaussianProcess
 from irsde.samplers import Grid, sample, standard_normals
-from irsde.tasks import TASKS
 
 REGRESSION_STEP = 1
 WEIGHTS = "weights.safetensors"
@@ -116,7 +115,7 @@ def restorer_of(settings: RunSettings, network: nn.Module) -> Restorer:
     method = METHODS[settings.method.partition("+")[0]]
     return Restorer(
         network=network,
-        process=method.process(TASKS[settings.task]) if method.process else None,
+        process=method.process(settings.stationary_std) if method.process else None,
         objective=method.objective,
         centered=method.centered,
     )
@@ -132,7 +131,7 @@ def load_restorer(folder: Path, settings: RunSettings, device: torch.device) -> 
     """
     network = build_network(settings)
     load_weights(network, folder / WEIGHTS)
-    network = network.to(device=device, memory_format=torch.channels_last).eval()
+    network = network.to(device).to(memory_format=torch.channels_last).eval()
     return restorer_of(settings, network.requires_grad_(False))
 
 

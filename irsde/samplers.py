@@ -4,9 +4,11 @@ A sampler never sees a progress bar, a file or a random seed of its own: the net
 and the grid are arguments, and whoever wants to watch iterates over `trajectory`.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -276,8 +278,9 @@ def trajectory(
     ``sigma_1 sqrt(dt)``. The first step of a bridge, whose start holds no noise, is drawn from
     the marginal (methods.md, 0.4); where the network predicts noise, which that start has none
     of, the state at T - 1 is drawn about mu without a network evaluation, an error of
-    ``a_{T-1} (x0 - mu)``, and the solver starts there. Euler samplers take the output of a network trained with the
-    maximum-likelihood objective as the noise itself, which it is for them.
+    ``a_{T-1} (x0 - mu)``, and the solver starts there. Euler samplers take the output of a
+    network trained with the maximum-likelihood objective as the noise itself, which it is for
+    them.
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {sampler!r}: {', '.join(SAMPLERS)}")
@@ -298,14 +301,14 @@ def trajectory(
         x = mu + float(process.c[start]) * draw(process.steps)
     steps = step_grid(process, nfe, grid, start)
     yield State(steps[0], x, calls)
-    for t, s in zip(steps[:-1], steps[1:], strict=True):
+    for t, s in itertools.pairwise(steps):
         output = network(x, mu, t)
         calls += 1
         if solver.kind == "euler" and prediction in ("noise", "optimal-noise"):
             clean, predicted_noise = output, output
         else:
             clean, predicted_noise = _clean_and_noise(process, prediction, output, x, mu, t)
-        step = _Step(process, t, s, x, mu, clean, predicted_noise, lambda t=t: draw(t))
+        step = _Step(process, t, s, x, mu, clean, predicted_noise, partial(draw, t))
         if float(process.c[t]) == 0.0:
             x = _affine(step, 0.0, float(process.c[s]))
         elif solver.kind == "euler":
@@ -406,13 +409,10 @@ def sample(
         For unknown names, shapes that differ, an NFE outside the grid, or a sampler that is not
         defined for the process.
     """
-    state = None
-    for state in trajectory(
+    *_, last = trajectory(
         process, network, x_T, mu, sampler, nfe, grid, prediction, noise, generators, start
-    ):
-        pass
-    assert state is not None
-    return state.x
+    )
+    return last.x
 
 
 SAMPLERS: dict[str, Sampler] = {

@@ -33,7 +33,9 @@ class Task:
         Factor by which the degraded image is smaller than the clean one; it is enlarged to the
         clean size before anything else sees it.
     stationary_std : float
-        lambda of the mean-reverting SDE, in the unit of the images (paper.md, section 4).
+        lambda of the mean-reverting SDE, in the unit of the images, unless a profile says
+        otherwise: the authors' values (paper.md, section 4), 50/255 for denoising, where the
+        paper's is not known.
     """
 
     label: str

@@ -170,7 +170,9 @@ class Tracker:
         for file in files:
             if (folder / file).is_file():
                 parent = Path(file).parent.as_posix()
-                self.client.log_artifact(run_id, str(folder / file), parent if parent != "." else None)
+                self.client.log_artifact(
+                    run_id, str(folder / file), parent if parent != "." else None
+                )
         self.client.set_terminated(run_id)
         return True
 

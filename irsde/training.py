@@ -28,7 +28,7 @@ from irsde.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from irsde.restoration import Restorer
 
@@ -108,9 +108,7 @@ def _tune(run: Run, settings: RunSettings, identity: dict[str, str]) -> str:
         method = CLASSICAL[run.task]
         pairs = _pairs(run, settings.data.validation)
         scores = {
-            value: sum(
-                _psnr(method.function(degraded(pair), value), pair) for pair in pairs
-            )
+            value: sum(_psnr(method.function(degraded(pair), value), pair) for pair in pairs)
             / len(pairs)
             for value in track(method.candidates, f"tuning {method.label}", len(method.candidates))
         }
@@ -139,7 +137,9 @@ def learning_rate(settings: TrainingSettings, iteration: int) -> float:
     warm = min(1.0, (iteration + 1) / settings.warmup) if settings.warmup else 1.0
     if settings.learning_rate_schedule == "cosine":
         fraction = iteration / settings.iterations
-        return settings.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fraction)))
+        return (
+            settings.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fraction)))
+        )
     halvings = sum(iteration >= milestone for milestone in settings.milestones)
     return settings.learning_rate * warm * 0.5**halvings
 
@@ -227,7 +227,7 @@ def _initial_state(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_from("initialization", run.task, run.seed))
         network = build_network(settings)
-    network = network.to(device=device, memory_format=torch.channels_last).train()
+    network = network.to(device).to(memory_format=torch.channels_last).train()
     return TrainingState(
         network=network,
         average={name: tensor.clone() for name, tensor in network.state_dict().items()},
@@ -257,7 +257,9 @@ def _update(
     from irsde.pairs import draw_batch
 
     stream = ("train", run.task, run.seed, iteration)
-    x0, mu = draw_batch(pairs, task, recipe.patch, recipe.batch, numpy_generator(*stream, "patches"))
+    x0, mu = draw_batch(
+        pairs, task, recipe.patch, recipe.batch, numpy_generator(*stream, "patches")
+    )
     loss = training_loss(
         restorer,
         x0.to(device, memory_format=torch.channels_last),
@@ -317,9 +319,7 @@ def training_loss(
     noise = torch.randn(x0.shape, generator=generator).to(x0)
     x_t = restorer.process.sample(x0, mu, t, noise)
     output = restorer.output(x_t, mu, t.to(x0.device))
-    return loss_per_image(
-        objective, restorer.process, x0, mu, noise, t, output, recipe.norm
-    ).mean()
+    return loss_per_image(objective, restorer.process, x0, mu, noise, t, output, recipe.norm).mean()
 
 
 def _refuse_divergence(run: Run, loss: float, iteration: int) -> None:

@@ -60,9 +60,7 @@ def test_noise_level_and_residual_grow_with_the_step(process):
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
-@given(
-    steps=st.integers(1, 400), std=st.floats(0.005, 1), delta=st.floats(1e-4, 0.5)
-)
+@given(steps=st.integers(1, 400), std=st.floats(0.005, 1), delta=st.floats(1e-4, 0.5))
 @settings(max_examples=25, deadline=None)
 def test_mean_reverting_ends_at_mu_with_the_stationary_noise(schedule, steps, std, delta):
     process = mean_reverting(steps, schedule, std, delta)

@@ -72,7 +72,7 @@ def test_single_steps_equal_the_authors(schedule, level, t):
     process = mean_reverting(100, schedule, level / 255)
     early = 1e-4 if t <= 10 else 1e-6
 
-    mean, std = process.marginal(x0, mu, t)
+    mean, _ = process.marginal(x0, mu, t)
     close(mean, arrays[key + "mu_bar"])
     x_t = process.sample(x0, mu, t, noise)
     close(x_t, arrays[key + "xt"])
@@ -117,7 +117,11 @@ def test_denoising_steps_equal_the_authors(level, steps):
             t, t - 1, x_t, probability_flow=True
         )
         close(on_x.float() * x_t + on_noise.float() * network, arrays[key + "ode_step"])
-        close(process.clean_from_noise(x_t, x0, network, t), arrays[key + "x0_from_net"], FLOAT32_CANCELLATION)
+        close(
+            process.clean_from_noise(x_t, x0, network, t),
+            arrays[key + "x0_from_net"],
+            FLOAT32_CANCELLATION,
+        )
         optimum, _ = process.posterior(x_t, x0, x0, t, t - 1)
         close(optimum, arrays[key + "optimum"], atol=1e-4)
 

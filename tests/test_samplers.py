@@ -1,5 +1,6 @@
 """Samplers: oracles, laws, orders of convergence on a problem with a known score, NFE, noise."""
 
+import itertools
 import math
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_grids_have_as_many_distinct_steps_as_asked(process, grid):
         assert len(steps) == nfe + 1
         assert steps[0] == process.steps
         assert steps[-1] == 0
-        assert all(a > b for a, b in zip(steps[:-1], steps[1:], strict=True))
+        assert all(a > b for a, b in itertools.pairwise(steps))
 
 
 def test_the_full_grid_is_every_step_for_every_spacing():
@@ -139,7 +140,11 @@ def test_one_step_forms_that_are_the_same_update_agree():
         draw = lambda t, shape: torch.randn(shape, generator=noise, dtype=torch.float64)  # noqa: E731
         return sample(process, network, start, mu, sampler, 12, noise=draw)
 
-    for a, b in (("ddim", "mrs-ode-1"), ("ddim", "mrs-ode-1-data"), ("posterior", "mrs-sde-1-data")):
+    for a, b in (
+        ("ddim", "mrs-ode-1"),
+        ("ddim", "mrs-ode-1-data"),
+        ("posterior", "mrs-sde-1-data"),
+    ):
         torch.testing.assert_close(run(a), run(b), rtol=1e-9, atol=1e-9)
 
 
@@ -161,7 +166,7 @@ def test_reading_the_optimal_noise_exactly_recovers_the_clean_image_where_the_pl
 @pytest.mark.parametrize("nfe", [1, 10, 100])
 def test_network_evaluations_are_counted(sampler, nfe):
     process, calls = mean_reverting(), []
-    x0, mu = images()
+    _, mu = images()
 
     def network(x, mu, t):
         calls.append(t)
@@ -175,12 +180,17 @@ def test_network_evaluations_are_counted(sampler, nfe):
 @pytest.mark.parametrize("sampler", ["posterior", "euler-maruyama", "mrs-sde-2-data"])
 def test_an_image_is_the_same_alone_and_in_a_batch(sampler):
     process = mean_reverting()
-    x0, mu = images(count=3)
+    _, mu = images(count=3)
 
     def restore(indices):
         generators = [torch.Generator().manual_seed(i) for i in indices]
         return sample(
-            process, lambda x, m, t: x - m, mu[indices], mu[indices], sampler, 9,
+            process,
+            lambda x, m, t: x - m,
+            mu[indices],
+            mu[indices],
+            sampler,
+            9,
             generators=generators,
         )
 
@@ -213,5 +223,5 @@ def test_samplers_refuse_processes_they_are_not_valid_for():
         ("mrs-sde-1-data", residual_shift()),
         ("mrs-ode-2", linear_interpolant()),
     ):
-        with pytest.raises(ValueError, match="needs|extrapolates"):
+        with pytest.raises(ValueError, match=r"needs|extrapolates"):
             sample(process, lambda x, m, t: x, x0, mu, sampler, 3)

@@ -14,11 +14,12 @@ from irsde.report.tables import Row
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 
 Pixels = NDArray[np.uint8]
 ACCENT = "#d55e00"
-STYLE = {
+STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
     "figure.dpi": 200,
@@ -52,9 +53,8 @@ def comparison(rows: list[Row], path: Path) -> None:
             columns,
             figsize=(1.45 * columns, 3.2 * len(names)),
             squeeze=False,
-            layout="constrained",
+            layout=ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02),
         )
-        figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)  # type: ignore[union-attr]
         for index, name in enumerate(names):
             clean = read_image(folder / "GT" / f"{name}.png")
             images = [read_image(row.folder / "images" / f"{name}.png") for row in rows]

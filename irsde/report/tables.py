@@ -249,11 +249,11 @@ def training_curves(rows: list[Row]) -> pd.DataFrame:
 def metrics_tree(rows: list[Row]) -> dict[str, Any]:
     """Means as task → method → metric, for `dvc metrics show`; seeds are averaged."""
     table = tidy(rows).dropna(subset=["mean"])
+    means = table.groupby(["task", "method", "metric"], sort=True, as_index=False)["mean"].mean()
     tree: dict[str, Any] = {}
-    for (task, method, metric), group in table.groupby(["task", "method", "metric"], sort=True):
-        tree.setdefault(task, {}).setdefault(method, {})[metric] = round(
-            float(group["mean"].mean()), 6
-        )
+    for row in means.to_dict("records"):
+        of_method = tree.setdefault(str(row["task"]), {}).setdefault(str(row["method"]), {})
+        of_method[str(row["metric"])] = round(float(row["mean"]), 6)
     return tree
 
 

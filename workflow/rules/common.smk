@@ -27,6 +27,24 @@ def names(values):
     return "|".join(sorted({re.escape(str(value)) for value in values})) or "(?!)"
 
 
+def settings_hash(wildcards):
+    """Hash of the settings of a run; a changed one reruns it and what depends on it."""
+    run = run_settings(PROFILE, wildcards.task, wildcards.method, int(wildcards.seed))
+    return run.hash
+
+
+def evaluation_settings(wildcards):
+    """Hash of the settings of an evaluation."""
+    resolved = PROFILE.for_method(wildcards.method).evaluation
+    return digest_json(resolved.model_dump(mode="json"))
+
+
+def evaluation_arguments(wildcards):
+    """Arguments of `irsde evaluate` for a path of the grammar."""
+    run = Run(wildcards.profile, wildcards.task, wildcards.method, int(wildcards.seed))
+    return Evaluation(run, wildcards.dataset, wildcards.sampler, int(wildcards.nfe)).arguments
+
+
 wildcard_constraints:
     profile=names([PROFILE.name]),
     task=names(PROFILE.tasks),

@@ -2,9 +2,7 @@ rule report:
     input:
         [f"{e.folder}/{name}" for e in EVALUATIONS for name in ("summary.json", "per_image.csv")],
     output:
-        tables=report(
-            "reports/tables.md", caption="../report/tables.rst", category="Tables"
-        ),
+        tables=report("reports/tables.md", caption="../report/tables.rst", category="Tables"),
         cost="reports/cost.md",
         values="reports/tables.csv",
         metrics="reports/metrics.json",
@@ -16,10 +14,12 @@ rule report:
         ),
     log:
         f"logs/{PROFILE.name}/report.log",
+    conda:
+        "../envs/irsde.yaml"
+    threads: CORES_PER_JOB
     params:
         profile=PROFILE.name,
         caption=PROFILE.caption,
         code=code_hash("report"),
-    threads: CORES_PER_JOB
     shell:
         "irsde report --profile {params.profile} > {log} 2>&1"

@@ -1,0 +1,362 @@
+"""Importing the authors' released weights as a run that `evaluate` reads like a trained one.
+
+A released file is a stranger's: it is read without unpickling objects, compared name by name
+with a network built without memory, and only then written, as safetensors and with a run card.
+"""
+
+import re
+import time
+import warnings
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from irsde import provenance
+from irsde.config import (
+    DataSettings,
+    NAFNetSettings,
+    NetworkSettings,
+    Profile,
+    RunSettings,
+    UNetSettings,
+)
+from irsde.files import InputError, digest_file, replacing, replacing_folder
+from irsde.plan import Run
+from irsde.restoration import WEIGHTS, build_network
+from irsde.tasks import TASKS
+
+METHOD = "ir-sde+authors"
+LABEL = "IR-SDE (authors' weights)"
+MAX_BYTES = 8 * 2**30  # the largest released network with both of its EMA copies takes 1.2
+MAX_LEVELS = 8  # the released networks have four or five
+WRAPPERS = ("params", "params_ema", "state_dict", "model_state_dict", "model", "ema", "network")
+TRAINING_STATE = ("optimizer", "optimizers", "optimizer_state_dict", "schedulers", "param_groups")
+AVERAGE, RAW = "ema_model.", "online_model."  # what ema_pytorch prefixes the names with
+BOOKKEEPING = ("initted", "step")  # of ema_pytorch, beside the weights
+COLOR_CHANNELS = 3
+
+
+def import_weights(file: Path, run: Run, data: DataSettings, *, overwrite: bool) -> str:
+    """Write a run whose weights are the authors' instead of trained here.
+
+    Parameters
+    ----------
+    file : Path
+        A released `.pth` file: a state dict of `ConditionalUNet` or `ConditionalNAFNet`, bare or
+        wrapped by DataParallel, by ema_pytorch or in a dict with one set of weights.
+    run : Run
+        Says where the run goes, and by its task which lambda belongs to the weights.
+    data : DataSettings
+        Data settings of the run's profile, for the card.
+    overwrite : bool
+        True to replace what lies there with its evaluations, if it comes from another source.
+
+    Returns
+    -------
+    str
+        One line that says what was done.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be used, or something from another source lies in the run's folder and
+        `overwrite` is False; nothing is written then.
+
+    Notes
+    -----
+    The released super-resolution weights expect the small image enlarged by nearest neighbor
+    (paper.md, section 5), which the task of this name does not do.
+    """
+    started = time.monotonic()
+    _check_file(file)
+    source = {"file": file.name, "sha256": digest_file(file)}
+    if _is_up_to_date(run.folder, source["sha256"]):
+        return f"{run.folder}: up to date"
+    if not overwrite and run.folder.exists() and _imported_from(run.folder) != source["sha256"]:
+        raise InputError(
+            f"{run.folder}: holds something that does not come from {file.name}; nothing was "
+            "changed; give --overwrite to replace it together with its evaluations"
+        )
+    state, origin = _state_dict(file, _load(file))
+    for name, tensor in state.items():
+        _check_tensor(file, name, tensor)
+    network, is_conditional = _network_of(file, state)
+    _check_importable(file, is_conditional=is_conditional)
+    settings = RunSettings(
+        task=run.task,
+        method=run.method,
+        seed=run.seed,
+        stationary_std=TASKS[run.task].stationary_std,
+        data=data,
+        network=network,
+        training=None,
+    )
+    _compare(file, state, settings)
+    weights = {name: _weights_of(file, name, tensor) for name, tensor in state.items()}
+    parameters = sum(tensor.numel() for tensor in weights.values())
+    with replacing_folder(run.folder) as folder:
+        with replacing(folder / WEIGHTS) as temporary:
+            save_file(weights, temporary)
+        provenance.write_run_card(
+            folder,
+            run,
+            settings,
+            {"settings": settings.hash, "weights_file": source["sha256"]},
+            "imported, not trained here",
+            time.monotonic() - started,
+            {
+                "label": LABEL,
+                "parameters": parameters,
+                "weights_sha256": digest_file(folder / WEIGHTS),
+                "imported_from": source,
+            },
+        )
+    return (
+        f"{run.folder}: imported {_described(network)}, {parameters:,} parameters, "
+        f"from {file.name}{origin}"
+    )
+
+
+def evaluation_profile(profile: Profile, run: Run) -> Profile:
+    """Profile that a run is evaluated with: for an imported run no variant needs to exist.
+
+    Raises
+    ------
+    InputError
+        If the run is a variant that the profile does not define and was not imported.
+    """
+    if run.method not in profile.variants and _imported_from(run.folder):
+        return profile
+    return profile.for_method(run.method)
+
+
+def _imported_from(folder: Path) -> str | None:
+    """SHA-256 of the file that a run was imported from; None if it is no imported run."""
+    try:
+        source = provenance.read_run_card(folder).get("imported_from")
+    except InputError:
+        return None
+    return str(source["sha256"]) if isinstance(source, dict) and "sha256" in source else None
+
+
+def _is_up_to_date(folder: Path, sha256: str) -> bool:
+    if _imported_from(folder) != sha256 or not (folder / WEIGHTS).is_file():
+        return False
+    return digest_file(folder / WEIGHTS) == provenance.read_run_card(folder).get("weights_sha256")
+
+
+def _check_file(file: Path) -> None:
+    """Refuse what is no file of a bearable size that may be read."""
+    try:
+        if file.is_dir():
+            raise InputError(f"{file}: is a folder; give the .pth file")
+        if not file.exists():
+            raise InputError(f"{file}: no such file")
+        if not file.is_file():
+            raise InputError(f"{file}: is not a regular file")
+        if (size := file.stat().st_size) > MAX_BYTES:
+            raise InputError(
+                f"{file}: {size / 2**30:.1f} GiB are more than the limit of "
+                f"{MAX_BYTES / 2**30:.0f} GiB"
+            )
+        with file.open("rb") as stream:
+            start = stream.read(4)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from None
+    if not start.startswith((b"PK\x03\x04", b"\x80")):
+        raise InputError(f"{file}: not a PyTorch checkpoint (neither a zip archive nor a pickle)")
+
+
+def _load(file: Path) -> Any:
+    """Content of a PyTorch file that holds tensors and plain containers only."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of foreign pickle protocols: such files are refused
+        try:
+            if zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as archive:
+                    unpacked = sum(entry.file_size for entry in archive.infolist())
+                if unpacked > MAX_BYTES:
+                    raise InputError(
+                        f"{file}: unpacks to {unpacked / 2**30:.1f} GiB, more than the limit of "
+                        f"{MAX_BYTES / 2**30:.0f} GiB"
+                    )
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except InputError:
+            raise
+        except Exception as error:  # noqa: BLE001 (hostile bytes fail in any way they like)
+            if found := re.search(r"GLOBAL (\S+)", str(error)):
+                raise InputError(
+                    f"{file}: holds a pickled object ({_shown(found[1])}), which could run code "
+                    "and is not loaded; save the network's state_dict instead"
+                ) from None
+            raise InputError(
+                f"{file}: truncated or damaged, or no PyTorch file of weights only"
+            ) from None
+
+
+def _state_dict(file: Path, content: Any) -> tuple[dict[str, Tensor], str]:
+    """Weights of one network under their bare names, and words on which they are."""
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: holds a {type(content).__name__}, not a state dict")
+    if state := _tensors(content):
+        return _without_prefixes(file, state)
+    wrapped = {name: state for name in WRAPPERS if (state := _tensors(content.get(name)))}
+    if len(wrapped) > 1:
+        raise InputError(
+            f"{file}: holds several sets of weights ({_first(wrapped)}); "
+            "save the one you mean as a file of its own"
+        )
+    if wrapped:
+        return _without_prefixes(file, next(iter(wrapped.values())))
+    if any(name in content for name in TRAINING_STATE):
+        raise InputError(
+            f"{file}: holds the state of an optimizer or scheduler, not weights; "
+            "give the file of the network, such as latest_G.pth"
+        )
+    raise InputError(f"{file}: holds no state dict (its keys: {_first(content) or 'none'})")
+
+
+def _tensors(content: Any) -> dict[str, Tensor] | None:
+    """Named tensors of a dict that holds nothing else but bookkeeping; None if it is no such."""
+    if not isinstance(content, dict):
+        return None
+    if not all(isinstance(name, str) for name in content):
+        return None
+    found = {name: value for name, value in content.items() if name not in BOOKKEEPING}
+    return found if all(isinstance(value, Tensor) for value in found.values()) else None
+
+
+def _without_prefixes(file: Path, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """State dict without the prefixes of DataParallel and ema_pytorch; the average is preferred."""
+    state = _stripped(state, "module.")
+    for prefix, origin in (
+        (AVERAGE, "; its moving average (ema_model) was taken"),
+        (RAW, "; its raw weights (online_model) were taken, it has no moving average"),
+    ):
+        if chosen := {n: t for n, t in state.items() if n.startswith(prefix)}:
+            others = (name for name in state if not name.startswith((AVERAGE, RAW)))
+            if rest := [name for name in others if name not in BOOKKEEPING]:
+                raise InputError(
+                    f"{file}: holds {len(rest)} tensors beside those of {prefix[:-1]} "
+                    f"({_first(rest)})"
+                )
+            return _stripped(_stripped(chosen, prefix), "module."), origin
+    return state, ""
+
+
+def _stripped(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """State dict without a prefix that all names have."""
+    if not all(name.startswith(prefix) for name in state):
+        return state
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+
+
+def _check_tensor(file: Path, name: str, tensor: Tensor) -> None:
+    """Refuse what is not plain memory: a small file may claim a tensor of any size."""
+    is_plain = tensor.layout is torch.strided and tensor.device.type == "cpu"
+    if not is_plain or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
+        raise InputError(f"{file}: {_shown(name)} is not a plain tensor")
+    if not tensor.is_floating_point():
+        raise InputError(f"{file}: {_shown(name)} has the type {tensor.dtype}, not a float")
+
+
+def _network_of(file: Path, state: Mapping[str, Tensor]) -> tuple[NetworkSettings, bool]:
+    """Network that the names and shapes speak of, and whether it sees the degraded image."""
+    kinds = [("init_conv.weight", UNetSettings), ("intro.weight", NAFNetSettings)]
+    found = [(name, kind) for name, kind in kinds if name in state]
+    if len(found) != 1:
+        raise InputError(
+            f"{file}: weights of neither a ConditionalUNet nor a ConditionalNAFNet "
+            f"(the first names: {_first(state) or 'none'})"
+        )
+    name, kind = found[0]
+    shape, levels = tuple(state[name].shape), _count(state, "downs.")
+    if len(shape) != 4 or shape[0] < 4 or shape[0] % 2 or not 1 <= levels <= MAX_LEVELS:
+        raise InputError(
+            f"{file}: no network has {levels} levels and a first convolution of shape {shape}"
+        )
+    width, channels = shape[:2]
+    if channels not in (COLOR_CHANNELS, 2 * COLOR_CHANNELS):
+        raise InputError(
+            f"{file}: a network of {channels} input channels; networks of color images have 6"
+        )
+    is_conditional = channels == 2 * COLOR_CHANNELS
+    if kind is UNetSettings:
+        return UNetSettings(name="unet", width=width, depth=levels), is_conditional
+    network = NAFNetSettings(
+        name="nafnet",
+        width=width,
+        middle_blocks=max(1, _count(state, "middle_blks.")),
+        encoder_blocks=tuple(_count(state, f"encoders.{level}.") for level in range(levels)),
+        decoder_blocks=tuple(_count(state, f"decoders.{level}.") for level in range(levels)),
+    )
+    return network, is_conditional
+
+
+def _count(names: Iterable[str], prefix: str) -> int:
+    """Count the modules that come right after a prefix."""
+    return len({n.removeprefix(prefix).split(".")[0] for n in names if n.startswith(prefix)})
+
+
+def _check_importable(file: Path, *, is_conditional: bool) -> None:
+    """Refuse networks of methods that do not exist here yet; the one place that does."""
+    if not is_conditional:
+        raise InputError(
+            f"{file}: an unconditional network (3 input channels); such weights belong to the "
+            "Gaussian-denoising methods, which are not imported yet"
+        )
+
+
+def _compare(file: Path, state: Mapping[str, Tensor], settings: RunSettings) -> None:
+    """Refuse weights that differ in a name or shape from the network of the settings."""
+    with torch.device("meta"):
+        expected = {n: tuple(t.shape) for n, t in build_network(settings).state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    missing = [name for name in expected if name not in given]
+    unexpected = [name for name in given if name not in expected]
+    shapes = [
+        f"{name} {given[name]} instead of {shape}"
+        for name, shape in expected.items()
+        if name in given and given[name] != shape
+    ]
+    if differing := len(missing) + len(unexpected) + len(shapes):
+        parts = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+        listed = "; ".join(f"{len(p)} {word}: {_first(p)}" for word, p in parts if p)
+        raise InputError(
+            f"{file}: does not fit a {_described(settings.network)}; "
+            f"keys that differ: {differing} ({listed})"
+        )
+
+
+def _weights_of(file: Path, name: str, tensor: Tensor) -> Tensor:
+    """Copy of its own in float32; finite."""
+    copy = tensor.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    if not copy.isfinite().all():
+        raise InputError(f"{file}: {name} holds NaN or infinite values")
+    return copy
+
+
+def _described(network: NetworkSettings | None) -> str:
+    if isinstance(network, UNetSettings):
+        return f"ConditionalUNet of width {network.width} and depth {network.depth}"
+    if isinstance(network, NAFNetSettings):
+        blocks = (network.encoder_blocks, (network.middle_blocks,), network.decoder_blocks)
+        text = " | ".join(" ".join(map(str, part)) for part in blocks)
+        return f"ConditionalNAFNet of width {network.width} and blocks {text}"
+    return "network"
+
+
+def _first(names: Iterable[object], count: int = 3) -> str:
+    """First few of the names, for a message of one line."""
+    listed = [_shown(str(name)) for name in names]
+    return ", ".join(listed[:count]) + (", ..." if len(listed) > count else "")
+
+
+def _shown(name: str) -> str:
+    """Name in a file as it may be printed: without control characters and not too long."""
+    return (name if name.isprintable() else ascii(name))[:100]

@@ -1,0 +1,49 @@
+"""A copy of the project in an empty folder, as a fresh clone would be."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+PARTS = (
+    ".dvc/config",
+    ".dvc/.gitignore",
+    ".dvcignore",
+    ".gitignore",
+    "Snakefile",
+    "data/catalogue.yaml",
+    "dvc.yaml",
+    "irsde",
+    "profiles",
+    "workflow",
+)
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy what both engines read, make a git repository of it and activate the smoke profile."""
+    for part in PARTS:
+        source, target = PROJECT / part, folder / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    call(folder, "git", "init", "--quiet")
+    call(folder, "irsde", "plan", "--profile", "smoke")
+    return folder
+
+
+def call(folder: Path, *command: str, code: int = 0, **variables: str) -> str:
+    """Run a command in a folder; its output, after checking its exit code."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "IRSDE_LPIPS_WEIGHTS": "", **variables},
+        check=False,
+    )
+    assert done.returncode == code, done.stdout
+    return done.stdout

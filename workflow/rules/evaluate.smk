@@ -9,7 +9,7 @@ rule evaluate:
     log:
         "logs/{profile}/{task}/{method}/seed{seed}/evaluate-{dataset}-{sampler}-{nfe}.log",
     conda:
-        "../envs/irsde.yaml"
+        "irsde"
     threads: CORES_PER_JOB * PROFILE.evaluation.threads
     resources:
         gpu=GPU,

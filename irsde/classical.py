@@ -125,7 +125,7 @@ def average_similar_patches(image: Image, strength: float) -> Image:
     ndarray of float32, shape (H, W, 3)
         Image in [0, 1].
     """
-    noise_level = _estimate_noise_level(image)
+    noise_level = estimate_noise_level(image)
     denoised = denoise_nl_means(
         image,
         patch_size=5,
@@ -138,7 +138,7 @@ def average_similar_patches(image: Image, strength: float) -> Image:
     return _clip(denoised)
 
 
-def _estimate_noise_level(image: Image) -> float:
+def estimate_noise_level(image: Image) -> float:
     """Estimate the standard deviation of white noise by the median of diagonal Haar details.
 
     scikit-image's ``estimate_sigma`` is the same estimate with a longer wavelet, but needs

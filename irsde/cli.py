@@ -186,11 +186,12 @@ def import_weights(
 def report(profile: ProfileOption = None) -> None:
     """Compile tables and figures of a profile's finished evaluations into reports/."""
     from irsde.config import load_profile
-    from irsde.plan import evaluations
+    from irsde.plan import evaluations, refusals
     from irsde.report.compile import compile_report
 
     loaded = load_profile(_profile_name(profile))
-    print(compile_report(loaded.name, [e.folder for e in evaluations(loaded)]))
+    folders = [evaluation.folder for evaluation in evaluations(loaded)]
+    print(compile_report(loaded.name, folders, refusals(loaded)))
 
 
 @tracking.command()

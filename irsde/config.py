@@ -101,6 +101,9 @@ class EvaluationSettings(Settings):
     nfe: int | None = Field(None, ge=1, description="for all sampled methods; else each its own")
     batch: int = Field(8, ge=1)
     threads: int = Field(1, ge=1, description="of torch; part of an evaluation's identity")
+    noise_level: Literal["known", "estimated"] = Field(
+        "known", description="what Denoising-SDE and -ODE start from"
+    )
     keep_images: int | Literal["all"] = 2
     protocol: str = "rgb"
 
@@ -186,6 +189,8 @@ def run_settings(profile: Profile, task: str, method: str, seed: int) -> RunSett
     check_name("task", task, TASKS)
     base = method.partition("+")[0]
     check_name("method", base, METHODS)
+    if reason := METHODS[base].refusal(task):
+        raise InputError(f"{method} on {task}: n/a, {reason}")
     resolved = profile.for_method(method)
     is_trained = METHODS[base].is_trained
     return RunSettings(

@@ -115,7 +115,8 @@ def to_float(pixels: Pixels) -> NDArray[np.float32]:
 
 def to_pixels(image: NDArray[np.floating[Any]]) -> Pixels:
     """Image in [0, 1] to 8 bits: clipped, times 255, rounded half to even."""
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    pixels: Pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 @dataclass(frozen=True)

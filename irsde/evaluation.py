@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from irsde import provenance
-from irsde.classical import CLASSICAL
+from irsde.classical import CLASSICAL, estimate_noise_level
 from irsde.config import EvaluationSettings, RunSettings
 from irsde.datasets import Pair, dataset_card, degraded, load_pairs, to_pixels, write_image
 from irsde.files import InputError, digest_json, replacing_folder, write_json
@@ -167,7 +167,13 @@ def _restored_by_network(
     run = evaluation.run
     with compute_device(settings.threads) as device:
         restorer = load_restorer(run.folder, RunSettings.model_validate(card["settings"]), device)
-        for batch in _batches(pairs, settings.batch):
+        known = TASKS[run.task].noise_level
+        estimated = settings.noise_level == "estimated" and not restorer.conditional
+        for batch in _batches(pairs, 1 if estimated else settings.batch):
+            noise_level = estimate_noise_level(degraded(batch[0])) if estimated else known
+            nfe = evaluation.nfe
+            if estimated:
+                nfe = min(nfe, restorer.first_step(noise_level))
             mu = to_tensor([degraded(pair) for pair in batch])
             generators = [
                 torch_generator("sampling", sampling_seed, evaluation.dataset, pair.image)
@@ -176,11 +182,12 @@ def _restored_by_network(
             restored = restorer.restore(
                 mu.to(device, memory_format=torch.channels_last),
                 evaluation.sampler,
-                evaluation.nfe,
+                nfe,
                 generators,
+                noise_level=noise_level,
             )
             for pair, image in zip(batch, restored.cpu().numpy(), strict=True):
-                yield pair, image.transpose(1, 2, 0), evaluation.nfe
+                yield pair, image.transpose(1, 2, 0), nfe
 
 
 def _batches(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:

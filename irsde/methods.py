@@ -35,6 +35,11 @@ class Method:
         Default network evaluations.
     centered : bool
         True if the process works on images in [-1, 1] instead of [0, 1].
+    conditional : bool
+        False if the network does not see the degraded image, which is itself the state that
+        restoration starts from, at the step of its noise level.
+    only_task : str, optional
+        The one task that the method is made for.
     source : str
         Where the method comes from.
     """
@@ -46,12 +51,20 @@ class Method:
     sampler: str = "direct"
     nfe: int = 0
     centered: bool = False
+    conditional: bool = True
+    only_task: str | None = None
     source: str = ""
 
     @property
     def is_trained(self) -> bool:
         """True if the method has a network."""
         return self.kind in ("regression", "process")
+
+    def refusal(self, task: str) -> str | None:
+        """Why the method cannot do a task, as a sentence for tables; None if it can."""
+        if self.only_task not in (None, task):
+            return f"{self.label} is made for {self.only_task} only"
+        return None
 
 
 def _ir_sde(schedule: "Schedule") -> "Callable[[float], GaussianProcess]":
@@ -61,6 +74,12 @@ def _ir_sde(schedule: "Schedule") -> "Callable[[float], GaussianProcess]":
         return mean_reverting(100, schedule, stationary_std)
 
     return build
+
+
+def _gaussian_denoising(stationary_std: float) -> "GaussianProcess":  # noqa: ARG001
+    from irsde.processes import gaussian_denoising
+
+    return gaussian_denoising(100, "cosine", 70 / 255)
 
 
 def _ddpm(stationary_std: float) -> "GaussianProcess":  # noqa: ARG001 (one signature for all)
@@ -131,6 +150,28 @@ METHODS: dict[str, Method] = {
         "maximum-likelihood",
         "posterior",
         100,
+        source="arXiv 2301.11699",
+    ),
+    "denoising-sde": Method(
+        "Denoising-SDE",
+        "process",
+        _gaussian_denoising,
+        "maximum-likelihood",
+        "euler-maruyama",
+        22,
+        conditional=False,
+        only_task="denoising",
+        source="arXiv 2301.11699",
+    ),
+    "denoising-ode": Method(
+        "Denoising-ODE",
+        "process",
+        _gaussian_denoising,
+        "maximum-likelihood",
+        "probability-flow",
+        22,
+        conditional=False,
+        only_task="denoising",
         source="arXiv 2301.11699",
     ),
     "ddpm": Method(

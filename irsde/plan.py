@@ -93,8 +93,20 @@ def runs(profile: Profile) -> list[Run]:
         Run(profile.name, task, method, seed)
         for task in profile.tasks
         for method in profile.methods
+        if METHODS[method.partition("+")[0]].refusal(task) is None
         for seed in (profile.seeds if _depends_on_seed(method) else profile.seeds[:1])
     ]
+
+
+def refusals(profile: Profile) -> dict[str, dict[str, str]]:
+    """Methods of a profile that cannot do a task: task → label of the method → reason."""
+    found: dict[str, dict[str, str]] = {}
+    for task in profile.tasks:
+        for method in profile.methods:
+            record = METHODS[method.partition("+")[0]]
+            if reason := record.refusal(task):
+                found.setdefault(task, {})[record.label] = reason
+    return found
 
 
 def _depends_on_seed(method: str) -> bool:

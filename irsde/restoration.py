@@ -13,7 +13,7 @@ from irsde.files import InputError
 from irsde.methods import METHODS
 from irsde.networks import ConditionalNAFNet, ConditionalUNet
 from irsde.objectives import OBJECTIVES
-from irsde.processes import GaussianProcess
+from irsde.processes import GaussianProcess, matched_step
 from irsde.samplers import Grid, sample, standard_normals
 
 REGRESSION_STEP = 1
@@ -29,6 +29,7 @@ def build_network(settings: RunSettings) -> nn.Module:
         If the run has no network.
     """
     size = settings.network
+    conditional = METHODS[settings.method.partition("+")[0]].conditional
     if size is None:
         raise InputError(f"{settings.method} has no network")
     if isinstance(size, NAFNetSettings):
@@ -37,8 +38,9 @@ def build_network(settings: RunSettings) -> nn.Module:
             middle_blocks=size.middle_blocks,
             encoder_blocks=size.encoder_blocks,
             decoder_blocks=size.decoder_blocks,
+            conditional=conditional,
         )
-    return ConditionalUNet(width=size.width, depth=size.depth)
+    return ConditionalUNet(width=size.width, depth=size.depth, conditional=conditional)
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,37 @@ class Restorer:
         A key of `objectives.OBJECTIVES`: how the output is to be read.
     centered : bool
         True if the process works on images in [-1, 1].
+    conditional : bool
+        False if the degraded image is not seen by the network but is the state to start from.
     """
 
     network: nn.Module
     process: GaussianProcess | None
     objective: str
     centered: bool
+    conditional: bool
 
     def output(self, x_t: Tensor, mu: Tensor, step: int | Tensor) -> Tensor:
         """Network output; a clean image is predicted as the degraded one plus a residual."""
         output: Tensor = self.network(x_t, mu, step)
         return mu + output if OBJECTIVES[self.objective].prediction == "clean" else output
+
+    def first_step(self, noise_level: float | None) -> int:
+        """Step that restoration starts from: T, or that of the noise level in a noisy image.
+
+        Raises
+        ------
+        InputError
+            If the noise level is needed and not given, or is out of the process's range.
+        """
+        if self.process is None or self.conditional:
+            return self.process.steps if self.process else 1
+        if noise_level is None:
+            raise InputError("this method starts from the noise level of the image; none is given")
+        try:
+            return matched_step(self.process, noise_level)
+        except ValueError as error:
+            raise InputError(str(error)) from None
 
     def restore(
         self,
@@ -74,6 +96,7 @@ class Restorer:
         nfe: int,
         generators: Sequence[torch.Generator],
         grid: Grid = "uniform",
+        noise_level: float | None = None,
     ) -> Tensor:
         """Restored images.
 
@@ -85,15 +108,42 @@ class Restorer:
             As in `samplers.sample`; ignored by direct regression.
         generators : sequence of torch.Generator, length B
             Noise of each image.
+        noise_level : float, optional
+            Standard deviation of the noise in `mu`, needed where that is the state to start from.
 
         Returns
         -------
         Tensor, shape (B, 3, H, W)
             Nominally in [0, 1], not clipped.
+
+        Raises
+        ------
+        InputError
+            If more network evaluations are asked than there are steps below the noise level.
         """
         with torch.inference_mode():
             if self.process is None:
                 return self.output(mu, mu, REGRESSION_STEP)
+            prediction = OBJECTIVES[self.objective].prediction
+            if not self.conditional:
+                first = self.first_step(noise_level)
+                if nfe > first:
+                    raise InputError(
+                        f"{nfe} network evaluations are n/a: the noisy image is the state at step "
+                        f"{first}; give at most that many"
+                    )
+                return sample(
+                    self.process,
+                    self.output,
+                    mu,
+                    mu,
+                    sampler,
+                    nfe,
+                    grid,
+                    prediction,
+                    generators=generators,
+                    start=first,
+                )
             degraded = 2 * mu - 1 if self.centered else mu
             start = self.process.start(degraded, standard_normals(generators, degraded))
             restored = sample(
@@ -104,7 +154,7 @@ class Restorer:
                 sampler,
                 nfe,
                 grid,
-                OBJECTIVES[self.objective].prediction,
+                prediction,
                 generators=generators,
             )
             return (restored + 1) / 2 if self.centered else restored
@@ -118,6 +168,7 @@ def restorer_of(settings: RunSettings, network: nn.Module) -> Restorer:
         process=method.process(settings.stationary_std) if method.process else None,
         objective=method.objective,
         centered=method.centered,
+        conditional=method.conditional,
     )
 
 

@@ -36,6 +36,8 @@ class Task:
         lambda of the mean-reverting SDE, in the unit of the images, unless a profile says
         otherwise: the authors' values (paper.md, section 4), 50/255 for denoising, where the
         paper's is not known.
+    noise_level : float, optional
+        Standard deviation of the noise in the degraded image, where that is all there is.
     """
 
     label: str
@@ -45,6 +47,7 @@ class Task:
     exact: bool = False
     scale: int = 1
     stationary_std: float = 10 / 255
+    noise_level: float | None = None
 
 
 def _thin_holes(image: Image, generator: np.random.Generator) -> Image:
@@ -66,6 +69,7 @@ TASKS: dict[str, Task] = {
         fresh=True,
         exact=True,
         stationary_std=50 / 255,
+        noise_level=25 / 255,
     ),
     "super-resolution": Task(
         "Super-resolution",

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irsde import provenance
-from irsde.checkpoints import Row, TrainingState, resume, save
 from irsde.classical import CLASSICAL
 from irsde.config import RunSettings, TrainingSettings
 from irsde.datasets import Pair, dataset_card, degraded, load_pairs, to_pixels
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from irsde.checkpoints import Row, TrainingState
     from irsde.restoration import Restorer
 
 CHECKPOINT = Path("checkpoint") / "state.safetensors"
@@ -154,6 +154,7 @@ def _train_network(
 ) -> str:
     from safetensors.torch import save_file
 
+    from irsde.checkpoints import resume, save
     from irsde.restoration import WEIGHTS, restorer_of
 
     task = TASKS[run.task]
@@ -219,9 +220,10 @@ def _train_network(
 
 def _initial_state(
     run: Run, settings: RunSettings, recipe: TrainingSettings, device: "torch.device"
-) -> TrainingState:
+) -> "TrainingState":
     import torch
 
+    from irsde.checkpoints import TrainingState
     from irsde.restoration import build_network
 
     with torch.random.fork_rng(devices=[]):
@@ -247,7 +249,7 @@ def _update(
     pairs: list[Pair],
     recipe: TrainingSettings,
     restorer: "Restorer",
-    state: TrainingState,
+    state: "TrainingState",
     iteration: int,
     device: "torch.device",
 ) -> "tuple[Tensor, Tensor]":
@@ -313,6 +315,8 @@ def training_loss(
         return per_image(output - x0, recipe.norm).mean()
     if restorer.centered:
         x0, mu = 2 * x0 - 1, 2 * mu - 1
+    if not restorer.conditional:
+        mu = x0
     objective = OBJECTIVES[restorer.objective]
     generator = torch.Generator().manual_seed(seed)
     t = draw_steps(1, largest_step(objective, restorer.process), len(x0), generator)
@@ -335,7 +339,7 @@ def _validate(
     settings: RunSettings,
     recipe: TrainingSettings,
     pairs: list[Pair],
-    state: TrainingState,
+    state: "TrainingState",
     device: "torch.device",
 ) -> float:
     """PSNR of the averaged weights on the validation pairs, with few steps."""
@@ -350,18 +354,19 @@ def _validate(
     network = copy.deepcopy(state.network).eval()
     network.load_state_dict(state.average)
     restorer = restorer_of(settings, network)
-    nfe = min(recipe.validation_nfe, restorer.process.steps) if restorer.process else 1
+    noise_level = TASKS[run.task].noise_level
+    nfe = min(recipe.validation_nfe, restorer.first_step(noise_level))
     sampler = METHODS[run.method.partition("+")[0]].sampler
     scores = []
     for pair in pairs:
         mu = to_tensor([degraded(pair)]).to(device, memory_format=torch.channels_last)
         generator = torch_generator("validation", run.task, pair.image)
-        restored = restorer.restore(mu, sampler, nfe, [generator])
+        restored = restorer.restore(mu, sampler, nfe, [generator], noise_level=noise_level)
         scores.append(_psnr(restored[0].cpu().numpy().transpose(1, 2, 0), pair))
     return sum(scores) / len(scores)
 
 
-def _history_text(history: list[Row]) -> str:
+def _history_text(history: "list[Row]") -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=HISTORY, lineterminator="\n")
     writer.writeheader()

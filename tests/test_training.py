@@ -10,12 +10,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from irsde.config import TrainingSettings, load_profile, run_settings
 from irsde.datasets import prepare
+from irsde.evaluation import evaluate
 from irsde.files import InputError
-from irsde.plan import Run
+from irsde.plan import Evaluation, Run
 from irsde.training import learning_rate, train
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -56,11 +58,33 @@ def test_two_trainings_give_the_same_bits(project, method):
     assert results(run(method).folder) == first
 
 
-@pytest.mark.parametrize("method", ["i2sb", "resshift", "indi", "ir-sde-noise", "ir-sde-linear"])
+@pytest.mark.parametrize(
+    "method", ["i2sb", "resshift", "indi", "ir-sde-noise", "denoising-ode", "denoising-sde"]
+)
 def test_every_method_trains(project, method):
     assert "trained" in train(run(method), settings(method, iterations=2), overwrite=False)
     card = json.loads((run(method).folder / "run.json").read_text())
     assert np.isfinite(card["final_validation_psnr"])
+
+
+def test_denoising_starts_at_the_noise_level_and_allows_no_more_steps_than_that(project):
+    train(run("denoising-ode"), settings("denoising-ode", iterations=2), overwrite=False)
+    recipe = load_profile("smoke").evaluation
+    for noise_level, nfe in (("known", 22), ("known", 5), ("estimated", 22)):
+        evaluation = Evaluation(run("denoising-ode"), "photographs-test", "probability-flow", nfe)
+        evaluate(evaluation, recipe.model_copy(update={"noise_level": noise_level}), "")
+        spent = pd.read_csv(evaluation.folder / "per_image.csv")["nfe"]
+        assert (spent <= nfe).all()
+        assert (spent == nfe).all() or noise_level == "estimated"
+    with pytest.raises(InputError, match="at step 22"):
+        evaluate(
+            Evaluation(run("denoising-ode"), "photographs-test", "probability-flow", 23), recipe, ""
+        )
+
+
+def test_a_method_refuses_a_task_it_is_not_made_for(project):
+    with pytest.raises(InputError, match="n/a, Denoising-ODE is made for denoising only"):
+        run_settings(load_profile("smoke"), "deraining", "denoising-ode", 0)
 
 
 def test_a_killed_training_resumes_to_the_bits_of_an_undisturbed_one(project):

@@ -8,7 +8,9 @@ from irsde.report import tables
 from irsde.report.figures import comparison
 
 
-def compile_report(profile: str, folders: list[Path]) -> str:
+def compile_report(
+    profile: str, folders: list[Path], refused: dict[str, dict[str, str]] | None = None
+) -> str:
     """Write tables.md, tables.csv, metrics.json, cost.md and the figures.
 
     Parameters
@@ -17,6 +19,8 @@ def compile_report(profile: str, folders: list[Path]) -> str:
         Name of the profile.
     folders : list of Path
         Its evaluations, in the order of the tables' rows.
+    refused : dict, optional
+        Task → label of a method that cannot do it → the reason.
 
     Returns
     -------
@@ -44,5 +48,5 @@ def compile_report(profile: str, folders: list[Path]) -> str:
         tables.training_curves(rows).to_csv(temporary, index=False, lineterminator="\n")
     write_json(REPORTS / "metrics.json", tables.metrics_tree(rows))
     write_text(REPORTS / "cost.md", tables.cost_text(profile, rows))
-    write_text(REPORTS / "tables.md", tables.tables_text(profile, rows))
+    write_text(REPORTS / "tables.md", tables.tables_text(profile, rows, refused or {}))
     return f"{REPORTS / 'tables.md'}: {len(tables.by_task(rows))} tasks, {len(rows)} evaluations"

@@ -19,6 +19,7 @@ from matplotlib.patches import Rectangle
 
 Pixels = NDArray[np.uint8]
 ACCENT = "#d55e00"
+MAX_IMAGES = 2
 STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -29,7 +30,7 @@ STYLE: Any = {
 
 
 def comparison(rows: list[Row], path: Path) -> None:
-    """Draw one task: each kept image as restored by each method, above a magnified detail.
+    """Draw one task: an image of each of two scenes as restored by each method.
 
     Parameters
     ----------
@@ -40,12 +41,13 @@ def comparison(rows: list[Row], path: Path) -> None:
 
     Notes
     -----
-    The detail is the square in which the degraded image differs most from the clean one.
+    Below each image is a magnified detail: the square in which the degraded image differs most
+    from the clean one.
     """
     rows = [row for row in rows if row.summary["seed"] == rows[0].summary["seed"]]
     summary = rows[0].summary
     folder = pairs_folder(summary["profile"], summary["task"], summary["dataset"]["dataset"])
-    names = [file.stem for file in sorted((rows[0].folder / "images").glob("*.png"))]
+    names = _shown(rows[0])
     columns = len(rows) + 1
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
@@ -86,6 +88,13 @@ def comparison(rows: list[Row], path: Path) -> None:
                     )
         figure.savefig(path, metadata={"Software": None})
         plt.close(figure)
+
+
+def _shown(row: Row) -> list[str]:
+    """First kept image of each of the first scenes."""
+    kept = {file.stem for file in (row.folder / "images").glob("*.png")}
+    available = row.per_image[row.per_image["image"].isin(kept)]
+    return available.drop_duplicates("scene")["image"].head(MAX_IMAGES).tolist()
 
 
 def _show(axes: Any, image: Pixels) -> None:

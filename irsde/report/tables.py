@@ -109,7 +109,7 @@ def _underlined(text: str) -> str:
     return f"<u>{text}</u>"
 
 
-def task_table(rows: list[Row], root: str) -> str:
+def task_table(rows: list[Row], root: str, refused: dict[str, str]) -> str:
     """Markdown table of one task: methods against metrics, NFE and parameters.
 
     Parameters
@@ -118,6 +118,8 @@ def task_table(rows: list[Row], root: str) -> str:
         Evaluations of one task on one data set.
     root : str
         Prefix that leads from the table's file to the project's folder, for links.
+    refused : dict
+        Methods that cannot do the task, with the reason.
     """
     metrics = rows[0].summary["metrics"]
     cells: dict[str, list[str]] = {}
@@ -137,6 +139,7 @@ def task_table(rows: list[Row], root: str) -> str:
         ]
         for index, row in enumerate(rows)
     ]
+    body += [[label, *["n/a"] * (len(header) - 1), "n/a", "n/a"] for label in refused]
     align = ("left", *["right"] * (len(metrics) + 2))
     return tabulate(
         body,
@@ -192,7 +195,7 @@ def caption(rows: list[Row]) -> str:
     return text
 
 
-def tables_text(profile: str, rows: list[Row]) -> str:
+def tables_text(profile: str, rows: list[Row], refused: dict[str, dict[str, str]]) -> str:
     """Text of `tables.md`: one section a task, free of timings and of anything random."""
     parts = [
         f"# Results of the profile `{profile}`\n",
@@ -200,10 +203,12 @@ def tables_text(profile: str, rows: list[Row]) -> str:
     ]
     for task_rows in by_task(rows).values():
         name = task_rows[0].summary["task"]
+        reasons = refused.get(name, {})
+        notes = "".join(f" n/a: {reason}." for reason in reasons.values())
         parts += [
             f"## {task_rows[0].summary['task_label']}\n",
-            caption(task_rows) + "\n",
-            task_table(task_rows, "../") + "\n",
+            caption(task_rows) + notes + "\n",
+            task_table(task_rows, "../", reasons) + "\n",
             f"![{task_rows[0].summary['task_label']}: degraded, restored and clean]"
             f"(figures/{name}.png)\n",
         ]
@@ -249,11 +254,11 @@ def training_curves(rows: list[Row]) -> pd.DataFrame:
 def metrics_tree(rows: list[Row]) -> dict[str, Any]:
     """Means as task → method → metric, for `dvc metrics show`; seeds are averaged."""
     table = tidy(rows).dropna(subset=["mean"])
-    means = table.groupby(["task", "method", "metric"], sort=True, as_index=False)["mean"].mean()
     tree: dict[str, Any] = {}
-    for row in means.to_dict("records"):
-        of_method = tree.setdefault(str(row["task"]), {}).setdefault(str(row["method"]), {})
-        of_method[str(row["metric"])] = round(float(row["mean"]), 6)
+    for names, group in table.groupby(["task", "method", "metric"], sort=True):
+        task, method, metric = map(str, names)
+        of_method = tree.setdefault(task, {}).setdefault(method, {})
+        of_method[metric] = round(float(group["mean"].mean()), 6)
     return tree
 
 

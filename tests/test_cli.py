@@ -1,0 +1,159 @@
+"""Wrong input ends with one line that says what to do, exit code 2, and nothing written."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from irsde.provenance import STAGE_MODULES
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def project(tmp_path):
+    shutil.copytree(PROJECT / "workflow/config", tmp_path / "workflow/config")
+    (tmp_path / "data").mkdir()
+    shutil.copy(PROJECT / "data/catalogue.yaml", tmp_path / "data")
+    (tmp_path / "params.yaml").write_text("profile: smoke\n")
+    return tmp_path
+
+
+def irsde(folder, *arguments):
+    return subprocess.run(
+        [Path(sys.executable).parent / "irsde", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refused(folder, *arguments):
+    before = contents(folder)
+    done = irsde(folder, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stdout == ""
+    assert contents(folder) == before
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "--task", "deranig", "--method", "ir-sde"], "unknown task 'deranig': choose"),
+        (["train", "--task", "denoising", "--method", "ir-sd"], "unknown method 'ir-sd': choose"),
+        (["train", "--task", "denoising", "--method", "ir-sde+x"], "no variant 'ir-sde+x'"),
+        (["train", "--task", "denoising"], "--method"),
+        (["train", "--task", "denoising", "--method", "ir-sde", "--seed", "x"], "--seed"),
+        (["train", "--task", "denoising", "--method", "ir-sde"], "irsde data prepare"),
+        (["data", "prepare", "--task", "rain"], "unknown task 'rain'"),
+        (["data", "prepare", "--task", "denoising", "--profile", "big"], "no profile 'big'"),
+        (["evaluate", "--run", "results/smoke"], "not a run folder"),
+        (["evaluate", "--run", "results/smoke/denoising/ir-sde/seed0"], "irsde train"),
+        (
+            ["evaluate", "--run", "results/smoke/denoising/ir-sde/seed0", "--sampler", "heun"],
+            "unknown sampler 'heun'",
+        ),
+        (["report"], "not evaluated yet"),
+        (["plan", "--check"], "not the grid of smoke"),
+        (["nonsense"], "No such command"),
+    ],
+)
+def test_wrong_arguments_get_one_line(project, arguments, words):
+    assert words in refused(project, *arguments)
+
+
+def test_outside_a_project_the_reason_is_given(tmp_path):
+    assert "params.yaml" in refused(tmp_path, "train", "--task", "denoising", "--method", "ir-sde")
+
+
+def test_every_command_explains_itself():
+    for command in (
+        ["plan"],
+        ["data", "list"],
+        ["data", "prepare"],
+        ["train"],
+        ["evaluate"],
+        ["import-weights"],
+        ["report"],
+        ["track", "sync"],
+        ["doctor"],
+    ):
+        done = irsde(PROJECT, *command, "--help")
+        assert done.returncode == 0
+        assert "Usage" in done.stdout
+
+
+@pytest.fixture
+def evaluated(project):
+    for arguments in (
+        ["data", "prepare", "--task", "super-resolution"],
+        ["train", "--task", "super-resolution", "--method", "regression", "--no-track"],
+    ):
+        assert irsde(project, *arguments).returncode == 0
+    return project
+
+
+RUN = "results/smoke/super-resolution/regression/seed0"
+TEST_SET = "data/prepared/smoke/super-resolution/photographs-test"
+
+
+def test_damaged_files_get_one_line(evaluated):
+    evaluate = ["evaluate", "--run", RUN, "--no-track"]
+    image = evaluated / TEST_SET / "LQ/coffee_0.png"
+    weights = evaluated / RUN / "weights.safetensors"
+    card = evaluated / RUN / "run.json"
+    for path, content, words in (
+        (image, b"not an image", "coffee_0.png: not a readable"),
+        (image, image.read_bytes()[:200], "coffee_0.png: not a readable"),
+        (weights, weights.read_bytes()[:-50], "weights.safetensors: not a readable"),
+        (card, b"{", "run.json: cannot be read"),
+        (card, b"[]", "run.json: not a run card"),
+    ):
+        good = path.read_bytes()
+        path.write_bytes(content)
+        assert words in refused(evaluated, *evaluate)
+        path.write_bytes(good)
+    shutil.copy(evaluated / TEST_SET / "GT/coffee_0.png", image)
+    assert "beside a clean image" in refused(evaluated, *evaluate)
+
+
+def test_weights_of_another_network_are_refused(evaluated):
+    card = evaluated / RUN / "run.json"
+    content = json.loads(card.read_text())
+    content["settings"]["network"]["width"] = 12
+    card.write_text(json.dumps(content))
+    assert "weights of another network" in refused(evaluated, "evaluate", "--run", RUN)
+
+
+def test_a_run_of_another_configuration_is_not_overwritten(evaluated):
+    profile = evaluated / "workflow/config/smoke.yaml"
+    profile.write_text(profile.read_text().replace("batch: 2", "batch: 4"))
+    words = refused(
+        evaluated, "train", "--task", "super-resolution", "--method", "regression", "--no-track"
+    )
+    assert "another configuration" in words
+    assert "--overwrite" in words
+
+
+def test_the_report_needs_no_torch():
+    script = "import irsde.report.compile, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_dvc_depends_on_the_modules_that_each_stage_runs():
+    stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+    for name, modules in STAGE_MODULES.items():
+        stage = stages[name].get("do", stages[name])
+        listed = {path for path in stage["deps"] if path.startswith("irsde/")}
+        assert listed == {f"irsde/{module}.py" for module in modules}, name

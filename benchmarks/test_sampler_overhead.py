@@ -12,7 +12,7 @@ Two numbers per sampler, both reported and neither asserted (goal: at most 1.03)
   what a sampler costs the network through the caches, which the ratio does.
 
 Times are CPU times of one thread, which other people's jobs disturb least. The checks and tables
-before the first step, a third of a millisecond a restoration, are not counted.
+before the first step, less than a tenth of a millisecond a restoration, are not counted.
 """
 
 import itertools
@@ -69,8 +69,8 @@ def table(request):
         return
     lines = [
         "",
-        f"Sampler overhead: batch {BATCH}, {SIDE}x{SIDE} pixels, {ROUNDS} pairs of {NFE}-step "
-        f"restorations, one thread; goal at most {GOAL}",
+        f"Sampler overhead: batch {BATCH}, {SIDE}x{SIDE} pixels, one thread, {ROUNDS} steps of "
+        f"{NFE}-step restorations; goal at most {GOAL}",
         f"{'sampler':<18}{'ratio':>8}{'+-':>8}{'in situ':>10}{'own ms/step':>13}",
     ]
     for name, ratio, error, in_situ, own in rows:

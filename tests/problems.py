@@ -11,7 +11,7 @@ from irsde.processes import GaussianProcess
 
 @dataclass(frozen=True)
 class Mixture:
-    """One pixel: x0 given mu = 0 is a mixture of two normals (true standard deviation 0.575).
+    """One pixel: x0 given mu = 0 is a mixture of two normals (standard deviation 0.577).
 
     States have the shape (B, 1, 1, 1), float64.
     """

@@ -6,7 +6,7 @@ rule prepare:
     log:
         "logs/{profile}/{task}/prepare.log",
     conda:
-        "irsde"
+        "../envs/irsde.yaml"
     threads: CORES_PER_JOB
     params:
         settings=digest_json(PROFILE.data.model_dump(mode="json")),

@@ -9,7 +9,7 @@ rule evaluate:
     log:
         "logs/{profile}/{task}/{method}/seed{seed}/evaluate-{dataset}-{sampler}-{nfe}.log",
     conda:
-        "irsde"
+        "../envs/irsde.yaml"
     threads: CORES_PER_JOB * PROFILE.evaluation.threads
     resources:
         gpu=GPU,

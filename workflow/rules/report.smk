@@ -15,7 +15,7 @@ rule report:
     log:
         f"logs/{PROFILE.name}/report.log",
     conda:
-        "irsde"
+        "../envs/irsde.yaml"
     threads: CORES_PER_JOB
     params:
         profile=PROFILE.name,

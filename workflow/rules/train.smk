@@ -13,7 +13,7 @@ rule train:
         method=names(run.method for run in RUNS if run.is_trained),
     priority: 1
     conda:
-        "irsde"
+        "../envs/irsde.yaml"
     threads: CORES_PER_JOB * PROFILE.training.threads
     resources:
         gpu=GPU,
@@ -38,7 +38,7 @@ rule tune:
     wildcard_constraints:
         method=names(run.method for run in RUNS if not run.is_trained),
     conda:
-        "irsde"
+        "../envs/irsde.yaml"
     threads: CORES_PER_JOB
     params:
         settings=settings_hash,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from irsde.classical import CLASSICAL, _estimate_noise_level
+from irsde.classical import CLASSICAL, estimate_noise_level
 from irsde.degradations import (
     downsample_bicubic,
     enlarge,
@@ -135,7 +135,7 @@ def test_noise_level_is_estimated_within_five_percent(level):
     noisy = gaussian_noise(
         np.full((256, 256, 3), 0.5, np.float32), numpy_generator(level), level / 255
     )
-    assert _estimate_noise_level(noisy) == pytest.approx(level / 255, rel=0.05)
+    assert estimate_noise_level(noisy) == pytest.approx(level / 255, rel=0.05)
 
 
 def test_inpainting_changes_only_the_holes_and_leaves_none():

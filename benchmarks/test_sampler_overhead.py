@@ -40,7 +40,7 @@ class Network:
     def __init__(self):
         torch.manual_seed(0)
         self.module = ConditionalNAFNet(
-            width=24, middle_blocks=1, encoder_blocks=(1, 1, 2), decoder_blocks=(1, 1, 1)
+            width=24, middle_blk_num=1, enc_blk_nums=(1, 1, 2), dec_blk_nums=(1, 1, 1)
         ).eval()
         self.seconds = 0.0
 

@@ -126,6 +126,16 @@ def evaluate(
     nfe: Annotated[
         int | None, typer.Option(min=1, help="Network evaluations; default: the profile's.")
     ] = None,
+    grid: Annotated[
+        str, typer.Option(help="Step grid: uniform, quadratic or log-snr.")
+    ] = "uniform",
+    conversion: Annotated[
+        str,
+        typer.Option(
+            help="How the clean image is read off a network trained by maximum likelihood: exact, "
+            "or plain (the noise formula, as the authors' code does)."
+        ),
+    ] = "exact",
     track: TrackOption = True,
 ) -> None:
     """Restore a data set with a finished run and score every image."""
@@ -142,9 +152,11 @@ def evaluate(
     settings = evaluation_profile(loaded, found)
     usual_sampler, usual_nfe = default_sampler(settings, found.method)
     if METHODS[base].kind == "process":
-        from irsde.samplers import SAMPLERS
+        from irsde.samplers import GRIDS, SAMPLERS
 
         check_name("sampler", sampler or usual_sampler, SAMPLERS)
+        check_name("grid", grid, GRIDS)
+        check_name("conversion", conversion, ("exact", "plain"))
     elif sampler not in (None, "direct") or nfe not in (None, usual_nfe):
         raise InputError(f"{found.method} has no sampler: leave out --sampler and --nfe")
     evaluation = Evaluation(
@@ -152,8 +164,10 @@ def evaluate(
         dataset or settings.data.test,
         sampler or usual_sampler,
         usual_nfe if nfe is None else nfe,
+        grid,
+        conversion,
     )
-    print(evaluate_run(evaluation, settings.evaluation, loaded.caption))
+    print(evaluate_run(evaluation, settings.evaluation))
     if track:
         _track(found.profile, evaluation=evaluation.folder)
 
@@ -169,7 +183,8 @@ def import_weights(
 ) -> None:
     """Write the authors' released weights as a run, to be evaluated like a trained one.
 
-    The run lies at results/<profile>/<task>/ir-sde+authors/seed0; it joins no table by itself.
+    The run lies at results/<profile>/<task>/ir-sde+authors/seed0, a network that sees the noisy
+    image only at .../denoising-ode+authors/seed0; it joins no table by itself.
     """
     from irsde.config import check_name, load_profile
     from irsde.importing import METHOD
@@ -183,6 +198,30 @@ def import_weights(
 
 
 @app.command()
+def restore(
+    photo: Annotated[Path, typer.Argument(help="Image file, or folder of images.")],
+    run: Annotated[
+        Path, typer.Option(help="Run folder, results/<profile>/<task>/<method>/seed<k>.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write PNG files to.")],
+    sampler: Annotated[str | None, typer.Option(help="Sampler; default: the method's.")] = None,
+    nfe: Annotated[
+        int | None, typer.Option(min=1, help="Network evaluations; default: the method's.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling noise.")] = 0,
+) -> None:
+    """Restore photographs with a finished run, whole images: memory grows with their size."""
+    from irsde.config import check_name
+    from irsde.photos import restore_photographs
+
+    if sampler is not None:
+        from irsde.samplers import SAMPLERS
+
+        check_name("sampler", sampler, SAMPLERS)
+    print(restore_photographs(photo, run, out, sampler, nfe, seed))
+
+
+@app.command()
 def report(profile: ProfileOption = None) -> None:
     """Compile tables and figures of a profile's finished evaluations into reports/."""
     from irsde.config import load_profile
@@ -191,7 +230,7 @@ def report(profile: ProfileOption = None) -> None:
 
     loaded = load_profile(_profile_name(profile))
     folders = [evaluation.folder for evaluation in evaluations(loaded)]
-    print(compile_report(loaded.name, folders, refusals(loaded)))
+    print(compile_report(loaded.name, loaded.caption, folders, refusals(loaded)))
 
 
 @tracking.command()

@@ -9,10 +9,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from irsde.files import InputError, digest_json
 from irsde.methods import METHODS
+from irsde.protocols import PROTOCOLS
 from irsde.tasks import TASKS
 
 PROFILE_FOLDER = Path("workflow/config")
@@ -64,15 +73,24 @@ class ProcessSettings(Settings):
     )
 
 
+DatasetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+
 class DataSettings(Settings):
     """Which data sets a profile trains, validates and tests on, and how pairs are made of them."""
 
-    train: str
-    validation: str
-    test: str
+    train: DatasetName
+    validation: DatasetName
+    test: DatasetName
     realizations: int = Field(1, ge=1, description="degraded versions of each training image")
     window: int | None = Field(None, ge=8, description="side of the windows that are scored")
     windows_per_image: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _apart(self) -> "DataSettings":
+        if len({self.train, self.validation, self.test}) < 3:
+            raise ValueError("training, validation and test must be three different data sets")
+        return self
 
 
 class TrainingSettings(Settings):
@@ -104,8 +122,13 @@ class EvaluationSettings(Settings):
     noise_level: Literal["known", "estimated"] = Field(
         "known", description="what Denoising-SDE and -ODE start from"
     )
-    keep_images: int | Literal["all"] = 2
+    keep_images: Annotated[int, Field(ge=1)] | Literal["all"] = 2
     protocol: str = "rgb"
+
+    @field_validator("protocol")
+    @classmethod
+    def _known_protocol(cls, protocol: str) -> str:
+        return _all_known("protocol", (protocol,), PROTOCOLS)[0]
 
 
 class Profile(Settings):
@@ -149,6 +172,11 @@ class Profile(Settings):
         if method not in self.variants:
             known = ", ".join(self.variants) or "none"
             raise InputError(f"profile {self.name} defines no variant {method!r} (it has: {known})")
+        if "data" in self.variants[method]:
+            raise InputError(
+                f"profile {self.name}, variant {method}: data cannot differ between methods of a "
+                "table; make another profile"
+            )
         content = self.model_dump()
         for group, settings in self.variants[method].items():
             content[group] = {**content[group], **settings} if group in content else settings
@@ -167,7 +195,7 @@ class RunSettings(Settings):
     task: str
     method: str
     seed: int
-    stationary_std: float
+    stationary_std: float | None
     data: DataSettings
     network: NetworkSettings | None
     training: TrainingSettings | None
@@ -197,7 +225,11 @@ def run_settings(profile: Profile, task: str, method: str, seed: int) -> RunSett
         task=task,
         method=method,
         seed=seed,
-        stationary_std=resolved.process.stationary_std or TASKS[task].stationary_std,
+        stationary_std=(
+            (resolved.process.stationary_std or TASKS[task].stationary_std)
+            if METHODS[base].kind == "process" and METHODS[base].has_lambda
+            else None
+        ),
         data=resolved.data,
         network=resolved.network if is_trained else None,
         training=resolved.training if is_trained else None,

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PILImage
 from pydantic import TypeAdapter, ValidationError
 
 from irsde.config import DataSettings, Settings, read_yaml
@@ -21,13 +20,12 @@ from irsde.files import (
     write_json,
     write_text,
 )
+from irsde.images import Pixels, read_image, rgb, to_float, to_pixels, write_image
 from irsde.plan import DATA, pairs_folder
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Task
 
 CATALOGUE = DATA / "catalogue.yaml"
-MAX_PIXELS = 100_000_000
-Pixels = NDArray[np.uint8]
 
 
 class DatasetEntry(Settings):
@@ -68,55 +66,7 @@ def photographs(name: str) -> dict[str, Pixels]:
     catalogue = read_catalogue()
     if name not in catalogue:
         raise InputError(f"no data set {name!r} in {CATALOGUE} (it has: {', '.join(catalogue)})")
-    return {image: _rgb(getattr(skimage.data, image)()) for image in catalogue[name].images}
-
-
-def _rgb(pixels: Pixels) -> Pixels:
-    if pixels.ndim == 2:
-        return np.stack([pixels] * 3, axis=2)
-    color: Pixels = pixels[..., :3]
-    return color
-
-
-def read_image(path: Path) -> Pixels:
-    """Pixels of a PNG, JPEG or BMP file as (H, W, 3) uint8.
-
-    Raises
-    ------
-    InputError
-        If the file is absent, of another format, damaged, too large or not 8-bit grey or RGB.
-    """
-    try:
-        with PILImage.open(path, formats=("PNG", "JPEG", "BMP")) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise InputError(
-                    f"{path}: {width}x{height} pixels are more than the limit of {MAX_PIXELS}"
-                )
-            if image.mode not in ("RGB", "L"):
-                raise InputError(f"{path}: mode {image.mode} is not 8-bit grey or RGB; convert it")
-            image.load()
-            return _rgb(np.asarray(image))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a readable PNG, JPEG or BMP image ({error})") from None
-
-
-def write_image(path: Path, pixels: Pixels) -> None:
-    """Write (H, W, 3) uint8 pixels as PNG."""
-    PILImage.fromarray(pixels).save(path, format="PNG")
-
-
-def to_float(pixels: Pixels) -> NDArray[np.float32]:
-    """8-bit pixels to float32 in [0, 1]."""
-    return pixels.astype(np.float32) / np.float32(255)
-
-
-def to_pixels(image: NDArray[np.floating[Any]]) -> Pixels:
-    """Image in [0, 1] to 8 bits: clipped, times 255, rounded half to even."""
-    pixels: Pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return pixels
+    return {image: rgb(getattr(skimage.data, image)()) for image in catalogue[name].images}
 
 
 @dataclass(frozen=True)
@@ -160,6 +110,14 @@ def prepare(profile: str, task_name: str, settings: DataSettings) -> dict[str, P
         Folder of each of the three data sets: `pairs.csv`, `dataset.json`, `GT/` and `LQ/`.
     """
     task = TASKS[task_name]
+    catalogue = read_catalogue()
+    names = (settings.train, settings.validation, settings.test)
+    images = [image for name in names if name in catalogue for image in catalogue[name].images]
+    if shared := {image for image in images if images.count(image) > 1}:
+        raise InputError(
+            f"{CATALOGUE}: {min(shared)} is in more than one of {', '.join(names)}: "
+            "test images must not be trained on"
+        )
     folders = {}
     for role, name in (
         ("train", settings.train),
@@ -190,20 +148,20 @@ def _write_pairs(
             gt = f"GT/{scene if role == 'train' else name}.png"
             if not (folder / gt).exists():
                 write_image(folder / gt, view)
-            lq = ""
+            lq = lq_hash = ""
             if role != "train" or not task.fresh:
                 degraded = task.degrade(
                     to_float(view), numpy_generator("degradation", task_name, dataset, name)
                 )
-                lq = _write_degraded(folder, name, degraded, exact=task.exact)
+                lq, lq_hash = _write_degraded(folder, name, degraded, exact=task.exact)
             rows.append(
                 {
                     "image": name,
                     "scene": scene,
                     "gt": gt,
                     "lq": lq,
-                    "gt_sha256": digest((folder / gt).read_bytes()),
-                    "lq_sha256": digest((folder / lq).read_bytes()) if lq else "",
+                    "gt_sha256": digest(view.tobytes()),
+                    "lq_sha256": lq_hash,
                 }
             )
     text = io.StringIO()
@@ -230,12 +188,17 @@ def _write_pairs(
     )
 
 
-def _write_degraded(folder: Path, name: str, degraded: NDArray[np.float32], *, exact: bool) -> str:
+def _write_degraded(
+    folder: Path, name: str, degraded: NDArray[np.float32], *, exact: bool
+) -> tuple[str, str]:
+    """Write a degraded image; its name in the folder and the SHA-256 of its values."""
     if exact:
-        np.save(folder / "LQ" / f"{name}.npy", degraded.astype(np.float32), allow_pickle=False)
-        return f"LQ/{name}.npy"
-    write_image(folder / "LQ" / f"{name}.png", to_pixels(degraded))
-    return f"LQ/{name}.png"
+        values = np.ascontiguousarray(degraded, dtype=np.float32)
+        np.save(folder / "LQ" / f"{name}.npy", values, allow_pickle=False)
+        return f"LQ/{name}.npy", digest(values.tobytes())
+    pixels = to_pixels(degraded)
+    write_image(folder / "LQ" / f"{name}.png", pixels)
+    return f"LQ/{name}.png", digest(pixels.tobytes())
 
 
 def _cropped(pixels: Pixels, multiple: int) -> Pixels:
@@ -284,9 +247,10 @@ def load_pairs(folder: Path, scale: int) -> list[Pair]:
     with table.open(newline="", encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
             x0 = read_image(folder / row["gt"])
+            _check_unchanged(folder / row["gt"], x0, row["gt_sha256"])
             mu = None
             if row["lq"]:
-                mu = _read_degraded(folder / row["lq"])
+                mu = _read_degraded(folder / row["lq"], row["lq_sha256"])
                 if scale > 1:
                     mu = enlarge(mu, scale)
                 if mu.shape != x0.shape:
@@ -298,9 +262,18 @@ def load_pairs(folder: Path, scale: int) -> list[Pair]:
     return pairs
 
 
-def _read_degraded(path: Path) -> NDArray[np.float32]:
+def _check_unchanged(path: Path, values: NDArray[Any], recorded: str) -> None:
+    if digest(np.ascontiguousarray(values).tobytes()) != recorded:
+        raise InputError(
+            f"{path}: not the image that pairs.csv records; run irsde data prepare again"
+        )
+
+
+def _read_degraded(path: Path, recorded: str) -> NDArray[np.float32]:
     if path.suffix != ".npy":
-        return to_float(read_image(path))
+        pixels = read_image(path)
+        _check_unchanged(path, pixels, recorded)
+        return to_float(pixels)
     try:
         array: NDArray[np.float32] = np.load(path, allow_pickle=False)
     except FileNotFoundError:
@@ -309,6 +282,7 @@ def _read_degraded(path: Path) -> NDArray[np.float32]:
         raise InputError(f"{path}: not a readable array ({error})") from None
     if array.dtype != np.float32 or array.ndim != 3 or array.shape[2] != 3:
         raise InputError(f"{path}: expected a float32 array of shape (height, width, 3)")
+    _check_unchanged(path, array, recorded)
     return array
 
 

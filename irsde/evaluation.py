@@ -3,17 +3,19 @@
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from irsde import provenance
 from irsde.classical import CLASSICAL, estimate_noise_level
 from irsde.config import EvaluationSettings, RunSettings
-from irsde.datasets import Pair, dataset_card, degraded, load_pairs, to_pixels, write_image
-from irsde.files import InputError, digest_json, replacing_folder, write_json
+from irsde.datasets import Pair, dataset_card, degraded, load_pairs
+from irsde.files import InputError, digest_file, digest_json, replacing_folder, write_json
+from irsde.images import to_pixels, write_image
 from irsde.methods import METHODS
 from irsde.metrics import METRICS, perceptual_metric
 from irsde.plan import Evaluation, pairs_folder
@@ -21,12 +23,14 @@ from irsde.progress import track
 from irsde.protocols import PROTOCOLS, score_pair
 from irsde.tasks import TASKS
 
+if TYPE_CHECKING:
+    from irsde.restoration import Conversion
+    from irsde.samplers import Grid
+
 Image = NDArray[np.float32]
 
 
-def evaluate(
-    evaluation: Evaluation, settings: EvaluationSettings, budget: str, sampling_seed: int = 0
-) -> str:
+def evaluate(evaluation: Evaluation, settings: EvaluationSettings, sampling_seed: int = 0) -> str:
     """Restore and score one data set with one run, and write the evaluation's folder.
 
     Parameters
@@ -35,8 +39,6 @@ def evaluate(
         Run, data set, sampler and NFE.
     settings : EvaluationSettings
         Batch, threads, protocol and how many images to keep.
-    budget : str
-        Caption of the profile.
     sampling_seed : int
         Seed of the sampling noise, the same for all methods.
 
@@ -59,6 +61,10 @@ def evaluate(
     pairs = load_pairs(folder, TASKS[run.task].scale)
     protocol = PROTOCOLS[settings.protocol]
     perceptual = perceptual_metric()
+    if perceptual.network:
+        import torch
+
+        torch.set_num_threads(settings.threads)
 
     start = time.monotonic()
     rows: list[dict[str, Any]] = []
@@ -84,7 +90,6 @@ def evaluate(
             temporary / "summary.json",
             {
                 "profile": run.profile,
-                "budget": budget,
                 "task": run.task,
                 "task_label": TASKS[run.task].label,
                 "method": run.method,
@@ -95,6 +100,9 @@ def evaluate(
                 "dataset": data,
                 "sampler": evaluation.sampler,
                 "nfe": evaluation.nfe,
+                "grid": evaluation.grid,
+                "conversion": evaluation.conversion,
+                "versions": provenance.versions(),
                 "sampling_seed": sampling_seed,
                 "parameters": card["parameters"],
                 "protocol": {
@@ -161,12 +169,18 @@ def _restored_by_network(
 
     from irsde.devices import compute_device
     from irsde.pairs import to_tensor
-    from irsde.restoration import load_restorer
+    from irsde.restoration import WEIGHTS, load_restorer
     from irsde.seeds import torch_generator
 
     run = evaluation.run
+    try:
+        run_settings = RunSettings.model_validate(card["settings"])
+    except ValidationError:
+        raise InputError(f"{run.folder / 'run.json'}: not the card of this version") from None
     with compute_device(settings.threads) as device:
-        restorer = load_restorer(run.folder, RunSettings.model_validate(card["settings"]), device)
+        restorer = load_restorer(run.folder, run_settings, device)
+        if digest_file(run.folder / WEIGHTS) != card.get("weights_sha256"):
+            raise InputError(f"{run.folder / WEIGHTS}: not the weights that run.json records")
         known = TASKS[run.task].noise_level
         estimated = settings.noise_level == "estimated" and not restorer.conditional
         for batch in _batches(pairs, 1 if estimated else settings.batch):
@@ -184,7 +198,9 @@ def _restored_by_network(
                 evaluation.sampler,
                 nfe,
                 generators,
-                noise_level=noise_level,
+                cast("Grid", evaluation.grid),
+                noise_level,
+                cast("Conversion", evaluation.conversion),
             )
             for pair, image in zip(batch, restored.cpu().numpy(), strict=True):
                 yield pair, image.transpose(1, 2, 0), nfe
@@ -204,4 +220,5 @@ def _batches(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:
 
 def read_evaluations(folder: Path) -> list[Path]:
     """Folders of all finished evaluations below a profile's results, sorted by path."""
-    return sorted(path.parent for path in folder.glob("*/*/seed*/evaluations/*/*/summary.json"))
+    found = folder.glob("*/*/seed*/evaluations/*/*/summary.json")
+    return sorted(path.parent for path in found if not path.parent.name.startswith("."))

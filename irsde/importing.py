@@ -9,6 +9,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,13 @@ from irsde.config import (
     UNetSettings,
 )
 from irsde.files import InputError, digest_file, replacing, replacing_folder
+from irsde.methods import METHODS
 from irsde.plan import Run
 from irsde.restoration import WEIGHTS, build_network
 from irsde.tasks import TASKS
 
 METHOD = "ir-sde+authors"
-LABEL = "IR-SDE (authors' weights)"
+DENOISING_METHOD = "denoising-ode"
 MAX_BYTES = 8 * 2**30  # the largest released network with both of its EMA copies takes 1.2
 MAX_LEVELS = 8  # the released networks have four or five
 WRAPPERS = ("params", "params_ema", "state_dict", "model_state_dict", "model", "ema", "network")
@@ -70,11 +72,19 @@ def import_weights(file: Path, run: Run, data: DataSettings, *, overwrite: bool)
     Notes
     -----
     The released super-resolution weights expect the small image enlarged by nearest neighbor
-    (paper.md, section 5), which the task of this name does not do.
+    (paper.md, section 5), which the task of this name does not do. An unconditional network is
+    imported as Denoising-ODE with lambda 70/255 and T = 100; the released training and test
+    configurations disagree in both (paper.md, section 8).
     """
     started = time.monotonic()
     _check_file(file)
     source = {"file": file.name, "sha256": digest_file(file)}
+    state, origin = _state_dict(file, _load(file))
+    for name, tensor in state.items():
+        _check_tensor(file, name, tensor)
+    network, is_conditional = _network_of(file, state)
+    if not is_conditional:
+        run = _denoising_run(file, run)
     if _is_up_to_date(run.folder, source["sha256"]):
         return f"{run.folder}: up to date"
     if not overwrite and run.folder.exists() and _imported_from(run.folder) != source["sha256"]:
@@ -82,16 +92,11 @@ def import_weights(file: Path, run: Run, data: DataSettings, *, overwrite: bool)
             f"{run.folder}: holds something that does not come from {file.name}; nothing was "
             "changed; give --overwrite to replace it together with its evaluations"
         )
-    state, origin = _state_dict(file, _load(file))
-    for name, tensor in state.items():
-        _check_tensor(file, name, tensor)
-    network, is_conditional = _network_of(file, state)
-    _check_importable(file, is_conditional=is_conditional)
     settings = RunSettings(
         task=run.task,
         method=run.method,
         seed=run.seed,
-        stationary_std=TASKS[run.task].stationary_std,
+        stationary_std=TASKS[run.task].stationary_std if is_conditional else None,
         data=data,
         network=network,
         training=None,
@@ -110,7 +115,7 @@ def import_weights(file: Path, run: Run, data: DataSettings, *, overwrite: bool)
             "imported, not trained here",
             time.monotonic() - started,
             {
-                "label": LABEL,
+                "label": f"{METHODS[run.method.partition('+')[0]].label} (authors' weights)",
                 "parameters": parameters,
                 "weights_sha256": digest_file(folder / WEIGHTS),
                 "imported_from": source,
@@ -303,13 +308,14 @@ def _count(names: Iterable[str], prefix: str) -> int:
     return len({n.removeprefix(prefix).split(".")[0] for n in names if n.startswith(prefix)})
 
 
-def _check_importable(file: Path, *, is_conditional: bool) -> None:
-    """Refuse networks of methods that do not exist here yet; the one place that does."""
-    if not is_conditional:
+def _denoising_run(file: Path, run: Run) -> Run:
+    """Run of an unconditional network, which belongs to the Gaussian-denoising methods."""
+    if run.task != "denoising":
         raise InputError(
-            f"{file}: an unconditional network (3 input channels); such weights belong to the "
-            "Gaussian-denoising methods, which are not imported yet"
+            f"{file}: an unconditional network (3 input channels) removes Gaussian noise only; "
+            "give --task denoising"
         )
+    return replace(run, method=f"{DENOISING_METHOD}+{run.method.partition('+')[2]}")
 
 
 def _compare(file: Path, state: Mapping[str, Tensor], settings: RunSettings) -> None:

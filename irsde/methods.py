@@ -38,6 +38,10 @@ class Method:
     conditional : bool
         False if the network does not see the degraded image, which is itself the state that
         restoration starts from, at the step of its noise level.
+    has_lambda : bool
+        True if the process depends on lambda, the standard deviation of the terminal noise.
+    clipped : bool
+        True if estimates of the clean image are clipped to its range while sampling.
     only_task : str, optional
         The one task that the method is made for.
     source : str
@@ -52,6 +56,8 @@ class Method:
     nfe: int = 0
     centered: bool = False
     conditional: bool = True
+    has_lambda: bool = True
+    clipped: bool = False
     only_task: str | None = None
     source: str = ""
 
@@ -160,6 +166,7 @@ METHODS: dict[str, Method] = {
         "euler-maruyama",
         22,
         conditional=False,
+        has_lambda=False,
         only_task="denoising",
         source="arXiv 2301.11699",
     ),
@@ -171,6 +178,7 @@ METHODS: dict[str, Method] = {
         "probability-flow",
         22,
         conditional=False,
+        has_lambda=False,
         only_task="denoising",
         source="arXiv 2301.11699",
     ),
@@ -182,6 +190,8 @@ METHODS: dict[str, Method] = {
         "ddim",
         100,
         centered=True,
+        has_lambda=False,
+        clipped=True,
         source="arXiv 2006.11239, arXiv 2104.07636",
     ),
     "i2sb": Method(
@@ -192,6 +202,7 @@ METHODS: dict[str, Method] = {
         "posterior",
         100,
         centered=True,
+        has_lambda=False,
         source="arXiv 2302.05872",
     ),
     "goub": Method(

@@ -124,7 +124,8 @@ def perceptual_metric() -> PerceptualMetric:
     named = os.environ.get(LPIPS_VARIABLE)
     if named:
         return PerceptualMetric("squeeze", "", _squeeze(Path(named)))
-    cache = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch"))
+    user_cache = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
+    cache = Path(os.environ.get("TORCH_HOME", Path(user_cache) / "torch"))
     backbone = cache / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"
     if backbone.is_file():
         return PerceptualMetric("alex", "", _lpips_distance("alex", None))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from irsde.datasets import Pair, to_float
+from irsde.datasets import Pair
 from irsde.files import InputError
+from irsde.images import to_float
 from irsde.tasks import Task
 
 if TYPE_CHECKING:

@@ -46,17 +46,22 @@ class Run:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An evaluation of the grid: (run, dataset, sampler, NFE)."""
+    """An evaluation: (run, dataset, sampler, NFE), the step grid, and how ML noise is read."""
 
     run: Run
     dataset: str
     sampler: str
     nfe: int
+    grid: str = "uniform"
+    conversion: str = "exact"
 
     @property
     def folder(self) -> Path:
-        """`<run>/evaluations/<dataset>/<sampler>-<nfe>`."""
-        return self.run.folder / "evaluations" / self.dataset / f"{self.sampler}-{self.nfe}"
+        """`<run>/evaluations/<dataset>/<sampler>-<nfe>`, and what differs from the default."""
+        name = f"{self.sampler}-{self.nfe}"
+        name += f"-{self.grid}" if self.grid != "uniform" else ""
+        name += f"-{self.conversion}" if self.conversion != "exact" else ""
+        return self.run.folder / "evaluations" / self.dataset / name
 
     @property
     def arguments(self) -> str:
@@ -66,12 +71,12 @@ class Evaluation:
 
 
 def run_of(folder: Path) -> Run:
-    """The run whose folder this is, by the grammar of paths.
+    """The run below the working directory whose folder this is, by the grammar of paths.
 
     Raises
     ------
     InputError
-        If the path is not `.../<profile>/<task>/<method>/seed<k>`.
+        If the path is not `results/<profile>/<task>/<method>/seed<k>` here.
     """
     parts = folder.parts[-4:]
     if len(parts) < 4 or not parts[3].removeprefix("seed").isdigit():
@@ -79,7 +84,10 @@ def run_of(folder: Path) -> Run:
             f"{folder}: not a run folder; expected results/<profile>/<task>/<method>/seed<k>"
         )
     profile, task, method, seed = parts
-    return Run(profile, task, method, int(seed.removeprefix("seed")))
+    run = Run(profile, task, method, int(seed.removeprefix("seed")))
+    if folder.resolve() != run.folder.resolve():
+        raise InputError(f"{folder}: not below {RESULTS.resolve()}; run irsde in its project")
+    return run
 
 
 def pairs_folder(profile: str, task: str, dataset: str) -> Path:

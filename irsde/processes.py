@@ -44,8 +44,8 @@ class GaussianProcess:
     reverts : bool
         True if the drift pulls to mu (``a + b = 1``), False if it pulls to 0 (``b = 0``).
     start_std : float
-        Standard deviation of the noise that starts sampling; the start is
-        ``b_T mu / (a_T + b_T) + start_std * noise`` where the process reverts, else plain noise.
+        Standard deviation of the noise that starts sampling: about mu where the process reverts,
+        else about 0.
     """
 
     name: str
@@ -129,11 +129,17 @@ class GaussianProcess:
         Raises
         ------
         ValueError
-            If the shapes differ or a step lies outside [0, T].
+            If the shapes do not broadcast or a step lies outside [0, T].
         """
-        if x0.shape != mu.shape:
-            raise ValueError(f"x0 {tuple(x0.shape)} and mu {tuple(mu.shape)} differ in shape")
+        try:
+            torch.broadcast_shapes(x0.shape, mu.shape)  # type: ignore[no-untyped-call]
+        except RuntimeError:
+            raise ValueError(
+                f"x0 {tuple(x0.shape)} and mu {tuple(mu.shape)} do not fit each other"
+            ) from None
         a, b, c = (self._cast(self.at(table, t, x0), x0) for table in (self.a, self.b, self.c))
+        if self.reverts:  # the same mean, with less cancellation in float32 near step 0
+            return mu + a * (x0 - mu), c
         return a * x0 + b * mu, c
 
     def sample(self, x0: Tensor, mu: Tensor, t: Step, noise: Tensor) -> Tensor:
@@ -504,12 +510,12 @@ def matched_step(process: GaussianProcess, noise_level: float) -> int:
     Raises
     ------
     ValueError
-        If the noise level is not positive or not below the stationary deviation.
+        If the noise level is not positive or above the stationary deviation.
     """
-    if not 0 < noise_level < process.start_std:
+    if not 0 < noise_level <= process.start_std:
         raise ValueError(
-            f"noise level {noise_level:.4f} must lie in (0, {process.start_std:.4f}), "
-            "below the stationary deviation of the process"
+            f"noise level {noise_level:.4f} must lie in (0, {process.start_std:.4f}], "
+            "at or below the stationary deviation of the process"
         )
     target = -0.5 * math.log(1 - (noise_level / process.start_std) ** 2 + 1e-6)
     return max(1, int((-process.log_g - target).abs().argmin()))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from irsde.datasets import to_float, to_pixels
 from irsde.files import InputError
+from irsde.images import to_float, to_pixels
 from irsde.metrics import luminance, perceptual_metric, psnr, ssim
 
 
@@ -32,7 +32,9 @@ class Protocol:
 PROTOCOLS: dict[str, Protocol] = {
     "rgb": Protocol("8-bit RGB, no border crop; Y is MATLAB's"),
     "authors": Protocol(
-        "the authors' test script: 8-bit RGB, 4 border pixels cut from PSNR and SSIM", border=4
+        "8-bit RGB with 4 border pixels cut from PSNR and SSIM, as the authors' script does for "
+        "all tasks but denoising",
+        border=4,
     ),
 }
 

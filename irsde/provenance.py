@@ -17,7 +17,7 @@ from irsde.plan import Run
 PACKAGE = Path(__file__).parent
 LIBRARIES = ("numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "pillow")
 
-_DATA = ("datasets", "degradations", "seeds", "tasks")
+_DATA = ("datasets", "degradations", "images", "seeds", "tasks")
 _NETWORK = (
     "methods",
     "networks/layers",
@@ -30,10 +30,19 @@ _NETWORK = (
 )
 STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "prepare": _DATA,
-    "tune": ("datasets", "tasks", "classical", "metrics", "training"),
-    "train": (*_DATA, *_NETWORK, "checkpoints", "metrics", "pairs", "training"),
-    "evaluate": (*_DATA, *_NETWORK, "classical", "evaluation", "metrics", "protocols"),
-    "report": ("statistics", "report/compile", "report/figures", "report/tables"),
+    "tune": ("datasets", "degradations", "images", "tasks", "classical", "metrics", "training"),
+    "train": (*_DATA, *_NETWORK, "checkpoints", "devices", "metrics", "pairs", "training"),
+    "evaluate": (
+        *_DATA,
+        *_NETWORK,
+        "classical",
+        "devices",
+        "evaluation",
+        "metrics",
+        "pairs",
+        "protocols",
+    ),
+    "report": ("seeds", "statistics", "report/compile", "report/figures", "report/tables"),
 }
 
 
@@ -137,6 +146,7 @@ def write_run_card(
             "method": run.method,
             "label": f"{method.label} + {variant}" if variant else method.label,
             "source": method.source,
+            "objective": method.objective if method.is_trained else None,
             "seed": run.seed,
             "settings": settings.model_dump(mode="json"),
             "identity": identity,
@@ -160,6 +170,7 @@ def read_run_card(folder: Path) -> dict[str, Any]:
     if not (folder / "run.json").is_file():
         raise InputError(f"{folder}: no finished run there (no run.json); run irsde train first")
     card = read_json(folder / "run.json")
-    if not isinstance(card, dict) or "settings" not in card or "identity" not in card:
+    needed = ("task", "method", "seed", "label", "settings", "identity", "parameters")
+    if not isinstance(card, dict) or any(key not in card for key in needed):
         raise InputError(f"{folder / 'run.json'}: not a run card")
     return card

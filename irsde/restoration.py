@@ -1,8 +1,10 @@
 """A trained run applied to images: network, process and sampler together."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +18,7 @@ from irsde.objectives import OBJECTIVES
 from irsde.processes import GaussianProcess, matched_step
 from irsde.samplers import Grid, sample, standard_normals
 
+Conversion = Literal["exact", "plain"]
 REGRESSION_STEP = 1
 WEIGHTS = "weights.safetensors"
 
@@ -32,15 +35,18 @@ def build_network(settings: RunSettings) -> nn.Module:
     conditional = METHODS[settings.method.partition("+")[0]].conditional
     if size is None:
         raise InputError(f"{settings.method} has no network")
-    if isinstance(size, NAFNetSettings):
-        return ConditionalNAFNet(
-            width=size.width,
-            middle_blocks=size.middle_blocks,
-            encoder_blocks=size.encoder_blocks,
-            decoder_blocks=size.decoder_blocks,
-            conditional=conditional,
-        )
-    return ConditionalUNet(width=size.width, depth=size.depth, conditional=conditional)
+    try:
+        if isinstance(size, NAFNetSettings):
+            return ConditionalNAFNet(
+                width=size.width,
+                middle_blk_num=size.middle_blocks,
+                enc_blk_nums=size.encoder_blocks,
+                dec_blk_nums=size.decoder_blocks,
+                conditional=conditional,
+            )
+        return ConditionalUNet(nf=size.width, depth=size.depth, conditional=conditional)
+    except ValueError as error:
+        raise InputError(f"network: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ class Restorer:
         True if the process works on images in [-1, 1].
     conditional : bool
         False if the degraded image is not seen by the network but is the state to start from.
+    clipped : bool
+        True if estimates of the clean image are clipped to its range while sampling.
     """
 
     network: nn.Module
@@ -66,6 +74,7 @@ class Restorer:
     objective: str
     centered: bool
     conditional: bool
+    clipped: bool = False
 
     def output(self, x_t: Tensor, mu: Tensor, step: int | Tensor) -> Tensor:
         """Network output; a clean image is predicted as the degraded one plus a residual."""
@@ -97,6 +106,7 @@ class Restorer:
         generators: Sequence[torch.Generator],
         grid: Grid = "uniform",
         noise_level: float | None = None,
+        conversion: Conversion = "exact",
     ) -> Tensor:
         """Restored images.
 
@@ -110,6 +120,9 @@ class Restorer:
             Noise of each image.
         noise_level : float, optional
             Standard deviation of the noise in `mu`, needed where that is the state to start from.
+        conversion : {"exact", "plain"}
+            How the clean image is read off a network trained with the maximum-likelihood
+            objective: by the exact inverse, or by the noise formula as the authors' code does.
 
         Returns
         -------
@@ -119,44 +132,42 @@ class Restorer:
         Raises
         ------
         InputError
-            If more network evaluations are asked than there are steps below the noise level.
+            If more network evaluations are asked than there are steps, or the sampler is not
+            defined for the process.
         """
         with torch.inference_mode():
             if self.process is None:
                 return self.output(mu, mu, REGRESSION_STEP)
-            prediction = OBJECTIVES[self.objective].prediction
-            if not self.conditional:
-                first = self.first_step(noise_level)
+            degraded = 2 * mu - 1 if self.centered else mu
+            first = self.first_step(noise_level)
+            if self.conditional:
+                start = self.process.start(degraded, standard_normals(generators, degraded))
+            else:
+                start = degraded
                 if nfe > first:
                     raise InputError(
                         f"{nfe} network evaluations are n/a: the noisy image is the state at step "
                         f"{first}; give at most that many"
                     )
-                return sample(
+            prediction = OBJECTIVES[self.objective].prediction
+            if prediction == "optimal-noise" and conversion == "plain":
+                prediction = "noise"
+            try:
+                restored = sample(
                     self.process,
                     self.output,
-                    mu,
-                    mu,
+                    start,
+                    degraded,
                     sampler,
                     nfe,
                     grid,
                     prediction,
                     generators=generators,
-                    start=first,
+                    start=None if self.conditional else first,
+                    clean_range=(-1.0, 1.0) if self.clipped else None,
                 )
-            degraded = 2 * mu - 1 if self.centered else mu
-            start = self.process.start(degraded, standard_normals(generators, degraded))
-            restored = sample(
-                self.process,
-                self.output,
-                start,
-                degraded,
-                sampler,
-                nfe,
-                grid,
-                prediction,
-                generators=generators,
-            )
+            except ValueError as error:
+                raise InputError(str(error)) from None
             return (restored + 1) / 2 if self.centered else restored
 
 
@@ -165,10 +176,11 @@ def restorer_of(settings: RunSettings, network: nn.Module) -> Restorer:
     method = METHODS[settings.method.partition("+")[0]]
     return Restorer(
         network=network,
-        process=method.process(settings.stationary_std) if method.process else None,
+        process=method.process(settings.stationary_std or math.nan) if method.process else None,
         objective=method.objective,
         centered=method.centered,
         conditional=method.conditional,
+        clipped=method.clipped,
     )
 
 

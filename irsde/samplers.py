@@ -243,7 +243,7 @@ class Sampler:
                 f"{self.label} extrapolates the noise, but the {process.name} ends without a "
                 "trace of the clean image: use the data variant"
             )
-        if self.kind == "exponential" and self.stochastic and process.g is not process.a:
+        if self.kind == "exponential" and self.stochastic and not torch.equal(process.g, process.a):
             return (
                 f"{self.label} needs a forward SDE whose drift does not look at the clean image, "
                 f"unlike the {process.name}"
@@ -263,6 +263,7 @@ def trajectory(
     noise: Noise | None = None,
     generators: Sequence[torch.Generator] | None = None,
     start: int | None = None,
+    clean_range: tuple[float, float] | None = None,
 ) -> Iterator[State]:
     """States from x_T to the restored image; the arguments are those of `sample`.
 
@@ -279,8 +280,8 @@ def trajectory(
     the marginal (methods.md, 0.4); where the network predicts noise, which that start has none
     of, the state at T - 1 is drawn about mu without a network evaluation, an error of
     ``a_{T-1} (x0 - mu)``, and the solver starts there. Euler samplers take the output of a
-    network trained with the maximum-likelihood objective as the noise itself, which it is for
-    them.
+    network trained with the maximum-likelihood objective as the noise itself: that is what it
+    was trained to be for Euler-Maruyama's step from t to t - 1, and the paper's use of it.
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {sampler!r}: {', '.join(SAMPLERS)}")
@@ -308,6 +309,9 @@ def trajectory(
             clean, predicted_noise = output, output
         else:
             clean, predicted_noise = _clean_and_noise(process, prediction, output, x, mu, t)
+            if clean_range is not None:
+                clean = clean.clamp(*clean_range)
+                _, predicted_noise = _clean_and_noise(process, "clean", clean, x, mu, t)
         step = _Step(process, t, s, x, mu, clean, predicted_noise, partial(draw, t))
         if float(process.c[t]) == 0.0:
             x = _affine(step, 0.0, float(process.c[s]))
@@ -372,6 +376,7 @@ def sample(
     noise: Noise | None = None,
     generators: Sequence[torch.Generator] | None = None,
     start: int | None = None,
+    clean_range: tuple[float, float] | None = None,
 ) -> Tensor:
     """Restored image: the last state of `trajectory`.
 
@@ -397,6 +402,9 @@ def sample(
         One for each image, so that an image's result does not depend on its batch.
     start : int, optional
         Step of x_T if not T, for Gaussian denoising from the matched step.
+    clean_range : (float, float), optional
+        Range that estimates of the clean image are clipped to before they are used, the noise
+        being recomputed from them, as DDPM does; not by the Euler samplers.
 
     Returns
     -------
@@ -410,7 +418,18 @@ def sample(
         defined for the process.
     """
     *_, last = trajectory(
-        process, network, x_T, mu, sampler, nfe, grid, prediction, noise, generators, start
+        process,
+        network,
+        x_T,
+        mu,
+        sampler,
+        nfe,
+        grid,
+        prediction,
+        noise,
+        generators,
+        start,
+        clean_range,
     )
     return last.x
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from irsde import provenance
 from irsde.classical import CLASSICAL
 from irsde.config import RunSettings, TrainingSettings
-from irsde.datasets import Pair, dataset_card, degraded, load_pairs, to_pixels
+from irsde.datasets import Pair, dataset_card, degraded, load_pairs
 from irsde.devices import compute_device, device_name
 from irsde.files import InputError, digest_file, read_json, replacing, write_text
+from irsde.images import to_pixels
 from irsde.methods import METHODS
 from irsde.metrics import psnr
 from irsde.plan import Run, pairs_folder
@@ -69,6 +70,7 @@ def train(run: Run, settings: RunSettings, *, overwrite: bool) -> str:
                 f"{run.folder}: holds a run of another configuration, code or data; "
                 "nothing was changed; give --overwrite to replace it"
             )
+    card.unlink(missing_ok=True)
     if settings.training is None:
         return _tune(run, settings, identity)
     return _train_network(run, settings, settings.training, identity, overwrite=overwrite)

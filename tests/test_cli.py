@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from irsde.images import read_image
 from irsde.provenance import STAGE_MODULES
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -67,6 +68,11 @@ def refused(folder, *arguments):
         (["report"], "not evaluated yet"),
         (["plan", "--check"], "not the grid of smoke"),
         (["nonsense"], "No such command"),
+        (["evaluate", "--run", "/elsewhere/results/smoke/denoising/ir-sde/seed0"], "not below"),
+        (
+            ["evaluate", "--run", "results/smoke/denoising/ir-sde/seed0", "--grid", "karras"],
+            "unknown grid 'karras'",
+        ),
     ],
 )
 def test_wrong_arguments_get_one_line(project, arguments, words):
@@ -85,6 +91,7 @@ def test_every_command_explains_itself():
         ["train"],
         ["evaluate"],
         ["import-weights"],
+        ["restore"],
         ["report"],
         ["track", "sync"],
         ["doctor"],
@@ -115,8 +122,9 @@ def test_damaged_files_get_one_line(evaluated):
     card = evaluated / RUN / "run.json"
     for path, content, words in (
         (image, b"not an image", "coffee_0.png: not a readable"),
-        (image, image.read_bytes()[:200], "coffee_0.png: not a readable"),
-        (weights, weights.read_bytes()[:-50], "weights.safetensors: not a readable"),
+        (image, image.read_bytes()[:60], "coffee_0.png: not a readable"),
+        (weights, weights.read_bytes()[:500], "weights.safetensors: not a readable"),
+        (weights, weights.read_bytes()[:-4] + b"abcd", "not the weights that run.json records"),
         (card, b"{", "run.json: cannot be read"),
         (card, b"[]", "run.json: not a run card"),
     ):
@@ -125,7 +133,21 @@ def test_damaged_files_get_one_line(evaluated):
         assert words in refused(evaluated, *evaluate)
         path.write_bytes(good)
     shutil.copy(evaluated / TEST_SET / "GT/coffee_0.png", image)
-    assert "beside a clean image" in refused(evaluated, *evaluate)
+    assert "not the image that pairs.csv records" in refused(evaluated, *evaluate)
+
+
+def test_a_photograph_is_restored_and_nothing_overwritten(evaluated):
+    photo, out = f"{TEST_SET}/LQ/coffee_0.png", "restored"
+    done = irsde(evaluated, "restore", photo, "--run", RUN, "--out", out)
+    assert done.returncode == 0, done.stderr
+    restored = read_image(evaluated / out / "coffee_0.png")
+    assert restored.shape == (32, 32, 3)
+    assert "exists already" in refused(evaluated, "restore", photo, "--run", RUN, "--out", out)
+    assert "no such file" in refused(evaluated, "restore", "x.png", "--run", RUN, "--out", "o")
+    irsde(evaluated, "restore", photo, "--run", RUN, "--out", "again")
+    assert (evaluated / "again/coffee_0.png").read_bytes() == (
+        evaluated / out / "coffee_0.png"
+    ).read_bytes()
 
 
 def test_weights_of_another_network_are_refused(evaluated):

@@ -48,6 +48,10 @@ def test_committed_parameters_are_the_grid_of_the_default_profile(monkeypatch):
         ("training: {norm: l2}", "training: {nrom: l2}", "ir-sde+l2, training.nrom: unknown key"),
         ("ir-sde+l2]", "ir-sde+l3]", "no variant 'ir-sde+l3'"),
         ("seeds: [0]", "seeds: [0", "not valid YAML"),
+        ("test: photographs-test", "test: photographs-train", "three different data sets"),
+        ("test: photographs-test", "test: ../photographs", "data.test"),
+        ("  batch: 3", "  protocol: rbg", "unknown protocol 'rbg'"),
+        ("training: {norm: l2}", "data: {window: 48}", "data cannot differ"),
         ("seeds: [0]", "seeds: !!python/name:os.system", "not valid YAML"),
     ],
 )

@@ -26,9 +26,9 @@ from tests.reference import REFERENCE, needs_reference
 
 PROJECT = Path(__file__).resolve().parents[1]
 RUN = Run("smoke", "inpainting", METHOD, 0)
-BLOCKS = {"middle_blocks": 2, "encoder_blocks": (1, 0, 2), "decoder_blocks": (2, 1, 1)}
+BLOCKS = {"middle_blk_num": 2, "enc_blk_nums": (1, 0, 2), "dec_blk_nums": (2, 1, 1)}
 NETWORKS = {
-    "unet": lambda **options: ConditionalUNet(width=8, depth=3, **options),
+    "unet": lambda **options: ConditionalUNet(nf=8, depth=3, **options),
     "nafnet": lambda **options: ConditionalNAFNet(width=8, **BLOCKS, **options),
 }
 both = pytest.mark.parametrize("name", sorted(NETWORKS))
@@ -182,7 +182,7 @@ def test_a_file_in_the_authors_layout_gives_the_authors_outputs(name):
 
 
 def test_the_size_is_read_from_the_shapes():
-    file = saved(ConditionalUNet(width=12, depth=2).state_dict())
+    file = saved(ConditionalUNet(nf=12, depth=2).state_dict())
     assert "ConditionalUNet of width 12 and depth 2, 398,187 parameters" in imported(file)
     assert card()["settings"]["network"] == {"name": "unet", "width": 12, "depth": 2}
     file = saved(network("nafnet").state_dict())
@@ -441,14 +441,23 @@ def test_tensors_that_are_no_plain_floats_are_refused(tensor, words):
 
 
 @both
-def test_an_unconditional_network_is_recognized_and_refused(name):
-    message = refusal(saved(network(name, conditional=False).state_dict()))
-    assert "unconditional network" in message
-    assert "Gaussian-denoising methods, which are not imported yet" in message
+def test_an_unconditional_network_is_a_denoiser_and_refused_for_other_tasks(name):
+    built = network(name, conditional=False)
+    file = saved(built.state_dict())
+    assert "give --task denoising" in refusal(file)
+    run = Run("smoke", "denoising", METHOD, 0)
+    assert "results/smoke/denoising/denoising-ode+authors/seed0" in imported(file, run)
+    folder = Run("smoke", "denoising", "denoising-ode+authors", 0).folder
+    settings = RunSettings.model_validate(read_json(folder / "run.json")["settings"])
+    loaded = load_restorer(folder, settings, torch.device("cpu"))
+    noisy = torch.rand(1, 3, 16, 16)
+    expected = built(noisy, None, 22)
+    torch.testing.assert_close(loaded.output(noisy, noisy, 22), expected, rtol=1e-4, atol=1e-2)
+    assert loaded.first_step(25 / 255) == 22
 
 
 def test_a_network_of_latents_is_refused():
-    message = refusal(saved(ConditionalNAFNet(channels=8, width=8).state_dict()))
+    message = refusal(saved(ConditionalNAFNet(img_channel=8, width=8).state_dict()))
     assert "16 input channels" in message
 
 

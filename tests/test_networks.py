@@ -13,11 +13,11 @@ from irsde.networks.nafnet import NAFBlock
 from irsde.networks.unet import LinearAttention, ResBlock, SoftmaxAttention, pad_by_reflection
 from tests.reference import REFERENCE, needs_reference
 
-SMALL_NAFNET = {"width": 8, "encoder_blocks": (1, 1, 2), "decoder_blocks": (1, 1, 1)}
+SMALL_NAFNET = {"width": 8, "enc_blk_nums": (1, 1, 2), "dec_blk_nums": (1, 1, 1)}
 SMALL = {
-    "unet_nf8_depth3": lambda: ConditionalUNet(width=8, depth=3),
-    "unet_nf16_depth4": lambda: ConditionalUNet(width=16),
-    "denoising_unet_nf8_depth3": lambda: ConditionalUNet(width=8, depth=3, conditional=False),
+    "unet_nf8_depth3": lambda: ConditionalUNet(nf=8, depth=3),
+    "unet_nf16_depth4": lambda: ConditionalUNet(nf=16),
+    "denoising_unet_nf8_depth3": lambda: ConditionalUNet(nf=8, depth=3, conditional=False),
     "nafnet_w8_e1_1_2_m1_d1_1_1": lambda: ConditionalNAFNet(**SMALL_NAFNET),
     "denoising_nafnet_w8_e1_1_2_m1_d1_1_1": lambda: ConditionalNAFNet(
         **SMALL_NAFNET, conditional=False
@@ -29,9 +29,9 @@ SHIPPED = {
     "nafnet_width64_refusion": ConditionalNAFNet,
 }
 TINY = {
-    "unet": lambda **options: ConditionalUNet(width=4, depth=2, **options),
+    "unet": lambda **options: ConditionalUNet(nf=4, depth=2, **options),
     "nafnet": lambda **options: ConditionalNAFNet(
-        width=4, encoder_blocks=(1, 1), decoder_blocks=(1, 1), **options
+        width=4, enc_blk_nums=(1, 1), dec_blk_nums=(1, 1), **options
     ),
 }
 both = pytest.mark.parametrize("name", sorted(TINY))
@@ -174,12 +174,12 @@ def test_outputs_equal_golden_numbers(name, conditional):
     ("network", "options", "total"),
     [
         ("unet", {}, 137_147_523),
-        ("unet", {"width": 32, "depth": 5}, 135_346_755),
-        ("unet", {"width": 32}, 34_799_171),
+        ("unet", {"nf": 32, "depth": 5}, 135_346_755),
+        ("unet", {"nf": 32}, 34_799_171),
         ("unet", {"conditional": False}, 137_137_091),
         ("nafnet", {}, 76_608_387),
         ("nafnet", {"conditional": False}, 76_606_659),
-        ("nafnet", {"channels": 8}, 76_617_032),
+        ("nafnet", {"img_channel": 8}, 76_617_032),
     ],
 )
 def test_parameter_totals_are_those_of_the_shipped_configurations(network, options, total):
@@ -307,12 +307,12 @@ def test_every_parameter_receives_a_gradient(name, conditional):
 @pytest.mark.parametrize("width", [2, 7])
 def test_a_width_that_cannot_be_embedded_is_refused(name, width):
     with pytest.raises(ValueError, match=f"even and at least 4, got {width}"):
-        NETWORKS[name](width=width)
+        NETWORKS[name](**{"unet": {"nf": width}, "nafnet": {"width": width}}[name])
 
 
 def test_nafnet_refuses_unequal_numbers_of_levels():
     with pytest.raises(ValueError, match="as many levels"):
-        ConditionalNAFNet(width=4, encoder_blocks=(1, 1), decoder_blocks=(1,))
+        ConditionalNAFNet(width=4, enc_blk_nums=(1, 1), dec_blk_nums=(1,))
 
 
 def test_a_new_naf_block_is_the_identity():

@@ -7,6 +7,8 @@ import pytest
 
 from tests.project import call, copy_project
 
+pytestmark = pytest.mark.slow
+
 COST = {"cost.json", "cost.md"}
 
 
@@ -60,10 +62,8 @@ def test_a_changed_setting_reruns_what_depends_on_it_and_nothing_else(by_snakema
     profile = by_snakemake / "workflow/config/smoke.yaml"
     before = profile.read_text()
     profile.write_text(before.replace("{norm: l2}", "{norm: l2, batch: 3}"))
-    plan = call(by_snakemake, "snakemake", "--cores", "2", "--dry-run", "--quiet", "rules")
     full = call(by_snakemake, "snakemake", "--cores", "2", "--dry-run")
     profile.write_text(before)
-    assert plan is not None
     jobs = [line.split() for line in full.splitlines()]
     counts = {line[0]: int(line[1]) for line in jobs if len(line) == 2 and line[1].isdigit()}
     assert counts["train"] == 2

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irsde.datasets import read_image, to_float, to_pixels
 from irsde.files import InputError
+from irsde.images import read_image, to_float, to_pixels
 from irsde.metrics import METRICS, luminance, psnr, ssim
 from irsde.protocols import PROTOCOLS, score_pair
 from irsde.statistics import mean_over_scenes

@@ -76,13 +76,13 @@ class ConditionalNAFNet(nn.Module):
 
     Parameters
     ----------
-    channels : int
+    img_channel : int
         Channels of the images.
     width : int
         Channels of the first level, doubled at each further one; even, at least 4.
-    middle_blocks : int
+    middle_blk_num : int
         Blocks at the coarsest level.
-    encoder_blocks, decoder_blocks : sequence of int
+    enc_blk_nums, dec_blk_nums : sequence of int
         Blocks of each level, finest level first in the encoder and last in the decoder; of equal
         length.
     conditional : bool
@@ -93,8 +93,8 @@ class ConditionalNAFNet(nn.Module):
     Images of any size: they are padded with zeros at the right and the bottom to a multiple of
     2 to the number of levels, and the output is cropped.
 
-    Computes in the channels-last memory format whatever that of the input is, because norms,
-    gates and 1x1 convolutions work along the channels: a CPU trains up to 1.4 times as fast.
+    Computes in the img_channel-last memory format whatever that of the input is, because norms,
+    gates and 1x1 convolutions work along the img_channel: a CPU trains up to 1.4 times as fast.
 
     References
     ----------
@@ -104,18 +104,18 @@ class ConditionalNAFNet(nn.Module):
 
     def __init__(
         self,
-        channels: int = 3,
+        img_channel: int = 3,
         width: int = 64,
-        middle_blocks: int = 1,
-        encoder_blocks: Sequence[int] = (1, 1, 1, 28),
-        decoder_blocks: Sequence[int] = (1, 1, 1, 1),
+        middle_blk_num: int = 1,
+        enc_blk_nums: Sequence[int] = (1, 1, 1, 28),
+        dec_blk_nums: Sequence[int] = (1, 1, 1, 1),
         conditional: bool = True,
     ) -> None:
         super().__init__()
-        levels = len(encoder_blocks)
-        if len(decoder_blocks) != levels:
+        levels = len(enc_blk_nums)
+        if len(dec_blk_nums) != levels:
             raise ValueError(
-                f"encoder and decoder need as many levels: {encoder_blocks}, {decoder_blocks}"
+                f"encoder and decoder need as many levels: {enc_blk_nums}, {dec_blk_nums}"
             )
         self.conditional = conditional
         self.multiple = 2**levels
@@ -123,8 +123,8 @@ class ConditionalNAFNet(nn.Module):
         self.time_mlp = StepMLP(
             nn.Linear(width, 8 * width), SimpleGate(), nn.Linear(features, features)
         )
-        self.intro = nn.Conv2d(2 * channels if conditional else channels, width, 3, padding=1)
-        self.ending = nn.Conv2d(width, channels, 3, padding=1)
+        self.intro = nn.Conv2d(2 * img_channel if conditional else img_channel, width, 3, padding=1)
+        self.ending = nn.Conv2d(width, img_channel, 3, padding=1)
 
         widths = [width * 2**level for level in range(levels + 1)]
 
@@ -133,9 +133,9 @@ class ConditionalNAFNet(nn.Module):
 
         upward = range(levels - 1, -1, -1)
         # the order of registration is that of the authors' weights
-        self.encoders = nn.ModuleList(map(blocks, encoder_blocks, range(levels)))
-        self.decoders = nn.ModuleList(map(blocks, decoder_blocks, upward))
-        self.middle_blks = blocks(middle_blocks, levels)
+        self.encoders = nn.ModuleList(map(blocks, enc_blk_nums, range(levels)))
+        self.decoders = nn.ModuleList(map(blocks, dec_blk_nums, upward))
+        self.middle_blks = blocks(middle_blk_num, levels)
         self.ups = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(widths[level + 1], 2 * widths[level + 1], 1, bias=False),

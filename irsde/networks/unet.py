@@ -257,11 +257,11 @@ class ConditionalUNet(nn.Module):
 
     Parameters
     ----------
-    in_channels : int
+    in_nc : int
         Channels of the state and of the degraded image.
-    out_channels : int
+    out_nc : int
         Channels of the prediction.
-    width : int
+    nf : int
         Channels of the first level, doubled at each further one; even, at least 4.
     depth : int
         Number of levels. All but the last halve the image.
@@ -283,39 +283,36 @@ class ConditionalUNet(nn.Module):
 
     def __init__(
         self,
-        in_channels: int = 3,
-        out_channels: int = 3,
-        width: int = 64,
+        in_nc: int = 3,
+        out_nc: int = 3,
+        nf: int = 64,
         depth: int = 4,
         conditional: bool = True,
     ) -> None:
         super().__init__()
         self.conditional = conditional
         self.multiple = 2**depth
-        features = 4 * width
+        features = 4 * nf
         self.init_conv = nn.Conv2d(
-            2 * in_channels if conditional else in_channels, width, 7, padding=3, bias=False
+            2 * in_nc if conditional else in_nc, nf, 7, padding=3, bias=False
         )
-        self.time_mlp = StepMLP(
-            nn.Linear(width, features), nn.GELU(), nn.Linear(features, features)
-        )
+        self.time_mlp = StepMLP(nn.Linear(nf, features), nn.GELU(), nn.Linear(features, features))
 
         # the order of registration is that of the authors' weights
-        widths = [width * 2**level for level in range(depth + 1)]
+        widths = [nf * 2**level for level in range(depth + 1)]
         pairs = list(itertools.pairwise(widths))
         self.downs = nn.ModuleList(
             DownLevel(fine, coarse, features, halves=coarse < widths[-1]) for fine, coarse in pairs
         )
         self.ups = nn.ModuleList(
-            UpLevel(coarse, fine, features, doubles=fine > width)
-            for fine, coarse in reversed(pairs)
+            UpLevel(coarse, fine, features, doubles=fine > nf) for fine, coarse in reversed(pairs)
         )
         middle = widths[-1]
         self.mid_block1 = ResBlock(middle, middle, features)
         self.mid_attn = attention(middle, LinearAttention if conditional else SoftmaxAttention)
         self.mid_block2 = ResBlock(middle, middle, features)
-        self.final_res_block = ResBlock(2 * width, width, features)
-        self.final_conv = nn.Conv2d(width, out_channels, 3, padding=1)
+        self.final_res_block = ResBlock(2 * nf, nf, features)
+        self.final_conv = nn.Conv2d(nf, out_nc, 3, padding=1)
 
     def forward(self, x_t: Tensor, mu: Tensor | None, step: int | Tensor) -> Tensor:
         """Predict from a state.
@@ -331,11 +328,11 @@ class ConditionalUNet(nn.Module):
 
         Returns
         -------
-        Tensor, shape (B, out_channels, H, W)
+        Tensor, shape (B, out_nc, H, W)
             The prediction, contiguous; standard normal noise in the authors' training.
         """
         x = stack_inputs(x_t, mu, self.conditional)
-        height, width = x.shape[-2:]
+        height, nf = x.shape[-2:]
         x = pad_by_reflection(x, self.multiple)
         features = self.time_mlp(step, x)
 
@@ -349,4 +346,4 @@ class ConditionalUNet(nn.Module):
             x = up(x, features, *skips.pop())
         x = self.final_res_block(torch.cat((x, start), dim=1), features)
         prediction: Tensor = self.final_conv(x)
-        return prediction[..., :height, :width].contiguous()
+        return prediction[..., :height, :nf].contiguous()

@@ -9,7 +9,7 @@ from irsde.report.figures import comparison
 
 
 def compile_report(
-    profile: str, folders: list[Path], refused: dict[str, dict[str, str]] | None = None
+    profile: str, budget: str, folders: list[Path], refused: dict[str, dict[str, str]]
 ) -> str:
     """Write tables.md, tables.csv, metrics.json, cost.md and the figures.
 
@@ -17,9 +17,11 @@ def compile_report(
     ----------
     profile : str
         Name of the profile.
+    budget : str
+        Its caption.
     folders : list of Path
         Its evaluations, in the order of the tables' rows.
-    refused : dict, optional
+    refused : dict
         Task → label of a method that cannot do it → the reason.
 
     Returns
@@ -30,7 +32,8 @@ def compile_report(
     Raises
     ------
     InputError
-        If an evaluation is not finished.
+        If an evaluation is not finished, is of an older run, or was scored otherwise than the
+        rest of its table.
     """
     missing = [folder for folder in folders if not (folder / "summary.json").is_file()]
     if missing:
@@ -48,5 +51,5 @@ def compile_report(
         tables.training_curves(rows).to_csv(temporary, index=False, lineterminator="\n")
     write_json(REPORTS / "metrics.json", tables.metrics_tree(rows))
     write_text(REPORTS / "cost.md", tables.cost_text(profile, rows))
-    write_text(REPORTS / "tables.md", tables.tables_text(profile, rows, refused or {}))
+    write_text(REPORTS / "tables.md", tables.tables_text(profile, budget, rows, refused))
     return f"{REPORTS / 'tables.md'}: {len(tables.by_task(rows))} tasks, {len(rows)} evaluations"

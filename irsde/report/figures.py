@@ -7,7 +7,7 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from irsde.datasets import read_image
+from irsde.images import read_image
 from irsde.plan import pairs_folder
 from irsde.report.tables import Row
 

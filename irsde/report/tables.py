@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from irsde.files import InputError, read_json
+from irsde.files import InputError, digest_json, read_json
 from irsde.seeds import seed_from
 from irsde.statistics import FEW_SCENES, Estimate, mean_over_scenes
 
@@ -46,7 +46,8 @@ def read_rows(folders: list[Path]) -> list[Row]:
     Raises
     ------
     InputError
-        If a file is absent or damaged.
+        If a file is absent or damaged, an evaluation is of an older run, or the rows of a task
+        differ in data set, protocol or LPIPS weights.
     """
     rows = []
     for folder in folders:
@@ -55,7 +56,21 @@ def read_rows(folders: list[Path]) -> list[Row]:
             per_image = pd.read_csv(folder / "per_image.csv")
         except (OSError, ValueError) as error:
             raise InputError(f"{folder / 'per_image.csv'}: cannot be read ({error})") from None
+        card = read_json(Path(summary["run"]) / "run.json")
+        if digest_json(card["identity"]) != summary["run_identity"]:
+            raise InputError(
+                f"{folder}: evaluates an earlier run than the one in {summary['run']}; "
+                "run irsde evaluate again"
+            )
         rows.append(Row(folder, summary, per_image))
+    for of_task in by_task(rows).values():
+        for row in of_task[1:]:
+            for key in ("dataset", "protocol", "lpips"):
+                if row.summary[key] != of_task[0].summary[key]:
+                    raise InputError(
+                        f"{row.folder} and {of_task[0].folder} differ in {key}: not one table; "
+                        "run irsde evaluate again"
+                    )
     return rows
 
 
@@ -195,11 +210,13 @@ def caption(rows: list[Row]) -> str:
     return text
 
 
-def tables_text(profile: str, rows: list[Row], refused: dict[str, dict[str, str]]) -> str:
+def tables_text(
+    profile: str, budget: str, rows: list[Row], refused: dict[str, dict[str, str]]
+) -> str:
     """Text of `tables.md`: one section a task, free of timings and of anything random."""
     parts = [
         f"# Results of the profile `{profile}`\n",
-        f"{rows[0].summary['budget'].strip()}\n",
+        f"{budget.strip()}\n",
     ]
     for task_rows in by_task(rows).values():
         name = task_rows[0].summary["task"]

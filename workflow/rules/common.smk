@@ -18,13 +18,20 @@ EVALUATIONS = evaluations(PROFILE)
 # A job computes with the threads of its settings, not with what the command line says, because
 # their number changes the last bits of a result. `--cores 8` on 2 cores must still not start 8
 # jobs, so each asks for its share of what was given.
-CORES_PER_JOB = max(1, -(-workflow.cores // (os.cpu_count() or 1))) if workflow.cores else 1
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+CORES_PER_JOB = max(1, -(-workflow.cores // CORES)) if workflow.cores else 1
 GPU = 1 if shutil.which("nvidia-smi") else 0
 
 
 def names(values):
     """Alternatives of a wildcard."""
     return "|".join(sorted({re.escape(str(value)) for value in values})) or "(?!)"
+
+
+def gpu_of(wildcards):
+    """One GPU for methods with a network, where there is one."""
+    run = Run(wildcards.profile, wildcards.task, wildcards.method, int(wildcards.seed))
+    return GPU if run.is_trained else 0
 
 
 def settings_hash(wildcards):

@@ -12,7 +12,7 @@ rule evaluate:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB * PROFILE.evaluation.threads
     resources:
-        gpu=GPU,
+        gpu=gpu_of,
         mem_mb=1500,
     params:
         arguments=evaluation_arguments,

@@ -141,9 +141,9 @@ def evaluate(
     """Restore a data set with a finished run and score every image."""
     from irsde.config import check_name, load_profile
     from irsde.evaluation import evaluate as evaluate_run
-    from irsde.importing import evaluation_profile
     from irsde.methods import METHODS
     from irsde.plan import Evaluation, default_sampler, run_of
+    from irsde.provenance import evaluation_profile
 
     found = run_of(run)
     loaded = load_profile(found.profile)

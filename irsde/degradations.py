@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import zoom
-from scipy.signal import fftconvolve
 
 Image = NDArray[np.float32]
 
@@ -73,6 +72,8 @@ def rain_streaks(image: Image, generator: np.random.Generator) -> Image:
     ----------
     .. [1] Yang et al., "Deep Joint Rain Detection and Removal from a Single Image", CVPR 2017.
     """
+    from scipy.signal import fftconvolve  # slow to import
+
     height, width, _ = image.shape
     n_layers = generator.integers(2, 6)
     common_angle = generator.normal(0, 5)
@@ -133,6 +134,8 @@ def motion_blur(image: Image, generator: np.random.Generator) -> Image:
     .. [2] Nah et al., "Deep Multi-scale Convolutional Neural Network for Dynamic Scene
        Deblurring", CVPR 2017.
     """
+    from scipy.signal import fftconvolve  # slow to import
+
     kernel = _shake_kernel(generator)
     radius = len(kernel) // 2
     padded = np.pad(image, ((radius, radius), (radius, radius), (0, 0)), mode="symmetric")

@@ -22,7 +22,6 @@ from irsde.config import (
     DataSettings,
     NAFNetSettings,
     NetworkSettings,
-    Profile,
     RunSettings,
     UNetSettings,
 )
@@ -87,7 +86,11 @@ def import_weights(file: Path, run: Run, data: DataSettings, *, overwrite: bool)
         run = _denoising_run(file, run)
     if _is_up_to_date(run.folder, source["sha256"]):
         return f"{run.folder}: up to date"
-    if not overwrite and run.folder.exists() and _imported_from(run.folder) != source["sha256"]:
+    if (
+        not overwrite
+        and run.folder.exists()
+        and provenance.imported_from(run.folder) != source["sha256"]
+    ):
         raise InputError(
             f"{run.folder}: holds something that does not come from {file.name}; nothing was "
             "changed; give --overwrite to replace it together with its evaluations"
@@ -127,30 +130,8 @@ def import_weights(file: Path, run: Run, data: DataSettings, *, overwrite: bool)
     )
 
 
-def evaluation_profile(profile: Profile, run: Run) -> Profile:
-    """Profile that a run is evaluated with: for an imported run no variant needs to exist.
-
-    Raises
-    ------
-    InputError
-        If the run is a variant that the profile does not define and was not imported.
-    """
-    if run.method not in profile.variants and _imported_from(run.folder):
-        return profile
-    return profile.for_method(run.method)
-
-
-def _imported_from(folder: Path) -> str | None:
-    """SHA-256 of the file that a run was imported from; None if it is no imported run."""
-    try:
-        source = provenance.read_run_card(folder).get("imported_from")
-    except InputError:
-        return None
-    return str(source["sha256"]) if isinstance(source, dict) and "sha256" in source else None
-
-
 def _is_up_to_date(folder: Path, sha256: str) -> bool:
-    if _imported_from(folder) != sha256 or not (folder / WEIGHTS).is_file():
+    if provenance.imported_from(folder) != sha256 or not (folder / WEIGHTS).is_file():
         return False
     return digest_file(folder / WEIGHTS) == provenance.read_run_card(folder).get("weights_sha256")
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from irsde.files import InputError
 
@@ -58,6 +57,8 @@ def psnr(restored: NDArray[Any], reference: NDArray[Any]) -> float:
 
     Identical images give infinity.
     """
+    from skimage.metrics import peak_signal_noise_ratio
+
     a, b = restored.astype(np.float64), reference.astype(np.float64)
     if np.array_equal(a, b):
         return float("inf")
@@ -74,6 +75,8 @@ def ssim(restored: NDArray[Any], reference: NDArray[Any]) -> float:
     InputError
         If the image is smaller than the window.
     """
+    from skimage.metrics import structural_similarity
+
     if min(reference.shape[:2]) < 11:
         raise InputError(f"SSIM needs at least 11x11 pixels, not {reference.shape[:2]}")
     return float(

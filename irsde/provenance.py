@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from irsde.config import RunSettings
+from irsde.config import Profile, RunSettings
 from irsde.files import InputError, digest, digest_json, read_json, write_json
 from irsde.methods import METHODS
 from irsde.plan import Run
@@ -174,3 +174,25 @@ def read_run_card(folder: Path) -> dict[str, Any]:
     if not isinstance(card, dict) or any(key not in card for key in needed):
         raise InputError(f"{folder / 'run.json'}: not a run card")
     return card
+
+
+def imported_from(folder: Path) -> str | None:
+    """SHA-256 of the file that a run was imported from; None if it is no imported run."""
+    try:
+        source = read_run_card(folder).get("imported_from")
+    except InputError:
+        return None
+    return str(source["sha256"]) if isinstance(source, dict) and "sha256" in source else None
+
+
+def evaluation_profile(profile: Profile, run: Run) -> Profile:
+    """Profile that a run is evaluated with: for an imported run no variant needs to exist.
+
+    Raises
+    ------
+    InputError
+        If the run is a variant that the profile does not define and was not imported.
+    """
+    if run.method not in profile.variants and imported_from(run.folder):
+        return profile
+    return profile.for_method(run.method)

@@ -106,7 +106,7 @@ def _show(axes: Any, image: Pixels) -> None:
 
 def _wrapped(label: str) -> str:
     words = label.split(" ")
-    if len(label) <= 16 or len(words) == 1:
+    if len(label) <= 18 or len(words) == 1:
         return label
     half = (len(words) + 1) // 2
     return " ".join(words[:half]) + "\n" + " ".join(words[half:])

@@ -71,9 +71,9 @@ def import_weights(file: Path, run: Run, data: DataSettings, *, overwrite: bool)
     Notes
     -----
     The released super-resolution weights expect the small image enlarged by nearest neighbor
-    (paper.md, section 5), which the task of this name does not do. An unconditional network is
+    (docs/mathematics.md, 7), which the task of this name does not do. An unconditional network is
     imported as Denoising-ODE with lambda 70/255 and T = 100; the released training and test
-    configurations disagree in both (paper.md, section 8).
+    configurations disagree in both (docs/mathematics.md, 7).
     """
     started = time.monotonic()
     _check_file(file)

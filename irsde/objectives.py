@@ -32,7 +32,7 @@ def noise_error(
     t: Tensor,  # noqa: ARG001
     output: Tensor,
 ) -> Tensor:
-    """Noise matching: the output minus the noise in the state (paper.md, section 1)."""
+    """Noise matching: the output minus the noise in the state (docs/mathematics.md, 5)."""
     return output - noise
 
 

@@ -26,7 +26,7 @@ class GaussianProcess:
 
     Given x0 and mu, the state at step t is normal with mean ``a_t x0 + b_t mu`` and standard
     deviation `c_t`, and the chain regresses from step s to t with the coefficient ``g_t / g_s``
-    (methods.md, 0.1 and 0.2). All tables are float64 of shape (T + 1,).
+    (docs/mathematics.md, 1 and 3). All tables are float64 of shape (T + 1,).
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ class GaussianProcess:
         return torch.gradient(table, spacing=1 / self.steps)[0]
 
     def velocity(self, x0: Tensor, mu: Tensor, noise: Tensor, t: Step) -> Tensor:
-        """Velocity ``a' x0 + b' mu + c' noise`` with time t / T (methods.md, 0.1).
+        """Velocity ``a' x0 + b' mu + c' noise`` with time t / T (docs/mathematics.md, 2).
 
         Derivatives are finite differences of the tables, exact for linear interpolants.
         """
@@ -244,7 +244,7 @@ class GaussianProcess:
         Returns
         -------
         rho, on_x0, on_mu, std : Tensor, float64, shape () or (B, 1, 1, 1)
-            methods.md, 0.2: ``rho = r c_s^2 / c_t^2`` with ``r = g_t / g_s``. Where ``c_t = 0``,
+            docs/mathematics.md, 3: ``rho = r c_s^2 / c_t^2`` with ``r = g_t / g_s``. Where ``c_t = 0``,
             at the start of a bridge, ``rho = 0`` and ``std = c_s``.
 
         Raises
@@ -330,7 +330,7 @@ class GaussianProcess:
     def clean_from_optimal_noise(
         self, x_t: Tensor, mu: Tensor, optimal_noise: Tensor, t: Step
     ) -> Tensor:
-        """Clean image from the noise that makes the one-step mean optimal (methods.md, 3.6).
+        """Clean image from the noise that makes the one-step mean optimal (docs/mathematics.md, 5).
 
         A network trained with the maximum-likelihood objective predicts the noise for which one
         Euler step to t - 1 lands on the posterior mean, not the noise in the state. This solves
@@ -375,7 +375,7 @@ def theta_schedule(schedule: Schedule, steps: int) -> Tensor:
     -------
     Tensor, float64, shape (T + 1,)
         Entry 0 is never stepped. "cosine" is one minus the cumulative cosine schedule of DDPM
-        (paper.md, section 2).
+        (docs/mathematics.md, 6).
 
     Raises
     ------
@@ -471,7 +471,7 @@ def gaussian_denoising(
     stationary_std: float = 70 / 255,
     delta: float = 0.04,
 ) -> GaussianProcess:
-    """IR-SDE with mu := x0, for removing Gaussian noise (paper.md, section 1, special case).
+    """IR-SDE with mu := x0, for removing Gaussian noise (docs/mathematics.md, 6.2).
 
     ``x_t = x0 + c_t noise`` with the standard deviation of `mean_reverting`. A noisy image is
     itself the state at the step whose `c` is its noise level: `matched_step`.
@@ -530,7 +530,7 @@ def variance_preserving(steps: int = 1000, schedule: str = "linear") -> Gaussian
         T. The linear schedule is scaled by 1000 / T so that its end does not depend on T.
     schedule : {"linear", "cosine"}
         "linear": beta from 1e-4 to 0.02 at T = 1000; "cosine": s = 0.008, beta at most 0.999
-        (methods.md, section 2).
+        (docs/mathematics.md, 6.3).
     """
     if steps < 1:
         raise ValueError(f"steps must be positive, not {steps}")
@@ -561,7 +561,7 @@ def variance_preserving(steps: int = 1000, schedule: str = "linear") -> Gaussian
 
 
 def brownian_bridge(steps: int = 1000, beta_max: float = 0.3) -> GaussianProcess:
-    """I2SB: a Brownian bridge from x0 to mu with symmetric beta (methods.md, 4.1).
+    """I2SB: a Brownian bridge from x0 to mu with symmetric beta (docs/mathematics.md, 6.4).
 
     Parameters
     ----------
@@ -602,7 +602,7 @@ def ornstein_uhlenbeck_bridge(
     stationary_std: float = 30 / 255,
     delta: float = 0.005,
 ) -> GaussianProcess:
-    """GOUB: the mean-reverting SDE conditioned to end at mu (methods.md, 4.2)."""
+    """GOUB: the mean-reverting SDE conditioned to end at mu (docs/mathematics.md, 6.5)."""
     _check_std(stationary_std)
     if steps < 2:
         raise ValueError(f"a bridge needs at least two steps, not {steps}")
@@ -629,7 +629,7 @@ def ornstein_uhlenbeck_bridge(
 def residual_shift(
     steps: int = 15, kappa: float = 0.3, power: float = 0.3, end: float = 0.99
 ) -> GaussianProcess:
-    """ResShift: ``x_t = x0 + eta_t (mu - x0) + kappa sqrt(eta_t) noise`` (methods.md, 4.7).
+    """ResShift: ``x_t = x0 + eta_t (mu - x0) + kappa sqrt(eta_t) noise`` (docs/mathematics.md, 6.6).
 
     Parameters
     ----------
@@ -673,7 +673,7 @@ def linear_interpolant(steps: int = 100, noise_level: float = 10 / 255) -> Gauss
         T; time is t / T.
     noise_level : float
         sigma, standard deviation of the noise at T. With sigma = 0 and mu given to the network
-        the flow collapses to regression (methods.md, 4.6), so it must be positive.
+        the flow collapses to regression (docs/mathematics.md, 6.7), so it must be positive.
 
     Notes
     -----

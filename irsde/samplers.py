@@ -158,7 +158,7 @@ def _euler(step: _Step, *, probability_flow: bool) -> Tensor:
 
 
 def _affine(step: _Step, rho: float, tau: float) -> Tensor:
-    """The one step function of methods.md, 0.3: keeps the marginal if the clean image is right."""
+    """The one step function of docs/mathematics.md, 4.1: keeps the marginal if the clean image is right."""
     p = step.process
     x = rho * step.x
     x = x + (float(p.a[step.s]) - rho * float(p.a[step.t])) * step.clean
@@ -178,7 +178,7 @@ def _deterministic(step: _Step) -> Tensor:
 def _exponential(
     step: _Step, previous: tuple[float, Tensor] | None, *, stochastic: bool, data: bool
 ) -> Tensor:
-    """Exponential integrator in the half log-SNR l (methods.md, 0.4; MaRS, section 3.7).
+    """Exponential integrator in the half log-SNR l (docs/mathematics.md, 4.3).
 
     `previous` is l and the prediction of the step before, given for order 2.
     """
@@ -277,7 +277,7 @@ def trajectory(
     Every sampler but the two Euler ones returns the estimate of the clean image at its last
     step. Euler-Maruyama adds noise there too, as the paper's code does: a residual of
     ``sigma_1 sqrt(dt)``. The first step of a bridge, whose start holds no noise, is drawn from
-    the marginal (methods.md, 0.4); where the network predicts noise, which that start has none
+    the marginal (docs/mathematics.md, 3); where the network predicts noise, which that start has none
     of, the state at T - 1 is drawn about mu without a network evaluation, an error of
     ``a_{T-1} (x0 - mu)``, and the solver starts there. Euler samplers take the output of a
     network trained with the maximum-likelihood objective as the noise itself: that is what it
@@ -395,7 +395,7 @@ def sample(
         Step grid; `step_grid`.
     prediction : {"noise", "optimal-noise", "clean", "velocity"}
         What the network predicts. "optimal-noise" is what the maximum-likelihood objective
-        trains: the clean image is then read off by the exact inverse (methods.md, 3.6).
+        trains: the clean image is then read off by the exact inverse (docs/mathematics.md, 5).
     noise : callable (step, shape) -> Tensor, optional
         Standard normals used when leaving `step`; overrides `generators`.
     generators : sequence of torch.Generator, optional

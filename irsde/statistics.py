@@ -37,7 +37,7 @@ def mean_over_scenes(values: Sequence[float], scenes: Sequence[str], seed: int) 
     """Mean over images with an interval from resampling whole scenes.
 
     Images of one scene are not independent, so scenes are drawn with replacement and all their
-    images go with them (methods.md, section 6).
+    images go with them (docs/mathematics.md, 8).
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ class Task:
         clean size before anything else sees it.
     stationary_std : float
         lambda of the mean-reverting SDE, in the unit of the images, unless a profile says
-        otherwise: the authors' values (paper.md, section 4), 50/255 for denoising, where the
+        otherwise: the authors' values (docs/mathematics.md, 7), 50/255 for denoising, where the
         paper's is not known.
     noise_level : float, optional
         Standard deviation of the noise in the degraded image, where that is all there is.

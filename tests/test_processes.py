@@ -79,7 +79,7 @@ def test_bridges_end_at_mu():
 @given(pair=steps_apart, seed=st.integers(0, 99))
 @settings(max_examples=20, deadline=None)
 def test_posterior_times_marginal_is_the_joint_law(process, pair, seed):
-    """Going 0 -> s -> t and t -> s give the same joint Gaussian (methods.md, 0.2)."""
+    """Going 0 -> s -> t and t -> s give the same joint Gaussian (docs/mathematics.md, 3)."""
     t = 1 + pair[0] % process.steps
     s = pair[1] % t
     x0, mu, _ = images(seed)
@@ -191,7 +191,7 @@ def test_every_objective_vanishes_at_its_target_and_gives_gradients(name, norm):
 
 
 def test_golden_numbers_of_the_cosine_process():
-    """Computed apart, with 40 digits of mpmath 1.3 from the formulas of paper.md, section 2."""
+    """Computed apart, with 40 digits of mpmath 1.3 from the formulas of docs/mathematics.md, 6."""
     process = mean_reverting(100, "cosine", 10 / 255)
     assert math.isclose(process.a[50], 0.36082161394346574, rel_tol=1e-12)
     assert math.isclose(process.c[1], 0.00073652003859768528, rel_tol=1e-12)

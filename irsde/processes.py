@@ -244,8 +244,8 @@ class GaussianProcess:
         Returns
         -------
         rho, on_x0, on_mu, std : Tensor, float64, shape () or (B, 1, 1, 1)
-            docs/mathematics.md, 3: ``rho = r c_s^2 / c_t^2`` with ``r = g_t / g_s``. Where ``c_t = 0``,
-            at the start of a bridge, ``rho = 0`` and ``std = c_s``.
+            docs/mathematics.md, 3: ``rho = r c_s^2 / c_t^2`` with ``r = g_t / g_s``. Where
+            ``c_t = 0``, at the start of a bridge, ``rho = 0`` and ``std = c_s``.
 
         Raises
         ------
@@ -629,7 +629,9 @@ def ornstein_uhlenbeck_bridge(
 def residual_shift(
     steps: int = 15, kappa: float = 0.3, power: float = 0.3, end: float = 0.99
 ) -> GaussianProcess:
-    """ResShift: ``x_t = x0 + eta_t (mu - x0) + kappa sqrt(eta_t) noise`` (docs/mathematics.md, 6.6).
+    """ResShift: ``x_t = x0 + eta_t (mu - x0) + kappa sqrt(eta_t) noise``.
+
+    docs/mathematics.md, 6.6.
 
     Parameters
     ----------

@@ -158,7 +158,7 @@ def _euler(step: _Step, *, probability_flow: bool) -> Tensor:
 
 
 def _affine(step: _Step, rho: float, tau: float) -> Tensor:
-    """The one step function of docs/mathematics.md, 4.1: keeps the marginal if the clean image is right."""
+    """The one step function (docs/mathematics.md, 4.1)."""
     p = step.process
     x = rho * step.x
     x = x + (float(p.a[step.s]) - rho * float(p.a[step.t])) * step.clean
@@ -277,8 +277,8 @@ def trajectory(
     Every sampler but the two Euler ones returns the estimate of the clean image at its last
     step. Euler-Maruyama adds noise there too, as the paper's code does: a residual of
     ``sigma_1 sqrt(dt)``. The first step of a bridge, whose start holds no noise, is drawn from
-    the marginal (docs/mathematics.md, 3); where the network predicts noise, which that start has none
-    of, the state at T - 1 is drawn about mu without a network evaluation, an error of
+    the marginal (docs/mathematics.md, 3); where the network predicts noise, of which that start
+    has none, the state at T - 1 is drawn about mu without a network evaluation, an error of
     ``a_{T-1} (x0 - mu)``, and the solver starts there. Euler samplers take the output of a
     network trained with the maximum-likelihood objective as the noise itself: that is what it
     was trained to be for Euler-Maruyama's step from t to t - 1, and the paper's use of it.

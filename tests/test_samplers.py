@@ -126,7 +126,7 @@ def test_stochastic_samplers_reach_the_law_of_the_clean_image(sampler):
 
 
 def test_one_step_forms_that_are_the_same_update_agree():
-    """docs/mathematics.md, 4.3: DDIM = order-1 ODE in both forms; posterior = order-1 SDE, data form."""
+    """DDIM is both ODE forms of order 1, the posterior sampler the SDE form in the clean image."""
     process = mean_reverting()
     x0, mu = images()
     generator = torch.Generator().manual_seed(0)

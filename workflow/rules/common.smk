@@ -19,7 +19,7 @@ EVALUATIONS = evaluations(PROFILE)
 # their number changes the last bits of a result. `--cores 8` on 2 cores must still not start 8
 # jobs, so each asks for its share of what was given.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-CORES_PER_JOB = max(1, -(-workflow.cores // CORES)) if workflow.cores else 1
+CORES_PER_JOB = max(1, -(-(workflow.resource_settings.cores or CORES) // CORES))
 GPU = 1 if shutil.which("nvidia-smi") else 0
 
 

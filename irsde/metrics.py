@@ -124,17 +124,23 @@ def perceptual_metric() -> PerceptualMetric:
     InputError
         If the named file is absent or does not hold the weights.
     """
-    named = os.environ.get(LPIPS_VARIABLE)
-    if named:
-        return PerceptualMetric("squeeze", "", _squeeze(Path(named)))
-    user_cache = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
-    cache = Path(os.environ.get("TORCH_HOME", Path(user_cache) / "torch"))
-    backbone = cache / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"
-    if backbone.is_file():
-        return PerceptualMetric("alex", "", _lpips_distance("alex", None))
+    network = perceptual_network()
+    if network == "squeeze":
+        return PerceptualMetric(network, "", _squeeze(Path(os.environ[LPIPS_VARIABLE])))
+    if network == "alex":
+        return PerceptualMetric(network, "", _lpips_distance(network, None))
     return PerceptualMetric(
         "", f"no LPIPS backbone weights on this machine: set {LPIPS_VARIABLE} or see the README"
     )
+
+
+def perceptual_network() -> str:
+    """Network that `perceptual_metric` would use here, "" if none, without loading it."""
+    if os.environ.get(LPIPS_VARIABLE):
+        return "squeeze"
+    user_cache = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
+    cache = Path(os.environ.get("TORCH_HOME", Path(user_cache) / "torch"))
+    return "alex" if (cache / "hub/checkpoints/alexnet-owt-7be5be79.pth").is_file() else ""
 
 
 def _squeeze(path: Path) -> "Callable[[NDArray[Any], NDArray[Any]], float]":

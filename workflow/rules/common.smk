@@ -5,6 +5,7 @@ import sys
 
 from irsde.config import load_profile, run_settings
 from irsde.files import InputError, digest_json
+from irsde.metrics import perceptual_network
 from irsde.plan import Evaluation, Run, evaluations, runs
 from irsde.provenance import code_hash
 

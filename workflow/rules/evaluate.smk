@@ -17,6 +17,7 @@ rule evaluate:
     params:
         arguments=evaluation_arguments,
         settings=evaluation_settings,
+        lpips=perceptual_network(),
         code=code_hash("evaluate"),
     shell:
         "irsde evaluate {params.arguments} > {log} 2>&1"

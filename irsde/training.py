@@ -106,7 +106,7 @@ def _tune(run: Run, settings: RunSettings, identity: dict[str, str]) -> str:
     """Choose the one parameter of a classical method on the validation pairs."""
     start = time.monotonic()
     details: dict[str, Any] = {"parameters": 0}
-    if METHODS[run.method].kind == "classical":
+    if METHODS[run.method.partition("+")[0]].kind == "classical":
         method = CLASSICAL[run.task]
         pairs = _pairs(run, settings.data.validation)
         scores = {

@@ -59,14 +59,22 @@ def photographs(name: str) -> dict[str, Pixels]:
     Raises
     ------
     InputError
-        If the catalogue has no such data set.
+        If the catalogue has no such data set, or scikit-image no such photograph.
     """
     import skimage.data
 
     catalogue = read_catalogue()
     if name not in catalogue:
         raise InputError(f"no data set {name!r} in {CATALOGUE} (it has: {', '.join(catalogue)})")
-    return {image: rgb(getattr(skimage.data, image)()) for image in catalogue[name].images}
+    images = {}
+    for image in catalogue[name].images:
+        try:
+            images[image] = rgb(getattr(skimage.data, image)())
+        except (AttributeError, OSError, ImportError) as error:
+            raise InputError(
+                f"{CATALOGUE}: {name}.{image}: not a photograph inside scikit-image ({error})"
+            ) from None
+    return images
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from irsde import provenance
 from irsde.classical import CLASSICAL, estimate_noise_level
-from irsde.config import EvaluationSettings, RunSettings
+from irsde.config import EvaluationSettings
 from irsde.datasets import Pair, dataset_card, degraded, load_pairs
-from irsde.files import InputError, digest_file, digest_json, replacing_folder, write_json
+from irsde.files import InputError, digest_json, replacing_folder, write_json
 from irsde.images import to_pixels, write_image
 from irsde.methods import METHODS
 from irsde.metrics import METRICS, perceptual_metric
@@ -155,12 +154,11 @@ def _restored(
         for pair in pairs:
             yield pair, method.function(degraded(pair), value), 0
     else:
-        yield from _restored_by_network(evaluation, card, pairs, settings, sampling_seed)
+        yield from _restored_by_network(evaluation, pairs, settings, sampling_seed)
 
 
 def _restored_by_network(
     evaluation: Evaluation,
-    card: dict[str, Any],
     pairs: Sequence[Pair],
     settings: EvaluationSettings,
     sampling_seed: int,
@@ -173,14 +171,10 @@ def _restored_by_network(
     from irsde.seeds import torch_generator
 
     run = evaluation.run
-    try:
-        run_settings = RunSettings.model_validate(card["settings"])
-    except ValidationError:
-        raise InputError(f"{run.folder / 'run.json'}: not the card of this version") from None
+    card, run_settings = provenance.read_network_run(run.folder)
     with compute_device(settings.threads) as device:
         restorer = load_restorer(run.folder, run_settings, device)
-        if digest_file(run.folder / WEIGHTS) != card.get("weights_sha256"):
-            raise InputError(f"{run.folder / WEIGHTS}: not the weights that run.json records")
+        provenance.check_weights(run.folder / WEIGHTS, card)
         known = TASKS[run.task].noise_level
         estimated = settings.noise_level == "estimated" and not restorer.conditional
         for batch in _batches(pairs, 1 if estimated else settings.batch):

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from irsde.processes import GaussianProcess
@@ -139,11 +138,6 @@ def largest_step(objective: Objective, process: GaussianProcess) -> int:
     """
     noisy = objective.prediction in ("noise", "optimal-noise")
     return process.steps - 1 if process.is_bridge and noisy else process.steps
-
-
-def draw_steps(first: int, last: int, count: int, generator: torch.Generator) -> Tensor:
-    """Uniformly random steps in [first, last], shape (count,), int64."""
-    return torch.randint(first, last + 1, (count,), generator=generator)
 
 
 OBJECTIVES: dict[str, Objective] = {

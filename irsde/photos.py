@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from irsde import provenance
-from irsde.config import RunSettings
 from irsde.degradations import enlarge
 from irsde.devices import compute_device
 from irsde.files import InputError, replacing
@@ -47,9 +46,9 @@ def restore_photographs(
     InputError
         If the run or an image cannot be used, or an output exists already.
     """
-    from irsde.restoration import load_restorer
+    from irsde.restoration import WEIGHTS, load_restorer
 
-    card = provenance.read_run_card(run)
+    card, settings = provenance.read_network_run(run)
     method = METHODS[card["method"].partition("+")[0]]
     if not method.is_trained:
         raise InputError(f"{run}: {card['label']} has no network to restore with")
@@ -61,7 +60,8 @@ def restore_photographs(
         raise InputError(f"{source}: two images differ in their ending only")
     task = TASKS[card["task"]]
     with compute_device(1) as device:
-        restorer = load_restorer(run, RunSettings.model_validate(card["settings"]), device)
+        restorer = load_restorer(run, settings, device)
+        provenance.check_weights(run / WEIGHTS, card)
         for file, target in track(
             zip(files, targets, strict=True), f"restoring with {run}", len(files)
         ):

@@ -336,8 +336,8 @@ class GaussianProcess:
         Euler step to t - 1 lands on the posterior mean, not the noise in the state. This solves
         ``reverse_mean = posterior mean`` for x0.
         """
-        rho, on_x0, on_mu, _ = self.posterior_coefficients(t, _previous(t), x_t)
-        on_x, step_on_mu, on_noise, _ = self.reverse_step_coefficients(t, _previous(t), x_t)
+        rho, on_x0, on_mu, _ = self.posterior_coefficients(t, t - 1, x_t)
+        on_x, step_on_mu, on_noise, _ = self.reverse_step_coefficients(t, t - 1, x_t)
         return (
             self._cast((on_x - rho) / on_x0, x_t) * x_t
             + self._cast((step_on_mu - on_mu) / on_x0, x_t) * mu
@@ -349,17 +349,13 @@ class GaussianProcess:
 
         The exact inverse of `clean_from_optimal_noise`.
         """
-        rho, on_x0, on_mu, _ = self.posterior_coefficients(t, _previous(t), x_t)
-        on_x, step_on_mu, on_noise, _ = self.reverse_step_coefficients(t, _previous(t), x_t)
+        rho, on_x0, on_mu, _ = self.posterior_coefficients(t, t - 1, x_t)
+        on_x, step_on_mu, on_noise, _ = self.reverse_step_coefficients(t, t - 1, x_t)
         return (
             self._cast((rho - on_x) / on_noise, x_t) * x_t
             + self._cast((on_mu - step_on_mu) / on_noise, x_t) * mu
             + self._cast(on_x0 / on_noise, x_t) * x0
         )
-
-
-def _previous(t: Step) -> Step:
-    return t - 1
 
 
 def theta_schedule(schedule: Schedule, steps: int) -> Tensor:

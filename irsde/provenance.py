@@ -9,8 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from irsde.config import Profile, RunSettings
-from irsde.files import InputError, digest, digest_json, read_json, write_json
+from irsde.files import InputError, digest, digest_file, digest_json, read_json, write_json
 from irsde.methods import METHODS
 from irsde.plan import Run
 
@@ -174,6 +176,34 @@ def read_run_card(folder: Path) -> dict[str, Any]:
     if not isinstance(card, dict) or any(key not in card for key in needed):
         raise InputError(f"{folder / 'run.json'}: not a run card")
     return card
+
+
+def read_network_run(folder: Path) -> tuple[dict[str, Any], RunSettings]:
+    """Card and settings of a finished run with a network.
+
+    Raises
+    ------
+    InputError
+        As `read_run_card`, and if the settings are of another version.
+    """
+    card = read_run_card(folder)
+    try:
+        settings = RunSettings.model_validate(card["settings"])
+    except ValidationError:
+        raise InputError(f"{folder / 'run.json'}: not the card of this version") from None
+    return card, settings
+
+
+def check_weights(weights: Path, card: dict[str, Any]) -> None:
+    """Refuse a weights file that is not the one a run card records.
+
+    Raises
+    ------
+    InputError
+        If the SHA-256 differs.
+    """
+    if digest_file(weights) != card.get("weights_sha256"):
+        raise InputError(f"{weights}: not the weights that run.json records")
 
 
 def imported_from(folder: Path) -> str | None:

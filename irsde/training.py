@@ -309,7 +309,7 @@ def training_loss(
     """
     import torch
 
-    from irsde.objectives import OBJECTIVES, draw_steps, largest_step, loss_per_image, per_image
+    from irsde.objectives import OBJECTIVES, largest_step, loss_per_image, per_image
     from irsde.restoration import REGRESSION_STEP
 
     if restorer.process is None:
@@ -321,7 +321,8 @@ def training_loss(
         mu = x0
     objective = OBJECTIVES[restorer.objective]
     generator = torch.Generator().manual_seed(seed)
-    t = draw_steps(1, largest_step(objective, restorer.process), len(x0), generator)
+    last = largest_step(objective, restorer.process)
+    t = torch.randint(1, last + 1, (len(x0),), generator=generator)
     noise = torch.randn(x0.shape, generator=generator).to(x0)
     x_t = restorer.process.sample(x0, mu, t, noise)
     output = restorer.output(x_t, mu, t.to(x0.device))

@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from irsde.networks import NETWORKS, ConditionalNAFNet, ConditionalUNet
+from irsde.networks import ConditionalNAFNet, ConditionalUNet
 from irsde.networks.layers import LayerNorm2d, SinusoidalEmbedding
 from irsde.networks.nafnet import NAFBlock
 from irsde.networks.unet import LinearAttention, ResBlock, SoftmaxAttention, pad_by_reflection
 from tests.reference import REFERENCE, needs_reference
 
+NETWORKS = {"unet": ConditionalUNet, "nafnet": ConditionalNAFNet}
 SMALL_NAFNET = {"width": 8, "enc_blk_nums": (1, 1, 2), "dec_blk_nums": (1, 1, 1)}
 SMALL = {
     "unet_nf8_depth3": lambda: ConditionalUNet(nf=8, depth=3),

@@ -16,7 +16,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-data = typer.Typer(help="Data sets: list them, prepare pairs.", no_args_is_help=True)
+data = typer.Typer(
+    help="Data sets: list, fetch, adopt and check them, prepare pairs.", no_args_is_help=True
+)
 tracking = typer.Typer(help="MLflow: log what the result files hold.", no_args_is_help=True)
 app.add_typer(data, name="data")
 app.add_typer(tracking, name="track")
@@ -63,28 +65,122 @@ def plan(
 
 
 @data.command("list")
-def list_data() -> None:
-    """Show the data sets of data/catalogue.yaml with their images and licences."""
-    from irsde.datasets import read_catalogue
+def list_data(
+    name: Annotated[str | None, typer.Argument(help="A data set or family, in full.")] = None,
+) -> None:
+    """Show the data sets of data/catalogue.yaml and which of them lie in data/; or all of one."""
+    from irsde.listing import described, overview
 
-    for name, entry in read_catalogue().items():
-        print(f"{name}: {entry.label} ({len(entry.images)} images)")
-        for image, licence in entry.images.items():
-            print(f"  {image}: {licence}")
+    print(described(name) if name else overview())
 
 
 @data.command()
-def prepare(task: TaskOption, profile: ProfileOption = None) -> None:
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Names from irsde data list.")] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="Fetch all data sets of a profile.")
+    ] = None,
+) -> None:
+    """Bring data sets into data/: download and check them, or index a folder of your own."""
+    from irsde.fetching import fetch as fetch_one
+    from irsde.fetching import fetch_all
+
+    if bool(names) == bool(profile):
+        raise InputError("irsde data fetch: give names, or --profile")
+    if profile:
+        from irsde.config import load_profile
+
+        loaded = load_profile(profile)
+        print("\n".join(fetch_all(loaded)))
+    for name in names or ():
+        print("\n".join(fetch_one(name)))
+
+
+@data.command()
+def adopt(
+    folder: Annotated[Path, typer.Argument(help="Folder with images, nested as they may be.")],
+    name: Annotated[
+        str | None, typer.Option("--as", help="Data set it is; recognised unless given.")
+    ] = None,
+    copy: Annotated[bool, typer.Option(help="Copy the files instead of linking them.")] = False,
+    allow_differences: Annotated[
+        bool, typer.Option(help="Take it although images differ or are missing.")
+    ] = False,
+) -> None:
+    """Take images you have as a data set: recognised by their pixels, paired, linked into data/."""
+    from irsde.adoption import adopt as adopt_folder
+
+    print("\n".join(adopt_folder(folder, name, copy=copy, allow_differences=allow_differences)))
+
+
+@data.command()
+def fingerprint(
+    name: Annotated[str, typer.Argument(help="A data set that lies in data/.")],
+) -> None:
+    """Write data/fingerprints/NAME.csv, by which others' copies are recognised."""
+    from irsde.adoption import record_fingerprints
+
+    print(record_fingerprints(name))
+
+
+@data.command()
+def check(
+    task: Annotated[str | None, typer.Option("--task", help="A task of the profile.")] = None,
+    profile: ProfileOption = None,
+    train: Annotated[
+        list[str] | None, typer.Option("--train", help="Data set or folder; repeat for more.")
+    ] = None,
+    test: Annotated[
+        list[str] | None, typer.Option("--test", help="Data set or folder; repeat for more.")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Data set whose scenes are left out of training.")
+    ] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Picture of the pairs, PNG.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Table of the pairs, CSV.")] = None,
+) -> None:
+    """Find training images that show what a test image shows: by pixels, by scene, by look.
+
+    With --train and --test any data sets or folders are compared; else those of a profile's tasks.
+    """
+    from irsde.checking import check_profile, check_sets
+
+    if bool(train) != bool(test) or (train and (task or profile)):
+        raise InputError("irsde data check: give --train and --test, or --task and --profile")
+    if train and test:
+        print(check_sets(train, test, without or [], sheet, table))
+        return
+    from irsde.config import check_name, load_profile
+
+    loaded = load_profile(_profile_name(profile))
+    if task:
+        check_name("task", task, loaded.tasks)
+    print(check_profile(loaded, (task,) if task else loaded.tasks, sheet, table))
+
+
+@data.command()
+def prepare(
+    task: TaskOption,
+    dataset: Annotated[
+        str | None, typer.Option(help="One data set of the task; all, and a check, unless given.")
+    ] = None,
+    profile: ProfileOption = None,
+) -> None:
     """Make the training, validation and test pairs of a task below data/prepared."""
     from irsde.config import check_name, load_profile
-    from irsde.datasets import prepare as prepare_pairs
-    from irsde.tasks import TASKS
+    from irsde.plan import preparations
+    from irsde.preparation import prepare as prepare_pairs
 
-    check_name("task", task, TASKS)
     loaded = load_profile(_profile_name(profile))
-    folders = prepare_pairs(loaded.name, task, loaded.data)
-    for role, folder in folders.items():
-        print(f"{folder}: {role} pairs ready")
+    check_name("task", task, loaded.tasks)
+    settings = loaded.data.of(task)
+    names = [dataset] if dataset else [name for of, name in preparations(loaded) if of == task]
+    for name in names:
+        print(f"{prepare_pairs(loaded.name, task, name, settings)}: ready")
+    if dataset is None:
+        from irsde.checking import check_profile
+
+        print(check_profile(loaded, (task,)))
 
 
 @app.command()
@@ -96,6 +192,9 @@ def train(
     overwrite: Annotated[
         bool, typer.Option(help="Replace a run or checkpoint of another configuration.")
     ] = False,
+    allow_leakage: Annotated[
+        bool, typer.Option(help="Train although training images show test scenes; it is recorded.")
+    ] = False,
     track: TrackOption = True,
 ) -> None:
     """Train one run, or tune it where the method has no network.
@@ -103,13 +202,18 @@ def train(
     Resumes from the run's checkpoint to the same bits as if it had never stopped.
     """
     from irsde.config import load_profile, run_settings
+    from irsde.leakage import read_leaks
     from irsde.plan import Run
     from irsde.training import train as train_run
 
     loaded = load_profile(_profile_name(profile))
     settings = run_settings(loaded, task, method, seed)
+    if allow_leakage:
+        allowed = settings.data.model_copy(update={"allow_leakage": True})
+        settings = settings.model_copy(update={"data": allowed})
     run = Run(loaded.name, task, method, seed)
-    print(train_run(run, settings, overwrite=overwrite))
+    leaks = read_leaks(loaded.name, task, loaded.data.of(task))
+    print(train_run(run, settings, overwrite=overwrite, leaks=leaks))
     if track:
         _track(run.profile, training=run.folder)
 
@@ -120,7 +224,7 @@ def evaluate(
         Path, typer.Option(help="Run folder, results/<profile>/<task>/<method>/seed<k>.")
     ],
     dataset: Annotated[
-        str | None, typer.Option(help="Prepared data set; default: the profile's test set.")
+        str | None, typer.Option(help="Prepared data set; default: all test sets of the task.")
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="Sampler; default: the method's.")] = None,
     nfe: Annotated[
@@ -141,6 +245,7 @@ def evaluate(
     """Restore a data set with a finished run and score every image."""
     from irsde.config import check_name, load_profile
     from irsde.evaluation import evaluate as evaluate_run
+    from irsde.leakage import leaked_images, read_leaks
     from irsde.methods import METHODS
     from irsde.plan import Evaluation, default_sampler, run_of
     from irsde.provenance import evaluation_profile
@@ -159,17 +264,20 @@ def evaluate(
         check_name("conversion", conversion, ("exact", "plain"))
     elif sampler not in (None, "direct") or nfe not in (None, usual_nfe):
         raise InputError(f"{found.method} has no sampler: leave out --sampler and --nfe")
-    evaluation = Evaluation(
-        found,
-        dataset or settings.data.test,
-        sampler or usual_sampler,
-        usual_nfe if nfe is None else nfe,
-        grid,
-        conversion,
-    )
-    print(evaluate_run(evaluation, settings.evaluation))
-    if track:
-        _track(found.profile, evaluation=evaluation.folder)
+    of_task = loaded.data.of(found.task)
+    leaks = read_leaks(loaded.name, found.task, of_task)
+    for name in (dataset,) if dataset else of_task.test:
+        evaluation = Evaluation(
+            found,
+            name,
+            sampler or usual_sampler,
+            usual_nfe if nfe is None else nfe,
+            grid,
+            conversion,
+        )
+        print(evaluate_run(evaluation, settings.evaluation, leaked=leaked_images(leaks, name)))
+        if track:
+            _track(found.profile, evaluation=evaluation.folder)
 
 
 @app.command("import-weights")
@@ -194,7 +302,8 @@ def import_weights(
 
     check_name("task", task, TASKS)
     loaded = load_profile(_profile_name(profile))
-    print(import_file(file, Run(loaded.name, task, METHOD, 0), loaded.data, overwrite=overwrite))
+    run = Run(loaded.name, task, METHOD, 0)
+    print(import_file(file, run, loaded.data.of(task), overwrite=overwrite))
 
 
 @app.command()

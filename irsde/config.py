@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from irsde.files import InputError, digest_json
@@ -65,10 +66,13 @@ def _parse_fraction(value: Any) -> Any:
     return value
 
 
+Number = Annotated[float, BeforeValidator(_parse_fraction), Field(gt=0)]
+
+
 class ProcessSettings(Settings):
     """What a profile changes of every method's process."""
 
-    stationary_std: Annotated[float, BeforeValidator(_parse_fraction), Field(gt=0)] | None = Field(
+    stationary_std: Number | None = Field(
         None, description="lambda, such as 50/255; the task's own unless given"
     )
 
@@ -76,21 +80,83 @@ class ProcessSettings(Settings):
 DatasetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
-class DataSettings(Settings):
-    """Which data sets a profile trains, validates and tests on, and how pairs are made of them."""
+def _known_task(task: str) -> str:
+    return _all_known("task", (task,), TASKS)[0]
 
-    train: DatasetName
-    validation: DatasetName
-    test: DatasetName
+
+TaskName = Annotated[str, AfterValidator(_known_task)]
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+DatasetNames = Annotated[tuple[DatasetName, ...], BeforeValidator(_as_tuple)]
+
+
+class TaskData(Settings):
+    """Data sets a task is trained, validated and tested on, and how pairs are made of them."""
+
+    train: DatasetNames = ()
+    validation: DatasetNames = ()
+    test: DatasetNames = ()
+    without: DatasetNames = Field(
+        (), description="sets whose scenes are left out of training and validation"
+    )
+    allow_leakage: bool = Field(
+        False, description="train although training images show scenes of the test sets"
+    )
     realizations: int = Field(1, ge=1, description="degraded versions of each training image")
+    resize: int | None = Field(None, ge=8, description="shorter side images are reduced to")
     window: int | None = Field(None, ge=8, description="side of the windows that are scored")
     windows_per_image: int = Field(1, ge=1)
+    noise_level: Number | None = Field(None, description="of denoising; 25/255 unless given")
+    clipped: bool = Field(False, description="clip noisy images to [0, 1]")
+    masks: DatasetName | None = Field(None, description="set of masks of inpainting")
+    enlarge: Literal["bicubic", "nearest"] = Field(
+        "bicubic", description="how inputs of super-resolution are brought to the clean size"
+    )
 
-    @model_validator(mode="after")
-    def _apart(self) -> "DataSettings":
-        if len({self.train, self.validation, self.test}) < 3:
-            raise ValueError("training, validation and test must be three different data sets")
-        return self
+
+OF_ONE_TASK = {
+    "noise_level": "denoising",
+    "clipped": "denoising",
+    "masks": "inpainting",
+    "enlarge": "super-resolution",
+}
+
+
+class DataSettings(TaskData):
+    """Data of all tasks, and below `tasks` what differs for some."""
+
+    tasks: dict[TaskName, TaskData] = {}
+
+    def of(self, task: str) -> TaskData:
+        """Settings of one task.
+
+        Raises
+        ------
+        ValueError
+            If a set is missing, stands in two roles, or a setting belongs to another task.
+        """
+        own = self.tasks.get(task, TaskData())
+        shared = {
+            key: value
+            for key, value in self.model_dump(exclude_unset=True).items()
+            if key != "tasks" and OF_ONE_TASK.get(key, task) == task
+        }
+        chosen = TaskData.model_validate({**shared, **own.model_dump(exclude_unset=True)})
+        for key in own.model_fields_set:
+            if OF_ONE_TASK.get(key, task) != task:
+                raise ValueError(f"tasks.{task}.{key}: is a setting of {OF_ONE_TASK[key]}")
+        roles = {"train": chosen.train, "validation": chosen.validation, "test": chosen.test}
+        for role, names in roles.items():
+            if not names:
+                raise ValueError(f"{role}: names no data set for {task}")
+        used = [name for role in roles.values() for name in role]
+        if len(set(used)) < len(used):
+            raise ValueError(f"{task}: training, validation and test must be different data sets")
+        return chosen
 
 
 class TrainingSettings(Settings):
@@ -153,6 +219,13 @@ class Profile(Settings):
     def _known_tasks(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
         return _all_known("task", tasks, TASKS)
 
+    @field_validator("data")
+    @classmethod
+    def _has_data_for_every_task(cls, data: DataSettings, info: ValidationInfo) -> DataSettings:
+        for task in info.data.get("tasks", ()):
+            data.of(task)
+        return data
+
     @field_validator("methods")
     @classmethod
     def _known_methods(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
@@ -190,13 +263,16 @@ class Profile(Settings):
 
 
 class RunSettings(Settings):
-    """Everything that determines a run's weights, save its code and data."""
+    """Everything that determines a run's weights, save its code and data.
+
+    Which sets it is tested on does not, so `data.test` is empty.
+    """
 
     task: str
     method: str
     seed: int
     stationary_std: float | None
-    data: DataSettings
+    data: TaskData
     network: NetworkSettings | None
     training: TrainingSettings | None
 
@@ -230,7 +306,7 @@ def run_settings(profile: Profile, task: str, method: str, seed: int) -> RunSett
             if METHODS[base].kind == "process" and METHODS[base].has_lambda
             else None
         ),
-        data=resolved.data,
+        data=resolved.data.of(task).model_copy(update={"test": ()}),
         network=resolved.network if is_trained else None,
         training=resolved.training if is_trained else None,
     )

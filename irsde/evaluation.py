@@ -1,7 +1,7 @@
 """Evaluating one run: restore a prepared data set, score every image, write one folder."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from irsde import provenance
 from irsde.classical import CLASSICAL, estimate_noise_level
 from irsde.config import EvaluationSettings
-from irsde.datasets import Pair, dataset_card, degraded, load_pairs
+from irsde.datasets import dataset_card
 from irsde.files import InputError, digest_json, replacing_folder, write_json
 from irsde.images import to_pixels, write_image
 from irsde.methods import METHODS
 from irsde.metrics import METRICS, perceptual_metric
+from irsde.pairs import Pair, load_pairs, to_tensor
 from irsde.plan import Evaluation, pairs_folder
 from irsde.progress import track
 from irsde.protocols import PROTOCOLS, score_pair
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
 Image = NDArray[np.float32]
 
 
-def evaluate(evaluation: Evaluation, settings: EvaluationSettings, sampling_seed: int = 0) -> str:
+def evaluate(
+    evaluation: Evaluation,
+    settings: EvaluationSettings,
+    sampling_seed: int = 0,
+    leaked: Collection[str] = (),
+) -> str:
     """Restore and score one data set with one run, and write the evaluation's folder.
 
     Parameters
@@ -40,6 +46,8 @@ def evaluate(evaluation: Evaluation, settings: EvaluationSettings, sampling_seed
         Batch, threads, protocol and how many images to keep.
     sampling_seed : int
         Seed of the sampling noise, the same for all methods.
+    leaked : collection of str
+        Images of the data set that are shown in the training data, for the tables.
 
     Returns
     -------
@@ -57,7 +65,7 @@ def evaluate(evaluation: Evaluation, settings: EvaluationSettings, sampling_seed
         raise InputError(f"{run.folder / 'run.json'}: is the card of another run")
     folder = pairs_folder(run.profile, run.task, evaluation.dataset)
     data = dataset_card(folder)
-    pairs = load_pairs(folder, TASKS[run.task].scale)
+    pairs = load_pairs(folder)
     protocol = PROTOCOLS[settings.protocol]
     perceptual = perceptual_metric()
     if perceptual.network:
@@ -97,6 +105,7 @@ def evaluate(evaluation: Evaluation, settings: EvaluationSettings, sampling_seed
                 "run": run.folder.as_posix(),
                 "run_identity": digest_json(card["identity"]),
                 "dataset": data,
+                "leaked": [pair.image for pair in pairs if pair.source in leaked],
                 "sampler": evaluation.sampler,
                 "nfe": evaluation.nfe,
                 "grid": evaluation.grid,
@@ -147,12 +156,12 @@ def _restored(
     kind = METHODS[evaluation.run.method.partition("+")[0]].kind
     if kind == "identity":
         for pair in pairs:
-            yield pair, degraded(pair), 0
+            yield pair, pair.mu, 0
     elif kind == "classical":
         method = CLASSICAL[evaluation.run.task]
         value = card["tuned"][method.parameter_name]
         for pair in pairs:
-            yield pair, method.function(degraded(pair), value), 0
+            yield pair, method.function(pair.mu, value), 0
     else:
         yield from _restored_by_network(evaluation, pairs, settings, sampling_seed)
 
@@ -166,23 +175,23 @@ def _restored_by_network(
     import torch
 
     from irsde.devices import compute_device
-    from irsde.pairs import to_tensor
     from irsde.restoration import WEIGHTS, load_restorer
     from irsde.seeds import torch_generator
 
     run = evaluation.run
+    folder = pairs_folder(run.profile, run.task, evaluation.dataset)
+    known = dataset_card(folder)["noise_level"]
     card, run_settings = provenance.read_network_run(run.folder)
     with compute_device(settings.threads) as device:
         restorer = load_restorer(run.folder, run_settings, device)
         provenance.check_weights(run.folder / WEIGHTS, card)
-        known = TASKS[run.task].noise_level
         estimated = settings.noise_level == "estimated" and not restorer.conditional
         for batch in _batches(pairs, 1 if estimated else settings.batch):
-            noise_level = estimate_noise_level(degraded(batch[0])) if estimated else known
+            noise_level = estimate_noise_level(batch[0].mu) if estimated else known
             nfe = evaluation.nfe
             if estimated:
                 nfe = min(nfe, restorer.first_step(noise_level))
-            mu = to_tensor([degraded(pair) for pair in batch])
+            mu = to_tensor([pair.mu for pair in batch])
             generators = [
                 torch_generator("sampling", sampling_seed, evaluation.dataset, pair.image)
                 for pair in batch

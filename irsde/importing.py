@@ -19,10 +19,10 @@ from torch import Tensor
 
 from irsde import provenance
 from irsde.config import (
-    DataSettings,
     NAFNetSettings,
     NetworkSettings,
     RunSettings,
+    TaskData,
     UNetSettings,
 )
 from irsde.files import InputError, digest_file, replacing, replacing_folder
@@ -42,7 +42,7 @@ BOOKKEEPING = ("initted", "step")  # of ema_pytorch, beside the weights
 COLOR_CHANNELS = 3
 
 
-def import_weights(file: Path, run: Run, data: DataSettings, *, overwrite: bool) -> str:
+def import_weights(file: Path, run: Run, data: TaskData, *, overwrite: bool) -> str:
     """Write a run whose weights are the authors' instead of trained here.
 
     Parameters
@@ -52,8 +52,8 @@ def import_weights(file: Path, run: Run, data: DataSettings, *, overwrite: bool)
         wrapped by DataParallel, by ema_pytorch or in a dict with one set of weights.
     run : Run
         Says where the run goes, and by its task which lambda belongs to the weights.
-    data : DataSettings
-        Data settings of the run's profile, for the card.
+    data : TaskData
+        Data settings of the task in the run's profile, for the card.
     overwrite : bool
         True to replace what lies there with its evaluations, if it comes from another source.
 

@@ -1,15 +1,19 @@
-"""Training batches: patches of pairs, augmented, drawn from a stream named by the iteration."""
+"""Pairs in memory, and training batches drawn from them by streams named by the iteration."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from irsde.datasets import Pair
-from irsde.files import InputError
-from irsde.images import to_float
-from irsde.tasks import Task
+from irsde.cache import decoded
+from irsde.datasets import dataset_card, read_records
+from irsde.degradations import enlarge
+from irsde.files import InputError, digest
+from irsde.images import Pixels, read_image, to_float
+from irsde.tasks import Degradation, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,8 +21,120 @@ if TYPE_CHECKING:
 Image = NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A clean image and its degraded version.
+
+    Parameters
+    ----------
+    image : str
+        Name of the pair, unique in its data set.
+    scene : str
+        What it shows; images of one scene are not independent.
+    x0 : ndarray of uint8, shape (H, W, 3)
+        Clean image.
+    lq : ndarray of uint8 or float32, shape (H / scale, W / scale, 3), or None
+        Degraded image, nominally in [0, 1] where it is floating point; None where training
+        degrades every patch anew.
+    source : str
+        Clean image of the data set that the pair was made of.
+    scale : int
+        Factor by which the degraded image is smaller.
+    enlarge : {"bicubic", "nearest"}
+        How it is brought to the clean size.
+    """
+
+    image: str
+    scene: str
+    x0: Pixels
+    lq: Pixels | Image | None
+    source: str = ""
+    scale: int = 1
+    enlarge: Literal["bicubic", "nearest"] = "bicubic"
+
+    @property
+    def mu(self) -> Image:
+        """Degraded image at the clean size, float32, nominally in [0, 1].
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        if self.lq is None:
+            raise InputError(f"{self.image}: has no degraded image")
+        return self.enlarged(self.lq)
+
+    def enlarged(self, lq: NDArray[Any]) -> Image:
+        """A part of the degraded image as float32 at the clean size."""
+        small = np.asarray(lq, np.float32) if lq.dtype == np.float32 else to_float(lq)
+        return enlarge(small, self.scale, self.enlarge) if self.scale > 1 else small
+
+
+def load_pairs(folder: Path) -> list[Pair]:
+    """Pairs of a prepared data set, in the order of its `pairs.csv`.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder that `preparation.prepare` made. Images of a training set are memory-mapped from
+        the decoded cache.
+
+    Raises
+    ------
+    InputError
+        If the folder or a file is absent, damaged, not the recorded one, or of a size that does
+        not fit.
+    """
+    card = dataset_card(folder)
+    records = read_records(folder)
+    read = decoded if card["role"] == "train" else _read
+    clean = read([(folder / r.gt, r.gt_sha256) for r in records])
+    with_degraded = [r for r in records if r.lq]
+    lower = read([(folder / r.lq, r.lq_sha256) for r in with_degraded])
+    degraded = dict(zip((r.image for r in with_degraded), lower, strict=True))
+    pairs = []
+    for record, x0 in zip(records, clean, strict=True):
+        lq = degraded.get(record.image)
+        pair = Pair(
+            record.image, record.scene, x0, lq, record.source, card["scale"], card["enlarge"]
+        )
+        if lq is not None and (lq.shape[0] * pair.scale, lq.shape[1] * pair.scale) != x0.shape[:2]:
+            raise InputError(
+                f"{folder / record.lq}: {lq.shape[1]}x{lq.shape[0]} pixels beside a clean image of "
+                f"{x0.shape[1]}x{x0.shape[0]}"
+            )
+        pairs.append(pair)
+    return pairs
+
+
+def _read(files: Sequence[tuple[Path, str]]) -> list[NDArray[Any]]:
+    """Values of image files and arrays, checked against the recorded hashes."""
+    found = []
+    for path, recorded in files:
+        values = _read_array(path) if path.suffix == ".npy" else read_image(path)
+        if digest(np.ascontiguousarray(values).tobytes()) != recorded:
+            raise InputError(
+                f"{path}: not the image that pairs.csv records; run irsde data prepare again"
+            )
+        found.append(values)
+    return found
+
+
+def _read_array(path: Path) -> Image:
+    try:
+        array: Image = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{path}: not a readable array ({error})") from None
+    if array.dtype != np.float32 or array.ndim != 3 or array.shape[2] != 3:
+        raise InputError(f"{path}: expected a float32 array of shape (height, width, 3)")
+    return array
+
+
 def draw_patch(
-    pair: Pair, task: Task, side: int, generator: np.random.Generator
+    pair: Pair, task: Task, side: int, generator: np.random.Generator, degradation: Degradation
 ) -> tuple[Image, Image]:
     """One random window of a pair, the same in both images, flipped and transposed at random.
 
@@ -28,30 +144,39 @@ def draw_patch(
     task : Task
         Degrades the patch where the pair has no degraded image.
     side : int
-        Side of the window, pixels.
+        Side of the window, pixels; a multiple of the pair's scale.
     generator : numpy.random.Generator
+    degradation : Degradation
+        What the profile chooses of how `task` degrades.
 
     Returns
     -------
     x0, mu : ndarray of float32, shape (side, side, 3)
-        In [0, 1], `mu` nominally.
+        In [0, 1], `mu` nominally. For super-resolution the window of the small image is enlarged,
+        not the whole image, as in the authors' training.
 
     Raises
     ------
     InputError
-        If the image is smaller than the window.
+        If the image is smaller than the window, or the window no multiple of the scale.
     """
     height, width = pair.x0.shape[:2]
+    scale = pair.scale
     if min(height, width) < side:
         raise InputError(
             f"training image {pair.image} of {width}x{height} pixels is smaller than the patch "
             f"of {side}: set a smaller training.patch"
         )
-    top = int(generator.integers(height - side + 1))
-    left = int(generator.integers(width - side + 1))
-    window = np.s_[top : top + side, left : left + side]
-    x0 = to_float(pair.x0[window])
-    mu = task.degrade(x0, generator) if pair.mu is None else pair.mu[window]
+    if side % scale:
+        raise InputError(f"training.patch: {side} is no multiple of the scale {scale}")
+    top = scale * int(generator.integers((height - side) // scale + 1))
+    left = scale * int(generator.integers((width - side) // scale + 1))
+    x0 = to_float(pair.x0[top : top + side, left : left + side])
+    if pair.lq is None:
+        mu = task.degrade(x0, generator, degradation)
+    else:
+        small = (slice(start // scale, (start + side) // scale) for start in (top, left))
+        mu = pair.enlarged(pair.lq[tuple(small)])
     for axis in (0, 1):
         if generator.random() < 0.5:
             x0, mu = np.flip(x0, axis), np.flip(mu, axis)
@@ -61,7 +186,12 @@ def draw_patch(
 
 
 def draw_batch(
-    pairs: Sequence[Pair], task: Task, side: int, count: int, generator: np.random.Generator
+    pairs: Sequence[Pair],
+    task: Task,
+    side: int,
+    count: int,
+    generator: np.random.Generator,
+    degradation: Degradation,
 ) -> "tuple[Tensor, Tensor]":
     """A batch of random patches of random pairs.
 
@@ -70,7 +200,7 @@ def draw_batch(
     x0, mu : Tensor of float32, shape (count, 3, side, side)
     """
     chosen = generator.integers(len(pairs), size=count)
-    patches = [draw_patch(pairs[i], task, side, generator) for i in chosen]
+    patches = [draw_patch(pairs[i], task, side, generator, degradation) for i in chosen]
     return to_tensor([x0 for x0, _ in patches]), to_tensor([mu for _, mu in patches])
 
 

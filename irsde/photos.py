@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from irsde import provenance
+from irsde.datasets import noise_level_of
 from irsde.degradations import enlarge
 from irsde.devices import compute_device
 from irsde.files import InputError, replacing
@@ -66,13 +67,15 @@ def restore_photographs(
             zip(files, targets, strict=True), f"restoring with {run}", len(files)
         ):
             image = to_float(read_image(file))
-            mu = to_tensor([enlarge(image, task.scale) if task.scale > 1 else image])
+            mu = to_tensor(
+                [enlarge(image, task.scale, settings.data.enlarge) if task.scale > 1 else image]
+            )
             restored = restorer.restore(
                 mu.to(device),
                 sampler or method.sampler,
                 nfe or method.nfe,
                 [torch_generator("restore", seed, file.name)],
-                noise_level=task.noise_level,
+                noise_level=noise_level_of(card["task"], settings.data),
             )
             with replacing(target) as temporary:
                 write_image(temporary, to_pixels(restored[0].cpu().numpy().transpose(1, 2, 0)))

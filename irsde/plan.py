@@ -95,6 +95,16 @@ def pairs_folder(profile: str, task: str, dataset: str) -> Path:
     return DATA / "prepared" / profile / task / dataset
 
 
+def leakage_file(profile: str, task: str) -> Path:
+    """What the leakage check of a task found: `data/leakage/<profile>/<task>.json`."""
+    return DATA / "leakage" / profile / f"{task}.json"
+
+
+def sets_file(profile: str) -> Path:
+    """Fingerprints of the data sets of a profile: `data/sets/<profile>.json`."""
+    return DATA / "sets" / f"{profile}.json"
+
+
 def runs(profile: Profile) -> list[Run]:
     """All runs of a profile, in the order of its lists."""
     return [
@@ -127,8 +137,47 @@ def evaluations(profile: Profile) -> list[Evaluation]:
     for run in runs(profile):
         settings = profile.for_method(run.method)
         sampler, nfe = default_sampler(settings, run.method)
-        found.append(Evaluation(run, settings.data.test, sampler, nfe))
+        found += [
+            Evaluation(run, dataset, sampler, nfe) for dataset in settings.data.of(run.task).test
+        ]
     return found
+
+
+def datasets(profile: Profile) -> list[str]:
+    """Names of all data sets that a profile needs, sorted."""
+    names: set[str] = set()
+    for task in profile.tasks:
+        chosen = profile.data.of(task)
+        names |= {*chosen.train, *chosen.validation, *chosen.test, *chosen.without}
+        names |= {chosen.masks} if chosen.masks else set()
+    return sorted(names)
+
+
+def figure_names(profile: Profile) -> list[str]:
+    """Names of the comparison figures, one for each task and test set."""
+    return [f"{task}-{name}" for task in profile.tasks for name in profile.data.of(task).test]
+
+
+def preparations(profile: Profile) -> list[tuple[str, str]]:
+    """All (task, data set) that pairs are prepared for, in the order of the tasks."""
+    return [
+        (task, name)
+        for task in profile.tasks
+        for chosen in (profile.data.of(task),)
+        for name in (*chosen.train, *chosen.validation, *chosen.test)
+    ]
+
+
+def needed_datasets(profile: Profile, task: str, dataset: str) -> list[str]:
+    """Data sets that must be in `data/` before pairs of one of them are prepared for a task."""
+    chosen = profile.data.of(task)
+    without = () if dataset in chosen.test else chosen.without
+    return [dataset, *without, *([chosen.masks] if chosen.masks else [])]
+
+
+def preparation_hash(profile: Profile, task: str) -> str:
+    """Hash of the settings that the prepared pairs of a task depend on."""
+    return digest_json(profile.data.of(task).model_dump(mode="json"))
 
 
 def default_sampler(profile: Profile, method: str) -> tuple[str, int]:
@@ -145,7 +194,6 @@ def parameters(profile: Profile) -> str:
     Every item carries the hash of the settings it depends on, so that a changed setting reruns
     what depends on it and nothing else.
     """
-    data = digest_json(profile.data.model_dump(mode="json"))
     train: dict[str, Any] = {}
     tune: dict[str, Any] = {}
     evaluate: dict[str, Any] = {}
@@ -161,9 +209,10 @@ def parameters(profile: Profile) -> str:
         (train if run.is_trained else tune)[run.key] = item
     for evaluation in evaluations(profile):
         settings_of = profile.for_method(evaluation.run.method).evaluation
-        evaluate[evaluation.run.key] = {
+        evaluate[f"{evaluation.run.key}_{evaluation.dataset}"] = {
             "run": evaluation.run.folder.as_posix(),
             "task": evaluation.run.task,
+            "dataset": evaluation.dataset,
             "arguments": evaluation.arguments,
             "folder": evaluation.folder.as_posix(),
             "settings": digest_json(settings_of.model_dump(mode="json")),
@@ -171,7 +220,19 @@ def parameters(profile: Profile) -> str:
     content = {
         "profile": profile.name,
         "caption": profile.caption,
-        "prepare": {task: {"task": task, "settings": data} for task in profile.tasks},
+        "fetch": datasets(profile),
+        "prepare": {
+            f"{task}_{name}": {
+                "task": task,
+                "dataset": name,
+                "settings": preparation_hash(profile, task),
+            }
+            for task, name in preparations(profile)
+        },
+        "check": {
+            task: {"task": task, "settings": preparation_hash(profile, task)}
+            for task in profile.tasks
+        },
         "train": train,
         "tune": tune,
         "evaluate": evaluate,

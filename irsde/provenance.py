@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).parent
 LIBRARIES = ("numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "pillow")
 
 _DATA = ("datasets", "degradations", "images", "seeds", "tasks")
+_PAIRS = (*_DATA, "cache", "leakage", "pairs")
 _NETWORK = (
     "methods",
     "networks/layers",
@@ -31,17 +32,17 @@ _NETWORK = (
     "samplers",
 )
 STAGE_MODULES: dict[str, tuple[str, ...]] = {
-    "prepare": _DATA,
-    "tune": ("datasets", "degradations", "images", "tasks", "classical", "metrics", "training"),
-    "train": (*_DATA, *_NETWORK, "checkpoints", "devices", "metrics", "pairs", "training"),
+    "prepare": (*_DATA, "preparation"),
+    "check": ("datasets", "images", "leakage", "similarity"),
+    "tune": (*_PAIRS, "classical", "metrics", "training"),
+    "train": (*_PAIRS, *_NETWORK, "checkpoints", "devices", "metrics", "training"),
     "evaluate": (
-        *_DATA,
+        *_PAIRS,
         *_NETWORK,
         "classical",
         "devices",
         "evaluation",
         "metrics",
-        "pairs",
         "protocols",
     ),
     "report": ("seeds", "statistics", "report/compile", "report/figures", "report/tables"),

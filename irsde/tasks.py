@@ -12,6 +12,25 @@ Image = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
+class Degradation:
+    """What a profile chooses of how images are degraded.
+
+    Parameters
+    ----------
+    noise_level : float
+        Standard deviation of the noise of denoising, in the unit of the images.
+    clipped : bool
+        True if noisy images are clipped to [0, 1]; the paper's are not.
+    masks : tuple of ndarray of uint8, shape (H, W, 3)
+        Mask images of inpainting, white where the image is kept; empty for generated strokes.
+    """
+
+    noise_level: float = 25 / 255
+    clipped: bool = False
+    masks: tuple[NDArray[np.uint8], ...] = ()
+
+
+@dataclass(frozen=True)
 class Task:
     """A restoration task.
 
@@ -19,10 +38,10 @@ class Task:
     ----------
     label : str
         Name in tables and figures.
-    degrade : callable (image, generator) -> image
+    degrade : callable (image, generator, degradation) -> image
         Clean image (H, W, 3) in [0, 1] to its degraded version; for super-resolution smaller by
         `scale`.
-    degradation : str
+    description : callable (degradation) -> str
         What `degrade` does, for captions.
     fresh : bool
         True if every training patch is degraded anew, as the paper does for noise and masks;
@@ -36,56 +55,85 @@ class Task:
         lambda of the mean-reverting SDE, in the unit of the images, unless a profile says
         otherwise: the authors' values (docs/mathematics.md, 7), 50/255 for denoising, where the
         paper's is not known.
-    noise_level : float, optional
-        Standard deviation of the noise in the degraded image, where that is all there is.
+    is_noise : bool
+        True if the degraded image is the clean one with noise of a known level and nothing else.
     """
 
     label: str
-    degrade: Callable[[Image, np.random.Generator], Image]
-    degradation: str
+    degrade: Callable[[Image, np.random.Generator, Degradation], Image]
+    description: Callable[[Degradation], str]
     fresh: bool = False
     exact: bool = False
     scale: int = 1
     stationary_std: float = 10 / 255
-    noise_level: float | None = None
+    is_noise: bool = False
 
 
-def _thin_holes(image: Image, generator: np.random.Generator) -> Image:
+def _rain(image: Image, generator: np.random.Generator, _: Degradation) -> Image:
+    return degradations.rain_streaks(image, generator)
+
+
+def _blur(image: Image, generator: np.random.Generator, _: Degradation) -> Image:
+    return degradations.blur(image, generator)
+
+
+def _noise(image: Image, generator: np.random.Generator, chosen: Degradation) -> Image:
+    return degradations.gaussian_noise(image, generator, chosen.noise_level, clipped=chosen.clipped)
+
+
+def _described_noise(chosen: Degradation) -> str:
+    clipped = "clipped to [0, 1]" if chosen.clipped else "not clipped"
+    level = chosen.noise_level * 255
+    return f"Gaussian noise of standard deviation {level:g}/255, {clipped}"
+
+
+def _holes(image: Image, generator: np.random.Generator, chosen: Degradation) -> Image:
     height, width = image.shape[:2]
-    return degradations.inpainting_holes(image, degradations.thin_mask(height, width, generator))
+    if chosen.masks:
+        pixels = chosen.masks[generator.integers(len(chosen.masks))]
+        mask = degradations.read_mask(pixels, height, width)
+    else:
+        mask = degradations.thin_mask(height, width, generator)
+    return degradations.inpainting_holes(image, mask)
 
 
-def _downsampled(image: Image, generator: np.random.Generator) -> Image:  # noqa: ARG001
+def _described_holes(chosen: Degradation) -> str:
+    if chosen.masks:
+        return f"white holes by {len(chosen.masks)} given masks"
+    return "thin white strokes over the image"
+
+
+def _reduced(image: Image, _: np.random.Generator, __: Degradation) -> Image:
     return degradations.downsample_bicubic(image, scale=4)
 
 
+def _haze(image: Image, generator: np.random.Generator, _: Degradation) -> Image:
+    return degradations.haze(image, generator)
+
+
 TASKS: dict[str, Task] = {
-    "deraining": Task("Deraining", degradations.rain_streaks, "synthetic rain streaks"),
-    "deblurring": Task("Deblurring", degradations.motion_blur, "synthetic camera-shake blur"),
+    "deraining": Task("Deraining", _rain, lambda _: "synthetic rain streaks"),
+    "deblurring": Task(
+        "Deblurring", _blur, lambda _: "synthetic blur by camera shake or by a moving object"
+    ),
     "denoising": Task(
         "Denoising",
-        degradations.gaussian_noise,
-        "Gaussian noise of standard deviation 25/255, not clipped",
+        _noise,
+        _described_noise,
         fresh=True,
         exact=True,
         stationary_std=50 / 255,
-        noise_level=25 / 255,
+        is_noise=True,
     ),
     "super-resolution": Task(
         "Super-resolution",
-        _downsampled,
-        "MATLAB-style bicubic reduction by 4, enlarged again by bicubic interpolation",
+        _reduced,
+        lambda _: "MATLAB-style bicubic reduction by 4",
         scale=4,
         stationary_std=30 / 255,
     ),
-    "inpainting": Task(
-        "Inpainting",
-        _thin_holes,
-        "thin white strokes over the image",
-        fresh=True,
-        stationary_std=30 / 255,
-    ),
+    "inpainting": Task("Inpainting", _holes, _described_holes, fresh=True, stationary_std=30 / 255),
     "dehazing": Task(
-        "Dehazing", degradations.haze, "haze by atmospheric scattering over a synthetic depth map"
+        "Dehazing", _haze, lambda _: "haze by atmospheric scattering over a synthetic depth map"
     ),
 }

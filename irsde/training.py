@@ -9,22 +9,25 @@ import csv
 import io
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irsde import provenance
 from irsde.classical import CLASSICAL
 from irsde.config import RunSettings, TrainingSettings
-from irsde.datasets import Pair, dataset_card, degraded, load_pairs
+from irsde.datasets import dataset_card, degradation_of, noise_level_of
 from irsde.devices import compute_device, device_name
-from irsde.files import InputError, digest_file, read_json, replacing, write_text
+from irsde.files import InputError, digest_file, digest_json, read_json, replacing, write_text
 from irsde.images import to_pixels
+from irsde.leakage import Leak, counts
 from irsde.methods import METHODS
 from irsde.metrics import psnr
+from irsde.pairs import Pair, draw_batch, load_pairs, to_tensor
 from irsde.plan import Run, pairs_folder
 from irsde.progress import track
 from irsde.seeds import numpy_generator, seed_from
-from irsde.tasks import TASKS, Task
+from irsde.tasks import TASKS, Degradation
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +40,7 @@ CHECKPOINT = Path("checkpoint") / "state.safetensors"
 HISTORY = ("iteration", "loss", "gradient_norm", "learning_rate", "validation_psnr")
 
 
-def train(run: Run, settings: RunSettings, *, overwrite: bool) -> str:
+def train(run: Run, settings: RunSettings, *, overwrite: bool, leaks: Sequence[Leak] = ()) -> str:
     """Train or tune one run, resuming from its checkpoint if there is one.
 
     Parameters
@@ -48,6 +51,8 @@ def train(run: Run, settings: RunSettings, *, overwrite: bool) -> str:
         Resolved settings of the run.
     overwrite : bool
         True to start afresh where what lies there belongs to another configuration.
+    leaks : sequence of Leak
+        What `leakage.check_task` found in the data.
 
     Returns
     -------
@@ -57,9 +62,10 @@ def train(run: Run, settings: RunSettings, *, overwrite: bool) -> str:
     Raises
     ------
     InputError
-        If the prepared data are absent, or what lies there belongs to another configuration and
-        `overwrite` is False.
+        If the prepared data are absent, training images leak into the test sets and that is not
+        allowed, or what lies there belongs to another configuration and `overwrite` is False.
     """
+    _refuse_leaks(run, settings, leaks)
     identity = _identity(run, settings)
     card = run.folder / "run.json"
     if card.is_file():
@@ -72,8 +78,8 @@ def train(run: Run, settings: RunSettings, *, overwrite: bool) -> str:
             )
     card.unlink(missing_ok=True)
     if settings.training is None:
-        return _tune(run, settings, identity)
-    return _train_network(run, settings, settings.training, identity, overwrite=overwrite)
+        return _tune(run, settings, identity, leaks)
+    return _train_network(run, settings, settings.training, identity, leaks, overwrite=overwrite)
 
 
 def _identity(run: Run, settings: RunSettings) -> dict[str, str]:
@@ -86,8 +92,20 @@ def _identity(run: Run, settings: RunSettings) -> dict[str, str]:
     }
 
 
-def _fingerprint(run: Run, dataset: str) -> str:
-    return str(dataset_card(pairs_folder(run.profile, run.task, dataset))["fingerprint"])
+def _fingerprint(run: Run, datasets: tuple[str, ...]) -> str:
+    folders = [pairs_folder(run.profile, run.task, name) for name in datasets]
+    return digest_json([dataset_card(folder)["fingerprint"] for folder in folders])
+
+
+def _refuse_leaks(run: Run, settings: RunSettings, leaks: Sequence[Leak]) -> None:
+    if leaks and not settings.data.allow_leakage:
+        first = leaks[0]
+        images = len({(leak.test_set, leak.test_image) for leak in leaks})
+        raise InputError(
+            f"{run.task}: {images} test images are shown in the training data, the first "
+            f"{first.test_set}/{first.test_image} by {first.train_set}/{first.train_image} "
+            f"({first.evidence}); leave their scenes out (data.without), or give --allow-leakage"
+        )
 
 
 def _weights_agree(run: Run, settings: RunSettings) -> bool:
@@ -98,20 +116,20 @@ def _weights_agree(run: Run, settings: RunSettings) -> bool:
     return weights.is_file() and digest_file(weights) == recorded
 
 
-def _pairs(run: Run, dataset: str) -> list[Pair]:
-    return load_pairs(pairs_folder(run.profile, run.task, dataset), TASKS[run.task].scale)
+def _pairs(run: Run, datasets: tuple[str, ...]) -> list[Pair]:
+    folders = [pairs_folder(run.profile, run.task, name) for name in datasets]
+    return [pair for folder in folders for pair in load_pairs(folder)]
 
 
-def _tune(run: Run, settings: RunSettings, identity: dict[str, str]) -> str:
+def _tune(run: Run, settings: RunSettings, identity: dict[str, str], leaks: Sequence[Leak]) -> str:
     """Choose the one parameter of a classical method on the validation pairs."""
     start = time.monotonic()
-    details: dict[str, Any] = {"parameters": 0}
+    details: dict[str, Any] = {"parameters": 0, "leakage": counts(leaks)}
     if METHODS[run.method.partition("+")[0]].kind == "classical":
         method = CLASSICAL[run.task]
         pairs = _pairs(run, settings.data.validation)
         scores = {
-            value: sum(_psnr(method.function(degraded(pair), value), pair) for pair in pairs)
-            / len(pairs)
+            value: sum(_psnr(method.function(pair.mu, value), pair) for pair in pairs) / len(pairs)
             for value in track(method.candidates, f"tuning {method.label}", len(method.candidates))
         }
         best = max(scores, key=lambda value: scores[value])
@@ -151,6 +169,7 @@ def _train_network(
     settings: RunSettings,
     recipe: TrainingSettings,
     identity: dict[str, str],
+    leaks: Sequence[Leak],
     *,
     overwrite: bool,
 ) -> str:
@@ -159,8 +178,8 @@ def _train_network(
     from irsde.checkpoints import resume, save
     from irsde.restoration import WEIGHTS, restorer_of
 
-    task = TASKS[run.task]
     pairs = _pairs(run, settings.data.train)
+    degradation = degradation_of(settings.data)
     validation = _pairs(run, settings.data.validation)
     with compute_device(recipe.threads) as device:
         state = _initial_state(run, settings, recipe, device)
@@ -174,7 +193,9 @@ def _train_network(
             recipe.iterations,
             state.iteration,
         ):
-            loss, norm = _update(run, task, pairs, recipe, restorer, state, iteration, device)
+            loss, norm = _update(
+                run, pairs, degradation, recipe, restorer, state, iteration, device
+            )
             state.losses.append(loss)
             state.iteration = iteration + 1
             last = state.iteration == recipe.iterations
@@ -211,6 +232,7 @@ def _train_network(
             time.monotonic() - started,
             {
                 "parameters": parameters,
+                "leakage": counts(leaks),
                 "iterations": recipe.iterations,
                 "patches_seen": recipe.iterations * recipe.batch,
                 "final_validation_psnr": state.history[-1]["validation_psnr"],
@@ -247,8 +269,8 @@ def _initial_state(
 
 def _update(
     run: Run,
-    task: Task,
     pairs: list[Pair],
+    degradation: Degradation,
     recipe: TrainingSettings,
     restorer: "Restorer",
     state: "TrainingState",
@@ -258,11 +280,14 @@ def _update(
     """One optimizer update; loss and gradient norm stay on the device."""
     import torch
 
-    from irsde.pairs import draw_batch
-
     stream = ("train", run.task, run.seed, iteration)
     x0, mu = draw_batch(
-        pairs, task, recipe.patch, recipe.batch, numpy_generator(*stream, "patches")
+        pairs,
+        TASKS[run.task],
+        recipe.patch,
+        recipe.batch,
+        numpy_generator(*stream, "patches"),
+        degradation,
     )
     loss = training_loss(
         restorer,
@@ -350,19 +375,18 @@ def _validate(
 
     import torch
 
-    from irsde.pairs import to_tensor
     from irsde.restoration import restorer_of
     from irsde.seeds import torch_generator
 
     network = copy.deepcopy(state.network).eval()
     network.load_state_dict(state.average)
     restorer = restorer_of(settings, network)
-    noise_level = TASKS[run.task].noise_level
+    noise_level = noise_level_of(run.task, settings.data)
     nfe = min(recipe.validation_nfe, restorer.first_step(noise_level))
     sampler = METHODS[run.method.partition("+")[0]].sampler
     scores = []
     for pair in pairs:
-        mu = to_tensor([degraded(pair)]).to(device, memory_format=torch.channels_last)
+        mu = to_tensor([pair.mu]).to(device, memory_format=torch.channels_last)
         generator = torch_generator("validation", run.task, pair.image)
         restored = restorer.restore(mu, sampler, nfe, [generator], noise_level=noise_level)
         scores.append(_psnr(restored[0].cpu().numpy().transpose(1, 2, 0), pair))

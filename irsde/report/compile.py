@@ -42,9 +42,10 @@ def compile_report(
             "run snakemake or irsde evaluate"
         )
     rows = tables.read_rows(folders)
+    by_table = tables.by_table(rows)
     with replacing_folder(REPORTS / "figures") as temporary:
-        for task, task_rows in tables.by_task(rows).items():
-            comparison(task_rows, temporary / f"{task}.png")
+        for (task, dataset), of_table in by_table.items():
+            comparison(of_table, temporary / f"{task}-{dataset}.png")
     with replacing(REPORTS / "tables.csv") as temporary:
         tables.tidy(rows).to_csv(temporary, index=False, lineterminator="\n")
     with replacing(REPORTS / "training.csv") as temporary:
@@ -52,4 +53,4 @@ def compile_report(
     write_json(REPORTS / "metrics.json", tables.metrics_tree(rows))
     write_text(REPORTS / "cost.md", tables.cost_text(profile, rows))
     write_text(REPORTS / "tables.md", tables.tables_text(profile, budget, rows, refused))
-    return f"{REPORTS / 'tables.md'}: {len(tables.by_task(rows))} tasks, {len(rows)} evaluations"
+    return f"{REPORTS / 'tables.md'}: {len(by_table)} tables, {len(rows)} evaluations"

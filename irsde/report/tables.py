@@ -63,23 +63,33 @@ def read_rows(folders: list[Path]) -> list[Row]:
                 "run irsde evaluate again"
             )
         rows.append(Row(folder, summary, per_image))
-    for of_task in by_task(rows).values():
-        for row in of_task[1:]:
-            for key in ("dataset", "protocol", "lpips"):
-                if row.summary[key] != of_task[0].summary[key]:
+    for of_table in by_table(rows).values():
+        for row in of_table[1:]:
+            for key in ("dataset", "leaked", "protocol", "lpips"):
+                if row.summary[key] != of_table[0].summary[key]:
                     raise InputError(
-                        f"{row.folder} and {of_task[0].folder} differ in {key}: not one table; "
+                        f"{row.folder} and {of_table[0].folder} differ in {key}: not one table; "
                         "run irsde evaluate again"
                     )
     return rows
 
 
-def by_task(rows: list[Row]) -> dict[str, list[Row]]:
-    """Rows of each task, in the order they come."""
-    tasks: dict[str, list[Row]] = {}
+def by_table(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Rows of each task and data set, in the order they come."""
+    tables: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        tasks.setdefault(row.summary["task"], []).append(row)
-    return tasks
+        key = (row.summary["task"], row.summary["dataset"]["dataset"])
+        tables.setdefault(key, []).append(row)
+    return tables
+
+
+def without_leaked(rows: list[Row]) -> list[Row]:
+    """The same rows without the test images that are shown in the training data."""
+    leaked = rows[0].summary["leaked"]
+    return [
+        Row(row.folder, row.summary, row.per_image[~row.per_image["image"].isin(leaked)])
+        for row in rows
+    ]
 
 
 def estimate(row: Row, metric: str) -> Estimate | None:
@@ -196,6 +206,7 @@ def caption(rows: list[Row]) -> str:
     text = (
         f"{data['label']}: {data['pairs']} images of {data['scenes']} scenes. "
         f"Degradation: {data['degradation']}. "
+        f"{_agreement(data)}"
         f"Protocol {summary['protocol']['name']} v{summary['protocol']['version']}: "
         f"{summary['protocol']['label']}. Training seeds: {', '.join(map(str, seeds))}. "
         f"± is half of the 95 % bootstrap interval over scenes"
@@ -203,11 +214,22 @@ def caption(rows: list[Row]) -> str:
     if data["scenes"] < FEW_SCENES:
         text += f" ({data['scenes']} scenes are too few for a reliable interval)"
     text += "; ≈ marks a paired difference from the best whose interval contains 0."
+    if leaked := len(summary["leaked"]):
+        text += (
+            f" Leakage: {leaked} of the {data['pairs']} test images show what a training or "
+            "validation image shows, which the profile allows."
+        )
     if reason := summary["lpips"]["unavailable"]:
         text += f" LPIPS is n/a: {reason}."
     elif summary["lpips"]["network"] != "alex":
         text += " LPIPS uses SqueezeNet, not the paper's AlexNet: not comparable with the paper."
     return text
+
+
+def _agreement(data: dict[str, Any]) -> str:
+    """What the images are where they are not all those of the catalogue."""
+    agreement = data["source"]["agreement"]
+    return f"Not the data set as published: {agreement}. " if agreement else ""
 
 
 def tables_text(
@@ -218,18 +240,34 @@ def tables_text(
         f"# Results of the profile `{profile}`\n",
         f"{budget.strip()}\n",
     ]
-    for task_rows in by_task(rows).values():
-        name = task_rows[0].summary["task"]
-        reasons = refused.get(name, {})
+    tables = by_table(rows)
+    for (task, dataset), table_rows in tables.items():
+        label = table_rows[0].summary["task_label"]
+        if sum(of == task for of, _ in tables) > 1:
+            label += f": {table_rows[0].summary['dataset']['label']}"
+        reasons = refused.get(task, {})
         notes = "".join(f" n/a: {reason}." for reason in reasons.values())
         parts += [
-            f"## {task_rows[0].summary['task_label']}\n",
-            caption(task_rows) + notes + "\n",
-            task_table(task_rows, "../", reasons) + "\n",
-            f"![{task_rows[0].summary['task_label']}: degraded, restored and clean]"
-            f"(figures/{name}.png)\n",
+            f"## {label}\n",
+            caption(table_rows) + notes + "\n",
+            task_table(table_rows, "../", reasons) + "\n",
+            *_leak_free_table(table_rows, reasons),
+            f"![{label}: degraded, restored and clean](figures/{task}-{dataset}.png)\n",
         ]
     return "\n".join(parts)
+
+
+def _leak_free_table(rows: list[Row], refused: dict[str, str]) -> list[str]:
+    """A second table where test images are shown in the training data."""
+    clean = without_leaked(rows)
+    if len(clean[0].per_image) in (0, len(rows[0].per_image)):
+        return []
+    count, scenes = len(clean[0].per_image), clean[0].per_image["scene"].nunique()
+    return [
+        f"Without the images that are shown in the training data, {count} images of {scenes} "
+        "scenes are left:\n",
+        task_table(clean, "../", refused) + "\n",
+    ]
 
 
 def tidy(rows: list[Row]) -> pd.DataFrame:
@@ -241,6 +279,7 @@ def tidy(rows: list[Row]) -> pd.DataFrame:
             lines.append(
                 {
                     "task": row.summary["task"],
+                    "dataset": row.summary["dataset"]["dataset"],
                     "method": row.summary["method"],
                     "seed": row.summary["seed"],
                     "sampler": row.summary["sampler"],
@@ -259,7 +298,7 @@ def tidy(rows: list[Row]) -> pd.DataFrame:
 def training_curves(rows: list[Row]) -> pd.DataFrame:
     """Training histories of all trained runs, one line for each run and logged iteration."""
     parts = []
-    for row in rows:
+    for row in {row.summary["run"]: row for row in rows}.values():
         history = Path(row.summary["run"]) / "training.csv"
         if history.is_file():
             run = f"{row.summary['task']}/{row.summary['method']}/seed{row.summary['seed']}"
@@ -269,12 +308,12 @@ def training_curves(rows: list[Row]) -> pd.DataFrame:
 
 
 def metrics_tree(rows: list[Row]) -> dict[str, Any]:
-    """Means as task → method → metric, for `dvc metrics show`; seeds are averaged."""
+    """Means as task → data set → method → metric, for `dvc metrics show`; seeds are averaged."""
     table = tidy(rows).dropna(subset=["mean"])
     tree: dict[str, Any] = {}
-    for names, group in table.groupby(["task", "method", "metric"], sort=True):
-        task, method, metric = map(str, names)
-        of_method = tree.setdefault(task, {}).setdefault(method, {})
+    for names, group in table.groupby(["task", "dataset", "method", "metric"], sort=True):
+        task, dataset, method, metric = map(str, names)
+        of_method = tree.setdefault(task, {}).setdefault(dataset, {}).setdefault(method, {})
         of_method[metric] = round(float(group["mean"].mean()), 6)
     return tree
 
@@ -288,6 +327,7 @@ def cost_text(profile: str, rows: list[Row]) -> str:
         body.append(
             [
                 row.summary["task"],
+                row.summary["dataset"]["label"],
                 row.label,
                 f"{row.per_image['psnr'].mean():.2f}",
                 row.summary["nfe"],
@@ -300,6 +340,7 @@ def cost_text(profile: str, rows: list[Row]) -> str:
         )
     header = [
         "task",
+        "data set",
         "method",
         "PSNR (dB)",
         "NFE",
@@ -313,7 +354,7 @@ def cost_text(profile: str, rows: list[Row]) -> str:
         body,
         header,
         tablefmt="pipe",
-        colalign=("left", "left", *["right"] * 7),
+        colalign=("left", "left", "left", *["right"] * 7),
         disable_numparse=True,
     )
     return (

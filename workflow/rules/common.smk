@@ -6,7 +6,16 @@ import sys
 from irsde.config import load_profile, run_settings
 from irsde.files import InputError, digest_json
 from irsde.metrics import perceptual_network
-from irsde.plan import Evaluation, Run, evaluations, runs
+from irsde.plan import (
+    Evaluation,
+    Run,
+    datasets,
+    evaluations,
+    figure_names,
+    needed_datasets,
+    preparation_hash,
+    runs,
+)
 from irsde.provenance import code_hash
 
 try:
@@ -33,6 +42,32 @@ def gpu_of(wildcards):
     """One GPU for methods with a network, where there is one."""
     run = Run(wildcards.profile, wildcards.task, wildcards.method, int(wildcards.seed))
     return GPU if run.is_trained else 0
+
+
+def needed_cards(wildcards):
+    """Cards of the data sets that pairs of one of them are made from."""
+    needed = needed_datasets(PROFILE, wildcards.task, wildcards.dataset)
+    return [f"data/{name}/dataset.json" for name in needed]
+
+
+def all_cards(wildcards):
+    """Cards of all data sets of a task."""
+    chosen = PROFILE.data.of(wildcards.task)
+    names_of_task = (*chosen.train, *chosen.validation, *chosen.test, *chosen.without)
+    return [f"data/{name}/dataset.json" for name in dict.fromkeys(names_of_task)]
+
+
+def training_pairs(wildcards):
+    """What a run of a task is trained and validated on, and what the leakage check found."""
+    chosen = PROFILE.data.of(wildcards.task)
+    folder = f"data/prepared/{wildcards.profile}/{wildcards.task}"
+    pairs = [f"{folder}/{name}/dataset.json" for name in (*chosen.train, *chosen.validation)]
+    return [*pairs, f"data/leakage/{wildcards.profile}/{wildcards.task}.json"]
+
+
+def preparation_settings(wildcards):
+    """Hash of the settings that the prepared pairs of a task depend on."""
+    return preparation_hash(PROFILE, wildcards.task)
 
 
 def settings_hash(wildcards):

@@ -1,15 +1,47 @@
-rule prepare:
+rule fetch:
     output:
-        train=f"data/prepared/{{profile}}/{{task}}/{PROFILE.data.train}/dataset.json",
-        validation=f"data/prepared/{{profile}}/{{task}}/{PROFILE.data.validation}/dataset.json",
-        test=f"data/prepared/{{profile}}/{{task}}/{PROFILE.data.test}/dataset.json",
+        card="data/{dataset}/dataset.json",
     log:
-        "logs/{profile}/{task}/prepare.log",
+        "logs/data/{dataset}.log",
+    wildcard_constraints:
+        dataset=names(datasets(PROFILE)),
+    conda:
+        "../envs/irsde.yaml"
+    threads: CORES_PER_JOB
+    shell:
+        "irsde data fetch {wildcards.dataset} > {log} 2>&1"
+
+
+rule prepare:
+    input:
+        needed_cards,
+    output:
+        card="data/prepared/{profile}/{task}/{dataset}/dataset.json",
+    log:
+        "logs/{profile}/{task}/prepare-{dataset}.log",
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
     params:
-        settings=digest_json(PROFILE.data.model_dump(mode="json")),
+        settings=preparation_settings,
         code=code_hash("prepare"),
     shell:
-        "irsde data prepare --profile {wildcards.profile} --task {wildcards.task} > {log} 2>&1"
+        "irsde data prepare --profile {wildcards.profile} --task {wildcards.task} "
+        "--dataset {wildcards.dataset} > {log} 2>&1"
+
+
+rule check:
+    input:
+        all_cards,
+    output:
+        leaks="data/leakage/{profile}/{task}.json",
+    log:
+        "logs/{profile}/{task}/check.log",
+    conda:
+        "../envs/irsde.yaml"
+    threads: CORES_PER_JOB
+    params:
+        settings=preparation_settings,
+        code=code_hash("check"),
+    shell:
+        "irsde data check --profile {wildcards.profile} --task {wildcards.task} > {log} 2>&1"

@@ -2,6 +2,7 @@ rule evaluate:
     input:
         card="results/{profile}/{task}/{method}/seed{seed}/run.json",
         pairs="data/prepared/{profile}/{task}/{dataset}/dataset.json",
+        leaks="data/leakage/{profile}/{task}.json",
     output:
         images="results/{profile}/{task}/{method}/seed{seed}/evaluations/{dataset}/{sampler}-{nfe}/per_image.csv",
         summary="results/{profile}/{task}/{method}/seed{seed}/evaluations/{dataset}/{sampler}-{nfe}/summary.json",

@@ -8,7 +8,7 @@ rule report:
         metrics="reports/metrics.json",
         training="reports/training.csv",
         figures=report(
-            expand("reports/figures/{task}.png", task=PROFILE.tasks),
+            [f"reports/figures/{name}.png" for name in figure_names(PROFILE)],
             caption="../report/comparison.rst",
             category="Figures",
         ),

@@ -1,7 +1,6 @@
 rule train:
     input:
-        rules.prepare.output.train,
-        rules.prepare.output.validation,
+        training_pairs,
     output:
         card="results/{profile}/{task}/{method}/seed{seed}/run.json",
         weights="results/{profile}/{task}/{method}/seed{seed}/weights.safetensors",
@@ -28,8 +27,7 @@ rule train:
 
 rule tune:
     input:
-        rules.prepare.output.train,
-        rules.prepare.output.validation,
+        training_pairs,
     output:
         card="results/{profile}/{task}/{method}/seed{seed}/run.json",
         cost="results/{profile}/{task}/{method}/seed{seed}/cost.json",

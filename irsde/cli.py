@@ -183,6 +183,15 @@ def prepare(
         print(check_profile(loaded, (task,)))
 
 
+@data.command()
+def figures(profile: ProfileOption = None) -> None:
+    """Draw what each task's degradation does, beside real samples, into reports/degradations."""
+    from irsde.config import load_profile
+    from irsde.report.samples import write_figures
+
+    print(write_figures(load_profile(_profile_name(profile)).tasks))
+
+
 @app.command()
 def train(
     task: TaskOption,

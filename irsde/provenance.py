@@ -45,6 +45,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "metrics",
         "protocols",
     ),
+    "figures": ("degradations", "images", "report/degradations", "report/samples", "tasks"),
     "report": ("seeds", "statistics", "report/compile", "report/figures", "report/tables"),
 }
 

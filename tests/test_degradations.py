@@ -10,14 +10,20 @@ from PIL import Image
 from skimage import data
 
 from irsde.degradations import (
+    _mean_frame,
+    _object_mask,
+    _rain_layer,
     _reduction,
+    blur,
     downsample_bicubic,
     enlarge,
     gaussian_noise,
     haze,
     inpainting_holes,
     motion_blur,
+    object_motion_blur,
     rain_streaks,
+    read_mask,
     thin_mask,
 )
 from irsde.seeds import numpy_generator
@@ -27,7 +33,7 @@ DATA = REFERENCE.parent / "data"
 needs_data = pytest.mark.skipif(
     not DATA.is_dir(), reason="benchmark images absent: they lie in data/ beside IRSDE_REFERENCE"
 )
-RANDOM = [gaussian_noise, rain_streaks, motion_blur, haze]
+RANDOM = [gaussian_noise, rain_streaks, motion_blur, object_motion_blur, blur, haze]
 COFFEE = data.coffee()[100:228, 200:328].astype(np.float32) / 255
 
 
@@ -66,7 +72,7 @@ def test_shape_and_type_are_kept_and_the_input_is_not_touched(degradation, shape
     assert np.array_equal(image, before)
 
 
-@pytest.mark.parametrize("degradation", [rain_streaks, motion_blur, haze])
+@pytest.mark.parametrize("degradation", [rain_streaks, motion_blur, object_motion_blur, haze])
 @pytest.mark.parametrize("level", [0.0, 1.0])
 def test_range_is_kept_for_black_and_white_images(degradation, level):
     degraded = degradation(np.full((40, 50, 3), level, np.float32), numpy_generator("range"))
@@ -78,8 +84,10 @@ def test_range_is_kept_for_black_and_white_images(degradation, level):
     ("degradation", "mean"),
     [
         (gaussian_noise, 0.4977824186),
-        (rain_streaks, 0.6439131440),
+        (rain_streaks, 0.6193243143),
         (motion_blur, 0.4998775859),
+        (object_motion_blur, 0.5007074529),
+        (blur, 0.4995018188),
         (haze, 0.7905068068),
     ],
 )
@@ -99,6 +107,14 @@ def test_noise_has_the_stated_level_and_is_neither_clipped_nor_quantised():
     assert len(np.unique(noisy)) > 100_000
 
 
+def test_clipped_noise_is_the_unclipped_noise_cut_to_the_unit_range():
+    noisy, clipped = (
+        gaussian_noise(COFFEE, numpy_generator("clip"), clipped=choice) for choice in (False, True)
+    )
+    assert noisy.max() > 1
+    assert np.array_equal(clipped, noisy.clip(0, 1))
+
+
 def test_rain_only_brightens_and_is_gray():
     added = rain_streaks(COFFEE * 0.2, numpy_generator("rain", 3)) - COFFEE * 0.2
     assert added.min() >= -1e-6
@@ -112,6 +128,49 @@ def test_rain_is_correlated_along_the_vertical_and_not_across():
     down = np.mean(added[8:] * added[:-8])
     across = np.mean(added[:, 8:] * added[:, :-8])
     assert down > 3 * abs(across)
+
+
+@pytest.mark.parametrize("angle", [-30, 10, 30])
+def test_streaks_of_a_layer_lie_along_its_direction(angle):
+    layer = _rain_layer(300, 300, numpy_generator("layer"), angle, 80, 1.5, 0.5)
+    layer -= layer.mean()
+    sideways = [round(20 * np.tan(np.radians(other))) for other in (angle, -angle)]
+    along, mirrored = (np.mean(layer[20:] * np.roll(layer, s, axis=1)[:-20]) for s in sideways)
+    assert along > 0.2 * layer.var()
+    assert abs(mirrored) < 0.1 * layer.var()
+
+
+@pytest.mark.parametrize("length", [30, 200])
+@pytest.mark.parametrize("size", [(64, 64), (100, 300)])
+def test_rain_layer_has_mean_one_everywhere(length, size):
+    layers = [
+        _rain_layer(*size, numpy_generator("mean", i), 15, length, 1.5, 0.6) for i in range(60)
+    ]
+    mean = np.mean(layers, axis=0)
+    for part in (mean, mean[:20], mean[-20:], mean[:, :20], mean[:, -20:]):
+        assert part.mean() == pytest.approx(1, abs=0.1)
+
+
+def test_a_streak_is_equally_bright_from_its_first_to_its_last_row():
+    streaks = [_rain_layer(200, 200, numpy_generator("one", i), 5, 40, 1.5, 1e-9) for i in range(9)]
+    inside = [
+        streak for streak in streaks if streak[0].max() == streak[-1].max() == 0 < streak.max()
+    ]
+    assert len(inside) >= 3
+    for streak in inside:
+        rows = streak.sum(axis=1)
+        assert rows[rows > 0] == pytest.approx(rows.max(), rel=1e-6)
+        assert 19 <= np.count_nonzero(rows) <= 61
+
+
+@needs_data
+def test_rain_on_the_clean_images_of_rain100h_is_as_heavy_as_the_real_rain():
+    clean = [read(DATA / "Rain100H-test" / "GT" / f"{i}.png") for i in range(1, 101, 2)]
+    real = [read(DATA / "Rain100H-test" / "LQ" / f"{i}.png") for i in range(1, 101, 2)]
+    ours = [rain_streaks(image, numpy_generator("rain", i)) for i, image in enumerate(clean)]
+    heavy = [[psnr(*pair) for pair in zip(clean, rainy, strict=True)] for rainy in (real, ours)]
+    assert np.mean(heavy[1]) == pytest.approx(np.mean(heavy[0]), abs=1.2)
+    assert np.std(heavy[1]) == pytest.approx(np.std(heavy[0]), abs=1)
 
 
 def test_rain_is_as_heavy_as_in_rain100h():
@@ -140,6 +199,90 @@ def test_blur_is_as_strong_as_in_gopro():
     assert mean_psnr(motion_blur) == pytest.approx(25.5, abs=2)
 
 
+def test_object_and_background_move_along_their_own_paths():
+    image = np.zeros((64, 64, 3), np.float32)
+    image[32, 20] = image[32, 50] = 1
+    mask = np.zeros((64, 64), np.float32)
+    mask[16:48, 36:] = 1
+    sideways = np.stack([np.zeros(16), np.arange(16) / 2])
+    down = np.stack([np.arange(16) / 4, np.zeros(16)])
+    moved = _mean_frame(image, mask, sideways, down)[..., 0]
+    still = _mean_frame(image, mask, sideways, np.zeros((2, 16)))[..., 0]
+    assert set(np.nonzero(moved[:, 36:])[0]) == {32}
+    assert np.ptp(np.nonzero(moved[:, 36:])[1]) == 8
+    assert set(np.nonzero(moved[:, :32])[1]) == {20}
+    assert np.ptp(np.nonzero(moved[:, :32])[0]) == 4
+    assert np.argwhere(still[:, :32]).tolist() == [[32, 20]]
+
+
+def test_object_blur_does_not_shift_object_or_background():
+    for seed in range(5):
+        rng = numpy_generator("two points", seed)
+        image = np.zeros((64, 96, 3), np.float32)
+        image[32, 24] = image[32, 72] = 1
+        mask = np.zeros((64, 96), np.float32)
+        mask[:, 48:] = 1
+        paths = rng.normal(0, 2, (2, 2, 16))
+        blurred = _mean_frame(image, mask, *paths)[..., 0].astype(np.float64)
+        for half, column in ((blurred[:, :48], 24), (blurred[:, 48:], 24)):
+            center = np.tensordot(np.indices(half.shape), half, 2) / half.sum()
+            assert center == pytest.approx([32, column], abs=1e-3)
+
+
+def test_object_at_rest_over_a_background_at_rest_is_the_image():
+    mask = (_object_mask(128, 128, numpy_generator("rest")) > 0.5).astype(np.float32)
+    rest = np.zeros((2, 8))
+    assert _mean_frame(COFFEE, mask, rest, rest) == pytest.approx(COFFEE, abs=1e-6)
+
+
+def test_background_that_the_object_uncovers_does_not_show_the_object():
+    """A black square over white keeps its area of black, wherever it is in each frame."""
+    mask = np.zeros((80, 80), np.float32)
+    mask[30:50, 30:50] = 1
+    image = np.repeat(1 - mask[..., np.newaxis], 3, axis=2)
+    path = np.stack([np.linspace(-9, 9, 16), np.linspace(5, -5, 16)])
+    blurred = _mean_frame(image, mask, path, np.zeros((2, 16)))
+    assert np.sum(1 - blurred[..., 0]) == pytest.approx(400, rel=1e-5)
+    assert blurred[45:48, 30:33, 0].min() > 0.1
+
+
+@pytest.mark.parametrize("size", [(64, 64), (31, 47), (160, 240)])
+def test_object_is_one_soft_region_of_a_fifth_to_a_half_of_the_image(size):
+    for seed in range(10):
+        mask = _object_mask(*size, numpy_generator("region", seed))
+        assert mask.dtype == np.float32
+        assert mask.min() == 0
+        assert mask.max() == 1
+        assert 0.18 < mask.mean() < 0.52
+        assert ((mask > 0) & (mask < 1)).mean() < 0.25
+
+
+def test_background_rests_in_some_object_blurs_and_moves_in_most():
+    sharp = [
+        np.mean(np.abs(object_motion_blur(COFFEE, numpy_generator("still", i)) - COFFEE) < 1e-6)
+        for i in range(40)
+    ]
+    assert 0.1 < np.mean(np.array(sharp) > 0.3) < 0.45
+    assert np.max(sharp) < 0.85
+
+
+def test_blur_is_camera_shake_or_object_motion_about_half_each():
+    """A camera blurs every dot of a periodic pattern alike, a moving object does not."""
+    dots = np.zeros((96, 96, 3), np.float32)
+    dots[7::16, 7::16] = dots[8::16, 7::16] = dots[7::16, 8::16] = dots[8::16, 8::16] = 1
+    alike = []
+    for seed in range(80):
+        blurred = blur(dots, numpy_generator("choice", seed))[..., 0]
+        cells = blurred.reshape(6, 16, 6, 16).transpose(0, 2, 1, 3).reshape(36, 256)
+        alike.append(np.ptp(cells, axis=0).max() < 1e-4)
+    assert 0.35 < np.mean(alike) < 0.65
+
+
+def test_object_blur_is_as_strong_as_in_gopro():
+    """Two pairs of GoPro's kind lie at 24.1 and 25.1 dB."""
+    assert mean_psnr(object_motion_blur) == pytest.approx(25.5, abs=2)
+
+
 def test_haze_keeps_the_contrast_of_neighbours_within_the_transmission_range():
     base = np.full((60, 60, 3), 0.2, np.float32)
     brighter = base + np.float32(0.5)
@@ -153,6 +296,42 @@ def test_haze_is_thicker_at_the_top_on_average():
     black = np.zeros((60, 60, 3), np.float32)
     rows = np.mean([haze(black, numpy_generator("top", i)).mean((1, 2)) for i in range(20)], axis=0)
     assert rows[:10].mean() > rows[-10:].mean() + 0.1
+
+
+def test_haze_thickens_exponentially_with_the_given_depth():
+    depth = np.linspace(0, 1, 60 * 50).reshape(60, 50)
+    images = (np.full((60, 50, 3), level, np.float32) for level in (0, 1))
+    black, white = (haze(image, numpy_generator("depth"), depth)[..., 0] for image in images)
+    thickness = -np.log(white - black)
+    beta = thickness[-1, -1]
+    assert 0.6 <= beta <= 1.8
+    assert thickness == pytest.approx(beta * depth, abs=1e-5)
+
+
+def test_given_depth_leaves_scattering_and_airlight_of_the_seed():
+    """The farthest pixel of a drawn depth map has depth 1."""
+    black = np.zeros((60, 50, 3), np.float32)
+    drawn = haze(black, numpy_generator("same"))
+    given = haze(black, numpy_generator("same"), np.ones((60, 50)))
+    assert given.max() == pytest.approx(drawn.max(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "depth", [np.ones((50, 60)), np.full((60, 50), 3.5), np.full((60, 50), np.nan)]
+)
+def test_haze_refuses_a_depth_of_another_shape_or_unit(depth):
+    with pytest.raises(ValueError, match="depth"):
+        haze(np.zeros((60, 50, 3), np.float32), numpy_generator("depth"), depth)
+
+
+@needs_data
+def test_haze_on_the_rooms_of_sots_is_as_thick_as_the_real_haze():
+    folder = DATA / "SOTS-indoor"
+    hazy = sorted((folder / "LQ").glob("*.png"))[::2]
+    clean = [read(folder / "GT" / f"{path.stem[:4]}.png") for path in hazy]
+    real = [psnr(image, read(path)) for image, path in zip(clean, hazy, strict=True)]
+    ours = [psnr(image, haze(image, numpy_generator("room", i))) for i, image in enumerate(clean)]
+    assert np.mean(ours) == pytest.approx(np.mean(real), abs=1.5)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
@@ -261,7 +440,7 @@ def test_mask_is_binary_and_has_the_asked_size():
 
 def test_hole_count_of_a_seeded_mask_is_the_stored_number():
     mask = thin_mask(128, 128, np.random.Generator(np.random.PCG64(7)))
-    assert np.sum(mask == 0) == 16384 - 8797
+    assert np.sum(mask == 0) == 7788
 
 
 def test_mask_depends_on_the_seed_alone():
@@ -279,6 +458,73 @@ def test_masks_cover_as_much_as_the_published_thin_masks(size):
     assert holes.mean() == pytest.approx(0.30, abs=0.06)
     assert holes.std() == pytest.approx(0.12, abs=0.04)
     assert holes.max() < 0.6
+
+
+@needs_data
+def test_strokes_are_as_wide_and_reach_the_border_as_often_as_the_published_ones():
+    files = sorted((DATA / "inpainting-masks" / "thin").glob("*.png"))
+    real = [read_mask(np.asarray(Image.open(file)), 256, 256) == 0 for file in files]
+    ours = [thin_mask(256, 256, numpy_generator("stroke", i)) == 0 for i in range(100)]
+    assert len(real) == 100
+    for statistic, tolerance in ((outline_per_area, 0.02), (share_of_border, 0.06)):
+        expected = np.mean([statistic(holes) for holes in real])
+        assert np.mean([statistic(holes) for holes in ours]) == pytest.approx(
+            expected, abs=tolerance
+        )
+
+
+def outline_per_area(holes):
+    return (np.diff(holes, axis=0).sum() + np.diff(holes, axis=1).sum()) / holes.sum()
+
+
+def share_of_border(holes):
+    return np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]).mean()
+
+
+def test_masks_never_hide_more_than_half():
+    for seed in range(200):
+        assert thin_mask(64, 64, numpy_generator("half", seed)).mean() >= 0.5
+
+
+@pytest.mark.parametrize("channels", [None, 3])
+def test_white_of_a_mask_image_is_kept_and_black_is_a_hole_unless_told_otherwise(channels):
+    pixels = np.array([[0, 255], [255, 0], [255, 255]], np.uint8)
+    stored = pixels if channels is None else np.stack([pixels] * channels, axis=2)
+    keep = read_mask(stored, 3, 2)
+    assert keep.dtype == np.float32
+    assert keep.tolist() == [[0, 1], [1, 0], [1, 1]]
+    assert read_mask(stored, 3, 2, holes="white").tolist() == [[1, 0], [0, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("length", "sources"),
+    [
+        (5, [0, 0, 1, 1, 2, 3, 3, 4]),
+        (8, [0, 2, 5]),
+        (6, [0] * 6 + [1] * 6 + [2] * 6 + [3] * 5 + [4] * 6 + [5] * 5),
+    ],
+)
+def test_mask_is_resized_to_the_pixels_that_opencv_takes(length, sources):
+    """Stored indices come from cv2.resize with INTER_NEAREST, OpenCV 5.0.0.
+
+    The 18 pixels before the first 3 in the last case show OpenCV's rounding: 17 * 6 / 34 is 3.
+    """
+    pixels = np.repeat(np.arange(length, dtype=np.uint8)[:, np.newaxis], 2 * length, axis=1)
+    tall = read_mask(pixels, len(sources), 3) * 255
+    wide = read_mask(pixels.T.copy(), 3, len(sources)) * 255
+    assert np.rint(tall[:, 0]).astype(int).tolist() == sources
+    assert np.rint(wide[0]).astype(int).tolist() == sources
+
+
+@needs_data
+def test_masks_of_resshift_have_white_holes_that_its_images_fill_with_black():
+    folder = DATA / "CelebA-HQ-samples" / "ResShift_256"
+    files = sorted((folder / "mask").glob("*.png"))
+    assert len(files) == 8
+    for file in files:
+        keep = read_mask(np.asarray(Image.open(file)), 256, 256, holes="white")[..., np.newaxis]
+        expected = keep * read(folder / "GT" / file.name)
+        assert np.array_equal(read(folder / "LQ" / file.name), expected)
 
 
 def test_holes_are_white_and_the_rest_is_unchanged():

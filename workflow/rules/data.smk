@@ -4,7 +4,7 @@ rule fetch:
     log:
         "logs/data/{dataset}.log",
     wildcard_constraints:
-        dataset=names(datasets(PROFILE)),
+        dataset=names([*datasets(PROFILE), "photographs-test"]),
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB

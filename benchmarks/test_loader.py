@@ -100,7 +100,9 @@ def test_loader(name, images, step, benchmark):
         step(x0, mu)
         ratios.append((time.process_time() - drawn) / (drawn - begin))
     ratio = statistics.median(ratios[3:])
-    print(f"\n{name}: a training step takes {ratio:.0f} times as long as its batch (goal {GOAL:.0f})")
+    print(
+        f"\n{name}: a training step takes {ratio:.0f} times as long as its batch (goal {GOAL:.0f})"
+    )
     benchmark.extra_info["ratio"] = ratio
     benchmark.pedantic(
         draw_batch,

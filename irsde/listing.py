@@ -93,5 +93,4 @@ def _present(name: str) -> str:
     folder = dataset_folder(name)
     if not (folder / CARD).is_file():
         return "absent"
-    card = dataset_card(folder)
-    return f"{card['pairs']} pairs"
+    return f"{dataset_card(folder)['pairs']} images"

@@ -94,9 +94,10 @@ def prepare(profile: str, task_name: str, dataset: str, settings: TaskData) -> P
     if not records:
         raise InputError(f"{dataset}: no image is left without the scenes of {settings.without}")
     degradation = degradation_of(settings)
-    comes_masked = task_name == "inpainting" and any(record.mask for record in records)
+    has_masks = task_name == "inpainting" and any(record.mask for record in records)
+    comes_masked = has_masks and role != "train"
     comes_degraded = (
-        task_name in card["tasks"] and any(record.lq for record in records) and not comes_masked
+        task_name in card["tasks"] and any(record.lq for record in records) and not has_masks
     )
     if comes_degraded:
         records = [record for record in records if record.lq]
@@ -252,12 +253,12 @@ def _prepared_card(job: _Job, card: dict[str, Any], role: Role, images: int) -> 
     described = job.task.description(job.degradation)
     if job.comes_degraded:
         described = "as the data set comes"
-    elif job.comes_masked and role != "train":
+    elif job.comes_masked:
         described = "white holes by the masks of the data set"
     if job.task.scale > 1:
         described += f", enlarged again by {job.settings.enlarge} interpolation"
     masks = None
-    if job.settings.masks and job.task_name == "inpainting":
+    if job.settings.masks and job.task_name == "inpainting" and not job.comes_masked:
         fingerprint = dataset_card(dataset_folder(job.settings.masks))["fingerprint"]
         masks = {"dataset": job.settings.masks, "fingerprint": fingerprint}
     return {
@@ -273,7 +274,10 @@ def _prepared_card(job: _Job, card: dict[str, Any], role: Role, images: int) -> 
         "images": images,
         "window": job.settings.window if role != "train" else None,
         "without": list(job.settings.without) if role != "test" else [],
-        "source": {"fingerprint": card["fingerprint"], "agreement": card.get("agreement")},
+        "source": {
+            "fingerprint": card["fingerprint"],
+            "differences": card.get("differences", []),
+        },
         "masks": masks,
     }
 

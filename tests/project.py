@@ -13,6 +13,7 @@ PARTS = (
     ".gitignore",
     "Snakefile",
     "data/catalogue.yaml",
+    "data/fingerprints",
     "dvc.yaml",
     "irsde",
     "profiles",

@@ -60,7 +60,7 @@ def _synthesised(task_name: str) -> list[Example]:
 
 
 def _real(task_name: str) -> list[Example]:
-    """First pairs, each of another scene, of the sets in `data/` that come degraded for the task."""
+    """Pairs of different scenes from the sets in `data/` that come degraded for the task."""
     examples: list[Example] = []
     for card_file in sorted(DATA.glob(f"*/{CARD}")):
         folder = card_file.parent

@@ -227,9 +227,9 @@ def caption(rows: list[Row]) -> str:
 
 
 def _agreement(data: dict[str, Any]) -> str:
-    """What the images are where they are not all those of the catalogue."""
-    agreement = data["source"]["agreement"]
-    return f"Not the data set as published: {agreement}. " if agreement else ""
+    """What the images are where they are not all those that the catalogue knows."""
+    differences = data["source"]["differences"]
+    return f"Not the data set as published: {'; '.join(differences)}. " if differences else ""
 
 
 def tables_text(

@@ -1,14 +1,95 @@
-"""What `irsde data check` does: compare sets, keep the result, show the pairs."""
+"""Leakage: training images that show what a test image shows, by pixels, by scene, by look."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from irsde.catalogue import ENDINGS
 from irsde.config import Profile
-from irsde.files import replacing
-from irsde.leakage import Leak, Picture, check_task, counts, find_leaks, pictures
+from irsde.datasets import CARD, dataset_folder, read_records
+from irsde.files import InputError, digest, replacing
+from irsde.images import read_image
+from irsde.leakage import Evidence, Leak, counts, write_leaks
+from irsde.similarity import Description, describe, find_copies
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A clean image of a set as the check sees it."""
+
+    dataset: str
+    image: str
+    file: Path
+    scene: str
+    pixels: str
+    look: Description
+
+
+def pictures(names: Iterable[str], without: Iterable[str] = ()) -> list[Picture]:
+    """Clean images of data sets in `data/`, or of any folders, each file once.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names of data sets, or paths of folders, searched through all levels.
+    without : iterable of str
+        Data sets whose scenes are left out.
+
+    Raises
+    ------
+    InputError
+        If a set is absent or an image cannot be read.
+    """
+    left_out = {record.scene for name in without for record in read_records(dataset_folder(name))}
+    found: dict[Path, tuple[str, str, str]] = {}
+    for name in names:
+        folder = dataset_folder(name)
+        if "/" not in name and (folder / CARD).is_file():
+            for record in read_records(folder):
+                if record.scene not in left_out:
+                    file = folder / record.gt
+                    found.setdefault(file, (name, file.stem, record.scene))
+        elif Path(name).is_dir():
+            for file in sorted(Path(name).rglob("*")):
+                if file.suffix.lower() in ENDINGS and not file.name.startswith("."):
+                    relative = file.relative_to(name).with_suffix("").as_posix()
+                    found.setdefault(file, (Path(name).name, relative, ""))
+        else:
+            raise InputError(f"{name}: no data set in data/ and no folder; run irsde data adopt")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(_picture, found, found.values()))
+
+
+def _picture(file: Path, names: tuple[str, str, str]) -> Picture:
+    dataset, image, scene = names
+    pixels = read_image(file)
+    return Picture(dataset, image, file, scene, digest(pixels.tobytes()), describe(pixels))
+
+
+def find_leaks(train: Sequence[Picture], test: Sequence[Picture]) -> list[Leak]:
+    """All pairs of a training and a test picture that show the same, sorted by test image."""
+    found: dict[tuple[int, int], tuple[Evidence, float]] = {}
+    for i, shown in enumerate(train):
+        for j, tested in enumerate(test):
+            if shown.scene and shown.scene == tested.scene:
+                found[i, j] = ("same scene", 0.0)
+    for copy in find_copies([p.look for p in train], [p.look for p in test]):
+        found[copy.train, copy.test] = ("same look", copy.score)
+    for i, shown in enumerate(train):
+        for j, tested in enumerate(test):
+            if shown.pixels == tested.pixels:
+                found[i, j] = ("same pixels", 1.0)
+    leaks = [
+        Leak(train[i].dataset, train[i].image, test[j].dataset, test[j].image, evidence, score)
+        for (i, j), (evidence, score) in found.items()
+    ]
+    return sorted(leaks, key=lambda leak: (leak.test_set, leak.test_image, leak.train_image))
 
 
 def check_sets(
@@ -56,7 +137,8 @@ def check_profile(
         settings = profile.data.of(task)
         shown = pictures((*settings.train, *settings.validation), settings.without)
         tested = pictures(settings.test)
-        leaks = check_task(profile.name, task, settings, shown, tested)
+        leaks = find_leaks(shown, tested)
+        write_leaks(profile.name, task, settings, leaks)
         lines.append(_described(task, leaks, len(shown)))
         found += leaks
         seen += [*shown, *tested]
@@ -79,9 +161,6 @@ def _described(label: str, leaks: Sequence[Leak], images: int) -> str:
     if len(leaks) > SHOWN:
         lines.append(f"  and {len(leaks) - SHOWN} more; --table FILE writes all")
     return "\n".join(lines)
-
-
-SHOWN = 5
 
 
 def _write(

@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parent
 LIBRARIES = ("numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "pillow")
 
 _DATA = ("datasets", "degradations", "images", "seeds", "tasks")
-_PAIRS = (*_DATA, "cache", "leakage", "pairs")
+_PAIRS = (*_DATA, "cache", "pairs")
 _NETWORK = (
     "methods",
     "networks/layers",
@@ -33,7 +33,7 @@ _NETWORK = (
 )
 STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "prepare": (*_DATA, "preparation"),
-    "check": ("datasets", "images", "leakage", "similarity"),
+    "check": ("checking", "datasets", "images", "leakage", "similarity"),
     "tune": (*_PAIRS, "classical", "metrics", "training"),
     "train": (*_PAIRS, *_NETWORK, "checkpoints", "devices", "metrics", "training"),
     "evaluate": (

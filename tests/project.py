@@ -5,6 +5,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from irsde.checking import check_profile
+from irsde.config import load_profile
+from irsde.fetching import fetch
+from irsde.plan import preparations
+from irsde.preparation import prepare
+
 PROJECT = Path(__file__).resolve().parents[1]
 PARTS = (
     ".dvc/config",
@@ -33,6 +39,16 @@ def copy_project(folder: Path) -> Path:
     call(folder, "git", "init", "--quiet")
     call(folder, "irsde", "plan", "--profile", "smoke")
     return folder
+
+
+def prepare_task(profile: str, task: str) -> None:
+    """Fetch, prepare and check the sets of a task below the working directory."""
+    loaded = load_profile(profile)
+    for of_task, name in preparations(loaded):
+        if of_task == task:
+            fetch(name)
+            prepare(profile, task, name, loaded.data.of(task))
+    check_profile(loaded, (task,))
 
 
 def call(folder: Path, *command: str, code: int = 0, **variables: str) -> str:

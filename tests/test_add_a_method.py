@@ -9,15 +9,14 @@ import torch
 
 from irsde import methods
 from irsde.config import Profile, load_profile, run_settings
-from irsde.datasets import Pair
 from irsde.methods import METHODS
 from irsde.objectives import OBJECTIVES
-from irsde.pairs import draw_batch
+from irsde.pairs import Pair, draw_batch
 from irsde.plan import evaluations
 from irsde.restoration import build_network, restorer_of
 from irsde.samplers import SAMPLERS
 from irsde.seeds import numpy_generator, torch_generator
-from irsde.tasks import TASKS
+from irsde.tasks import TASKS, Degradation
 from irsde.training import training_loss
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -51,7 +50,7 @@ def synthetic_batch():
     x0 = generator.integers(0, 256, (24, 24, 3), dtype=np.uint8)
     mu = np.clip(x0 / 255 + 0.1 * generator.standard_normal(x0.shape), 0, 1).astype(np.float32)
     pair = Pair("synthetic", "synthetic", x0, mu)
-    return draw_batch([pair], TASKS["denoising"], 16, 2, generator)
+    return draw_batch([pair], TASKS["denoising"], 16, 2, generator, Degradation())
 
 
 def train_and_restore(method, monkeypatch):
@@ -72,7 +71,7 @@ def train_and_restore(method, monkeypatch):
     after = restorer.network.parameters()
     assert any(not torch.equal(a, b) for a, b in zip(after, before, strict=True))
     generators = [torch_generator("tests", i) for i in range(len(mu))]
-    level = {} if restorer.conditional else {"noise_level": TASKS[settings.task].noise_level}
+    level = {} if restorer.conditional else {"noise_level": 25 / 255}
     restored = restorer.restore(mu, METHODS[method].sampler, 3, generators, **level)
     assert restored.shape == mu.shape
     return losses, restored

@@ -159,11 +159,11 @@ def test_dehazing_without_strength_is_the_identity():
 
 
 GOLDEN = {
-    "deraining": [6.114, 8.931, 10.287, 10.577, 9.868],
+    "deraining": [3.590, 6.033, 7.725, 8.656, 9.623],
     "deblurring": [0.474, 0.568, 0.297, -0.936],
     "denoising": [11.633, 12.015, 12.098, 11.654],
     "super-resolution": [0.236, 0.271, 0.261, 0.116],
-    "inpainting": [18.004, 15.631],
+    "inpainting": [19.017, 15.421],
     "dehazing": [3.823, 4.852, 5.923, 6.749, 6.806],
 }
 

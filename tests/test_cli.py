@@ -56,9 +56,21 @@ def refused(folder, *arguments):
         (["train", "--task", "denoising", "--method", "ir-sde+x"], "no variant 'ir-sde+x'"),
         (["train", "--task", "denoising"], "--method"),
         (["train", "--task", "denoising", "--method", "ir-sde", "--seed", "x"], "--seed"),
-        (["train", "--task", "denoising", "--method", "ir-sde"], "irsde data prepare"),
+        (["train", "--task", "denoising", "--method", "ir-sde"], "irsde data check"),
         (["data", "prepare", "--task", "rain"], "unknown task 'rain'"),
         (["data", "prepare", "--task", "denoising", "--profile", "big"], "no profile 'big'"),
+        (["data", "prepare", "--task", "denoising"], "irsde data fetch photographs-train"),
+        (["data", "fetch"], "give names, or --profile"),
+        (["data", "fetch", "rain100"], "no data set 'rain100'"),
+        (["data", "fetch", "kodak24"], "by hand"),
+        (["data", "list", "rain100"], "irsde data list shows all"),
+        (["data", "adopt", "nowhere"], "nowhere"),
+        (["data", "check", "--train", "photographs-train"], "give --train and --test"),
+        (["data", "check", "--train", "a", "--test", "b"], "no data set in data/ and no folder"),
+        (
+            ["data", "check", "--task", "deraining"],
+            "unknown task 'deraining': choose from denoising",
+        ),
         (["evaluate", "--run", "results/smoke"], "not a run folder"),
         (["evaluate", "--run", "results/smoke/denoising/ir-sde/seed0"], "irsde train"),
         (
@@ -87,6 +99,11 @@ def test_every_command_explains_itself():
     for command in (
         ["plan"],
         ["data", "list"],
+        ["data", "fetch"],
+        ["data", "adopt"],
+        ["data", "check"],
+        ["data", "fingerprint"],
+        ["data", "figures"],
         ["data", "prepare"],
         ["train"],
         ["evaluate"],
@@ -104,6 +121,7 @@ def test_every_command_explains_itself():
 @pytest.fixture
 def evaluated(project):
     for arguments in (
+        ["data", "fetch", "--profile", "smoke"],
         ["data", "prepare", "--task", "super-resolution"],
         ["train", "--task", "super-resolution", "--method", "regression", "--no-track"],
     ):

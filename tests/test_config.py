@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from irsde.catalogue import read_catalogue
 from irsde.config import load_profile, run_settings
 from irsde.files import InputError
-from irsde.plan import evaluations, parameters, run_of, runs
+from irsde.plan import datasets, evaluations, parameters, run_of, runs
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -25,11 +26,14 @@ def write_profile(tmp_path, monkeypatch):
     return write
 
 
-@pytest.mark.parametrize("name", ["smoke", "quick"])
+@pytest.mark.parametrize("name", ["smoke", "quick", "bench", "paper"])
 def test_shipped_profiles_are_valid(name, monkeypatch):
     monkeypatch.chdir(PROJECT)
     profile = load_profile(name)
-    assert len(evaluations(profile)) == len(runs(profile)) > 0
+    tests = {task: len(profile.data.of(task).test) for task in profile.tasks}
+    assert len(evaluations(profile)) == sum(tests[run.task] for run in runs(profile)) > 0
+    known = {name for family in read_catalogue().values() for name in family.splits}
+    assert set(datasets(profile)) <= known
 
 
 def test_committed_parameters_are_the_grid_of_the_default_profile(monkeypatch):
@@ -48,7 +52,7 @@ def test_committed_parameters_are_the_grid_of_the_default_profile(monkeypatch):
         ("training: {norm: l2}", "training: {nrom: l2}", "ir-sde+l2, training.nrom: unknown key"),
         ("ir-sde+l2]", "ir-sde+l3]", "no variant 'ir-sde+l3'"),
         ("seeds: [0]", "seeds: [0", "not valid YAML"),
-        ("test: photographs-test", "test: photographs-train", "three different data sets"),
+        ("test: photographs-test", "test: photographs-train", "must be different data sets"),
         ("test: photographs-test", "test: ../photographs", "data.test"),
         ("  batch: 3", "  protocol: rbg", "unknown protocol 'rbg'"),
         ("training: {norm: l2}", "data: {window: 48}", "data cannot differ"),

@@ -14,7 +14,6 @@ import torch
 from irsde import importing
 from irsde.cli import main
 from irsde.config import RunSettings, load_profile
-from irsde.datasets import prepare
 from irsde.files import InputError, digest_file, read_json, write_json, write_text
 from irsde.importing import METHOD, import_weights
 from irsde.networks import ConditionalNAFNet, ConditionalUNet
@@ -23,6 +22,7 @@ from irsde.processes import mean_reverting
 from irsde.provenance import evaluation_profile
 from irsde.restoration import load_restorer
 from irsde.samplers import sample, standard_normals
+from tests.project import prepare_task
 from tests.reference import REFERENCE, needs_reference
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -66,7 +66,7 @@ def saved(content, path="latest_G.pth", **options):
 
 
 def imported(file, run=RUN, *, overwrite=False):
-    return import_weights(file, run, load_profile("smoke").data, overwrite=overwrite)
+    return import_weights(file, run, load_profile("smoke").data.of(run.task), overwrite=overwrite)
 
 
 def card():
@@ -210,7 +210,7 @@ def test_the_card_says_where_the_weights_come_from():
     assert content["parameters"] == sum(p.numel() for p in original.parameters())
     assert content["weights_sha256"] == digest_file(RUN.folder / "weights.safetensors")
     assert content["settings"]["training"] is None
-    assert content["settings"]["data"]["test"] == load_profile("smoke").data.test
+    assert content["settings"]["data"]["train"] == list(load_profile("smoke").data.train)
     assert {"commit", "dirty", "versions", "device"} <= content.keys()
     assert {path.name for path in RUN.folder.iterdir()} == {
         "cost.json",
@@ -477,7 +477,7 @@ def test_import_and_evaluate_on_the_command_line(monkeypatch, capsys):
     Path("data").mkdir()
     shutil.copy(PROJECT / "data/catalogue.yaml", "data")
     profile = load_profile("smoke")
-    prepare("smoke", RUN.task, profile.data)
+    prepare_task("smoke", RUN.task)
     saved(network("nafnet").state_dict())
     arguments = ("import-weights", "latest_G.pth", "--task", RUN.task, "--profile", "smoke")
     code, output = command(monkeypatch, capsys, *arguments)
@@ -487,7 +487,7 @@ def test_import_and_evaluate_on_the_command_line(monkeypatch, capsys):
         monkeypatch, capsys, "evaluate", "--run", str(RUN.folder), "--nfe", "2", "--no-track"
     )
     assert (code, " dB over " in output.out) == (0, True)
-    folder = Evaluation(RUN, profile.data.test, "posterior", 2).folder
+    folder = Evaluation(RUN, profile.data.test[0], "posterior", 2).folder
     summary = read_json(folder / "summary.json")
     assert summary["method_label"] == "IR-SDE (authors' weights)"
     assert summary["parameters"] == card()["parameters"]

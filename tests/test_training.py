@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 
 from irsde.config import TrainingSettings, load_profile, run_settings
-from irsde.datasets import prepare
 from irsde.evaluation import evaluate
 from irsde.files import InputError
 from irsde.plan import Evaluation, Run
 from irsde.training import learning_rate, train
+from tests.project import prepare_task
 
 PROJECT = Path(__file__).resolve().parents[1]
 TASK = "denoising"
@@ -31,7 +31,7 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     shutil.copy(PROJECT / "data/catalogue.yaml", tmp_path / "data")
     monkeypatch.chdir(tmp_path)
-    prepare("smoke", TASK, load_profile("smoke").data)
+    prepare_task("smoke", TASK)
     return tmp_path
 
 

@@ -7,7 +7,7 @@
 
 import re
 from functools import cached_property, lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
@@ -37,7 +37,7 @@ class Layout(Settings):
     degraded: str | None = None
     mask: str | None = None
 
-    def match(self, part: Part, path: PurePosixPath) -> dict[str, str] | None:
+    def match(self, part: Part, path: PurePath) -> dict[str, str] | None:
         """Pieces of a path by name, or None if it does not fit the pattern of this part."""
         pattern = self._patterns.get(part)
         found = pattern.search("/" + path.as_posix()) if pattern else None
@@ -230,6 +230,11 @@ def read_own(name: str) -> OwnSet | None:
     return _validated(TypeAdapter(OwnSet), path) if path.is_file() else None
 
 
+def split_names() -> list[str]:
+    """Names of all splits of the catalogue."""
+    return [name for family in read_catalogue().values() for name in family.splits]
+
+
 def find_split(name: str) -> tuple[Family, Split]:
     """A split of the catalogue and its family.
 
@@ -238,13 +243,11 @@ def find_split(name: str) -> tuple[Family, Split]:
     InputError
         If there is none of this name; the message says what there is.
     """
-    catalogue = read_catalogue()
-    for family in catalogue.values():
+    for family in read_catalogue().values():
         if name in family.splits:
             return family, family.splits[name]
-    known = ", ".join(split for family in catalogue.values() for split in family.splits)
     raise InputError(
-        f"no data set {name!r}: neither in {CATALOGUE} (it has: {known}) "
+        f"no data set {name!r}: neither in {CATALOGUE} (it has: {', '.join(split_names())}) "
         f"nor described in {DATA / name / OWN}"
     )
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from irsde.cache import decoded
 from irsde.datasets import dataset_card, read_records
-from irsde.degradations import enlarge
 from irsde.files import InputError, digest
 from irsde.images import Pixels, read_image, to_float
+from irsde.resampling import enlarge
 from irsde.tasks import Degradation, Task
 
 if TYPE_CHECKING:

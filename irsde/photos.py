@@ -4,13 +4,13 @@ from pathlib import Path
 
 from irsde import provenance
 from irsde.datasets import noise_level_of
-from irsde.degradations import enlarge
 from irsde.devices import compute_device
 from irsde.files import InputError, replacing
 from irsde.images import read_image, to_float, to_pixels, write_image
 from irsde.methods import METHODS
 from irsde.pairs import to_tensor
 from irsde.progress import track
+from irsde.resampling import enlarge
 from irsde.seeds import torch_generator
 from irsde.tasks import TASKS
 

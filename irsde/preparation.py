@@ -20,9 +20,9 @@ from irsde.datasets import (
     read_records,
     write_dataset,
 )
-from irsde.degradations import inpainting_holes, read_mask
 from irsde.files import InputError, digest, replacing_folder
 from irsde.images import Pixels, read_image, to_float, to_pixels, write_image
+from irsde.masks import inpainting_holes, read_mask
 from irsde.plan import pairs_folder
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation, Task

@@ -19,7 +19,7 @@ from irsde.plan import Run
 PACKAGE = Path(__file__).parent
 LIBRARIES = ("numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "pillow")
 
-_DATA = ("datasets", "degradations", "images", "seeds", "tasks")
+_DATA = ("datasets", "degradations", "images", "masks", "resampling", "seeds", "tasks")
 _PAIRS = (*_DATA, "cache", "pairs")
 _NETWORK = (
     "methods",
@@ -45,7 +45,15 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "metrics",
         "protocols",
     ),
-    "figures": ("degradations", "images", "report/degradations", "report/samples", "tasks"),
+    "figures": (
+        "degradations",
+        "images",
+        "masks",
+        "report/degradations",
+        "report/samples",
+        "resampling",
+        "tasks",
+    ),
     "report": ("seeds", "statistics", "report/compile", "report/figures", "report/tables"),
 }
 

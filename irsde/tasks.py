@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from irsde import degradations
+from irsde import degradations, masks, resampling
 
 Image = NDArray[np.float32]
 
@@ -91,10 +91,10 @@ def _holes(image: Image, generator: np.random.Generator, chosen: Degradation) ->
     height, width = image.shape[:2]
     if chosen.masks:
         pixels = chosen.masks[generator.integers(len(chosen.masks))]
-        mask = degradations.read_mask(pixels, height, width)
+        mask = masks.read_mask(pixels, height, width)
     else:
-        mask = degradations.thin_mask(height, width, generator)
-    return degradations.inpainting_holes(image, mask)
+        mask = masks.thin_mask(height, width, generator)
+    return masks.inpainting_holes(image, mask)
 
 
 def _described_holes(chosen: Degradation) -> str:
@@ -104,7 +104,7 @@ def _described_holes(chosen: Degradation) -> str:
 
 
 def _reduced(image: Image, _: np.random.Generator, __: Degradation) -> Image:
-    return degradations.downsample_bicubic(image, scale=4)
+    return resampling.downsample_bicubic(image, scale=4)
 
 
 def _haze(image: Image, generator: np.random.Generator, _: Degradation) -> Image:

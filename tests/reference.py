@@ -1,4 +1,4 @@
-"""Where the reference arrays lie, and the marker of tests that need them."""
+"""Where reference arrays and benchmark images lie, and the markers of tests that need them."""
 
 import os
 from pathlib import Path
@@ -10,4 +10,9 @@ REFERENCE = Path(
 )
 needs_reference = pytest.mark.skipif(
     not REFERENCE.is_dir(), reason="reference arrays absent: set IRSDE_REFERENCE to their folder"
+)
+
+DATA = REFERENCE.parent / "data"
+needs_data = pytest.mark.skipif(
+    not DATA.is_dir(), reason="benchmark images absent: they lie in data/ beside IRSDE_REFERENCE"
 )

@@ -23,12 +23,7 @@ from irsde.fingerprints import (
     read_fingerprints,
 )
 from tests.project import PROJECT
-from tests.reference import REFERENCE
-
-DATA = REFERENCE.parent / "data"
-needs_data = pytest.mark.skipif(
-    not DATA.is_dir(), reason="benchmark images absent: they lie in data/ beside IRSDE_REFERENCE"
-)
+from tests.reference import DATA, needs_data
 
 CATALOGUE = """
 rain:

@@ -5,16 +5,9 @@ import pytest
 from skimage import data
 
 from irsde.classical import CLASSICAL, estimate_noise_level
-from irsde.degradations import (
-    downsample_bicubic,
-    enlarge,
-    gaussian_noise,
-    haze,
-    inpainting_holes,
-    motion_blur,
-    rain_streaks,
-    thin_mask,
-)
+from irsde.degradations import gaussian_noise, haze, motion_blur, rain_streaks
+from irsde.masks import inpainting_holes, thin_mask
+from irsde.resampling import downsample_bicubic, enlarge
 from irsde.seeds import numpy_generator
 
 COFFEE = data.coffee()[100:228, 200:328].astype(np.float32) / 255

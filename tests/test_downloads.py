@@ -348,7 +348,8 @@ def test_download_killed_before_its_rename_is_finished_without_the_server(
 
 
 def test_error_that_may_pass_is_tried_again_and_others_are_not(server, target):
-    assert download([server.add(status(503), file())], target, patience=QUICK) == HASH
+    url = server.add(status(503), status(429), file())
+    assert download([url], target, patience=Patience(attempts=3, pause=0.01)) == HASH
     gone = server.add(status(404), path="/gone")
     broken = server.add(status(500), path="/broken")
     server.requests.clear()

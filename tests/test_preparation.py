@@ -6,12 +6,12 @@ import pytest
 from irsde import cache
 from irsde.config import DataSettings, TaskData
 from irsde.datasets import Record, dataset_card, read_records, write_dataset
-from irsde.degradations import downsample_bicubic
 from irsde.files import InputError, digest
 from irsde.images import read_image, to_float, to_pixels, write_image
 from irsde.pairs import Pair, draw_patch, load_pairs
 from irsde.plan import pairs_folder
 from irsde.preparation import prepare
+from irsde.resampling import downsample_bicubic
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from irsde.catalogue import find_split
 from irsde.datasets import CARD, Record, dataset_card, dataset_folder, read_records
-from irsde.degradations import enlarge
 from irsde.files import InputError, replacing_folder
 from irsde.images import Pixels, read_image, to_float
 from irsde.plan import DATA, REPORTS
 from irsde.report.degradations import MAX_REAL, MAX_VERSIONS, Example, degradation_figure
+from irsde.resampling import enlarge
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation
 

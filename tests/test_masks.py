@@ -1,0 +1,120 @@
+"""Masks of inpainting: drawn strokes beside the published ones, mask files, the holes cut."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from irsde.masks import inpainting_holes, read_mask, thin_mask
+from irsde.seeds import numpy_generator
+from tests.reference import DATA, needs_data
+
+COFFEE = data.coffee()[100:228, 200:328].astype(np.float32) / 255
+
+
+def read(path):
+    return np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255
+
+
+def test_mask_is_binary_and_has_the_asked_size():
+    mask = thin_mask(40, 60, numpy_generator("mask"))
+    assert mask.shape == (40, 60)
+    assert mask.dtype == np.float32
+    assert set(np.unique(mask)) == {0.0, 1.0}
+
+
+def test_hole_count_of_a_seeded_mask_is_the_stored_number():
+    mask = thin_mask(128, 128, np.random.Generator(np.random.PCG64(7)))
+    assert np.sum(mask == 0) == 7788
+
+
+def test_mask_depends_on_the_seed_alone():
+    first, second, other = (thin_mask(64, 64, numpy_generator("mask", i)) for i in (1, 1, 2))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_masks_cover_as_much_as_the_published_thin_masks(size):
+    """The 100 published masks: mean 0.30, standard deviation 0.12, range 0.03 to 0.50."""
+    holes = np.array(
+        [1 - thin_mask(size, size, numpy_generator("cover", i)).mean() for i in range(60)]
+    )
+    assert holes.mean() == pytest.approx(0.30, abs=0.06)
+    assert holes.std() == pytest.approx(0.12, abs=0.04)
+    assert holes.max() < 0.6
+
+
+@needs_data
+def test_strokes_are_as_wide_and_reach_the_border_as_often_as_the_published_ones():
+    files = sorted((DATA / "inpainting-masks" / "thin").glob("*.png"))
+    real = [read_mask(np.asarray(Image.open(file)), 256, 256) == 0 for file in files]
+    ours = [thin_mask(256, 256, numpy_generator("stroke", i)) == 0 for i in range(100)]
+    assert len(real) == 100
+    for statistic, tolerance in ((outline_per_area, 0.02), (share_of_border, 0.06)):
+        expected = np.mean([statistic(holes) for holes in real])
+        assert np.mean([statistic(holes) for holes in ours]) == pytest.approx(
+            expected, abs=tolerance
+        )
+
+
+def outline_per_area(holes):
+    return (np.diff(holes, axis=0).sum() + np.diff(holes, axis=1).sum()) / holes.sum()
+
+
+def share_of_border(holes):
+    return np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]).mean()
+
+
+def test_masks_never_hide_more_than_half():
+    for seed in range(200):
+        assert thin_mask(64, 64, numpy_generator("half", seed)).mean() >= 0.5
+
+
+@pytest.mark.parametrize("channels", [None, 3])
+def test_white_of_a_mask_image_is_kept_and_black_is_a_hole_unless_told_otherwise(channels):
+    pixels = np.array([[0, 255], [255, 0], [255, 255]], np.uint8)
+    stored = pixels if channels is None else np.stack([pixels] * channels, axis=2)
+    keep = read_mask(stored, 3, 2)
+    assert keep.dtype == np.float32
+    assert keep.tolist() == [[0, 1], [1, 0], [1, 1]]
+    assert read_mask(stored, 3, 2, holes="white").tolist() == [[1, 0], [0, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("length", "sources"),
+    [
+        (5, [0, 0, 1, 1, 2, 3, 3, 4]),
+        (8, [0, 2, 5]),
+        (6, [0] * 6 + [1] * 6 + [2] * 6 + [3] * 5 + [4] * 6 + [5] * 5),
+    ],
+)
+def test_mask_is_resized_to_the_pixels_that_opencv_takes(length, sources):
+    """Stored indices come from cv2.resize with INTER_NEAREST, OpenCV 5.0.0.
+
+    The 18 pixels before the first 3 in the last case show OpenCV's rounding: 17 * 6 / 34 is 3.
+    """
+    pixels = np.repeat(np.arange(length, dtype=np.uint8)[:, np.newaxis], 2 * length, axis=1)
+    tall = read_mask(pixels, len(sources), 3) * 255
+    wide = read_mask(pixels.T.copy(), 3, len(sources)) * 255
+    assert np.rint(tall[:, 0]).astype(int).tolist() == sources
+    assert np.rint(wide[0]).astype(int).tolist() == sources
+
+
+@needs_data
+def test_masks_of_resshift_have_white_holes_that_its_images_fill_with_black():
+    folder = DATA / "CelebA-HQ-samples" / "ResShift_256"
+    files = sorted((folder / "mask").glob("*.png"))
+    assert len(files) == 8
+    for file in files:
+        keep = read_mask(np.asarray(Image.open(file)), 256, 256, holes="white")[..., np.newaxis]
+        expected = keep * read(folder / "GT" / file.name)
+        assert np.array_equal(read(folder / "LQ" / file.name), expected)
+
+
+def test_holes_are_white_and_the_rest_is_unchanged():
+    mask = thin_mask(128, 128, numpy_generator("holes"))
+    masked = inpainting_holes(COFFEE, mask)
+    assert masked.dtype == np.float32
+    assert np.array_equal(masked[mask == 1], COFFEE[mask == 1])
+    assert (masked[mask == 0] == 1).all()

@@ -118,7 +118,7 @@ def fingerprint(
     name: Annotated[str, typer.Argument(help="A data set that lies in data/.")],
 ) -> None:
     """Write data/fingerprints/NAME.csv, by which others' copies are recognised."""
-    from irsde.adoption import record_fingerprints
+    from irsde.known_sets import record_fingerprints
 
     print(record_fingerprints(name))
 

@@ -59,7 +59,7 @@ def _leading_part(known: Sequence[Fingerprint]) -> Part:
 
 def _groups(known: Sequence[Fingerprint], leading: Part) -> list[list[Fingerprint]]:
     """Images of each pair, the leading one first."""
-    # By the name of its own or, where no image has that, of the first that belongs to it.
+    # Each by its own name and, where no image has that, by the clean image's.
     named = {(one.part, one.of): one for one in reversed(known)}
     named |= {(one.part, one.image): one for one in known}
     groups = []

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from irsde.adoption import adopt, index_own, record_fingerprints, write_photographs
+from irsde.adoption import adopt
 from irsde.datasets import dataset_card, read_records
 from irsde.files import InputError
 from irsde.fingerprints import (
@@ -22,6 +22,9 @@ from irsde.fingerprints import (
     perceptual_hash,
     read_fingerprints,
 )
+from irsde.known_sets import record_fingerprints
+from irsde.own_sets import index_own
+from irsde.photograph_sets import write_photographs
 from tests.project import PROJECT
 from tests.reference import DATA, needs_data
 

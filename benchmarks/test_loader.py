@@ -15,11 +15,11 @@ import pytest
 import torch
 from skimage import data
 
-from irsde import cache
+from irsde.data import cache
+from irsde.data.pairs import Pair, draw_batch
 from irsde.files import digest
 from irsde.images import to_float, to_pixels, write_image
 from irsde.networks import ConditionalNAFNet
-from irsde.pairs import Pair, draw_batch
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation
 

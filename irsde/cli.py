@@ -69,7 +69,7 @@ def list_data(
     name: Annotated[str | None, typer.Argument(help="A data set or family, in full.")] = None,
 ) -> None:
     """Show the data sets of data/catalogue.yaml and which of them lie in data/; or all of one."""
-    from irsde.listing import described, overview
+    from irsde.data.listing import described, overview
 
     print(described(name) if name else overview())
 
@@ -82,8 +82,8 @@ def fetch(
     ] = None,
 ) -> None:
     """Bring data sets into data/: download and check them, or index a folder of your own."""
-    from irsde.fetching import fetch as fetch_one
-    from irsde.fetching import fetch_all
+    from irsde.data.fetching import fetch as fetch_one
+    from irsde.data.fetching import fetch_all
 
     if bool(names) == bool(profile):
         raise InputError("irsde data fetch: give names, or --profile")
@@ -108,7 +108,7 @@ def adopt(
     ] = False,
 ) -> None:
     """Take images you have as a data set: recognised by their pixels, paired, linked into data/."""
-    from irsde.adoption import adopt as adopt_folder
+    from irsde.data.adoption import adopt as adopt_folder
 
     print("\n".join(adopt_folder(folder, name, copy=copy, allow_differences=allow_differences)))
 
@@ -118,7 +118,7 @@ def fingerprint(
     name: Annotated[str, typer.Argument(help="A data set that lies in data/.")],
 ) -> None:
     """Write data/fingerprints/NAME.csv, by which others' copies are recognised."""
-    from irsde.known_sets import record_fingerprints
+    from irsde.data.known_sets import record_fingerprints
 
     print(record_fingerprints(name))
 
@@ -143,7 +143,7 @@ def check(
 
     With --train and --test any data sets or folders are compared; else those of a profile's tasks.
     """
-    from irsde.checking import check_profile, check_sets
+    from irsde.data.checking import check_profile, check_sets
 
     if bool(train) != bool(test) or (train and (task or profile)):
         raise InputError("irsde data check: give --train and --test, or --task and --profile")
@@ -168,8 +168,8 @@ def prepare(
 ) -> None:
     """Make the training, validation and test pairs of a task below data/prepared."""
     from irsde.config import check_name, load_profile
+    from irsde.data.preparation import prepare as prepare_pairs
     from irsde.plan import preparations
-    from irsde.preparation import prepare as prepare_pairs
 
     loaded = load_profile(_profile_name(profile))
     check_name("task", task, loaded.tasks)
@@ -178,7 +178,7 @@ def prepare(
     for name in names:
         print(f"{prepare_pairs(loaded.name, task, name, settings)}: ready")
     if dataset is None:
-        from irsde.checking import check_profile
+        from irsde.data.checking import check_profile
 
         print(check_profile(loaded, (task,)))
 
@@ -211,7 +211,7 @@ def train(
     Resumes from the run's checkpoint to the same bits as if it had never stopped.
     """
     from irsde.config import load_profile, run_settings
-    from irsde.leakage import read_leaks
+    from irsde.data.leakage import read_leaks
     from irsde.plan import Run
     from irsde.training import train as train_run
 
@@ -253,8 +253,8 @@ def evaluate(
 ) -> None:
     """Restore a data set with a finished run and score every image."""
     from irsde.config import check_name, load_profile
+    from irsde.data.leakage import leaked_images, read_leaks
     from irsde.evaluation import evaluate as evaluate_run
-    from irsde.leakage import leaked_images, read_leaks
     from irsde.methods import METHODS
     from irsde.plan import Evaluation, default_sampler, run_of
     from irsde.provenance import evaluation_profile

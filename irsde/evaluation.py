@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from irsde import provenance
 from irsde.classical import CLASSICAL, estimate_noise_level
 from irsde.config import EvaluationSettings
-from irsde.datasets import dataset_card
+from irsde.data.datasets import dataset_card
+from irsde.data.pairs import Pair, load_pairs, to_tensor
 from irsde.files import InputError, digest_json, replacing_folder, write_json
 from irsde.images import to_pixels, write_image
 from irsde.methods import METHODS
 from irsde.metrics import METRICS, perceptual_metric
-from irsde.pairs import Pair, load_pairs, to_tensor
 from irsde.plan import Evaluation, pairs_folder
 from irsde.progress import track
 from irsde.protocols import PROTOCOLS, score_pair

@@ -3,18 +3,17 @@
 from pathlib import Path
 
 from irsde import provenance
-from irsde.datasets import noise_level_of
+from irsde.data.catalogue import ENDINGS
+from irsde.data.datasets import noise_level_of
+from irsde.data.pairs import to_tensor
 from irsde.devices import compute_device
 from irsde.files import InputError, replacing
 from irsde.images import read_image, to_float, to_pixels, write_image
 from irsde.methods import METHODS
-from irsde.pairs import to_tensor
 from irsde.progress import track
 from irsde.resampling import enlarge
 from irsde.seeds import torch_generator
 from irsde.tasks import TASKS
-
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 def restore_photographs(

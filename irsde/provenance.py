@@ -19,8 +19,8 @@ from irsde.plan import Run
 PACKAGE = Path(__file__).parent
 LIBRARIES = ("numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "pillow")
 
-_DATA = ("datasets", "degradations", "images", "masks", "resampling", "seeds", "tasks")
-_PAIRS = (*_DATA, "cache", "pairs")
+_DATA = ("data/datasets", "degradations", "images", "masks", "resampling", "seeds", "tasks")
+_PAIRS = (*_DATA, "data/cache", "data/pairs")
 _NETWORK = (
     "methods",
     "networks/layers",
@@ -32,8 +32,8 @@ _NETWORK = (
     "samplers",
 )
 STAGE_MODULES: dict[str, tuple[str, ...]] = {
-    "prepare": (*_DATA, "preparation"),
-    "check": ("checking", "datasets", "images", "leakage", "similarity"),
+    "prepare": (*_DATA, "data/preparation"),
+    "check": ("data/checking", "data/datasets", "data/leakage", "data/similarity", "images"),
     "tune": (*_PAIRS, "classical", "metrics", "training"),
     "train": (*_PAIRS, *_NETWORK, "checkpoints", "devices", "metrics", "training"),
     "evaluate": (

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from irsde import provenance
 from irsde.classical import CLASSICAL
 from irsde.config import RunSettings, TrainingSettings
-from irsde.datasets import dataset_card, degradation_of, noise_level_of
+from irsde.data.datasets import dataset_card, degradation_of, noise_level_of
+from irsde.data.leakage import Leak, counts
+from irsde.data.pairs import Pair, draw_batch, load_pairs, to_tensor
 from irsde.devices import compute_device, device_name
 from irsde.files import InputError, digest_file, digest_json, read_json, replacing, write_text
 from irsde.images import to_pixels
-from irsde.leakage import Leak, counts
 from irsde.methods import METHODS
 from irsde.metrics import psnr
-from irsde.pairs import Pair, draw_batch, load_pairs, to_tensor
 from irsde.plan import Run, pairs_folder
 from irsde.progress import track
 from irsde.seeds import numpy_generator, seed_from

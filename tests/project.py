@@ -5,11 +5,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from irsde.checking import check_profile
 from irsde.config import load_profile
-from irsde.fetching import fetch
+from irsde.data.checking import check_profile
+from irsde.data.fetching import fetch
+from irsde.data.preparation import prepare
 from irsde.plan import preparations
-from irsde.preparation import prepare
 
 PROJECT = Path(__file__).resolve().parents[1]
 PARTS = (

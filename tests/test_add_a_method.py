@@ -9,9 +9,9 @@ import torch
 
 from irsde import methods
 from irsde.config import Profile, load_profile, run_settings
+from irsde.data.pairs import Pair, draw_batch
 from irsde.methods import METHODS
 from irsde.objectives import OBJECTIVES
-from irsde.pairs import Pair, draw_batch
 from irsde.plan import evaluations
 from irsde.restoration import build_network, restorer_of
 from irsde.samplers import SAMPLERS

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from irsde.adoption import adopt
-from irsde.datasets import dataset_card, read_records
-from irsde.files import InputError
-from irsde.fingerprints import (
+from irsde.data.adoption import adopt
+from irsde.data.datasets import dataset_card, read_records
+from irsde.data.fingerprints import (
     NEAR,
     find_images,
     known_sets,
     perceptual_hash,
     read_fingerprints,
 )
-from irsde.known_sets import record_fingerprints
-from irsde.own_sets import index_own
-from irsde.photograph_sets import write_photographs
+from irsde.data.known_sets import record_fingerprints
+from irsde.data.own_sets import index_own
+from irsde.data.photograph_sets import write_photographs
+from irsde.files import InputError
 from tests.project import PROJECT
 from tests.reference import DATA, needs_data
 

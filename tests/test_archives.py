@@ -14,8 +14,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from irsde import archives
-from irsde.archives import Limits, extract, join_parts
+from irsde.data import archives
+from irsde.data.archives import Limits, extract, join_parts
 from irsde.files import InputError
 
 FILES = {

@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from irsde.catalogue import PARTS, find_split, read_catalogue
+from irsde.data.catalogue import PARTS, find_split, read_catalogue
 from irsde.files import InputError
 
 PROJECT = Path(__file__).resolve().parents[1]

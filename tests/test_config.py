@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from irsde.catalogue import read_catalogue
 from irsde.config import load_profile, run_settings
+from irsde.data.catalogue import read_catalogue
 from irsde.files import InputError
 from irsde.plan import datasets, evaluations, parameters, run_of, runs
 

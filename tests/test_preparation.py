@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from irsde import cache
 from irsde.config import DataSettings, TaskData
-from irsde.datasets import Record, dataset_card, read_records, write_dataset
+from irsde.data import cache
+from irsde.data.datasets import Record, dataset_card, read_records, write_dataset
+from irsde.data.pairs import Pair, draw_patch, load_pairs
+from irsde.data.preparation import prepare
 from irsde.files import InputError, digest
 from irsde.images import read_image, to_float, to_pixels, write_image
-from irsde.pairs import Pair, draw_patch, load_pairs
 from irsde.plan import pairs_folder
-from irsde.preparation import prepare
 from irsde.resampling import downsample_bicubic
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation

@@ -7,8 +7,8 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image
 
+from irsde.data.leakage import Leak
 from irsde.images import Pixels, read_image
-from irsde.leakage import Leak
 from irsde.report.figures import STYLE
 
 mpl.use("Agg")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from irsde.catalogue import find_split
-from irsde.datasets import CARD, Record, dataset_card, dataset_folder, read_records
+from irsde.data.catalogue import find_split
+from irsde.data.datasets import CARD, Record, dataset_card, dataset_folder, read_records
 from irsde.files import InputError, replacing_folder
 from irsde.images import Pixels, read_image, to_float
 from irsde.plan import DATA, REPORTS

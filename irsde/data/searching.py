@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from irsde.catalogue import split_names
-from irsde.fingerprints import Fingerprint, Found, find_images, known_scenes, read_fingerprints
+from irsde.data.catalogue import split_names
+from irsde.data.fingerprints import Fingerprint, Found, find_images, known_scenes, read_fingerprints
 
 SHOWN = 3  # names in a line
 

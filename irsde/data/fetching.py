@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from irsde.adoption import adopt
-from irsde.archives import extract, join_parts
-from irsde.catalogue import Archive, Family, find_split, read_own
 from irsde.config import Profile
-from irsde.datasets import CARD, dataset_card, dataset_folder
-from irsde.downloads import download, read_lock, record
+from irsde.data.adoption import adopt
+from irsde.data.archives import extract, join_parts
+from irsde.data.catalogue import Archive, Family, find_split, read_own
+from irsde.data.datasets import CARD, dataset_card, dataset_folder
+from irsde.data.downloads import download, read_lock, record
+from irsde.data.own_sets import index_own
+from irsde.data.photograph_sets import write_photographs
 from irsde.files import InputError, write_json
-from irsde.own_sets import index_own
-from irsde.photograph_sets import write_photographs
 from irsde.plan import DATA, datasets, sets_file
 
 DOWNLOADS = DATA / "downloads"

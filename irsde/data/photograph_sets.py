@@ -2,11 +2,11 @@
 
 from importlib.metadata import version
 
-from irsde.catalogue import FOLDERS, find_split
-from irsde.datasets import CARD, Record, dataset_folder, write_dataset
+from irsde.data.catalogue import FOLDERS, find_split
+from irsde.data.datasets import CARD, Record, dataset_folder, write_dataset
+from irsde.data.placing import catalogue_card
 from irsde.files import InputError, digest, replacing_folder
 from irsde.images import rgb, write_image
-from irsde.placing import catalogue_card
 
 
 def write_photographs(name: str) -> list[str]:

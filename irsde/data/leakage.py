@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from irsde.config import TaskData
-from irsde.datasets import dataset_card, dataset_folder
+from irsde.data.datasets import dataset_card, dataset_folder
 from irsde.files import InputError, read_json, write_json
 from irsde.plan import leakage_file
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from irsde.catalogue import ENDINGS
 from irsde.config import Profile
-from irsde.datasets import CARD, dataset_folder, read_records
+from irsde.data.catalogue import ENDINGS
+from irsde.data.datasets import CARD, dataset_folder, read_records
+from irsde.data.leakage import Evidence, Leak, counts, write_leaks
+from irsde.data.similarity import Description, describe, find_copies
 from irsde.files import InputError, digest, replacing
 from irsde.images import read_image
-from irsde.leakage import Evidence, Leak, counts, write_leaks
-from irsde.similarity import Description, describe, find_copies
 
 SHOWN = 5
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from irsde.catalogue import FOLDERS, OWN, Part, find_split
-from irsde.datasets import (
+from irsde.data.catalogue import FOLDERS, OWN, Part, find_split
+from irsde.data.datasets import (
     CARD,
     Record,
     dataset_card,
@@ -15,8 +15,8 @@ from irsde.datasets import (
     read_records,
     write_dataset,
 )
+from irsde.data.fingerprints import Found
 from irsde.files import InputError, replacing_folder, write_text
-from irsde.fingerprints import Found
 from irsde.tasks import TASKS
 
 Standing = Literal["new", "current", "replaced"]

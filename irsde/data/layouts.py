@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from irsde.catalogue import PARTS, Layout, Part, Split, find_split, read_catalogue
+from irsde.data.catalogue import PARTS, Layout, Part, Split, find_split, read_catalogue
+from irsde.data.fingerprints import Found, recognise
+from irsde.data.placing import Pair, Plan, catalogue_card, renamed
+from irsde.data.searching import Search, first_few
 from irsde.files import InputError
-from irsde.fingerprints import Found, recognise
-from irsde.placing import Pair, Plan, catalogue_card, renamed
-from irsde.searching import Search, first_few
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import Any
 
-from irsde.catalogue import FOLDERS, OWN, PARTS, OwnSet, Part, read_own, split_names
-from irsde.datasets import dataset_folder, write_dataset
+from irsde.data.catalogue import FOLDERS, OWN, PARTS, OwnSet, Part, read_own, split_names
+from irsde.data.datasets import dataset_folder, write_dataset
+from irsde.data.fingerprints import Found
+from irsde.data.placing import Pair, Plan, check_pairs
+from irsde.data.searching import Search, counted, first_few, search_folder
 from irsde.files import InputError
-from irsde.fingerprints import Found
-from irsde.placing import Pair, Plan, check_pairs
-from irsde.searching import Search, counted, first_few, search_folder
 from irsde.tasks import TASKS
 
 

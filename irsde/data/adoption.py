@@ -5,17 +5,17 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from irsde.catalogue import split_names
 from irsde.config import DatasetName
+from irsde.data.catalogue import split_names
+from irsde.data.fingerprints import compare, recognise
+from irsde.data.known_sets import plan_known
+from irsde.data.layouts import plan_by_names
+from irsde.data.own_sets import plan_own
+from irsde.data.placing import Plan, check_plan, put
+from irsde.data.searching import SHOWN, Search, search_folder
 from irsde.files import InputError
-from irsde.fingerprints import compare, recognise
-from irsde.known_sets import plan_known
-from irsde.layouts import plan_by_names
-from irsde.own_sets import plan_own
-from irsde.placing import Plan, check_plan, put
-from irsde.searching import SHOWN, Search, search_folder
 
-RESERVED = ("cache", "downloads", "fingerprints", "prepared")
+RESERVED = ("cache", "downloads", "fingerprints", "leakage", "prepared", "sets")
 
 
 def adopt(

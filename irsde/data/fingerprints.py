@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
-from irsde.catalogue import ENDINGS, FOLDERS, PARTS, Part
+from irsde.data.catalogue import ENDINGS, FOLDERS, PARTS, Part
 from irsde.files import InputError, digest, digest_file, write_text
 from irsde.images import JPEG_START, Pixels, read_image
 from irsde.plan import DATA

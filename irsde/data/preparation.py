@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from irsde.config import TaskData
-from irsde.datasets import (
+from irsde.data.datasets import (
     Record,
     dataset_card,
     dataset_folder,

@@ -2,10 +2,10 @@
 
 from tabulate import tabulate
 
-from irsde.catalogue import Family, Split, find_split, read_catalogue, read_own
-from irsde.datasets import CARD, dataset_card, dataset_folder
+from irsde.data.catalogue import Family, Split, find_split, read_catalogue, read_own
+from irsde.data.datasets import CARD, dataset_card, dataset_folder
+from irsde.data.fingerprints import known_sets
 from irsde.files import InputError
-from irsde.fingerprints import known_sets
 from irsde.plan import DATA
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from irsde.cache import decoded
-from irsde.datasets import dataset_card, read_records
+from irsde.data.cache import decoded
+from irsde.data.datasets import dataset_card, read_records
 from irsde.files import InputError, digest
 from irsde.images import Pixels, read_image, to_float
 from irsde.resampling import enlarge

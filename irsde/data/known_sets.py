@@ -5,10 +5,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from irsde.catalogue import PARTS, Part
-from irsde.datasets import dataset_folder, read_records
-from irsde.files import InputError
-from irsde.fingerprints import (
+from irsde.data.catalogue import PARTS, Part
+from irsde.data.datasets import dataset_folder, read_records
+from irsde.data.fingerprints import (
     Comparison,
     Fingerprint,
     difference,
@@ -16,8 +15,9 @@ from irsde.fingerprints import (
     fingerprint_of,
     write_fingerprints,
 )
-from irsde.placing import Pair, Plan, catalogue_card, renamed
-from irsde.searching import Search, counted, first_few
+from irsde.data.placing import Pair, Plan, catalogue_card, renamed
+from irsde.data.searching import Search, counted, first_few
+from irsde.files import InputError
 
 UNITS: dict[Part, str] = {"degraded": "pairs", "clean": "images", "mask": "masks"}
 

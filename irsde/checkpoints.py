@@ -1,7 +1,7 @@
 """Checkpoints: one safetensors file that holds all that training carries between iterations."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
 class TrainingState:
     """What training carries from one iteration to the next.
 
-    There is no random state: every stream is named by the iteration.
+    There is no random state: every stream is named by the iteration and by the rollbacks so far.
 
     Parameters
     ----------
@@ -36,26 +36,49 @@ class TrainingState:
         Rows of `training.csv`.
     seconds : float
         Time spent so far, in earlier processes too.
+    skipped, skipped_in_a_row : Tensor, shape ()
+        Updates that were left out because loss or gradient were not finite.
+    rollbacks : int
+        How often training went back to a checkpoint because too many in a row were left out.
+    best_psnr : float
+        Largest validation PSNR so far.
     """
 
     network: nn.Module
     average: dict[str, Tensor]
     optimizer: torch.optim.Adam
-    iteration: int
-    losses: list[Tensor | float]
-    history: list[Row]
-    seconds: float
+    iteration: int = 0
+    losses: list[Tensor | float] = field(default_factory=list)
+    history: list[Row] = field(default_factory=list)
+    seconds: float = 0.0
+    skipped: Tensor = field(default_factory=lambda: torch.zeros(()))
+    skipped_in_a_row: Tensor = field(default_factory=lambda: torch.zeros(()))
+    rollbacks: int = 0
+    best_psnr: float = -1.0
 
 
-def save(state: TrainingState, path: Path, identity: dict[str, str]) -> None:
-    """Write a checkpoint under a temporary name and rename it.
+def file_of(folder: Path, iteration: int) -> Path:
+    """Checkpoint of an iteration in a run's folder of checkpoints."""
+    return folder / f"{iteration:08d}.safetensors"
+
+
+def save(state: TrainingState, folder: Path, identity: dict[str, str], keep: int) -> None:
+    """Write a checkpoint under a temporary name and rename it; drop all but the newest ones.
 
     Parameters
     ----------
     state : TrainingState
-    path : Path
+    folder : Path
+        A run's folder of checkpoints.
     identity : dict
         What the run is; `resume` refuses a checkpoint of another.
+    keep : int
+        How many checkpoints to keep.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written; earlier checkpoints are untouched.
     """
     tensors = {f"network.{n}": t.contiguous() for n, t in state.network.state_dict().items()}
     tensors |= {f"average.{n}": t.contiguous() for n, t in state.average.items()}
@@ -68,14 +91,46 @@ def save(state: TrainingState, path: Path, identity: dict[str, str]) -> None:
         "losses": state.losses,
         "history": state.history,
         "seconds": state.seconds,
+        "skipped": float(state.skipped),
+        "skipped_in_a_row": float(state.skipped_in_a_row),
+        "rollbacks": state.rollbacks,
+        "best_psnr": state.best_psnr,
         "identity": identity,
     }
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, {"irsde": json.dumps(header)})
+    path = file_of(folder, state.iteration)
+    write_tensors(path, tensors, {"irsde": json.dumps(header)})
+    for old in _found(folder)[:-keep]:
+        old.unlink(missing_ok=True)
 
 
-def resume(state: TrainingState, path: Path, identity: dict[str, str], *, overwrite: bool) -> int:
-    """Load a checkpoint into the state.
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file under a temporary name and rename it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written, as on a full disk; a file already there is untouched.
+    """
+    try:
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata)
+    except (OSError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: cannot be written ({reason}); what was there before is whole: make room and "
+            "run the same command again"
+        ) from None
+
+
+def _found(folder: Path) -> list[Path]:
+    """Checkpoints in a folder, the newest last."""
+    return sorted(path for path in folder.glob("*.safetensors") if path.stem.isdigit())
+
+
+def resume(state: TrainingState, folder: Path, identity: dict[str, str], *, overwrite: bool) -> int:
+    """Load the newest checkpoint into the state.
 
     Returns
     -------
@@ -88,13 +143,17 @@ def resume(state: TrainingState, path: Path, identity: dict[str, str], *, overwr
     InputError
         If the checkpoint is damaged, or is of another run and `overwrite` is False.
     """
-    if not path.is_file():
+    found = _found(folder)
+    if not found:
         return 0
+    path = found[-1]
     try:
         with safe_open(path, framework="pt") as stored:
             header = json.loads(stored.metadata()["irsde"])
             if header["identity"] != identity:
                 if overwrite:
+                    for old in found:
+                        old.unlink()
                     return 0
                 raise InputError(
                     f"{path}: checkpoint of another configuration, code or data; nothing was "
@@ -106,14 +165,19 @@ def resume(state: TrainingState, path: Path, identity: dict[str, str], *, overwr
             for name, tensor in state.average.items():
                 tensor.copy_(stored.get_tensor(f"average.{name}"))
             for name, parameter in state.network.named_parameters():
+                moments = {key: stored.get_tensor(f"optimizer.{key}.{name}") for key in ADAM_STATE}
+                # The fused optimizer walks through memory, so moments must lie as weights do.
                 state.optimizer.state[parameter] = {
-                    key: stored.get_tensor(f"optimizer.{key}.{name}").to(
-                        "cpu" if key == "step" else parameter.device
-                    )
-                    for key in ADAM_STATE
+                    key: value.to(parameter.device)
+                    if key == "step"
+                    else torch.empty_like(parameter, requires_grad=False).copy_(value)
+                    for key, value in moments.items()
                 }
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: damaged checkpoint ({error}); delete it") from None
     state.iteration, state.seconds = header["iteration"], header["seconds"]
     state.losses, state.history = header["losses"], header["history"]
+    state.rollbacks, state.best_psnr = header["rollbacks"], header["best_psnr"]
+    state.skipped.fill_(header["skipped"])
+    state.skipped_in_a_row.fill_(header["skipped_in_a_row"])
     return state.iteration

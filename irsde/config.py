@@ -18,6 +18,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from irsde.files import InputError, digest_json
@@ -162,9 +163,11 @@ class DataSettings(TaskData):
 class TrainingSettings(Settings):
     """Budget and recipe of every trained method of a profile."""
 
-    iterations: int = Field(ge=1)
-    batch: int = Field(ge=1)
+    iterations: int = Field(ge=1, description="updates of the weights")
+    batch: int = Field(ge=1, description="patches of an update, over all devices and parts")
     patch: int = Field(ge=8, description="side of the training patches, pixels")
+    late_patch: int | None = Field(None, ge=8, description="side in the last quarter")
+    accumulate: int = Field(1, ge=1, description="parts that a batch is computed in")
     learning_rate: float = Field(gt=0)
     learning_rate_schedule: Literal["milestones", "cosine"] = "milestones"
     warmup: int = Field(0, ge=0, description="iterations of linear warm-up")
@@ -173,10 +176,28 @@ class TrainingSettings(Settings):
     norm: Literal["l1", "l2"] = "l1"
     ema_decay: float = Field(0.995, ge=0, lt=1)
     ema_every: int = Field(1, ge=1, description="iterations between EMA updates")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the network's arithmetic; weights stay float32"
+    )
+    compile: bool = Field(False, description="compile the network with torch.compile")
     checkpoint_every: int = Field(ge=1, description="iterations")
+    keep_checkpoints: int = Field(2, ge=1)
     validate_every: int = Field(ge=1, description="iterations")
     validation_nfe: int = Field(10, ge=1)
     threads: int = Field(1, ge=1, description="of torch; part of a run's identity")
+
+    @model_validator(mode="after")
+    def _divides(self) -> "TrainingSettings":
+        if self.batch % self.accumulate:
+            raise ValueError(
+                f"accumulate: a batch of {self.batch} cannot be cut into {self.accumulate} parts"
+            )
+        return self
+
+    def patch_at(self, iteration: int) -> int:
+        """Side of the patches of an iteration, counted from 0."""
+        late = self.late_patch is not None and 4 * iteration >= 3 * self.iterations
+        return self.late_patch if late and self.late_patch else self.patch
 
 
 class EvaluationSettings(Settings):

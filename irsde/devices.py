@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from irsde.parallel import ALONE, World
 from irsde.plan import RESULTS
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ SLOTS = RESULTS / ".slots"
 
 
 @contextmanager
-def compute_device(threads: int) -> "Iterator[torch.device]":
+def compute_device(threads: int, world: World = ALONE) -> "Iterator[torch.device]":
     """Device to compute on: a GPU that no other process of this project holds, else the CPU.
 
     Snakemake and DVC count GPUs but do not say which one a job may take; a lock file for each
@@ -27,6 +28,8 @@ def compute_device(threads: int) -> "Iterator[torch.device]":
     threads : int
         Threads of torch on the CPU. They come from the settings, because their number changes
         the last bits of a result.
+    world : World
+        Processes that share one training; each takes the GPU of its place on its machine.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
@@ -38,6 +41,10 @@ def compute_device(threads: int) -> "Iterator[torch.device]":
         yield torch.device("cpu")
         return
     torch.backends.cudnn.benchmark = False
+    if world.size > 1:
+        torch.cuda.set_device(world.local_rank)
+        yield torch.device("cuda", world.local_rank)
+        return
     slot, lock = _free_slot(count)
     try:
         yield torch.device("cuda", slot)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from irsde.files import digest_json
+
 if TYPE_CHECKING:
     from irsde.processes import GaussianProcess, Schedule
 
@@ -65,6 +67,19 @@ class Method:
     def is_trained(self) -> bool:
         """True if the method has a network."""
         return self.kind in ("regression", "process")
+
+    def fingerprint(self, stationary_std: float | None) -> str:
+        """SHA-256 of all of the method that weights depend on, the process's numbers included."""
+        import dataclasses
+        import math
+
+        content = [self.kind, self.objective, self.centered, self.conditional]
+        if self.process is not None:
+            process = self.process(math.nan if stationary_std is None else stationary_std)
+            for field in dataclasses.fields(process):
+                value = getattr(process, field.name)
+                content.append(value.tolist() if hasattr(value, "tolist") else value)
+        return digest_json(content)
 
     def refusal(self, task: str) -> str | None:
         """Why the method cannot do a task, as a sentence for tables; None if it can."""

@@ -34,8 +34,19 @@ _NETWORK = (
 STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "prepare": (*_DATA, "data/preparation"),
     "check": ("data/checking", "data/datasets", "data/leakage", "data/similarity", "images"),
-    "tune": (*_PAIRS, "classical", "metrics", "training"),
-    "train": (*_PAIRS, *_NETWORK, "checkpoints", "devices", "metrics", "training"),
+    "tune": (*_PAIRS, "classical", "metrics", "training", "tuning"),
+    "train": (
+        *_PAIRS,
+        *_NETWORK,
+        "checkpoints",
+        "devices",
+        "metrics",
+        "optimization",
+        "parallel",
+        "trainer",
+        "training",
+        "validation",
+    ),
     "evaluate": (
         *_PAIRS,
         *_NETWORK,
@@ -58,6 +69,18 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
 }
 
 
+WEIGHTS = (
+    *_PAIRS,
+    "networks/layers",
+    "networks/nafnet",
+    "networks/unet",
+    "objectives",
+    "optimization",
+    "processes",
+    "restoration",
+)
+
+
 @lru_cache
 def code_hash(stage: str) -> str:
     """SHA-256 of the package modules a stage runs, without comments and docstrings.
@@ -65,11 +88,10 @@ def code_hash(stage: str) -> str:
     Parameters
     ----------
     stage : str
-        A key of `STAGE_MODULES`.
+        A key of `STAGE_MODULES`, or "weights" for those that trained weights depend on.
     """
-    return digest_json(
-        {name: _module_hash(PACKAGE / f"{name}.py") for name in STAGE_MODULES[stage]}
-    )
+    modules = WEIGHTS if stage == "weights" else STAGE_MODULES[stage]
+    return digest_json({name: _module_hash(PACKAGE / f"{name}.py") for name in modules})
 
 
 def _module_hash(path: Path) -> str:

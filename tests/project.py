@@ -9,7 +9,6 @@ from irsde.config import load_profile
 from irsde.data.checking import check_profile
 from irsde.data.fetching import fetch
 from irsde.data.preparation import prepare
-from irsde.plan import preparations
 
 PROJECT = Path(__file__).resolve().parents[1]
 PARTS = (
@@ -44,10 +43,10 @@ def copy_project(folder: Path) -> Path:
 def prepare_task(profile: str, task: str) -> None:
     """Fetch, prepare and check the sets of a task below the working directory."""
     loaded = load_profile(profile)
-    for of_task, name in preparations(loaded):
-        if of_task == task:
-            fetch(name)
-            prepare(profile, task, name, loaded.data.of(task))
+    settings = loaded.data.of(task)
+    for name in (*settings.train, *settings.validation, *settings.test):
+        fetch(name)
+        prepare(profile, task, name, settings)
     check_profile(loaded, (task,))
 
 

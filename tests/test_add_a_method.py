@@ -9,15 +9,16 @@ import torch
 
 from irsde import methods
 from irsde.config import Profile, load_profile, run_settings
-from irsde.data.pairs import Pair, draw_batch
+from irsde.data.pairs import Pair
 from irsde.methods import METHODS
 from irsde.objectives import OBJECTIVES
+from irsde.optimization import Batches, training_loss
+from irsde.parallel import ALONE
 from irsde.plan import evaluations
 from irsde.restoration import build_network, restorer_of
 from irsde.samplers import SAMPLERS
 from irsde.seeds import numpy_generator, torch_generator
 from irsde.tasks import TASKS, Degradation
-from irsde.training import training_loss
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGE = PROJECT / "docs/add-a-method.md"
@@ -45,12 +46,13 @@ def profile_with(method, monkeypatch):
     return Profile.model_validate({**content, "tasks": [task], "methods": [method], "variants": {}})
 
 
-def synthetic_batch():
+def synthetic_batch(recipe):
     generator = numpy_generator("tests", "synthetic pair")
     x0 = generator.integers(0, 256, (24, 24, 3), dtype=np.uint8)
     mu = np.clip(x0 / 255 + 0.1 * generator.standard_normal(x0.shape), 0, 1).astype(np.float32)
     pair = Pair("synthetic", "synthetic", x0, mu)
-    return draw_batch([pair], TASKS["denoising"], 16, 2, generator, Degradation())
+    batches = Batches([pair], TASKS["denoising"], Degradation(), recipe, ALONE)
+    return batches.draw(("tests",), 0)
 
 
 def train_and_restore(method, monkeypatch):
@@ -60,7 +62,7 @@ def train_and_restore(method, monkeypatch):
     torch.manual_seed(0)
     restorer = restorer_of(settings, build_network(settings))
     optimizer = torch.optim.Adam(restorer.network.parameters(), 1e-3)
-    x0, mu = synthetic_batch()
+    x0, mu = synthetic_batch(settings.training)
     losses, before = [], [p.detach().clone() for p in restorer.network.parameters()]
     for iteration in range(2):
         loss = training_loss(restorer, x0, mu, settings.training, iteration)

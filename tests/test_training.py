@@ -12,12 +12,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from irsde.config import TrainingSettings, load_profile, run_settings
 from irsde.evaluation import evaluate
 from irsde.files import InputError
+from irsde.optimization import Batches, learning_rate
 from irsde.plan import Evaluation, Run
-from irsde.training import learning_rate, train
+from irsde.restoration import load_restorer
+from irsde.seeds import numpy_generator
+from irsde.training import train
 from tests.project import prepare_task
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -87,35 +92,66 @@ def test_a_method_refuses_a_task_it_is_not_made_for(project):
         run_settings(load_profile("smoke"), "deraining", "denoising-ode", 0)
 
 
+CHILD = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from tests.test_training import *; "
+    "train(run(), settings('ir-sde', **eval(sys.argv[2])), overwrite=False)"
+)
+
+
+def checkpoints():
+    return sorted((run().folder / "checkpoint").glob("[0-9]*.safetensors"))
+
+
+def child(**changes):
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(PROJECT), repr(changes)], stderr=subprocess.PIPE
+    )
+
+
+def wait_for_a_checkpoint(process):
+    before = checkpoints()
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline and checkpoints() == before:
+        time.sleep(0.002)
+
+
 def test_a_killed_training_resumes_to_the_bits_of_an_undisturbed_one(project):
-    """SIGKILL at several moments, then a run to the end; checkpoints every second iteration."""
-    whole = settings("ir-sde", iterations=40, validate_every=7)
-    train(run(), whole, overwrite=False)
+    """SIGKILL at random moments after a checkpoint, also while one is written, then to the end."""
+    changes = {"iterations": 120, "validate_every": 7, "checkpoint_every": 3}
+    train(run(), settings("ir-sde", **changes), overwrite=False)
     undisturbed = results(run().folder)
     shutil.rmtree(run().folder)
-    script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); "
-        "from tests.test_training import *; "
-        "train(run(), settings('ir-sde', iterations=40, validate_every=7), overwrite=False)"
-    )
-    checkpoint = run().folder / "checkpoint/state.safetensors"
+    moments = numpy_generator("tests", "kills")
     kills = 0
-    for _ in range(3):
-        before = checkpoint.stat().st_mtime_ns if checkpoint.is_file() else 0
-        child = subprocess.Popen(
-            [sys.executable, "-c", script, str(PROJECT)], stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 60
-        while child.poll() is None and time.monotonic() < deadline:
-            if checkpoint.is_file() and checkpoint.stat().st_mtime_ns != before:
-                child.send_signal(signal.SIGKILL)
-                break
-            time.sleep(0.002)
-        kills += child.wait() == -signal.SIGKILL
-        assert not (run().folder / "run.json").is_file() or child.returncode == 0
-    assert kills > 0
-    assert "resumed" in train(run(), whole, overwrite=False)
+    for _ in range(4):
+        process = child(**changes)
+        wait_for_a_checkpoint(process)
+        time.sleep(moments.uniform(0, 0.1))
+        process.kill()
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+        assert not (run().folder / "run.json").is_file() or process.returncode == 0
+    assert kills > 1
+    assert "resumed" in train(run(), settings("ir-sde", **changes), overwrite=False)
     assert results(run().folder) == undisturbed
+    assert len(checkpoints()) == 2
+
+
+def test_sigterm_writes_a_checkpoint_and_the_next_call_goes_on(project):
+    changes = {"iterations": 5000, "checkpoint_every": 2000, "validate_every": 20}
+    process = child(**changes)
+    history = run().folder / "training.csv"
+    deadline = time.monotonic() + 60
+    while not history.is_file() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert checkpoints() == []
+    process.terminate()
+    message = process.communicate()[1].decode()
+    assert "StoppedError" in message
+    assert "stopped by SIGTERM at iteration" in message
+    (stopped,) = checkpoints()
+    assert 0 < int(stopped.stem) < 2000
 
 
 def test_a_finished_run_is_left_alone(project):
@@ -142,7 +178,7 @@ def test_another_configuration_is_refused_and_nothing_overwritten(project):
 def test_a_damaged_checkpoint_is_refused(project):
     train(run(), settings("ir-sde"), overwrite=False)
     (run().folder / "run.json").unlink()
-    checkpoint = run().folder / "checkpoint/state.safetensors"
+    checkpoint = checkpoints()[-1]
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(InputError, match="damaged checkpoint"):
         train(run(), settings("ir-sde"), overwrite=False)
@@ -152,6 +188,144 @@ def test_diverging_training_stops_with_the_reason(project):
     with pytest.raises(InputError, match=r"training\.learning_rate"):
         train(run(), settings("ir-sde", learning_rate=1e30, warmup=0), overwrite=False)
     assert not (run().folder / "run.json").exists()
+
+
+def broken_batches(monkeypatch, bad):
+    """Batches of which some hold a value that is not a number."""
+    drawn = Batches.draw
+
+    def draw(self, stream, iteration):
+        x0, mu = drawn(self, stream, iteration)
+        return (x0 * float("nan"), mu) if bad(stream, iteration) else (x0, mu)
+
+    monkeypatch.setattr(Batches, "draw", draw)
+
+
+def test_an_update_that_is_not_finite_is_left_out_and_counted(project, monkeypatch):
+    broken_batches(monkeypatch, lambda _, iteration: iteration in (4, 7))
+    train(run(), settings("ir-sde", iterations=12), overwrite=False)
+    card = json.loads((run().folder / "run.json").read_text())
+    assert (card["skipped_updates"], card["rollbacks"]) == (2, 0)
+    history = pd.read_csv(run().folder / "training.csv")
+    assert history["skipped"].tolist() == [0, 1, 2, 2]
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_too_many_in_a_row_go_back_to_the_last_good_checkpoint(project, monkeypatch):
+    broken_batches(
+        monkeypatch, lambda stream, iteration: iteration >= 15 and "rollback" not in stream
+    )
+    whole = settings("ir-sde", iterations=40, checkpoint_every=4, learning_rate=0.01)
+    train(run(), whole, overwrite=False)
+    card = json.loads((run().folder / "run.json").read_text())
+    assert card["rollbacks"] == 1
+    history = pd.read_csv(run().folder / "training.csv")
+    assert history["learning_rate"].iloc[-1] == 0.005
+    assert np.isfinite(history["validation_psnr"]).all()
+
+
+def test_training_that_never_stays_finite_ends_with_one_line(project, monkeypatch):
+    broken_batches(monkeypatch, lambda _, iteration: iteration >= 2)
+    with pytest.raises(InputError, match="not after 3 rollbacks either") as error:
+        train(run(), settings("ir-sde", iterations=40), overwrite=False)
+    assert "\n" not in str(error.value)
+    assert not (run().folder / "run.json").exists()
+
+
+def test_accumulated_parts_give_the_same_update_to_rounding(project):
+    for parts in (1, 2, 4):
+        changes = {"iterations": 3, "batch": 4, "accumulate": parts, "learning_rate": 0.01}
+        train(run(seed=0), settings("ir-sde", **changes), overwrite=True)
+        weights = load_file(run().folder / "weights.safetensors")
+        if parts == 1:
+            whole = weights
+        for name, tensor in weights.items():
+            assert torch.allclose(tensor, whole[name], atol=2e-4), name
+    with pytest.raises(ValueError, match="cannot be cut into 3 parts"):
+        load_recipe(batch=4, accumulate=3)
+
+
+def test_a_full_disk_keeps_the_last_checkpoint_and_says_so(project, monkeypatch):
+    train(run(), settings("ir-sde", iterations=4), overwrite=False)
+    (run().folder / "run.json").unlink()
+    before = {path: path.read_bytes() for path in checkpoints()}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("irsde.checkpoints.save_file", full)
+    with pytest.raises(InputError, match=r"No space left on device.*run the same command again"):
+        train(run(), settings("ir-sde", iterations=4), overwrite=False)
+    assert {path: path.read_bytes() for path in checkpoints()} == before
+    assert [path.name for path in run().folder.rglob(".*")] == []
+
+
+def test_tables_use_the_last_averaged_weights_and_never_the_best(project):
+    train(run(), settings("ir-sde", iterations=12, learning_rate=0.05), overwrite=False)
+    last = load_file(run().folder / "weights.safetensors")
+    stored = load_file(checkpoints()[-1])
+    best = load_file(run().folder / "checkpoint/best.safetensors")
+    assert all(torch.equal(last[name], stored[f"average.{name}"]) for name in last)
+    card = json.loads((run().folder / "run.json").read_text())
+    if card["best_validation_psnr"] > card["final_validation_psnr"]:
+        assert any(not torch.equal(last[name], best[name]) for name in last)
+    used = load_restorer(run().folder, settings("ir-sde"), torch.device("cpu")).network
+    assert all(torch.equal(used.state_dict()[name], last[name]) for name in last)
+
+
+def test_late_patches_are_larger():
+    recipe = load_recipe(iterations=8, patch=16, late_patch=24)
+    assert [recipe.patch_at(i) for i in range(8)] == [16] * 6 + [24] * 2
+    assert load_recipe(iterations=8, patch=16).patch_at(7) == 16
+
+
+def test_training_in_bfloat16_and_with_late_patches_stays_finite(project):
+    changes = {"precision": "bfloat16", "late_patch": 24, "iterations": 8}
+    train(run(), settings("ir-sde", **changes), overwrite=False)
+    first = results(run().folder)
+    card = json.loads((run().folder / "run.json").read_text())
+    assert np.isfinite(card["final_validation_psnr"])
+    assert card["skipped_updates"] == 0
+    shutil.rmtree(run().folder)
+    train(run(), settings("ir-sde", **changes), overwrite=False)
+    assert results(run().folder) == first
+
+
+def test_two_processes_give_the_result_of_one_to_rounding(project):
+    changes = {"iterations": 6, "batch": 4, "checkpoint_every": 3}
+    train(run(), settings("ir-sde", **changes), overwrite=False)
+    alone = load_file(run().folder / "weights.safetensors")
+    shutil.rmtree(run().folder)
+    script = project / "child.py"
+    script.write_text(CHILD)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc_per_node",
+            "2",
+            "--master_port",
+            "29513",
+            str(script),
+            str(PROJECT),
+            repr(changes),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    together = load_file(run().folder / "weights.safetensors")
+    for name, tensor in together.items():
+        assert torch.allclose(tensor, alone[name], atol=2e-4), name
+    assert json.loads((run().folder / "run.json").read_text())["processes"] == 2
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(project, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(InputError, match="a batch of 2 cannot be shared by 3 processes"):
+        train(run(), settings("ir-sde"), overwrite=False)
 
 
 def test_training_without_pairs_says_what_to_run(tmp_path, monkeypatch):

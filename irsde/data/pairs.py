@@ -1,4 +1,4 @@
-"""Pairs in memory, and training batches drawn from them by streams named by the iteration."""
+"""Pairs in memory, and the patches that training draws from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from irsde.data.cache import decoded
 from irsde.data.datasets import dataset_card, read_records
 from irsde.files import InputError, digest
 from irsde.images import Pixels, read_image, to_float
+from irsde.plan import Run, pairs_folder
 from irsde.resampling import enlarge
 from irsde.tasks import Degradation, Task
 
@@ -108,6 +109,12 @@ def load_pairs(folder: Path) -> list[Pair]:
     return pairs
 
 
+def load_all(run: Run, datasets: Sequence[str]) -> list[Pair]:
+    """Pairs of several prepared data sets of a run's task, one set after the other."""
+    folders = [pairs_folder(run.profile, run.task, name) for name in datasets]
+    return [pair for folder in folders for pair in load_pairs(folder)]
+
+
 def _read(files: Sequence[tuple[Path, str]]) -> list[NDArray[Any]]:
     """Values of image files and arrays, checked against the recorded hashes."""
     found = []
@@ -183,25 +190,6 @@ def draw_patch(
     if generator.random() < 0.5:
         x0, mu = x0.swapaxes(0, 1), mu.swapaxes(0, 1)
     return x0, mu
-
-
-def draw_batch(
-    pairs: Sequence[Pair],
-    task: Task,
-    side: int,
-    count: int,
-    generator: np.random.Generator,
-    degradation: Degradation,
-) -> "tuple[Tensor, Tensor]":
-    """A batch of random patches of random pairs.
-
-    Returns
-    -------
-    x0, mu : Tensor of float32, shape (count, 3, side, side)
-    """
-    chosen = generator.integers(len(pairs), size=count)
-    patches = [draw_patch(pairs[i], task, side, generator, degradation) for i in chosen]
-    return to_tensor([x0 for x0, _ in patches]), to_tensor([mu for _, mu in patches])
 
 
 def to_tensor(images: Sequence[Image]) -> "Tensor":

@@ -1,0 +1,47 @@
+"""Signals that ask a training to stop: it writes a checkpoint and ends, to be started again."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+STOPPED_EXIT_CODE = 75  # "temporary failure, try again" of sysexits.h
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+class StoppedError(Exception):
+    """Training was asked to stop and has written a checkpoint."""
+
+
+class StopRequest:
+    """Whether a signal has asked this process to stop."""
+
+    def __init__(self) -> None:
+        self.signal: str | None = None
+
+    def __bool__(self) -> bool:
+        """True once a signal has come."""
+        return self.signal is not None
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Note SIGTERM, SIGUSR1 (which Slurm can send before it pre-empts) and Ctrl-C.
+
+    A second signal of the same kind does what it usually does.
+    """
+    request = StopRequest()
+
+    def note(number: int, _: FrameType | None) -> None:
+        request.signal = signal.Signals(number).name
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

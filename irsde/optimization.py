@@ -1,0 +1,207 @@
+"""One update of the weights: batch, loss, gradient, optimizer, moving average."""
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from irsde.config import TrainingSettings
+from irsde.data.pairs import Pair, draw_patch, to_tensor
+from irsde.objectives import OBJECTIVES, largest_step, loss_per_image, per_image
+from irsde.parallel import World
+from irsde.restoration import REGRESSION_STEP, Restorer
+from irsde.seeds import numpy_generator, seed_from
+from irsde.tasks import Degradation, Task
+
+if TYPE_CHECKING:
+    from irsde.checkpoints import TrainingState
+
+Stream = tuple[str | int, ...]
+
+
+def learning_rate(settings: TrainingSettings, iteration: int) -> float:
+    """Learning rate of an iteration, counted from 0.
+
+    Linear warm-up, then halved at each milestone (the authors' recipe) or cosine decay to 1 %.
+    """
+    warm = min(1.0, (iteration + 1) / settings.warmup) if settings.warmup else 1.0
+    if settings.learning_rate_schedule == "cosine":
+        fraction = iteration / settings.iterations
+        return (
+            settings.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fraction)))
+        )
+    halvings = sum(iteration >= milestone for milestone in settings.milestones)
+    return settings.learning_rate * warm * 0.5**halvings
+
+
+class Batches:
+    """Training batches of a run, each a function of its iteration alone.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+    task : Task
+    degradation : Degradation
+    recipe : TrainingSettings
+    world : World
+        This process draws its share of a batch only.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        task: Task,
+        degradation: Degradation,
+        recipe: TrainingSettings,
+        world: World,
+    ) -> None:
+        self.pairs, self.task, self.degradation = pairs, task, degradation
+        self.recipe, self.world = recipe, world
+
+    def draw(self, stream: Stream, iteration: int) -> tuple[Tensor, Tensor]:
+        """Clean and degraded patches (B, 3, H, W) of this process, from a stream by each patch."""
+        patches = []
+        for index in self.world.share(self.recipe.batch):
+            generator = numpy_generator(*stream, iteration, "patch", index)
+            pair = self.pairs[int(generator.integers(len(self.pairs)))]
+            side = self.recipe.patch_at(iteration)
+            patches.append(draw_patch(pair, self.task, side, generator, self.degradation))
+        return to_tensor([x0 for x0, _ in patches]), to_tensor([mu for _, mu in patches])
+
+
+def training_loss(
+    restorer: Restorer,
+    x0: Tensor,
+    mu: Tensor,
+    recipe: TrainingSettings,
+    seed: int,
+    share: Sequence[int] | None = None,
+) -> Tensor:
+    """Mean loss of a batch or of a part of it.
+
+    Parameters
+    ----------
+    restorer : Restorer
+    x0, mu : Tensor, shape (B, 3, H, W)
+        Clean and degraded patches in [0, 1].
+    recipe : TrainingSettings
+        Says the norm, and the size of the whole batch.
+    seed : int
+        Seed of the steps and of the noise of the whole batch; the same for all methods.
+    share : sequence of int, length B, optional
+        Places of the patches in the batch; all of it unless given.
+
+    Returns
+    -------
+    Tensor, shape ()
+    """
+    if restorer.process is None:
+        output = restorer.output(mu, mu, REGRESSION_STEP).float()
+        return per_image(output - x0, recipe.norm).mean()
+    if restorer.centered:
+        x0, mu = 2 * x0 - 1, 2 * mu - 1
+    if not restorer.conditional:
+        mu = x0
+    objective = OBJECTIVES[restorer.objective]
+    generator = torch.Generator().manual_seed(seed)
+    last = largest_step(objective, restorer.process)
+    places = list(range(len(x0)) if share is None else share)
+    whole = len(x0) if share is None else recipe.batch
+    t = torch.randint(1, last + 1, (whole,), generator=generator)[places]
+    noise = torch.randn((whole, *x0.shape[1:]), generator=generator)[places].to(x0)
+    x_t = restorer.process.sample(x0, mu, t, noise)
+    output = restorer.output(x_t, mu, t.to(x0.device)).float()
+    return loss_per_image(objective, restorer.process, x0, mu, noise, t, output, recipe.norm).mean()
+
+
+def make_optimizer(network: nn.Module, recipe: TrainingSettings) -> torch.optim.Adam:
+    """Adam in its fused form, which skips an update on the device where `found_inf` says so."""
+    return torch.optim.Adam(
+        network.parameters(), lr=recipe.learning_rate, betas=recipe.betas, fused=True
+    )
+
+
+class Update:
+    """Updates of one run: forward and backward in parts, optimizer, moving average.
+
+    A loss or gradient that is not finite changes nothing: the optimizer's own check leaves weights
+    and moments as they are. How many such updates came in a row is counted on the device.
+
+    Parameters
+    ----------
+    restorer : Restorer
+        Around the network that is trained.
+    state : TrainingState
+    recipe : TrainingSettings
+    world : World
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        restorer: Restorer,
+        state: "TrainingState",
+        recipe: TrainingSettings,
+        world: World,
+        device: torch.device,
+    ) -> None:
+        self.restorer, self.state, self.recipe = restorer, state, recipe
+        self.world, self.device = world, device
+        self.parameters = [p for p in state.network.parameters() if p.requires_grad]
+        raw = state.network.state_dict()
+        self.averaged = [state.average[name] for name in raw]
+        self.raw = list(raw.values())
+
+    def __call__(
+        self, x0: Tensor, mu: Tensor, stream: Stream, iteration: int, rate: float
+    ) -> tuple[Tensor, Tensor]:
+        """Loss and gradient norm of one update, left on the device."""
+        recipe, optimizer = self.recipe, self.state.optimizer
+        network: Any = self.restorer.network
+        seed = seed_from(*stream, iteration, "noise")
+        share = list(self.world.share(recipe.batch))
+        optimizer.zero_grad(set_to_none=True)
+        loss = torch.zeros((), device=self.device)
+        part = len(share) // recipe.accumulate
+        for start in range(0, len(share), part):
+            window = slice(start, start + part)
+            last = start + part >= len(share)
+            alone = self.world.size == 1 or last
+            with nullcontext() if alone else network.no_sync():
+                with torch.autocast(
+                    self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"
+                ):
+                    mean = training_loss(
+                        self.restorer, x0[window], mu[window], recipe, seed, share[window]
+                    )
+                weighted = mean * (part / len(share))
+                weighted.backward()  # type: ignore[no-untyped-call]
+            loss += weighted.detach() / self.world.size
+        self.world.sum(loss)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        bad = torch.logical_not(torch.isfinite(norm) & torch.isfinite(loss)).float()
+        self._step(bad, rate)
+        state = self.state
+        state.skipped += bad
+        state.skipped_in_a_row = (state.skipped_in_a_row + bad) * bad
+        if (iteration + 1) % recipe.ema_every == 0:
+            with torch.no_grad():
+                torch._foreach_lerp_(self.averaged, self.raw, 1 - self.decay(iteration + 1))
+        return loss, norm
+
+    def decay(self, iterations: int) -> float:
+        """Decay of the moving average at its last update in so many iterations."""
+        updates = iterations // self.recipe.ema_every
+        return min(self.recipe.ema_decay, updates / (updates + 10))
+
+    def _step(self, bad: Tensor, rate: float) -> None:
+        optimizer: Any = self.state.optimizer
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.grad_scale, optimizer.found_inf = None, bad
+        optimizer.step()
+        del optimizer.grad_scale, optimizer.found_inf

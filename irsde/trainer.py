@@ -1,0 +1,366 @@
+"""The training loop of one network: guards, validation, checkpoints, what can be seen meanwhile."""
+
+import csv
+import io
+import math
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from irsde import provenance
+from irsde.checkpoints import Row, TrainingState, resume, save, write_tensors
+from irsde.config import RunSettings, TrainingSettings
+from irsde.data.datasets import degradation_of
+from irsde.data.leakage import Leak, counts
+from irsde.data.pairs import Pair, load_all
+from irsde.devices import compute_device, device_name
+from irsde.files import InputError, digest_file, replacing, write_json, write_text
+from irsde.images import write_image
+from irsde.interruption import StoppedError, StopRequest, stop_on_signals
+from irsde.optimization import Batches, Stream, Update, learning_rate, make_optimizer
+from irsde.parallel import World, joined, world_of_environment
+from irsde.plan import Run
+from irsde.progress import track
+from irsde.restoration import WEIGHTS, build_network, restorer_of
+from irsde.seeds import seed_from
+from irsde.tasks import TASKS
+from irsde.validation import validate
+
+CHECKPOINTS = "checkpoint"
+BEST = "best.safetensors"
+HISTORY = "training.csv"
+PROGRESS = "progress.json"
+COLUMNS = (
+    "iteration",
+    "loss",
+    "gradient_norm",
+    "learning_rate",
+    "ema_decay",
+    "skipped",
+    "validation_psnr",
+)
+BAD_UPDATES_IN_A_ROW = 10
+MAX_ROLLBACKS = 3
+
+
+def train_network(
+    run: Run,
+    settings: RunSettings,
+    identity: dict[str, str],
+    leaks: Sequence[Leak],
+    *,
+    overwrite: bool,
+) -> str:
+    """Train a run's network to its last iteration, from its newest checkpoint if there is one.
+
+    Parameters
+    ----------
+    run : Run
+    settings : RunSettings
+    identity : dict of str to str
+        What the weights depend on; a checkpoint of another is refused.
+    leaks : sequence of Leak
+        For the card.
+    overwrite : bool
+        True to start afresh where the checkpoint is of another configuration.
+
+    Returns
+    -------
+    str
+        One line that says what was done.
+
+    Raises
+    ------
+    InputError
+        If a checkpoint cannot be used or written, the batch does not fit the device, or the loss
+        diverges again and again.
+    StoppedError
+        If a signal asked to stop; a checkpoint was written.
+    """
+    recipe = settings.training
+    assert recipe is not None
+    world = world_of_environment()
+    if recipe.batch % (world.size * recipe.accumulate):
+        raise InputError(
+            f"a batch of {recipe.batch} cannot be shared by {world.size} processes in "
+            f"{recipe.accumulate} parts each"
+        )
+    pairs = load_all(run, settings.data.train)
+    validation = load_all(run, settings.data.validation)
+    with (
+        compute_device(recipe.threads, world) as device,
+        joined(world, device),
+        stop_on_signals() as stop,
+    ):
+        trainer = Trainer(run, settings, identity, pairs, validation, world, device)
+        resumed = trainer.resume(overwrite=overwrite)
+        try:
+            trainer.train(stop)
+        except torch.OutOfMemoryError:
+            raise InputError(_out_of_memory(run, recipe, world, device)) from None
+        if world.is_first:
+            trainer.finish(counts(leaks))
+        world.wait()
+    return f"{run.folder}: trained{f', resumed at {resumed}' if resumed else ''}"
+
+
+class Trainer:
+    """One network in training.
+
+    Parameters
+    ----------
+    run : Run
+    settings : RunSettings
+    identity : dict of str to str
+    pairs, validation : sequence of Pair
+    world : World
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        settings: RunSettings,
+        identity: dict[str, str],
+        pairs: Sequence[Pair],
+        validation: Sequence[Pair],
+        world: World,
+        device: torch.device,
+    ) -> None:
+        assert settings.training is not None
+        self.run, self.settings, self.recipe = run, settings, settings.training
+        self.identity, self.validation = identity, validation
+        self.world, self.device = world, device
+        self.folder = run.folder / CHECKPOINTS
+        self.batches = Batches(
+            pairs, TASKS[run.task], degradation_of(settings.data), self.recipe, world
+        )
+        self._begin(0)
+
+    def _begin(self, rollbacks: int) -> None:
+        """State before the first iteration."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_from("initialization", self.run.task, self.run.seed))
+            network = build_network(self.settings)
+        network = network.to(self.device).to(memory_format=torch.channels_last).train()
+        self.state = TrainingState(
+            network=network,
+            average={name: tensor.clone() for name, tensor in network.state_dict().items()},
+            optimizer=make_optimizer(network, self.recipe),
+            skipped=torch.zeros((), device=self.device),
+            skipped_in_a_row=torch.zeros((), device=self.device),
+            rollbacks=rollbacks,
+        )
+        if self.recipe.compile:
+            network.compile()
+        restorer = restorer_of(self.settings, self.world.wrapped(network))
+        self.update = Update(restorer, self.state, self.recipe, self.world, self.device)
+        self.started = time.monotonic()
+
+    def resume(self, *, overwrite: bool) -> int:
+        """Load the newest checkpoint; the iteration it was made at, 0 without one."""
+        resumed = 0
+        if self.world.is_first:
+            resumed = resume(self.state, self.folder, self.identity, overwrite=overwrite)
+        self.world.wait()
+        if not self.world.is_first:
+            resumed = resume(self.state, self.folder, self.identity, overwrite=False)
+        self.started = time.monotonic() - self.state.seconds
+        return resumed
+
+    @property
+    def stream(self) -> Stream:
+        """Name of the random streams; another one after each rollback."""
+        rolled = ("rollback", self.state.rollbacks) if self.state.rollbacks else ()
+        return ("train", self.run.task, self.run.seed, *rolled)
+
+    def train(self, stop: StopRequest) -> None:
+        """Iterate to the end, going back to a checkpoint where the loss does not stay finite.
+
+        Raises
+        ------
+        InputError
+            If it does not after several rollbacks either.
+        StoppedError
+            If a signal asked to stop.
+        """
+        while not self._iterate(stop):
+            rollbacks = self.state.rollbacks + 1
+            if rollbacks > MAX_ROLLBACKS:
+                raise InputError(
+                    f"{self.run.folder}: loss or gradient do not stay finite, not after "
+                    f"{MAX_ROLLBACKS} rollbacks either; lower training.learning_rate"
+                )
+            self._begin(rollbacks)
+            resume(self.state, self.folder, self.identity, overwrite=False)
+            self.state.rollbacks = rollbacks
+            self.state.skipped_in_a_row.zero_()
+
+    def _iterate(self, stop: StopRequest) -> bool:
+        """Iterations up to the last one; False if too many updates in a row were left out."""
+        state, recipe = self.state, self.recipe
+        label = f"{self.run.task} {self.run.method} seed {self.run.seed}"
+        first = state.iteration
+        iterations = range(first, recipe.iterations)
+        steps = (
+            track(iterations, label, recipe.iterations, first)
+            if self.world.is_first
+            else iterations
+        )
+        for iteration, (x0, mu) in zip(steps, self._prefetched(iterations), strict=True):
+            rate = learning_rate(recipe, iteration) * 0.5**state.rollbacks
+            loss, norm = self.update(x0, mu, self.stream, iteration, rate)
+            state.losses.append(loss)
+            state.iteration = iteration + 1
+            last = state.iteration == recipe.iterations
+            looked_at = last or state.iteration % BAD_UPDATES_IN_A_ROW == 0
+            tolerated = 0 if last else BAD_UPDATES_IN_A_ROW - 1
+            if looked_at and float(state.skipped_in_a_row) > tolerated:
+                return False
+            if last or state.iteration % recipe.validate_every == 0:
+                self._validate(norm, rate, first)
+            stopping = self.world.any(bool(stop), self.device)
+            if last or stopping or state.iteration % recipe.checkpoint_every == 0:
+                self._save()
+            if stopping and not last:
+                raise StoppedError(
+                    f"{self.run.folder}: stopped by {stop.signal or 'another process'} at "
+                    f"iteration {state.iteration} of {recipe.iterations}; the same command goes "
+                    "on from there"
+                )
+        return True
+
+    def _prefetched(self, iterations: range) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches on the device; beside a GPU the next one is drawn while it computes."""
+        if self.device.type == "cpu":
+            for iteration in iterations:
+                yield self._moved(*self.batches.draw(self.stream, iteration))
+            return
+        with ThreadPoolExecutor(1) as pool:
+            stream = self.stream
+            waiting = [pool.submit(self.batches.draw, stream, i) for i in iterations[:2]]
+            for iteration in iterations:
+                x0, mu = waiting.pop(0).result()
+                if iteration + 2 < iterations.stop:
+                    waiting.append(pool.submit(self.batches.draw, stream, iteration + 2))
+                yield self._moved(x0.pin_memory(), mu.pin_memory())
+
+    def _moved(self, x0: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
+        layout = torch.channels_last
+        return (
+            x0.to(self.device, memory_format=layout, non_blocking=True),
+            mu.to(self.device, memory_format=layout, non_blocking=True),
+        )
+
+    def _save(self) -> None:
+        """Write a checkpoint, unless the last update was left out: its weights may be the cause."""
+        if self.world.is_first and float(self.state.skipped_in_a_row) == 0:
+            self.state.seconds = time.monotonic() - self.started
+            save(self.state, self.folder, self.identity, self.recipe.keep_checkpoints)
+
+    def _validate(self, norm: Tensor, rate: float, first: int) -> None:
+        """A row of the history, the images of the validation, and the best weights so far."""
+        state = self.state
+        losses = [value for value in map(float, state.losses) if math.isfinite(value)]
+        state.losses.clear()
+        if not self.world.is_first:
+            return
+        found = validate(self.settings, self.validation, state.network, state.average, self.device)
+        state.history.append(
+            {
+                "iteration": state.iteration,
+                "loss": math.fsum(losses) / len(losses) if losses else math.nan,
+                "gradient_norm": float(norm),
+                "learning_rate": rate,
+                "ema_decay": self.update.decay(state.iteration),
+                "skipped": float(state.skipped),
+                "validation_psnr": found.psnr,
+            }
+        )
+        write_text(self.run.folder / HISTORY, _history_text(state.history))
+        with replacing(self.run.folder / "validation" / f"{state.iteration:08d}.png") as temporary:
+            write_image(temporary, found.images)
+        if found.psnr > state.best_psnr:
+            state.best_psnr = found.psnr
+            write_tensors(self.folder / BEST, _contiguous(state.average))
+        self._report(first)
+
+    def _report(self, first: int) -> None:
+        """What `irsde status` shows of a run in training."""
+        state = self.state
+        seconds = time.monotonic() - self.started
+        rate = (state.iteration - first) / max(seconds - state.seconds, 1e-9)
+        write_json(
+            self.run.folder / PROGRESS,
+            {
+                "iteration": state.iteration,
+                "iterations": self.recipe.iterations,
+                "patches_per_second": rate * self.recipe.batch,
+                "seconds_left": (self.recipe.iterations - state.iteration) / max(rate, 1e-9),
+                "validation_psnr": state.history[-1]["validation_psnr"],
+                "device": device_name(self.device),
+                "host": socket.gethostname(),
+                "process": os.getpid(),
+                "time": time.time(),
+            },
+        )
+
+    def finish(self, leaked: dict[str, int]) -> None:
+        """Write the averaged weights and, last, the card."""
+        state, recipe, folder = self.state, self.recipe, self.run.folder
+        write_tensors(folder / WEIGHTS, _contiguous(state.average))
+        write_text(folder / HISTORY, _history_text(state.history))
+        (folder / PROGRESS).unlink(missing_ok=True)
+        provenance.write_run_card(
+            folder,
+            self.run,
+            self.settings,
+            self.identity,
+            device_name(self.device),
+            time.monotonic() - self.started,
+            {
+                "parameters": sum(p.numel() for p in state.network.parameters()),
+                "leakage": leaked,
+                "iterations": recipe.iterations,
+                "patches_seen": recipe.iterations * recipe.batch,
+                "processes": self.world.size,
+                "skipped_updates": int(state.skipped),
+                "rollbacks": state.rollbacks,
+                "final_validation_psnr": state.history[-1]["validation_psnr"],
+                "best_validation_psnr": state.best_psnr,
+                "weights_sha256": digest_file(folder / WEIGHTS),
+            },
+        )
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def _history_text(history: Sequence[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()
+
+
+def _out_of_memory(run: Run, recipe: TrainingSettings, world: World, device: torch.device) -> str:
+    total = torch.cuda.get_device_properties(device).total_memory / 2**30
+    share = recipe.batch // world.size
+    part = share // recipe.accumulate
+    parts = next((n for n in range(recipe.accumulate + 1, share + 1) if share % n == 0), None)
+    advice = (
+        f"training.accumulate: {parts} computes the same batch in parts of {share // parts}"
+        if parts
+        else "make training.patch or the network smaller"
+    )
+    return (
+        f"{run.folder}: {part} patches of {recipe.patch}x{recipe.patch} pixels at once do not fit "
+        f"into the {total:.0f} GiB of {device_name(device)}; {advice}"
+    )

@@ -1,0 +1,44 @@
+"""Methods without a network: a classical filter's one parameter is chosen on validation pairs."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from irsde import provenance
+from irsde.classical import CLASSICAL
+from irsde.config import RunSettings
+from irsde.data.leakage import Leak, counts
+from irsde.data.pairs import Pair, load_all
+from irsde.images import to_pixels
+from irsde.methods import METHODS
+from irsde.metrics import psnr
+from irsde.plan import Run
+from irsde.progress import track
+
+
+def tune(run: Run, settings: RunSettings, identity: dict[str, str], leaks: Sequence[Leak]) -> str:
+    """Write the card of a run without a network, after choosing its parameter if it has one."""
+    start = time.monotonic()
+    details: dict[str, Any] = {"parameters": 0, "leakage": counts(leaks)}
+    if METHODS[run.method.partition("+")[0]].kind == "classical":
+        method = CLASSICAL[run.task]
+        pairs = load_all(run, settings.data.validation)
+        scores = {
+            value: sum(_psnr(method.function(pair.mu, value), pair) for pair in pairs) / len(pairs)
+            for value in track(method.candidates, f"tuning {method.label}", len(method.candidates))
+        }
+        best = max(scores, key=lambda value: scores[value])
+        details |= {
+            "label": method.label,
+            "tuned": {method.parameter_name: best},
+            "validation_psnr": {str(value): score for value, score in scores.items()},
+        }
+    seconds = time.monotonic() - start
+    provenance.write_run_card(
+        run.folder, run, settings, identity, "cpu, 1 thread", seconds, details
+    )
+    return f"{run.folder}: done"
+
+
+def _psnr(restored: Any, pair: Pair) -> float:
+    return psnr(to_pixels(restored), pair.x0)

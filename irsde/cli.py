@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from irsde.files import InputError
+from irsde.interruption import STOPPED_EXIT_CODE, StoppedError
 
 app = typer.Typer(
     help="Reproducible benchmarks of image restoration with mean-reverting SDEs (IR-SDE).",
@@ -204,14 +205,20 @@ def train(
     allow_leakage: Annotated[
         bool, typer.Option(help="Train although training images show test scenes; it is recorded.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Predict hours and memory; train nothing.")
+    ] = False,
     track: TrackOption = True,
 ) -> None:
     """Train one run, or tune it where the method has no network.
 
-    Resumes from the run's checkpoint to the same bits as if it had never stopped.
+    Resumes from the run's checkpoint to the same bits as if it had never stopped. Where the
+    profile asks for several processes, this starts them.
     """
     from irsde.config import load_profile, run_settings
     from irsde.data.leakage import read_leaks
+    from irsde.following import Follower
+    from irsde.parallel import world_of_environment
     from irsde.plan import Run
     from irsde.training import train as train_run
 
@@ -221,8 +228,31 @@ def train(
         allowed = settings.data.model_copy(update={"allow_leakage": True})
         settings = settings.model_copy(update={"data": allowed})
     run = Run(loaded.name, task, method, seed)
+    if dry_run:
+        from irsde.calibration import predict
+
+        print(f"{run.folder}: {predict(run, settings).text}")
+        return
+    if settings.training and settings.training.processes > 1 and "RANK" not in os.environ:
+        from irsde.parallel import start_processes
+
+        start_processes(settings.training.processes)
+        return
     leaks = read_leaks(loaded.name, task, loaded.data.of(task))
-    print(train_run(run, settings, overwrite=overwrite, leaks=leaks))
+    follower = Follower(run.folder)
+    try:
+        line = train_run(
+            run,
+            settings,
+            overwrite=overwrite,
+            leaks=leaks,
+            follow=follower if track else lambda: None,
+        )
+    finally:
+        follower.close()
+    if not world_of_environment().is_first:
+        return
+    print(line)
     if track:
         _track(run.profile, training=run.folder)
 
@@ -351,6 +381,15 @@ def report(profile: ProfileOption = None) -> None:
     print(compile_report(loaded.name, loaded.caption, folders, refusals(loaded)))
 
 
+@app.command()
+def status(profile: ProfileOption = None) -> None:
+    """Show where every run of a profile stands: iteration, speed, time left, validation."""
+    from irsde.config import load_profile
+    from irsde.status import standings, table
+
+    print(table(standings(load_profile(_profile_name(profile)))))
+
+
 @tracking.command()
 def sync(profile: ProfileOption = None) -> None:
     """Log to MLflow every finished run and evaluation that the store lacks."""
@@ -359,6 +398,22 @@ def sync(profile: ProfileOption = None) -> None:
     name = _profile_name(profile)
     logged, present = mlflow_view.sync(name)
     print(f"{mlflow_view.tracking_uri()}: {logged} logged, {present} already there")
+
+
+@tracking.command("run")
+def track_run(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, finished or in training.")],
+) -> None:
+    """Log one run to MLflow, as far as it is."""
+    from irsde.plan import run_of
+    from irsde.tracking import Tracker
+
+    run = run_of(folder)
+    tracker = Tracker(run.profile)
+    if (folder / "run.json").is_file():
+        tracker.log_training(run.folder)
+    else:
+        tracker.log_unfinished(run)
 
 
 @app.command()
@@ -417,6 +472,13 @@ def main() -> None:
     except InputError as error:
         print(f"irsde: {error}", file=sys.stderr)
         sys.exit(2)
+    except StoppedError as error:
+        print(f"irsde: {error}", file=sys.stderr)
+        sys.exit(STOPPED_EXIT_CODE)
     except typer.Abort:
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -185,12 +185,14 @@ class TrainingSettings(Settings):
     validate_every: int = Field(ge=1, description="iterations")
     validation_nfe: int = Field(10, ge=1)
     threads: int = Field(1, ge=1, description="of torch; part of a run's identity")
+    processes: int = Field(1, ge=1, description="that share a batch, each on a GPU of its own")
 
     @model_validator(mode="after")
     def _divides(self) -> "TrainingSettings":
-        if self.batch % self.accumulate:
+        if self.batch % (self.accumulate * self.processes):
             raise ValueError(
-                f"accumulate: a batch of {self.batch} cannot be cut into {self.accumulate} parts"
+                f"accumulate: a batch of {self.batch} cannot be cut into {self.accumulate} parts "
+                f"for each of {self.processes} processes"
             )
         return self
 

@@ -1,6 +1,8 @@
 """Several processes that train one network: who does which part of a batch, and their sums."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,3 +112,20 @@ def joined(world: World, device: "torch.device") -> Iterator[None]:
         yield
     finally:
         distributed.destroy_process_group()
+
+
+def start_processes(count: int) -> None:
+    """Run this very command in several processes by torchrun, and end with its exit code."""
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc_per_node={count}",
+        "-m",
+        "irsde.cli",
+        *sys.argv[1:],
+    ]
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        sys.exit(code)

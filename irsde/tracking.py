@@ -12,6 +12,8 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 import logging
 
@@ -22,12 +24,13 @@ from mlflow.tracking import MlflowClient
 
 from irsde.evaluation import read_evaluations
 from irsde.files import digest_file, read_json
-from irsde.plan import RESULTS
+from irsde.plan import RESULTS, Run
 
 STORE = RESULTS / "mlflow.db"
 ARTIFACTS = RESULTS / "mlartifacts"
 PATH_TAG = "irsde.path"
 CARD_TAG = "irsde.card_sha256"
+LOGGED_TAG = "irsde.logged_iteration"
 
 
 def tracking_uri() -> str:
@@ -85,16 +88,39 @@ class Tracker:
             self.client.set_terminated(run.info.run_id)
             return str(run.info.run_id)
 
+    def log_unfinished(self, run: Run) -> None:
+        """Log the history of a run in training and its newest validation images."""
+        path = run.folder.as_posix()
+        found = self._find(path)
+        if found and CARD_TAG in found.data.tags:
+            self.client.delete_run(found.info.run_id)
+            found = None
+        done = self._logged_iteration(run.folder)
+        metrics = _history(run.folder, done)
+        if not metrics:
+            return
+        if found:
+            run_id = found.info.run_id
+        else:
+            card = {"task": run.task, "method": run.method, "seed": run.seed}
+            run_id = self._create(run.folder, "train", card)
+        last = max(metric.step for metric in metrics)
+        self.client.log_batch(run_id, metrics, [], [RunTag(LOGGED_TAG, str(last))])
+        images = run.folder / "validation" / f"{last:08d}.png"
+        if images.is_file():
+            self.client.log_artifact(run_id, str(images), "validation")
+
+    def _logged_iteration(self, folder: Path) -> int:
+        """Last iteration of an unfinished run's history that was logged; 0 for another run."""
+        found = self._find(folder.as_posix())
+        if found is None or CARD_TAG in found.data.tags:
+            return 0
+        return int(found.data.tags.get(LOGGED_TAG, "0"))
+
     def log_training(self, folder: Path) -> bool:
         """Log a finished run folder; False if it was logged already."""
         card = read_json(folder / "run.json")
-        metrics = []
-        history = folder / "training.csv"
-        if history.is_file():
-            with history.open(newline="", encoding="utf-8") as stream:
-                for row in csv.DictReader(stream):
-                    step = int(row.pop("iteration"))
-                    metrics += [Metric(k, float(v), 0, step) for k, v in row.items()]
+        metrics = _history(folder, self._logged_iteration(folder))
         cost = read_json(folder / "cost.json")
         metrics += [Metric(f"cost.{k}", float(v), 0, 0) for k, v in cost.items()]
         parameters = {"parameters": card["parameters"], **_flat(card["settings"])}
@@ -130,6 +156,25 @@ class Tracker:
             ["summary.json", "per_image.csv", *images],
         )
 
+    def _create(self, folder: Path, stage: str, card: dict[str, Any]) -> str:
+        """A new MLflow run, still running, nested in that of its task."""
+        name = f"{card['method']} seed {card['seed']}"
+        if stage == "evaluate":
+            name += f", {folder.name}"
+        path = folder.as_posix()
+        tags = {
+            "mlflow.parentRunId": self._task_run(card["task"]),
+            "mlflow.note.content": f"`{path}`",
+            PATH_TAG: path,
+            "stage": stage,
+            "task": card["task"],
+            "method": card["method"],
+            "seed": str(card["seed"]),
+            "commit": str(card.get("commit")),
+        }
+        run = self.client.create_run(self.experiment, run_name=name, tags=tags)
+        return str(run.info.run_id)
+
     def _log(
         self,
         folder: Path,
@@ -145,22 +190,10 @@ class Tracker:
         if found := self._find(path):
             if found.data.tags.get(CARD_TAG) == card_hash:
                 return False
-            self.client.delete_run(found.info.run_id)
-        name = f"{card['method']} seed {card['seed']}"
-        if stage == "evaluate":
-            name += f", {folder.name}"
-        tags = {
-            "mlflow.parentRunId": self._task_run(card["task"]),
-            "mlflow.note.content": f"`{path}`",
-            PATH_TAG: path,
-            "stage": stage,
-            "task": card["task"],
-            "method": card["method"],
-            "seed": str(card["seed"]),
-            "commit": str(card.get("commit")),
-        }
-        run = self.client.create_run(self.experiment, run_name=name, tags=tags)
-        run_id = run.info.run_id
+            if CARD_TAG in found.data.tags:
+                self.client.delete_run(found.info.run_id)
+        unfinished = found is not None and CARD_TAG not in found.data.tags
+        run_id = found.info.run_id if found and unfinished else self._create(folder, stage, card)
         self.client.log_batch(
             run_id,
             metrics,
@@ -175,6 +208,19 @@ class Tracker:
                 )
         self.client.set_terminated(run_id)
         return True
+
+
+def _history(folder: Path, after: int) -> list[Metric]:
+    """Rows of a run's training history later than an iteration, as metrics with steps."""
+    metrics: list[Metric] = []
+    history = folder / "training.csv"
+    if history.is_file():
+        with history.open(newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                step = int(row.pop("iteration"))
+                if step > after:
+                    metrics += [Metric(k, float(v), 0, step) for k, v in row.items()]
+    return metrics
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

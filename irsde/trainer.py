@@ -6,10 +6,12 @@ import math
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from irsde import provenance
@@ -28,13 +30,13 @@ from irsde.plan import Run
 from irsde.progress import track
 from irsde.restoration import WEIGHTS, build_network, restorer_of
 from irsde.seeds import seed_from
+from irsde.status import PROGRESS
 from irsde.tasks import TASKS
 from irsde.validation import validate
 
 CHECKPOINTS = "checkpoint"
 BEST = "best.safetensors"
 HISTORY = "training.csv"
-PROGRESS = "progress.json"
 COLUMNS = (
     "iteration",
     "loss",
@@ -55,6 +57,7 @@ def train_network(
     leaks: Sequence[Leak],
     *,
     overwrite: bool,
+    follow: Callable[[], None] = lambda: None,
 ) -> str:
     """Train a run's network to its last iteration, from its newest checkpoint if there is one.
 
@@ -68,6 +71,8 @@ def train_network(
         For the card.
     overwrite : bool
         True to start afresh where the checkpoint is of another configuration.
+    follow : callable () -> None
+        Called after each validation, when the run's files are written.
 
     Returns
     -------
@@ -93,11 +98,12 @@ def train_network(
     pairs = load_all(run, settings.data.train)
     validation = load_all(run, settings.data.validation)
     with (
+        _alone_with(run, world),
         compute_device(recipe.threads, world) as device,
         joined(world, device),
         stop_on_signals() as stop,
     ):
-        trainer = Trainer(run, settings, identity, pairs, validation, world, device)
+        trainer = Trainer(run, settings, identity, pairs, validation, world, device, follow)
         resumed = trainer.resume(overwrite=overwrite)
         try:
             trainer.train(stop)
@@ -107,6 +113,24 @@ def train_network(
             trainer.finish(counts(leaks))
         world.wait()
     return f"{run.folder}: trained{f', resumed at {resumed}' if resumed else ''}"
+
+
+@contextmanager
+def _alone_with(run: Run, world: World) -> Iterator[None]:
+    """Hold the run's lock; the system releases that of a process which died."""
+    if not world.is_first:
+        yield
+        return
+    (run.folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run.folder / CHECKPOINTS / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"{run.folder}: is being trained by another process already") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Trainer:
@@ -120,6 +144,7 @@ class Trainer:
     pairs, validation : sequence of Pair
     world : World
     device : torch.device
+    follow : callable () -> None
     """
 
     def __init__(
@@ -131,8 +156,10 @@ class Trainer:
         validation: Sequence[Pair],
         world: World,
         device: torch.device,
+        follow: Callable[[], None],
     ) -> None:
         assert settings.training is not None
+        self.follow = follow
         self.run, self.settings, self.recipe = run, settings, settings.training
         self.identity, self.validation = identity, validation
         self.world, self.device = world, device
@@ -289,6 +316,7 @@ class Trainer:
             state.best_psnr = found.psnr
             write_tensors(self.folder / BEST, _contiguous(state.average))
         self._report(first)
+        self.follow()
 
     def _report(self, first: int) -> None:
         """What `irsde status` shows of a run in training."""

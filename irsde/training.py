@@ -1,6 +1,6 @@
 """One run, trained or tuned: what identifies it, what is refused, and which of the two is done."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from irsde import provenance
 from irsde.config import RunSettings
@@ -11,7 +11,14 @@ from irsde.methods import METHODS
 from irsde.plan import Run, pairs_folder
 
 
-def train(run: Run, settings: RunSettings, *, overwrite: bool, leaks: Sequence[Leak] = ()) -> str:
+def train(
+    run: Run,
+    settings: RunSettings,
+    *,
+    overwrite: bool,
+    leaks: Sequence[Leak] = (),
+    follow: Callable[[], None] = lambda: None,
+) -> str:
     """Train or tune one run, resuming from its checkpoint if there is one.
 
     Parameters
@@ -24,6 +31,8 @@ def train(run: Run, settings: RunSettings, *, overwrite: bool, leaks: Sequence[L
         True to start afresh where what lies there belongs to another configuration.
     leaks : sequence of Leak
         What the leakage check found in the data.
+    follow : callable () -> None
+        Called after each validation of a network, when the run's files are written.
 
     Returns
     -------
@@ -56,7 +65,7 @@ def train(run: Run, settings: RunSettings, *, overwrite: bool, leaks: Sequence[L
         return tune(run, settings, identity, leaks)
     from irsde.trainer import train_network
 
-    return train_network(run, settings, identity, leaks, overwrite=overwrite)
+    return train_network(run, settings, identity, leaks, overwrite=overwrite, follow=follow)
 
 
 def _identity(run: Run, settings: RunSettings) -> dict[str, str]:

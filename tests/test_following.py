@@ -1,0 +1,189 @@
+"""What can be seen of a training: status from files, MLflow beside it, locks, predictions."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient  # noqa: TID253
+
+from irsde import following
+from irsde.calibration import predict
+from irsde.config import load_profile, run_settings
+from irsde.files import InputError, write_json
+from irsde.following import Follower
+from irsde.plan import Run
+from irsde.status import PROGRESS, standings, table
+from irsde.tracking import Tracker, tracking_uri
+from irsde.training import train
+from tests.project import PROJECT, call, copy_project, prepare_task
+
+TASK = "denoising"
+RUN = Run("smoke", TASK, "ir-sde+l2", 0)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    copy_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    prepare_task("smoke", TASK)
+    return tmp_path
+
+
+def settings(**changes):
+    resolved = run_settings(load_profile("smoke"), TASK, RUN.method, 0)
+    training = resolved.training.model_copy(update=changes)
+    return resolved.model_copy(update={"training": training})
+
+
+def stored_runs():
+    client = MlflowClient(tracking_uri())
+    experiment = client.get_experiment_by_name("smoke")
+    found = client.search_runs([experiment.experiment_id], "tags.stage = 'train'")
+    return client, found
+
+
+def test_a_run_in_training_is_logged_as_it_grows_and_then_completed(project):
+    seen = []
+
+    def follow():
+        Tracker("smoke").log_unfinished(RUN)
+        client, (run,) = stored_runs()
+        assert run.info.status == "RUNNING"
+        seen.append(len(client.get_metric_history(run.info.run_id, "loss")))
+
+    train(RUN, settings(), overwrite=False, follow=follow)
+    assert seen == [1, 2]
+    assert Tracker("smoke").log_training(RUN.folder)
+    client, (run,) = stored_runs()
+    assert run.info.status == "FINISHED"
+    assert len(client.get_metric_history(run.info.run_id, "loss")) == 2
+    assert [f.path for f in client.list_artifacts(run.info.run_id, "validation")]
+
+
+def test_training_goes_on_without_the_tracking_server_and_sync_replays(project):
+    line = call(
+        project, "irsde", "train", "--task", TASK, "--method", "regression",
+        MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+    )  # fmt: skip
+    assert "trained" in line
+    assert "not logged to MLflow" in line
+    assert "1 logged, 0 already there" in call(project, "irsde", "track", "sync")
+
+
+def test_following_starts_one_process_at_a_time_and_ends_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(following, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(following, "PATIENCE", 0.2)
+    started = []
+    popen = following.subprocess.Popen
+
+    def slow(command, **options):
+        started.append(command)
+        return popen([sys.executable, "-c", "import time; time.sleep(60)"], **options)
+
+    monkeypatch.setattr(following.subprocess, "Popen", slow)
+    follower = Follower(tmp_path)
+    begin = time.monotonic()
+    for _ in range(5):
+        follower()
+    assert len(started) == 1
+    follower.close()
+    assert time.monotonic() - begin < 30
+    assert follower.process.returncode == -signal.SIGKILL
+
+
+def test_status_tells_waiting_running_stopped_and_finished_runs_apart(project):
+    profile = load_profile("smoke")
+
+    def state():
+        return next(s for s in standings(profile) if s.run == RUN)
+
+    assert state().state == "waiting"
+    progress = {
+        "iteration": 3, "iterations": 6, "patches_per_second": 12.0, "seconds_left": 7200.0,
+        "validation_psnr": 21.5, "host": os.uname().nodename, "process": os.getpid(),
+        "time": time.time(),
+    }  # fmt: skip
+    write_json(RUN.folder / PROGRESS, progress)
+    assert state().state == "running"
+    assert "2 h 00 min" in table(standings(profile))
+    write_json(RUN.folder / PROGRESS, {**progress, "process": 2**22 + 1})
+    assert state().state == "stopped"
+    write_json(RUN.folder / PROGRESS, {**progress, "host": "elsewhere", "process": 1})
+    assert state().state == "running"
+    write_json(RUN.folder / PROGRESS, {**progress, "host": "elsewhere", "time": 0})
+    assert state().state == "stopped"
+    train(RUN, settings(), overwrite=False)
+    assert state().state == "finished"
+    assert (state().iteration, state().evaluated, state().evaluations) == (6, 0, 1)
+    assert "8 runs: 1 finished" in call(project, "irsde", "status")
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(project):
+    refusals = []
+
+    def second():
+        with pytest.raises(InputError, match="by another process already") as error:
+            train(RUN, settings(), overwrite=False)
+        refusals.append(error)
+
+    train(RUN, settings(), overwrite=False, follow=second)
+    assert len(refusals) == 2
+    shutil.rmtree(RUN.folder)
+    train(RUN, settings(), overwrite=False)
+
+
+def test_a_prediction_trains_and_writes_nothing(project):
+    predicted = predict(RUN, settings(iterations=3600, validate_every=3600))
+    assert not (project / "results").exists()
+    expected = predicted.seconds_per_iteration + predicted.seconds_per_validation / 3600
+    assert predicted.hours == pytest.approx(expected)
+    assert predicted.parameters > 1000
+    line = call(
+        project, "irsde", "train", "--task", TASK, "--method", "ir-sde", "--dry-run",
+        "--profile", "smoke",
+    )  # fmt: skip
+    assert " s an iteration" in line
+    assert "random images" not in line
+
+
+def test_a_prediction_needs_no_prepared_pairs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(PROJECT / "workflow/config", tmp_path / "workflow/config")
+    assert "random images" in predict(RUN, settings()).note
+    resolved = run_settings(load_profile("smoke"), TASK, "identity", 0)
+    with pytest.raises(InputError, match="no network to train"):
+        predict(RUN, resolved)
+
+
+def test_the_processes_of_a_profile_are_started_by_the_same_command(project):
+    profile = project / "workflow/config/smoke.yaml"
+    profile.write_text(profile.read_text().replace("batch: 2\n", "batch: 2\n  processes: 2\n"))
+    out = call(project, "irsde", "train", "--task", TASK, "--method", "regression", "--no-track")
+    assert "trained" in out
+    card = json.loads((project / "results/smoke/denoising/regression/seed0/run.json").read_text())
+    assert card["processes"] == 2
+
+
+def test_a_stopped_training_ends_with_the_code_that_asks_for_another_try(project):
+    import subprocess
+
+    profile = project / "workflow/config/smoke.yaml"
+    profile.write_text(profile.read_text().replace("iterations: 6", "iterations: 100000"))
+    process = subprocess.Popen(
+        [Path(sys.executable).parent / "irsde", "train", "--task", TASK, "--method", "ir-sde"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=project,
+    )  # fmt: skip
+    folder = project / "results/smoke/denoising/ir-sde/seed0"
+    deadline = time.monotonic() + 60
+    while not (folder / "training.csv").is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGUSR1)
+    output = process.communicate()[0]
+    assert process.returncode == 75, output
+    assert "Traceback" not in output
+    assert "the same command goes on from there" in output

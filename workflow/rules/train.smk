@@ -13,10 +13,10 @@ rule train:
     priority: 1
     conda:
         "../envs/irsde.yaml"
-    threads: CORES_PER_JOB * PROFILE.training.threads
+    threads: CORES_PER_JOB * PROFILE.training.threads * PROFILE.training.processes
     resources:
-        gpu=GPU,
-        mem_mb=1500,
+        gpu=GPU * PROFILE.training.processes,
+        mem_mb=1500 * PROFILE.training.processes,
     params:
         settings=settings_hash,
         code=code_hash("train"),

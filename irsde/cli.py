@@ -287,7 +287,7 @@ def evaluate(
     from irsde.evaluation import evaluate as evaluate_run
     from irsde.methods import METHODS
     from irsde.plan import Evaluation, default_sampler, run_of
-    from irsde.provenance import evaluation_profile
+    from irsde.provenance import evaluation_profile, read_run_card
 
     found = run_of(run)
     loaded = load_profile(found.profile)
@@ -303,6 +303,7 @@ def evaluate(
         check_name("conversion", conversion, ("exact", "plain"))
     elif sampler not in (None, "direct") or nfe not in (None, usual_nfe):
         raise InputError(f"{found.method} has no sampler: leave out --sampler and --nfe")
+    read_run_card(found.folder)
     of_task = loaded.data.of(found.task)
     leaks = read_leaks(loaded.name, found.task, of_task)
     for name in (dataset,) if dataset else of_task.test:

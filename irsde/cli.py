@@ -252,9 +252,9 @@ def train(
         follower.close()
     if not world_of_environment().is_first:
         return
-    print(line)
+    print(line, flush=True)
     if track:
-        _track(run.profile, training=run.folder)
+        _become_tracker(run.folder)
 
 
 @app.command()
@@ -410,11 +410,10 @@ def track_run(
     from irsde.tracking import Tracker
 
     run = run_of(folder)
-    tracker = Tracker(run.profile)
     if (folder / "run.json").is_file():
-        tracker.log_training(run.folder)
+        _track(run.profile, training=run.folder)
     else:
-        tracker.log_unfinished(run)
+        Tracker(run.profile).log_unfinished(run)
 
 
 @app.command()
@@ -438,6 +437,12 @@ def doctor() -> None:
     print(f"free disk here: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB")
     profiles = sorted(path.stem for path in PROFILE_FOLDER.glob("*.yaml"))
     print(f"profiles: {', '.join(profiles) or 'none; run irsde in the project folder'}")
+
+
+def _become_tracker(folder: Path) -> None:
+    """Log a run by replacing this process, whose memory torch and the data still fill."""
+    command = [sys.executable, "-m", "irsde.cli", "track", "run", str(folder)]
+    os.execv(sys.executable, command)
 
 
 def _track(profile: str, training: Path | None = None, evaluation: Path | None = None) -> None:

@@ -113,9 +113,10 @@ class StepMLP(nn.ModuleList):
 class LayerNorm2d(nn.Module):
     """Layer norm over the channels of each pixel, with a gain and no bias.
 
-    The constant under the root is 1e-5 for float32 input and **1e-3 for any other dtype**,
+    The constant under the root is 1e-5 for float32 weights and **1e-3 for any other dtype**,
     float64 included: that is what the authors' code does, so a network run in double or half
-    precision differs from its float32 self by more than rounding.
+    precision differs from its float32 self by more than rounding. Autocast leaves weights in
+    float32, so a network trained in mixed precision is the one that is evaluated in float32.
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ class LayerNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x of shape (B, C, H, W) over C; the memory format is kept."""
-        eps = 1e-5 if x.dtype == torch.float32 else 1e-3
+        eps = 1e-5 if self.g.dtype == torch.float32 else 1e-3
         channels_last = x.is_contiguous(memory_format=torch.channels_last)
         memory_format = torch.channels_last if channels_last else torch.contiguous_format
         # one fused kernel, about twice as fast on a CPU as var_mean on the channel axis

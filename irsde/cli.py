@@ -286,6 +286,7 @@ def evaluate(
     from irsde.data.leakage import leaked_images, read_leaks
     from irsde.evaluation import evaluate as evaluate_run
     from irsde.methods import METHODS
+    from irsde.parallel import start_processes, world_of_environment
     from irsde.plan import Evaluation, default_sampler, run_of
     from irsde.provenance import evaluation_profile, read_run_card
 
@@ -304,6 +305,9 @@ def evaluate(
     elif sampler not in (None, "direct") or nfe not in (None, usual_nfe):
         raise InputError(f"{found.method} has no sampler: leave out --sampler and --nfe")
     read_run_card(found.folder)
+    if settings.evaluation.processes > 1 and "RANK" not in os.environ:
+        start_processes(settings.evaluation.processes)
+        return
     of_task = loaded.data.of(found.task)
     leaks = read_leaks(loaded.name, found.task, of_task)
     for name in (dataset,) if dataset else of_task.test:
@@ -315,7 +319,10 @@ def evaluate(
             grid,
             conversion,
         )
-        print(evaluate_run(evaluation, settings.evaluation, leaked=leaked_images(leaks, name)))
+        line = evaluate_run(evaluation, settings.evaluation, leaked=leaked_images(leaks, name))
+        if not world_of_environment().is_first:
+            continue
+        print(line)
         if track:
             _track(found.profile, evaluation=evaluation.folder)
 

@@ -208,6 +208,7 @@ class EvaluationSettings(Settings):
     nfe: int | None = Field(None, ge=1, description="for all sampled methods; else each its own")
     batch: int = Field(8, ge=1)
     threads: int = Field(1, ge=1, description="of torch; part of an evaluation's identity")
+    processes: int = Field(1, ge=1, description="that share the images, each on a GPU of its own")
     noise_level: Literal["known", "estimated"] = Field(
         "known", description="what Denoising-SDE and -ODE start from"
     )

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,20 +15,33 @@ from irsde.classical import CLASSICAL, estimate_noise_level
 from irsde.config import EvaluationSettings
 from irsde.data.datasets import dataset_card
 from irsde.data.pairs import Pair, load_pairs, to_tensor
+from irsde.devices import compute_device
 from irsde.files import InputError, digest_json, replacing_folder, write_json
-from irsde.images import to_pixels, write_image
+from irsde.images import Pixels, to_pixels, write_image
 from irsde.methods import METHODS
 from irsde.metrics import METRICS, perceptual_metric
+from irsde.parallel import World, joined, world_of_environment
 from irsde.plan import Evaluation, pairs_folder
 from irsde.progress import track
 from irsde.protocols import PROTOCOLS, score_pair
 from irsde.tasks import TASKS
 
 if TYPE_CHECKING:
+    import torch
+
     from irsde.restoration import Conversion
     from irsde.samplers import Grid
 
 Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A restored image's row of the table, and its pixels where they are kept."""
+
+    image: str
+    values: dict[str, Any]
+    pixels: Pixels | None
 
 
 def evaluate(
@@ -52,7 +66,7 @@ def evaluate(
     Returns
     -------
     str
-        One line with the mean PSNR.
+        One line with the mean PSNR; nothing in processes other than the first.
 
     Raises
     ------
@@ -68,28 +82,35 @@ def evaluate(
     pairs = load_pairs(folder)
     protocol = PROTOCOLS[settings.protocol]
     perceptual = perceptual_metric()
-    if perceptual.network:
-        import torch
-
-        torch.set_num_threads(settings.threads)
-
     start = time.monotonic()
-    rows: list[dict[str, Any]] = []
-    with replacing_folder(evaluation.folder) as temporary:
-        (temporary / "images").mkdir()
-        restored_pairs = _restored(evaluation, card, pairs, settings, sampling_seed)
+    world = world_of_environment()
+    with compute_device(settings.threads, world) as device, joined(world, device):
+        kept = len(pairs) if settings.keep_images == "all" else settings.keep_images
+        shown = {pair.image for pair in pairs[:kept]}
+        restored = _restored(evaluation, card, pairs, settings, sampling_seed, device, world)
         label = f"{run.task} {run.method} seed {run.seed}, {evaluation.folder.name}"
-        for index, (pair, restored, nfe) in enumerate(track(restored_pairs, label, len(pairs))):
-            rows.append(
+        share = [
+            Scored(
+                pair.image,
                 {
                     "image": pair.image,
                     "scene": pair.scene,
-                    **score_pair(restored, pair.x0, protocol),
+                    **score_pair(image, pair.x0, protocol),
                     "nfe": nfe,
-                }
+                },
+                to_pixels(image) if pair.image in shown else None,
             )
-            if settings.keep_images == "all" or index < settings.keep_images:
-                write_image(temporary / "images" / f"{pair.image}.png", to_pixels(restored))
+            for pair, image, nfe in track(restored, label, -(-len(pairs) // world.size))
+        ]
+        scored = {row.image: row for part in world.gather(share) for row in part}
+    if not world.is_first:
+        return ""
+    rows = [scored[pair.image].values for pair in pairs]
+    with replacing_folder(evaluation.folder) as temporary:
+        (temporary / "images").mkdir()
+        for row in scored.values():
+            if row.pixels is not None:
+                write_image(temporary / "images" / f"{row.image}.png", row.pixels)
         seconds = time.monotonic() - start
         table = pd.DataFrame(rows)
         table.to_csv(temporary / "per_image.csv", index=False, lineterminator="\n", na_rep="")
@@ -151,19 +172,21 @@ def _restored(
     pairs: Sequence[Pair],
     settings: EvaluationSettings,
     sampling_seed: int,
+    device: "torch.device",
+    world: World,
 ) -> Iterator[tuple[Pair, Image, int]]:
-    """Each pair with its restored image and the network evaluations spent on it."""
+    """Pairs of this process with their restored images and the network evaluations spent."""
     kind = METHODS[evaluation.run.method.partition("+")[0]].kind
     if kind == "identity":
-        for pair in pairs:
+        for pair in pairs[world.rank :: world.size]:
             yield pair, pair.mu, 0
     elif kind == "classical":
         method = CLASSICAL[evaluation.run.task]
         value = card["tuned"][method.parameter_name]
-        for pair in pairs:
+        for pair in pairs[world.rank :: world.size]:
             yield pair, method.function(pair.mu, value), 0
     else:
-        yield from _restored_by_network(evaluation, pairs, settings, sampling_seed)
+        yield from _restored_by_network(evaluation, pairs, settings, sampling_seed, device, world)
 
 
 def _restored_by_network(
@@ -171,10 +194,11 @@ def _restored_by_network(
     pairs: Sequence[Pair],
     settings: EvaluationSettings,
     sampling_seed: int,
+    device: "torch.device",
+    world: World,
 ) -> Iterator[tuple[Pair, Image, int]]:
     import torch
 
-    from irsde.devices import compute_device
     from irsde.restoration import WEIGHTS, load_restorer
     from irsde.seeds import torch_generator
 
@@ -182,31 +206,31 @@ def _restored_by_network(
     folder = pairs_folder(run.profile, run.task, evaluation.dataset)
     known = dataset_card(folder)["noise_level"]
     card, run_settings = provenance.read_network_run(run.folder)
-    with compute_device(settings.threads) as device:
-        restorer = load_restorer(run.folder, run_settings, device)
-        provenance.check_weights(run.folder / WEIGHTS, card)
-        estimated = settings.noise_level == "estimated" and not restorer.conditional
-        for batch in _batches(pairs, 1 if estimated else settings.batch):
-            noise_level = estimate_noise_level(batch[0].mu) if estimated else known
-            nfe = evaluation.nfe
-            if estimated:
-                nfe = min(nfe, restorer.first_step(noise_level))
-            mu = to_tensor([pair.mu for pair in batch])
-            generators = [
-                torch_generator("sampling", sampling_seed, evaluation.dataset, pair.image)
-                for pair in batch
-            ]
-            restored = restorer.restore(
-                mu.to(device, memory_format=torch.channels_last),
-                evaluation.sampler,
-                nfe,
-                generators,
-                cast("Grid", evaluation.grid),
-                noise_level,
-                cast("Conversion", evaluation.conversion),
-            )
-            for pair, image in zip(batch, restored.cpu().numpy(), strict=True):
-                yield pair, image.transpose(1, 2, 0), nfe
+    restorer = load_restorer(run.folder, run_settings, device)
+    provenance.check_weights(run.folder / WEIGHTS, card)
+    estimated = settings.noise_level == "estimated" and not restorer.conditional
+    batches = list(_batches(pairs, 1 if estimated else settings.batch))
+    for batch in batches[world.rank :: world.size]:
+        noise_level = estimate_noise_level(batch[0].mu) if estimated else known
+        nfe = evaluation.nfe
+        if estimated:
+            nfe = min(nfe, restorer.first_step(noise_level))
+        mu = to_tensor([pair.mu for pair in batch])
+        generators = [
+            torch_generator("sampling", sampling_seed, evaluation.dataset, pair.image)
+            for pair in batch
+        ]
+        restored = restorer.restore(
+            mu.to(device, memory_format=torch.channels_last),
+            evaluation.sampler,
+            nfe,
+            generators,
+            cast("Grid", evaluation.grid),
+            noise_level,
+            cast("Conversion", evaluation.conversion),
+        )
+        for pair, image in zip(batch, restored.cpu().numpy(), strict=True):
+            yield pair, image.transpose(1, 2, 0), nfe
 
 
 def _batches(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from irsde.files import InputError
 
@@ -58,6 +58,16 @@ class World:
         count = torch.tensor(float(flag), device=device)
         self.sum(count)
         return bool(count > 0)
+
+    def gather(self, part: Any) -> list[Any]:
+        """What each process has, in the order of their ranks."""
+        if self.size == 1:
+            return [part]
+        from torch import distributed
+
+        parts: list[Any] = [None] * self.size
+        distributed.all_gather_object(parts, part)
+        return parts
 
     def wrapped(self, network: "nn.Module") -> "nn.Module":
         """Network whose gradients are averaged over all processes."""

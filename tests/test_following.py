@@ -160,6 +160,22 @@ def test_a_prediction_needs_no_prepared_pairs(tmp_path, monkeypatch):
         predict(RUN, resolved)
 
 
+def test_images_shared_by_processes_give_the_files_of_one_process(project):
+    call(project, "irsde", "train", "--task", TASK, "--method", "regression", "--no-track")
+    evaluate = (
+        "irsde", "evaluate", "--run", "results/smoke/denoising/regression/seed0", "--no-track"
+    )  # fmt: skip
+    assert "over 4 images" in call(project, *evaluate)
+    folder = next((project / "results").rglob("per_image.csv")).parent
+    files = [folder / "per_image.csv", *sorted((folder / "images").iterdir())]
+    assert len(files) == 3
+    alone = {file: file.read_bytes() for file in files}
+    profile = project / "workflow/config/smoke.yaml"
+    profile.write_text(profile.read_text().replace("  batch: 3", "  batch: 3\n  processes: 2"))
+    assert "over 4 images" in call(project, *evaluate)
+    assert {file: file.read_bytes() for file in files} == alone
+
+
 def test_the_processes_of_a_profile_are_started_by_the_same_command(project):
     profile = project / "workflow/config/smoke.yaml"
     profile.write_text(profile.read_text().replace("batch: 2\n", "batch: 2\n  processes: 2\n"))

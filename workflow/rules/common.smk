@@ -53,7 +53,7 @@ def names(values):
 def gpu_of(wildcards):
     """One GPU for methods with a network, where there is one."""
     run = Run(wildcards.profile, wildcards.task, wildcards.method, int(wildcards.seed))
-    return GPU if run.is_trained else 0
+    return GPU * PROFILE.evaluation.processes if run.is_trained else 0
 
 
 def needed_cards(wildcards):

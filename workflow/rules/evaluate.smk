@@ -11,10 +11,10 @@ rule evaluate:
         "logs/{profile}/{task}/{method}/seed{seed}/evaluate-{dataset}-{sampler}-{nfe}.log",
     conda:
         "../envs/irsde.yaml"
-    threads: CORES_PER_JOB * PROFILE.evaluation.threads
+    threads: CORES_PER_JOB * PROFILE.evaluation.threads * PROFILE.evaluation.processes
     resources:
         gpu=gpu_of,
-        mem_mb=1500,
+        mem_mb=1500 * PROFILE.evaluation.processes,
     params:
         arguments=evaluation_arguments,
         settings=evaluation_settings,

@@ -71,7 +71,8 @@ def import_weights(file: Path, run: Run, data: TaskData, *, overwrite: bool) -> 
     Notes
     -----
     The released super-resolution weights expect the small image enlarged by nearest neighbor
-    (docs/mathematics.md, 7), which the task of this name does not do. An unconditional network is
+    (docs/mathematics.md, 7): set `data.tasks.super-resolution.enlarge: nearest` in the profile that
+    evaluates them. An unconditional network is
     imported as Denoising-ODE with lambda 70/255 and T = 100; the released training and test
     configurations disagree in both (docs/mathematics.md, 7).
     """

@@ -1,7 +1,6 @@
 """Several processes that train one network: who does which part of a batch, and their sums."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -125,17 +124,18 @@ def joined(world: World, device: "torch.device") -> Iterator[None]:
 
 
 def start_processes(count: int) -> None:
-    """Run this very command in several processes by torchrun, and end with its exit code."""
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        f"--nproc_per_node={count}",
-        "-m",
-        "irsde.cli",
-        *sys.argv[1:],
-    ]
-    code = subprocess.run(command, check=False).returncode
-    if code:
-        sys.exit(code)
+    """Run the command of this process in several, by torchrun, and wait for them.
+
+    Ends this process with the exit code of the first that failed.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import get_args_parser, run
+
+    arguments = get_args_parser().parse_args(
+        ["--standalone", f"--nproc_per_node={count}", "-m", "irsde.cli"]
+    )
+    arguments.training_script_args = sys.argv[1:]
+    try:
+        run(arguments)  # type: ignore[no-untyped-call]
+    except ChildFailedError as error:
+        sys.exit(error.get_first_failure()[1].exitcode)

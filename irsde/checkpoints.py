@@ -42,6 +42,9 @@ class TrainingState:
         How often training went back to a checkpoint because too many in a row were left out.
     best_psnr : float
         Largest validation PSNR so far.
+    profiles : dict of float to dict of str to Tensor
+        For each width of `averaging.WIDTHS` the average of that power profile, where snapshots
+        are stored.
     """
 
     network: nn.Module
@@ -55,6 +58,7 @@ class TrainingState:
     skipped_in_a_row: Tensor = field(default_factory=lambda: torch.zeros(()))
     rollbacks: int = 0
     best_psnr: float = -1.0
+    profiles: dict[float, dict[str, Tensor]] = field(default_factory=dict)
 
 
 def file_of(folder: Path, iteration: int) -> Path:
@@ -82,6 +86,8 @@ def save(state: TrainingState, folder: Path, identity: dict[str, str], keep: int
     """
     tensors = {f"network.{n}": t.contiguous() for n, t in state.network.state_dict().items()}
     tensors |= {f"average.{n}": t.contiguous() for n, t in state.average.items()}
+    for width, profile in state.profiles.items():
+        tensors |= {f"profile{width}.{n}": t.contiguous() for n, t in profile.items()}
     for name, parameter in state.network.named_parameters():
         for key in ADAM_STATE:
             tensors[f"optimizer.{key}.{name}"] = state.optimizer.state[parameter][key].contiguous()
@@ -164,6 +170,9 @@ def resume(state: TrainingState, folder: Path, identity: dict[str, str], *, over
             )
             for name, tensor in state.average.items():
                 tensor.copy_(stored.get_tensor(f"average.{name}"))
+            for width, profile in state.profiles.items():
+                for name, tensor in profile.items():
+                    tensor.copy_(stored.get_tensor(f"profile{width}.{name}"))
             for name, parameter in state.network.named_parameters():
                 moments = {key: stored.get_tensor(f"optimizer.{key}.{name}") for key in ADAM_STATE}
                 # The fused optimizer walks through memory, so moments must lie as weights do.

@@ -327,6 +327,20 @@ def evaluate(
             _track(found.profile, evaluation=evaluation.folder)
 
 
+@app.command()
+def average(
+    run: Annotated[
+        Path, typer.Option(help="Run folder, results/<profile>/<task>/<method>/seed<k>.")
+    ],
+    width: Annotated[float, typer.Option(help="Relative width of the average, such as 0.07.")],
+) -> None:
+    """Write a run with another moving average of a training that stored snapshots."""
+    from irsde.averaging import average as average_run
+    from irsde.plan import run_of
+
+    print(average_run(run_of(run), width))
+
+
 @app.command("import-weights")
 def import_weights(
     file: Annotated[Path, typer.Argument(help="The authors' released .pth file.")],

@@ -176,6 +176,9 @@ class TrainingSettings(Settings):
     norm: Literal["l1", "l2"] = "l1"
     ema_decay: float = Field(0.995, ge=0, lt=1)
     ema_every: int = Field(1, ge=1, description="iterations between EMA updates")
+    ema_snapshots: int = Field(
+        0, ge=0, description="moments at which averages are stored for `irsde average`"
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the network's arithmetic; weights stay float32"
     )

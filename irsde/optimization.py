@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from irsde.averaging import decay
 from irsde.config import TrainingSettings
 from irsde.data.pairs import Pair, draw_patch, to_tensor
 from irsde.objectives import OBJECTIVES, largest_step, loss_per_image, per_image
@@ -154,6 +155,9 @@ class Update:
         raw = state.network.state_dict()
         self.averaged = [state.average[name] for name in raw]
         self.raw = list(raw.values())
+        self.profiles = {
+            width: [profile[name] for name in raw] for width, profile in state.profiles.items()
+        }
 
     def __call__(
         self, x0: Tensor, mu: Tensor, stream: Stream, iteration: int, rate: float
@@ -191,6 +195,9 @@ class Update:
         if (iteration + 1) % recipe.ema_every == 0:
             with torch.no_grad():
                 torch._foreach_lerp_(self.averaged, self.raw, 1 - self.decay(iteration + 1))
+        with torch.no_grad():
+            for width, averaged in self.profiles.items():
+                torch._foreach_lerp_(averaged, self.raw, 1 - decay(width, iteration + 1))
         return loss, norm
 
     def decay(self, iterations: int) -> float:

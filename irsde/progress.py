@@ -10,16 +10,21 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 5.0
 
 
-def track(items: Iterable[T], label: str, total: int, done: int = 0) -> Iterator[T]:
+def track(
+    items: Iterable[T], label: str, total: int, done: int = 0, patches: int = 0
+) -> Iterator[T]:
     """Iterate while showing progress on standard error.
 
     Parameters
@@ -31,18 +36,37 @@ def track(items: Iterable[T], label: str, total: int, done: int = 0) -> Iterator
         Number of items in all, those already done included.
     done : int
         Items done before, as when training resumes.
+    patches : int
+        Patches in an item, to give the speed in them; in items unless given.
     """
     if sys.stderr.isatty():
-        yield from _bar(items, label, total, done)
+        yield from _bar(items, label, total, done, patches)
     else:
-        yield from _lines(items, label, total, done)
+        yield from _lines(items, label, total, done, patches)
 
 
-def _bar(items: Iterable[T], label: str, total: int, done: int) -> Iterator[T]:
+class _Speed(ProgressColumn):
+    """Items or patches per second."""
+
+    def __init__(self, patches: int) -> None:
+        super().__init__()
+        self.patches = patches
+
+    def render(self, task: Task) -> Text:
+        """Speed of a task as text; empty before it is known."""
+        return Text(_speed(task.speed, self.patches) if task.speed else "")
+
+
+def _speed(rate: float, patches: int) -> str:
+    return f"{rate * patches:.0f} patches/s" if patches else f"{rate:.2f}/s"
+
+
+def _bar(items: Iterable[T], label: str, total: int, done: int, patches: int) -> Iterator[T]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Speed(patches),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -54,7 +78,7 @@ def _bar(items: Iterable[T], label: str, total: int, done: int) -> Iterator[T]:
             progress.advance(task)
 
 
-def _lines(items: Iterable[T], label: str, total: int, done: int) -> Iterator[T]:
+def _lines(items: Iterable[T], label: str, total: int, done: int, patches: int) -> Iterator[T]:
     start = last = time.monotonic()
     for count, item in enumerate(items, start=1):
         yield item
@@ -64,7 +88,7 @@ def _lines(items: Iterable[T], label: str, total: int, done: int) -> Iterator[T]
             left = (now - start) / count * (total - done - count)
             rate = count / max(now - start, 1e-9)
             print(  # noqa: T201 (the log is what this function is for)
-                f"{label}: {done + count}/{total}, {rate:.2f} per second, {left:.0f} s left",
+                f"{label}: {done + count}/{total}, {_speed(rate, patches)}, {left:.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )

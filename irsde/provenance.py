@@ -38,6 +38,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
     "train": (
         *_PAIRS,
         *_NETWORK,
+        "averaging",
         "checkpoints",
         "devices",
         "metrics",
@@ -71,6 +72,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
 
 WEIGHTS = (
     *_PAIRS,
+    "averaging",
     "networks/layers",
     "networks/nafnet",
     "networks/unet",
@@ -247,14 +249,23 @@ def imported_from(folder: Path) -> str | None:
     return str(source["sha256"]) if isinstance(source, dict) and "sha256" in source else None
 
 
+def _is_derived(folder: Path) -> bool:
+    """True if a run's weights were imported, or averaged from another run's."""
+    if imported_from(folder):
+        return True
+    return (folder / "run.json").is_file() and "derived_from" in read_run_card(folder)
+
+
 def evaluation_profile(profile: Profile, run: Run) -> Profile:
-    """Profile that a run is evaluated with: for an imported run no variant needs to exist.
+    """Profile that a run is evaluated with: an imported or averaged run needs no variant.
 
     Raises
     ------
     InputError
-        If the run is a variant that the profile does not define and was not imported.
+        If the run is a variant that the profile does not define and is of neither kind.
     """
-    if run.method not in profile.variants and imported_from(run.folder):
-        return profile
+    if run.method not in profile.variants and _is_derived(run.folder):
+        base, _, names = run.method.partition("+")
+        original = f"{base}+{names.rpartition('+')[0]}".rstrip("+")
+        return profile.for_method(original) if original in profile.variants else profile
     return profile.for_method(run.method)

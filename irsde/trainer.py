@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from irsde import provenance
+from irsde.averaging import WIDTHS, file_of
 from irsde.checkpoints import Row, TrainingState, resume, save, write_tensors
 from irsde.config import RunSettings, TrainingSettings
 from irsde.data.datasets import degradation_of
@@ -182,6 +183,10 @@ class Trainer:
             skipped=torch.zeros((), device=self.device),
             skipped_in_a_row=torch.zeros((), device=self.device),
             rollbacks=rollbacks,
+            profiles={
+                width: {name: tensor.clone() for name, tensor in network.state_dict().items()}
+                for width in (WIDTHS if self.recipe.ema_snapshots else ())
+            },
         )
         if self.recipe.compile:
             network.compile()
@@ -235,7 +240,7 @@ class Trainer:
         first = state.iteration
         iterations = range(first, recipe.iterations)
         steps = (
-            track(iterations, label, recipe.iterations, first)
+            track(iterations, label, recipe.iterations, first, recipe.batch)
             if self.world.is_first
             else iterations
         )
@@ -249,6 +254,7 @@ class Trainer:
             tolerated = 0 if last else BAD_UPDATES_IN_A_ROW - 1
             if looked_at and float(state.skipped_in_a_row) > tolerated:
                 return False
+            self._store_snapshots()
             if last or state.iteration % recipe.validate_every == 0:
                 self._validate(norm, rate, first)
             stopping = self.world.any(bool(stop), self.device)
@@ -261,6 +267,14 @@ class Trainer:
                     "on from there"
                 )
         return True
+
+    def _store_snapshots(self) -> None:
+        """Store the averages of power profiles at evenly spaced iterations."""
+        count, total = self.recipe.ema_snapshots, self.recipe.iterations
+        now = self.state.iteration
+        if count and self.world.is_first and now * count // total > (now - 1) * count // total:
+            for width, profile in self.state.profiles.items():
+                write_tensors(file_of(self.run.folder, now, width), _contiguous(profile))
 
     def _prefetched(self, iterations: range) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches on the device; beside a GPU the next one is drawn while it computes."""

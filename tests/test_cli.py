@@ -110,7 +110,10 @@ def test_every_command_explains_itself():
         ["import-weights"],
         ["restore"],
         ["report"],
+        ["status"],
+        ["average"],
         ["track", "sync"],
+        ["track", "run"],
         ["doctor"],
     ):
         done = irsde(PROJECT, *command, "--help")

@@ -1,0 +1,103 @@
+"""Averages of any width from snapshots of two."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from irsde.averaging import WIDTHS, average, coefficients, decay, exponent, found_snapshots
+from irsde.config import load_profile, run_settings
+from irsde.files import InputError
+from irsde.plan import Run
+from irsde.training import train
+from tests.project import call, copy_project, prepare_task
+
+TASK = "denoising"
+RUN = Run("smoke", TASK, "ir-sde", 0)
+
+
+def averaged(values, width):
+    """Average of a sequence with a power profile, at every iteration."""
+    state, states = 0.0, []
+    for t, value in enumerate(values, start=1):
+        state += (1 - decay(width, t)) * (value - state)
+        states.append(state)
+    return np.array(states)
+
+
+@pytest.mark.parametrize("width", [0.05, 0.1, 0.2])
+def test_the_exponent_gives_the_width(width):
+    power = exponent(width)
+    variance = (power + 1) / ((power + 2) ** 2 * (power + 3))
+    assert np.sqrt(variance) == pytest.approx(width, rel=1e-9)
+    with pytest.raises(InputError, match=r"between 0 and 0\.28"):
+        exponent(0.3)
+
+
+@pytest.mark.parametrize("width", [0.05, 0.06, 0.075, 0.1, 0.14])
+def test_snapshots_span_the_averages_of_other_widths(width):
+    steps = 4000
+    generator = np.random.Generator(np.random.PCG64(0))
+    values = np.cumsum(generator.standard_normal(steps)) / 20 + np.linspace(0, 5, steps)
+    runs = {w: averaged(values, w) for w in WIDTHS}
+    moments = [steps * k // 16 for k in range(1, 17)]
+    snapshots = [(t, w) for t in moments for w in WIDTHS]
+    parts = coefficients(snapshots, steps, width)
+    assert parts.sum() == pytest.approx(1, abs=2e-3)
+    found = sum(c * runs[w][t - 1] for c, (t, w) in zip(parts, snapshots, strict=True))
+    wanted = averaged(values, width)[-1]
+    nearest = min(abs(runs[w][-1] - wanted) for w in WIDTHS)
+    assert abs(found - wanted) < 0.01
+    assert abs(found - wanted) <= max(0.2 * nearest, 1e-3)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    copy_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    prepare_task("smoke", TASK)
+    return tmp_path
+
+
+def settings(**changes):
+    resolved = run_settings(load_profile("smoke"), TASK, "ir-sde", 0)
+    training = resolved.training.model_copy(update=changes)
+    return resolved.model_copy(update={"training": training})
+
+
+def test_an_average_becomes_a_run_that_can_be_evaluated(project):
+    train(RUN, settings(iterations=12, ema_snapshots=4), overwrite=False)
+    assert [s.iteration for s in found_snapshots(RUN.folder)] == [3, 3, 6, 6, 9, 9, 12, 12]
+    assert "8 snapshots" in average(RUN, WIDTHS[1])
+    derived = project / "results/smoke/denoising/ir-sde+width0.1/seed0"
+    stored = load_file(found_snapshots(RUN.folder)[-1].file)
+    weights = load_file(derived / "weights.safetensors")
+    assert all(torch.allclose(weights[name], stored[name], atol=1e-5) for name in stored)
+    assert json.loads((derived / "run.json").read_text())["derived_from"] == RUN.folder.as_posix()
+    folder = derived.relative_to(project)
+    line = call(project, "irsde", "evaluate", "--run", str(folder), "--nfe", "2", "--no-track")
+    assert " dB over 4 images" in line
+
+
+def test_snapshots_do_not_change_the_weights_and_survive_a_resume(project):
+    changes = {"iterations": 8, "checkpoint_every": 3}
+    train(RUN, settings(**changes), overwrite=False)
+    plain = load_file(RUN.folder / "weights.safetensors")
+    shutil.rmtree(RUN.folder)
+    train(RUN, settings(**changes, ema_snapshots=2), overwrite=False)
+    weights = load_file(RUN.folder / "weights.safetensors")
+    assert all(torch.equal(plain[name], weights[name]) for name in plain)
+    with_snapshots = {s.file.name: s.file.read_bytes() for s in found_snapshots(RUN.folder)}
+    for name in ("run.json", "checkpoint/00000008.safetensors"):
+        (RUN.folder / name).unlink()
+    assert "resumed at 6" in train(RUN, settings(**changes, ema_snapshots=2), overwrite=False)
+    assert {s.file.name: s.file.read_bytes() for s in found_snapshots(RUN.folder)} == with_snapshots
+
+
+def test_a_run_without_snapshots_is_refused(project):
+    train(RUN, settings(iterations=2), overwrite=False)
+    with pytest.raises(InputError, match=r"training\.ema_snapshots"):
+        average(RUN, 0.07)

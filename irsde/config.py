@@ -224,6 +224,14 @@ class EvaluationSettings(Settings):
         return _all_known("protocol", (protocol,), PROTOCOLS)[0]
 
 
+class Block(Settings):
+    """Runs beyond a profile's grid: each method for each task with each seed."""
+
+    tasks: tuple[TaskName, ...] = Field(min_length=1)
+    methods: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+
+
 class Profile(Settings):
     """A named grid of runs with its budget."""
 
@@ -232,6 +240,7 @@ class Profile(Settings):
     tasks: tuple[str, ...] = Field(min_length=1)
     methods: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
+    more: tuple[Block, ...] = Field((), description="runs beyond tasks x methods x seeds")
     process: ProcessSettings = ProcessSettings()
     data: DataSettings
     network: NetworkSettings
@@ -258,6 +267,25 @@ class Profile(Settings):
     def _known_methods(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
         _all_known("method", tuple(method.partition("+")[0] for method in methods), METHODS)
         return methods
+
+    @field_validator("more")
+    @classmethod
+    def _known_more(cls, more: tuple[Block, ...], info: ValidationInfo) -> tuple[Block, ...]:
+        for block in more:
+            cls._known_methods(block.methods)
+            if unknown := set(block.tasks) - set(info.data.get("tasks", ())):
+                raise ValueError(f"{min(unknown)} is not among the profile's tasks")
+        return more
+
+    def runs_of(self, task: str) -> list[tuple[str, tuple[int, ...]]]:
+        """Methods of a task in the order of the profile, each with its training seeds."""
+        seeds: dict[str, list[int]] = {method: list(self.seeds) for method in self.methods}
+        for block in self.more:
+            if task in block.tasks:
+                for method in block.methods:
+                    known = seeds.setdefault(method, [])
+                    known += [seed for seed in block.seeds if seed not in known]
+        return [(method, tuple(found)) for method, found in seeds.items()]
 
     def for_method(self, method: str) -> "Profile":
         """The profile with the settings of a variant applied; itself for a plain method.
@@ -383,8 +411,9 @@ def load_profile(name: str) -> Profile:
         raise InputError(f"{path}: a profile is a mapping of settings")
     try:
         profile = Profile.model_validate({"name": name, **content})
-        for method in profile.methods:
-            profile.for_method(method)
+        for task in profile.tasks:
+            for method, _ in profile.runs_of(task):
+                profile.for_method(method)
     except ValidationError as error:
         place, message = _first_problem(error)
         key = ".".join(map(str, place))

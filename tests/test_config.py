@@ -56,6 +56,8 @@ def test_committed_parameters_are_the_grid_of_the_default_profile(monkeypatch):
         ("test: photographs-test", "test: ../photographs", "data.test"),
         ("  batch: 3", "  protocol: rbg", "unknown protocol 'rbg'"),
         ("training: {norm: l2}", "data: {window: 48}", "data cannot differ"),
+        ("seeds: [0]", "more: [{tasks: [dehazing], methods: [goub]}]", "not among the profile's"),
+        ("seeds: [0]", "more: [{tasks: [denoising], methods: [gob]}]", "unknown method 'gob'"),
         ("seeds: [0]", "seeds: !!python/name:os.system", "not valid YAML"),
     ],
 )
@@ -87,6 +89,25 @@ def test_a_variant_overrides_only_what_it_says(write_profile):
     )
     assert changed == plain
     assert variant.hash != plain.hash
+
+
+def test_more_runs_come_beyond_the_grid(write_profile):
+    write_profile(
+        "seeds: [0]",
+        "seeds: [0]\nmore: [{tasks: [denoising], methods: [goub, ir-sde+l2], seeds: [0, 1]}]",
+    )
+    profile = load_profile("mine")
+    of_task = {
+        task: [(run.method, run.seed) for run in runs(profile) if run.task == task]
+        for task in profile.tasks
+    }
+    assert of_task["denoising"][-4:] == [
+        ("ir-sde+l2", 0),
+        ("ir-sde+l2", 1),
+        ("goub", 0),
+        ("goub", 1),
+    ]
+    assert ("goub", 0) not in of_task["super-resolution"]
 
 
 def test_run_folders_and_runs_are_inverse(write_profile):

@@ -107,6 +107,6 @@ def evaluation_arguments(wildcards):
 wildcard_constraints:
     profile=names([PROFILE.name]),
     task=names(PROFILE.tasks),
-    method=names(PROFILE.methods),
+    method=names(run.method for run in RUNS),
     seed=r"\d+",
     nfe=r"\d+",

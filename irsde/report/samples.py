@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
-from irsde.data.catalogue import find_split
 from irsde.data.datasets import CARD, Record, dataset_card, dataset_folder, read_records
-from irsde.files import InputError, replacing_folder
+from irsde.files import replacing_folder
 from irsde.images import Pixels, read_image, to_float
+from irsde.masks import inpainting_holes, read_mask
 from irsde.plan import DATA, REPORTS
 from irsde.report.degradations import MAX_REAL, MAX_VERSIONS, Example, degradation_figure
 from irsde.resampling import enlarge
@@ -71,23 +72,25 @@ def _real(task_name: str) -> list[Example]:
         for record in read_records(folder):
             if record.lq and record.scene not in scenes and len(examples) < MAX_REAL:
                 scenes.add(record.scene)
-                examples.append(_pair(folder, record, TASKS[task_name].scale, _label(folder.name)))
+                examples.append(_pair(folder, record, task_name, card.get("holes", "black")))
     return examples
 
 
-def _label(name: str) -> str:
-    try:
-        return find_split(name)[1].label
-    except InputError:
-        return name
-
-
-def _pair(folder: Path, record: Record, scale: int, label: str) -> Example:
+def _pair(
+    folder: Path, record: Record, task_name: str, holes: Literal["black", "white"]
+) -> Example:
+    """A pair as preparation makes it, enlarged; holes are white, whatever the set has in them."""
     clean = read_image(folder / record.gt)
-    degraded = to_float(read_image(folder / record.lq))
+    scale = TASKS[task_name].scale
+    if task_name == "inpainting" and record.mask:
+        height, width = clean.shape[:2]
+        mask = read_mask(read_image(folder / record.mask), height, width, holes=holes)
+        degraded = inpainting_holes(to_float(clean), mask)
+    else:
+        degraded = to_float(read_image(folder / record.lq))
     if scale > 1:
         degraded = enlarge(degraded, scale)
-    return Example(f"{label}: {record.image}", clean, degraded)
+    return Example(f"{folder.name.partition('-')[0]} {record.image}", clean, degraded)
 
 
 def _cut(pixels: Pixels, multiple: int) -> Pixels:

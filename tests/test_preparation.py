@@ -150,7 +150,7 @@ def test_scenes_of_other_sets_are_left_out_of_training_but_not_of_the_test(tmp_p
         prepare("p", "deblurring", "train-set", everything)
 
 
-def test_masks_of_the_set_then_of_the_mask_set_then_generated_ones_make_the_holes(tmp_path):
+def test_masks_of_the_profile_then_of_the_set_then_generated_ones_make_the_holes(tmp_path):
     clean, white = picture("a"), np.full((40, 48, 3), 255, np.uint8)
     own, other = white.copy(), white.copy()
     own[:20], other[:, :24] = 0, 0
@@ -158,10 +158,10 @@ def test_masks_of_the_set_then_of_the_mask_set_then_generated_ones_make_the_hole
     make_set(tmp_path / "data/test-set", {"a": (clean, picture("lq"), own)}, tasks=["inpainting"])
     make_set(tmp_path / "data/validation-set", {"a": (clean, None, None)})
     chosen = settings(masks="masks")
-    (by_own,) = load_pairs(prepare("p", "inpainting", "test-set", chosen))
+    (by_own,) = load_pairs(prepare("p", "inpainting", "test-set", settings()))
     assert (by_own.lq[:20] == 255).all()
     assert np.array_equal(by_own.lq[20:], clean[20:])
-    (by_set,) = load_pairs(prepare("p", "inpainting", "validation-set", chosen))
+    (by_set,) = load_pairs(prepare("p", "inpainting", "test-set", chosen))
     assert (by_set.lq[:, :24] == 255).all()
     assert np.array_equal(by_set.lq[:, 24:], clean[:, 24:])
     (generated,) = load_pairs(prepare("p", "inpainting", "validation-set", settings()))

@@ -79,8 +79,9 @@ def prepare(profile: str, task_name: str, dataset: str, settings: TaskData) -> P
     Notes
     -----
     Degraded images that come with the data set are used where it was made for the task; else they
-    are synthesised, each from a stream named by task, data set and image. Inpainting uses the
-    masks of a data set where it has some, by the paper's rule of white holes.
+    are synthesised, each from a stream named by task, data set and image. Inpainting makes white
+    holes, as the paper does: by the profile's set of masks, image i by mask i, else by the data
+    set's own masks, else by generated ones.
     """
     role = role_of(settings, dataset)
     source = dataset_folder(dataset)
@@ -95,7 +96,7 @@ def prepare(profile: str, task_name: str, dataset: str, settings: TaskData) -> P
         raise InputError(f"{dataset}: no image is left without the scenes of {settings.without}")
     degradation = degradation_of(settings)
     has_masks = task_name == "inpainting" and any(record.mask for record in records)
-    comes_masked = has_masks and role != "train"
+    comes_masked = has_masks and role != "train" and not settings.masks
     comes_degraded = (
         task_name in card["tasks"] and any(record.lq for record in records) and not has_masks
     )
@@ -220,17 +221,16 @@ class _Job:
         return pixels
 
     def _mask(self, index: int, record: Record, clean: Pixels) -> Image | None:
-        """Keep-mask of a test image: its own, or that of its place in the set of masks."""
+        """Keep-mask of a test image: that of its place in the set of masks, or its own."""
         if self.task_name != "inpainting":
             return None
-        if record.mask:
-            pixels = read_image(self.source / record.mask)
-        elif self.degradation.masks:
-            pixels = self.degradation.masks[index % len(self.degradation.masks)]
-        else:
-            return None
         height, width = clean.shape[:2]
-        return read_mask(pixels, height, width, holes=self.holes if record.mask else "black")
+        if self.degradation.masks:
+            pixels = self.degradation.masks[index % len(self.degradation.masks)]
+            return read_mask(pixels, height, width)
+        if self.comes_masked:
+            return read_mask(read_image(self.source / record.mask), height, width, holes=self.holes)
+        return None
 
     def _synthesised(self, row: Record, view: Pixels) -> Record:
         generator = numpy_generator("degradation", self.task_name, self.dataset, row.image)
@@ -258,7 +258,7 @@ def _prepared_card(job: _Job, card: dict[str, Any], role: Role, images: int) -> 
     if job.task.scale > 1:
         described += f", enlarged again by {job.settings.enlarge} interpolation"
     masks = None
-    if job.settings.masks and job.task_name == "inpainting" and not job.comes_masked:
+    if job.settings.masks and job.task_name == "inpainting":
         fingerprint = dataset_card(dataset_folder(job.settings.masks))["fingerprint"]
         masks = {"dataset": job.settings.masks, "fingerprint": fingerprint}
     return {

@@ -215,9 +215,8 @@ def _channels(image: Pixels) -> Values:
 
 def _reduced(image: Values, side: int) -> Values:
     """Channels averaged over blocks, shape (3, side, side)."""
-    factor = SIDE // side
-    average = np.repeat(np.eye(side, dtype=np.float32), factor, axis=1) / np.float32(factor)
-    reduced: Values = average @ image @ average.T
+    rows = image.reshape(3, side, -1, SIDE).mean(axis=2)
+    reduced: Values = rows.reshape(3, side, side, -1).mean(axis=3)
     return reduced
 
 
@@ -265,15 +264,19 @@ def _overlap(whole: Values, part: Values, window: Window) -> tuple[Values, Value
     """
     side = whole.shape[2]
     centres = ((np.arange(side) + 0.5) / side).astype(np.float32)
-    axes = []
-    for start, end in (window[:2], window[2:]):
-        position = (start + (end - start) * centres) * side - 0.5
-        common = (position >= 0) & (position <= side - 1)
-        weights = np.maximum(0, 1 - np.abs(position[common, np.newaxis] - np.arange(side)))
-        axes.append((common, weights.astype(np.float32)))
-    (columns, across), (rows, down) = axes
-    shown = down @ whole @ across.T
+    across = (window[0] + (window[1] - window[0]) * centres) * side - 0.5
+    down = (window[2] + (window[3] - window[2]) * centres) * side - 0.5
+    columns, rows = ((axis >= 0) & (axis <= side - 1) for axis in (across, down))
+    shown = _rows_at(_rows_at(whole, down[rows]).swapaxes(1, 2), across[columns]).swapaxes(1, 2)
     return shown, part[:, rows][:, :, columns], centres[columns], centres[rows, np.newaxis]
+
+
+def _rows_at(image: Values, position: NDArray[np.float64]) -> Values:
+    """Rows interpolated linearly, shape (3, positions, columns)."""
+    upper = np.minimum(position.astype(np.int64), image.shape[1] - 2)
+    share = (position - upper).astype(np.float32)[:, np.newaxis]
+    rows: Values = image[:, upper] * (1 - share) + image[:, upper + 1] * share
+    return rows
 
 
 def _aligned(whole: Values, part: Values, window: Window) -> Window:
@@ -294,9 +297,10 @@ def _aligned(whole: Values, part: Values, window: Window) -> Window:
         down, across = np.gradient(shown, 1 / whole.shape[2], axis=(1, 2))
         across, down = across / (window[1] - window[0]), down / (window[3] - window[2])
         by_edge = np.stack([across * (1 - u), across * u, down * (1 - v), down * v])
-        slopes = (by_edge * (contrast / deviation)).reshape(4, -1).astype(np.float64)
-        system = slopes @ slopes.T + STIFFNESS * np.eye(4)
-        force = slopes @ (rest / deviation).ravel() - STIFFNESS * (window - first)
+        slopes = (by_edge * (contrast / deviation)).swapaxes(0, 1).reshape(3, 4, -1)
+        error = (rest / deviation).reshape(3, -1, 1)
+        system = (slopes @ slopes.swapaxes(1, 2)).sum(axis=0) + STIFFNESS * np.eye(4)
+        force = (slopes @ error).sum(axis=(0, 2)) - STIFFNESS * (window - first)
         step = np.clip(np.linalg.solve(system, force), -0.04, 0.04)
         window = np.clip(window + step, first - REACH, first + REACH)
         if np.abs(step).max() < 0.001:

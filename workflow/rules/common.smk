@@ -31,9 +31,7 @@ EVALUATIONS = evaluations(PROFILE)
 # A job computes with the threads of its settings, not with what the command line says, because
 # their number changes the last bits of a result. `--cores 8` on 2 cores must still not start 8
 # jobs, so each asks for its share of what was given.
-CORES = (
-    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-)
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 CORES_PER_JOB = max(1, -(-(workflow.resource_settings.cores or CORES) // CORES))
 
 # What jobs may take together of this machine's memory, unless --resources mem_mb=... says otherwise.
@@ -73,9 +71,7 @@ def training_pairs(wildcards):
     """What a run of a task is trained and validated on, and what the leakage check found."""
     chosen = PROFILE.data.of(wildcards.task)
     folder = f"data/prepared/{wildcards.profile}/{wildcards.task}"
-    pairs = [
-        f"{folder}/{name}/dataset.json" for name in (*chosen.train, *chosen.validation)
-    ]
+    pairs = [f"{folder}/{name}/dataset.json" for name in (*chosen.train, *chosen.validation)]
     return [*pairs, f"data/leakage/{wildcards.profile}/{wildcards.task}.json"]
 
 
@@ -99,9 +95,7 @@ def evaluation_settings(wildcards):
 def evaluation_arguments(wildcards):
     """Arguments of `irsde evaluate` for a path of the grammar."""
     run = Run(wildcards.profile, wildcards.task, wildcards.method, int(wildcards.seed))
-    return Evaluation(
-        run, wildcards.dataset, wildcards.sampler, int(wildcards.nfe)
-    ).arguments
+    return Evaluation(run, wildcards.dataset, wildcards.sampler, int(wildcards.nfe)).arguments
 
 
 wildcard_constraints:

@@ -1,15 +1,9 @@
 rule report:
     input:
-        [
-            f"{e.folder}/{name}"
-            for e in EVALUATIONS
-            for name in ("summary.json", "per_image.csv")
-        ],
+        [f"{e.folder}/{name}" for e in EVALUATIONS for name in ("summary.json", "per_image.csv")],
         expand("reports/degradations/{task}.png", task=PROFILE.tasks),
     output:
-        tables=report(
-            "reports/tables.md", caption="../report/tables.rst", category="Tables"
-        ),
+        tables=report("reports/tables.md", caption="../report/tables.rst", category="Tables"),
         cost="reports/cost.md",
         values="reports/tables.csv",
         metrics="reports/metrics.json",

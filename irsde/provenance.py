@@ -253,7 +253,10 @@ def _is_derived(folder: Path) -> bool:
     """True if a run's weights were imported, or averaged from another run's."""
     if imported_from(folder):
         return True
-    return (folder / "run.json").is_file() and "derived_from" in read_run_card(folder)
+    try:
+        return "derived_from" in read_run_card(folder)
+    except InputError:
+        return False
 
 
 def evaluation_profile(profile: Profile, run: Run) -> Profile:

@@ -21,7 +21,7 @@ Window = NDArray[np.float64]  # left, right, top, bottom of a part of an image, 
 
 SIDE = 96
 COPY = 0.46  # least score of a copy; benchmarks/similarity.py measures what it finds
-LEVELS = ((24, 0.55), (48, 0.52), (SIDE, COPY))  # side of a thumbnail, least correlation there
+LEVELS = ((24, 0.6), (48, 0.45), (SIDE, COPY))  # side of a thumbnail, least correlation there
 ALONG_AN_EDGE = 2.25  # standard deviation in pixels
 
 CANDIDATE = 0.36

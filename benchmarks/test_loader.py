@@ -15,11 +15,14 @@ import pytest
 import torch
 from skimage import data
 
+from irsde.config import TrainingSettings
 from irsde.data import cache
-from irsde.data.pairs import Pair, draw_batch
+from irsde.data.pairs import Pair
 from irsde.files import digest
 from irsde.images import to_float, to_pixels, write_image
 from irsde.networks import ConditionalNAFNet
+from irsde.optimization import Batches
+from irsde.parallel import ALONE
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation
 
@@ -89,13 +92,15 @@ def pairs_of(task, images):
 @pytest.mark.parametrize("name", list(TASKS))
 def test_loader(name, images, step, benchmark):
     task = TASKS[name]
-    pairs = pairs_of(task, images)
+    recipe = TrainingSettings(
+        iterations=1, batch=BATCH, patch=PATCH, learning_rate=1, checkpoint_every=1,
+        validate_every=1,
+    )  # fmt: skip
+    batches = Batches(pairs_of(task, images), task, Degradation(), recipe, ALONE)
     ratios = []
     for k in range(ROUNDS):
         begin = time.process_time()
-        x0, mu = draw_batch(
-            pairs, task, PATCH, BATCH, numpy_generator("loader", name, k), Degradation()
-        )
+        x0, mu = batches.draw(("loader", name), k)
         drawn = time.process_time()
         step(x0, mu)
         ratios.append((time.process_time() - drawn) / (drawn - begin))
@@ -104,8 +109,4 @@ def test_loader(name, images, step, benchmark):
         f"\n{name}: a training step takes {ratio:.0f} times as long as its batch (goal {GOAL:.0f})"
     )
     benchmark.extra_info["ratio"] = ratio
-    benchmark.pedantic(
-        draw_batch,
-        (pairs, task, PATCH, BATCH, numpy_generator("loader", name), Degradation()),
-        rounds=5,
-    )
+    benchmark.pedantic(batches.draw, (("loader", name), 0), rounds=5)

@@ -389,6 +389,7 @@ Of one core, with the descriptions at hand; quarters of photographs, none a copy
   not meant to be found, nor images without edges.
 * Stereo pairs and neighbouring frames of a video count as one picture. Patches of a few edges, cut
   from photographs, can be taken for one another; whole photographs were not.
+* Plain textures such as bricks or grass can be missed under haze or cropped.
 * Missed are copies under rain so heavy that the eye hardly knows them: low contrast, one small
   object, a bright sky.
 * Aligned portraits look alike. Look at their pairs with scores below 0.7 before leaving images out.

@@ -109,7 +109,7 @@ def extract(archive: Path, folder: Path, *, limits: Limits = LIMITS) -> int:
     """
     with (
         _in_one_line(archive, folder),
-        _opened(archive, folder) as (claimed, members),
+        _opened(archive) as (claimed, members),
         replacing_folder(folder) as temporary,
     ):
         if claimed > limits.total:
@@ -188,7 +188,7 @@ def _damaged(archive: Path, error: Exception) -> InputError:
 
 
 @contextmanager
-def _opened(archive: Path, folder: Path) -> Iterator[tuple[int, Iterator[_Member]]]:
+def _opened(archive: Path) -> Iterator[tuple[int, Iterator[_Member]]]:
     """Bytes that the archive claims to need, as far as it says, and its members."""
     with archive.open("rb") as stream:
         magic = stream.read(6)
@@ -207,7 +207,7 @@ def _opened(archive: Path, folder: Path) -> Iterator[tuple[int, Iterator[_Member
                 f"{archive}: not a zip or tar archive; unpack it by hand, or get it again"
             ) from None
         with tar:
-            yield archive.stat().st_size, _tar_members(tar, guarded, folder)
+            yield archive.stat().st_size, _tar_members(tar, guarded)
 
 
 def _decompressed(archive: Path, magic: bytes) -> IO[bytes] | gzip.GzipFile:
@@ -250,7 +250,7 @@ def _zip_members(opened: zipfile.ZipFile) -> Iterator[_Member]:
         )
 
 
-def _tar_members(tar: tarfile.TarFile, stream: _Guarded, folder: Path) -> Iterator[_Member]:
+def _tar_members(tar: tarfile.TarFile, stream: _Guarded) -> Iterator[_Member]:
     for info in tar:
         if info.size < 0:  # tarfile would go back and read the same header for ever
             raise tarfile.ReadError("a member of negative length")
@@ -265,13 +265,13 @@ def _tar_members(tar: tarfile.TarFile, stream: _Guarded, folder: Path) -> Iterat
             kind=kind,
             size=info.size,
             packed=None,
-            content=partial(_tar_content, tar, info, folder),
+            content=partial(_tar_content, tar, info),
         )
     _check_end(stream, tar.offset)
 
 
-def _tar_content(tar: tarfile.TarFile, info: tarfile.TarInfo, folder: Path) -> IO[bytes]:
-    content = tar.extractfile(tarfile.data_filter(info, str(folder)))
+def _tar_content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    content = tar.extractfile(info)
     if content is None:
         raise tarfile.TarError(f"{info.name!r} has no content")
     return content

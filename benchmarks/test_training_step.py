@@ -9,7 +9,8 @@ same patches; the median of paired ratios is printed and nothing asserted:
 - *plain / step*: the same update written plainly (contiguous memory, unfused Adam, the moving
   average in a Python loop over the parameters, the loss read after each step, as the authors'
   training script does) / a step as `irsde train` does it. Above 1 we are faster.
-- the same two for bfloat16.
+- the same two for bfloat16;
+- what memory layout, torch.compile and the fused Adam give the bare step.
 
 On a GPU, if there is one, the U-Net of the paper on 128-pixel patches is timed instead.
 """
@@ -82,8 +83,10 @@ def our_step(precision):
     return step
 
 
-def bare_step(precision, *, layout=torch.channels_last, fused=True):
+def bare_step(precision, *, layout=torch.channels_last, fused=True, compiled=False):
     network = build().to(memory_format=layout)
+    if compiled:
+        network.compile()
     optimizer = torch.optim.Adam(network.parameters(), 1e-4, fused=fused)
     x0 = torch.rand(BATCH, 3, PATCH, PATCH, device=DEVICE).to(memory_format=layout)
     t = torch.ones(BATCH, device=DEVICE)
@@ -175,6 +178,10 @@ COMPARISONS = {
     "contiguous / channels last": (
         lambda: bare_step("float32", layout=torch.contiguous_format),
         lambda: bare_step("float32"),
+    ),
+    "eager / compiled": (
+        lambda: bare_step("float32"),
+        lambda: bare_step("float32", compiled=True),
     ),
     "unfused / fused Adam": (
         lambda: bare_step("float32", fused=False),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from irsde import provenance
 from irsde.checkpoints import TrainingState
 from irsde.config import RunSettings, TrainingSettings
-from irsde.data.datasets import CARD
+from irsde.data.datasets import CARD, degradation_of
 from irsde.data.pairs import Pair, load_all
 from irsde.devices import compute_device, device_name
 from irsde.files import InputError
@@ -85,6 +85,7 @@ def predict(run: Run, settings: RunSettings) -> Prediction:
     largest = max(recipe.patch, recipe.late_patch or 0)
     pairs = load_all(run, settings.data.train) if prepared else _random_pairs(run, largest)
     validation = load_all(run, settings.data.validation) if prepared else pairs[:1]
+    degradation = degradation_of(settings.data) if prepared else Degradation()
     with compute_device(recipe.threads) as device:
         torch.manual_seed(0)
         network = build_network(settings).to(device).to(memory_format=torch.channels_last)
@@ -93,14 +94,9 @@ def predict(run: Run, settings: RunSettings) -> Prediction:
         average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         state = _state(network, average, recipe, device)
         update = Update(restorer_of(settings, network), state, recipe, ALONE, device)
-        batches = Batches(pairs, TASKS[run.task], Degradation(), recipe, ALONE)
-        seconds = []
-        for iteration in range(WARM_UP + TIMED):
-            begin = time.perf_counter()
-            x0, mu = batches.draw(("calibration",), recipe.iterations - 1)
-            loss, _ = update(x0.to(device), mu.to(device), ("calibration",), iteration, 0.0)
-            float(loss)
-            seconds.append(time.perf_counter() - begin)
+        batches = Batches(pairs, TASKS[run.task], degradation, recipe, ALONE)
+        early = _seconds(update, batches, 0, device)
+        late = _seconds(update, batches, recipe.iterations - 1, device)
         begin = time.perf_counter()
         validate(settings, validation[:1], network, average, device)
         validation_seconds = (time.perf_counter() - begin) * len(validation)
@@ -109,7 +105,7 @@ def predict(run: Run, settings: RunSettings) -> Prediction:
             if device.type == "cuda"
             else provenance.peak_memory_bytes()
         )
-        each = statistics.median(seconds[WARM_UP:])
+        each = 0.75 * early + 0.25 * late if recipe.late_patch else early
         total = recipe.iterations * each
         total += recipe.iterations / recipe.validate_every * validation_seconds
         return Prediction(
@@ -121,6 +117,18 @@ def predict(run: Run, settings: RunSettings) -> Prediction:
             peak,
             "" if prepared else "; on random images, as the pairs are not prepared",
         )
+
+
+def _seconds(update: Update, batches: Batches, iteration: int, device: torch.device) -> float:
+    """Median time of an update with the patches of an iteration."""
+    seconds = []
+    for k in range(WARM_UP + TIMED):
+        begin = time.perf_counter()
+        x0, mu = batches.draw(("calibration", k), iteration)
+        loss, _ = update(x0.to(device), mu.to(device), ("calibration", k), iteration, 0.0)
+        float(loss)
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds[WARM_UP:])
 
 
 def _state(
@@ -136,7 +144,7 @@ def _state(
 
 
 def _random_pairs(run: Run, side: int) -> list[Pair]:
-    """Images that fit every task, degraded by noise that costs nothing."""
+    """One random image that fits the task, its degraded version taken from its own pixels."""
     scale = TASKS[run.task].scale
     height = scale * -(-max(side, 256) // scale)
     generator = numpy_generator("calibration")

@@ -288,7 +288,7 @@ def evaluate(
     from irsde.methods import METHODS
     from irsde.parallel import start_processes, world_of_environment
     from irsde.plan import Evaluation, default_sampler, run_of
-    from irsde.provenance import evaluation_profile, read_run_card
+    from irsde.provenance import evaluation_profile, imported_from, read_run_card
 
     found = run_of(run)
     loaded = load_profile(found.profile)
@@ -309,7 +309,8 @@ def evaluate(
         start_processes(settings.evaluation.processes)
         return
     of_task = loaded.data.of(found.task)
-    leaks = read_leaks(loaded.name, found.task, of_task)
+    trained_here = imported_from(found.folder) is None
+    leaks = read_leaks(loaded.name, found.task, of_task) if trained_here else []
     for name in (dataset,) if dataset else of_task.test:
         evaluation = Evaluation(
             found,

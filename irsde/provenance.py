@@ -78,8 +78,10 @@ WEIGHTS = (
     "networks/unet",
     "objectives",
     "optimization",
+    "parallel",
     "processes",
     "restoration",
+    "trainer",
 )
 
 

@@ -1,5 +1,6 @@
 """The whole grid through both engines, in folders of their own."""
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -102,3 +103,12 @@ def test_a_wrong_profile_stops_snakemake_with_one_line(by_snakemake):
     output = call(by_snakemake, "snakemake", "--cores", "1", "--config", "profile=none", code=1)
     assert "no profile 'none'" in output
     assert "Traceback" not in output
+
+
+def test_forcing_the_data_keeps_what_lies_there(by_snakemake):
+    """Snakemake deletes outputs before it runs a rule; an adopted set could not be had again."""
+    card = by_snakemake / "data/photographs-test/dataset.json"
+    content = json.loads(card.read_text()) | {"label": "adopted by hand"}
+    card.write_text(json.dumps(content))
+    call(by_snakemake, "snakemake", "--cores", "1", "-F", "data/photographs-test/dataset.json")
+    assert json.loads(card.read_text()) == content

@@ -41,7 +41,8 @@ def fetch(name: str) -> list[str]:
     family, split = find_split(name)
     if (folder / CARD).is_file():
         card = dataset_card(folder)
-        return [f"{folder}: {card['pairs']} images, already there"]
+        if card.get("licences", {}) == split.photographs:
+            return [f"{folder}: {card['pairs']} images, already there"]
     if split.photographs:
         return write_photographs(name)
     if not family.archives:

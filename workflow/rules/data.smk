@@ -1,6 +1,6 @@
 rule fetch:
     output:
-        card="data/{dataset}/dataset.json",
+        card=update("data/{dataset}/dataset.json"),  # not deleted before a rerun
     log:
         "logs/data/{dataset}.log",
     wildcard_constraints:

@@ -1,7 +1,8 @@
 """A trained run applied to images: network, process and sampler together."""
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ from irsde.methods import METHODS
 from irsde.networks import ConditionalNAFNet, ConditionalUNet
 from irsde.objectives import OBJECTIVES
 from irsde.processes import GaussianProcess, matched_step
-from irsde.samplers import Grid, sample, standard_normals
+from irsde.samplers import Grid, NoiseSource, standard_normals, trajectory
 
 Conversion = Literal["exact", "plain"]
 REGRESSION_STEP = 1
@@ -103,12 +104,28 @@ class Restorer:
         mu: Tensor,
         sampler: str,
         nfe: int,
-        generators: Sequence[torch.Generator],
+        generators: Sequence[NoiseSource],
         grid: Grid = "uniform",
         noise_level: float | None = None,
         conversion: Conversion = "exact",
     ) -> Tensor:
-        """Restored images.
+        """Restored images, nominally in [0, 1], not clipped: the last of `states`."""
+        states = self.states(mu, sampler, nfe, generators, grid, noise_level, conversion)
+        ((_, restored),) = deque(states, maxlen=1)
+        return restored
+
+    @torch.inference_mode()
+    def states(
+        self,
+        mu: Tensor,
+        sampler: str,
+        nfe: int,
+        generators: Sequence[NoiseSource],
+        grid: Grid = "uniform",
+        noise_level: float | None = None,
+        conversion: Conversion = "exact",
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Steps and states of the reverse process, from the start to the restored image.
 
         Parameters
         ----------
@@ -116,7 +133,7 @@ class Restorer:
             Degraded images, nominally in [0, 1], at the size of the result.
         sampler, nfe, grid
             As in `samplers.sample`; ignored by direct regression.
-        generators : sequence of torch.Generator, length B
+        generators : sequence of NoiseSource, length B
             Noise of each image.
         noise_level : float, optional
             Standard deviation of the noise in `mu`, needed where that is the state to start from.
@@ -124,10 +141,10 @@ class Restorer:
             How the clean image is read off a network trained with the maximum-likelihood
             objective: by the exact inverse, or by the noise formula as the authors' code does.
 
-        Returns
-        -------
-        Tensor, shape (B, 3, H, W)
-            Nominally in [0, 1], not clipped.
+        Yields
+        ------
+        int, Tensor of shape (B, 3, H, W)
+            Step and state, nominally in [0, 1], not clipped; direct regression has steps 1 and 0.
 
         Raises
         ------
@@ -135,40 +152,41 @@ class Restorer:
             If more network evaluations are asked than there are steps, or the sampler is not
             defined for the process.
         """
-        with torch.inference_mode():
-            if self.process is None:
-                return self.output(mu, mu, REGRESSION_STEP)
-            degraded = 2 * mu - 1 if self.centered else mu
-            first = self.first_step(noise_level)
-            if self.conditional:
-                start = self.process.start(degraded, standard_normals(generators, degraded))
-            else:
-                start = degraded
-                if nfe > first:
-                    raise InputError(
-                        f"{nfe} network evaluations are n/a: the noisy image is the state at step "
-                        f"{first}; give at most that many"
-                    )
-            prediction = OBJECTIVES[self.objective].prediction
-            if prediction == "optimal-noise" and conversion == "plain":
-                prediction = "noise"
-            try:
-                restored = sample(
-                    self.process,
-                    self.output,
-                    start,
-                    degraded,
-                    sampler,
-                    nfe,
-                    grid,
-                    prediction,
-                    generators=generators,
-                    start=None if self.conditional else first,
-                    clean_range=(-1.0, 1.0) if self.clipped else None,
+        if self.process is None:
+            yield 1, mu
+            yield 0, self.output(mu, mu, REGRESSION_STEP)
+            return
+        degraded = 2 * mu - 1 if self.centered else mu
+        first = self.first_step(noise_level)
+        if self.conditional:
+            start = self.process.start(degraded, standard_normals(generators, degraded))
+        else:
+            start = degraded
+            if nfe > first:
+                raise InputError(
+                    f"{nfe} network evaluations are n/a: the noisy image is the state at step "
+                    f"{first}; give at most that many"
                 )
-            except ValueError as error:
-                raise InputError(str(error)) from None
-            return (restored + 1) / 2 if self.centered else restored
+        prediction = OBJECTIVES[self.objective].prediction
+        if prediction == "optimal-noise" and conversion == "plain":
+            prediction = "noise"
+        try:
+            for state in trajectory(
+                self.process,
+                self.output,
+                start,
+                degraded,
+                sampler,
+                nfe,
+                grid,
+                prediction,
+                generators=generators,
+                start=None if self.conditional else first,
+                clean_range=(-1.0, 1.0) if self.clipped else None,
+            ):
+                yield state.step, (state.x + 1) / 2 if self.centered else state.x
+        except ValueError as error:
+            raise InputError(str(error)) from None
 
 
 def restorer_of(settings: RunSettings, network: nn.Module) -> Restorer:

@@ -6,6 +6,7 @@ and the grid are arguments, and whoever wants to watch iterates over `trajectory
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ Grid = Literal["uniform", "quadratic", "log-snr"]
 Prediction = Literal["noise", "optimal-noise", "clean", "velocity"]
 Network = Callable[[Tensor, Tensor, int], Tensor]
 Noise = Callable[[int, torch.Size], Tensor]
+NoiseSource = torch.Generator | Callable[[torch.Size], Tensor]
 
 GRIDS: tuple[Grid, ...] = ("uniform", "quadratic", "log-snr")
 PREDICTIONS: tuple[Prediction, ...] = ("noise", "optimal-noise", "clean", "velocity")
@@ -261,7 +263,7 @@ def trajectory(
     grid: Grid = "uniform",
     prediction: Prediction = "noise",
     noise: Noise | None = None,
-    generators: Sequence[torch.Generator] | None = None,
+    generators: Sequence[NoiseSource] | None = None,
     start: int | None = None,
     clean_range: tuple[float, float] | None = None,
 ) -> Iterator[State]:
@@ -332,7 +334,7 @@ def trajectory(
 
 
 def _noise_source(
-    noise: Noise | None, generators: Sequence[torch.Generator] | None, x: Tensor
+    noise: Noise | None, generators: Sequence[NoiseSource] | None, x: Tensor
 ) -> Callable[[int], Tensor]:
     if noise is not None:
         return lambda t: noise(t, x.shape)
@@ -343,13 +345,13 @@ def _noise_source(
     return lambda _: standard_normals(generators, x)
 
 
-def standard_normals(generators: Sequence[torch.Generator], like: Tensor) -> Tensor:
+def standard_normals(generators: Sequence[NoiseSource], like: Tensor) -> Tensor:
     """Standard normals, each image's from its own generator, so that batches do not matter.
 
     Parameters
     ----------
-    generators : sequence of torch.Generator, length B
-        On the CPU or on the device of `like`.
+    generators : sequence of NoiseSource, length B
+        Generators on the CPU or on the device of `like`, or functions (shape) -> float32 normals.
     like : Tensor, shape (B, C, H, W)
 
     Returns
@@ -359,9 +361,11 @@ def standard_normals(generators: Sequence[torch.Generator], like: Tensor) -> Ten
     return torch.stack(
         [
             torch.randn(like.shape[1:], generator=g, dtype=like.dtype, device=g.device)
+            if isinstance(g, torch.Generator)
+            else g(like.shape[1:])
             for g in generators
         ]
-    ).to(like.device)
+    ).to(like.device, like.dtype)
 
 
 def sample(
@@ -374,7 +378,7 @@ def sample(
     grid: Grid = "uniform",
     prediction: Prediction = "noise",
     noise: Noise | None = None,
-    generators: Sequence[torch.Generator] | None = None,
+    generators: Sequence[NoiseSource] | None = None,
     start: int | None = None,
     clean_range: tuple[float, float] | None = None,
 ) -> Tensor:
@@ -398,7 +402,7 @@ def sample(
         trains: the clean image is then read off by the exact inverse (docs/mathematics.md, 5).
     noise : callable (step, shape) -> Tensor, optional
         Standard normals used when leaving `step`; overrides `generators`.
-    generators : sequence of torch.Generator, optional
+    generators : sequence of NoiseSource, optional
         One for each image, so that an image's result does not depend on its batch.
     start : int, optional
         Step of x_T if not T, for Gaussian denoising from the matched step.
@@ -417,7 +421,7 @@ def sample(
         For unknown names, shapes that differ, an NFE outside the grid, or a sampler that is not
         defined for the process.
     """
-    *_, last = trajectory(
+    states = trajectory(
         process,
         network,
         x_T,
@@ -431,6 +435,7 @@ def sample(
         start,
         clean_range,
     )
+    (last,) = deque(states, maxlen=1)
     return last.x
 
 

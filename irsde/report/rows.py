@@ -1,0 +1,190 @@
+"""Finished evaluations as rows of tables, and rows that differ in their seeds put together."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from irsde.files import InputError, digest_json, read_json
+
+
+@dataclass(frozen=True)
+class Row:
+    """One evaluation.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the evaluation lies.
+    summary : dict
+        Its `summary.json`.
+    per_image : pandas.DataFrame
+        Its `per_image.csv`: image, scene, psnr, ssim, psnr_y, ssim_y, lpips, nfe.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    per_image: pd.DataFrame
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return str(self.summary["task"])
+
+    @property
+    def dataset(self) -> str:
+        """Name of the test set."""
+        return str(self.summary["dataset"]["dataset"])
+
+    @property
+    def method(self) -> str:
+        """Name of the method or variant."""
+        return str(self.summary["method"])
+
+    @property
+    def label(self) -> str:
+        """Method as tables and figures show it."""
+        return str(self.summary["method_label"])
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """All that tells entries apart: everything but the seeds."""
+        keys = ("task", "method", "sampler", "nfe", "grid", "conversion", "weights", "precision")
+        return (self.dataset, *(self.summary.get(key) for key in keys))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Evaluations that differ in training seed and sampling seed only: one line of a table.
+
+    Parameters
+    ----------
+    rows : tuple of Row
+        At least one; all have the same images in the same order.
+    """
+
+    rows: tuple[Row, ...]
+
+    @property
+    def first(self) -> Row:
+        """The row of the first seeds: what they all have in common can be read there."""
+        return self.rows[0]
+
+    @property
+    def training_seeds(self) -> list[int]:
+        """Training seeds, sorted."""
+        return sorted({int(row.summary["seed"]) for row in self.rows})
+
+    @property
+    def sampling_seeds(self) -> list[int]:
+        """Seeds of the sampling noise, sorted."""
+        return sorted({int(row.summary["sampling_seed"]) for row in self.rows})
+
+    @cached_property
+    def scenes(self) -> list[str]:
+        """Scene of each image."""
+        return [str(scene) for scene in self.first.per_image["scene"]]
+
+    @property
+    def images(self) -> list[str]:
+        """Names of the images."""
+        return [str(image) for image in self.first.per_image["image"]]
+
+    def values(self, metric: str) -> NDArray[np.float64] | None:
+        """Metric of shape (seeds, images); None where it was not computed for every image.
+
+        Values of one training seed are averaged over its sampling seeds.
+        """
+        of_seed: dict[int, list[NDArray[np.float64]]] = {}
+        for row in self.rows:
+            column = row.per_image[metric].to_numpy(dtype=np.float64)
+            if np.isnan(column).any():
+                return None
+            of_seed.setdefault(int(row.summary["seed"]), []).append(column)
+        return np.array([np.mean(of_seed[seed], axis=0) for seed in sorted(of_seed)])
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Folders of the evaluations, as paths below the project."""
+        return tuple(row.folder.as_posix() for row in self.rows)
+
+
+def read_row(folder: Path) -> Row:
+    """Row of a finished evaluation.
+
+    Raises
+    ------
+    InputError
+        If a file is absent or damaged, or the evaluation is of an older run than the one there.
+    """
+    summary = read_json(folder / "summary.json")
+    try:
+        text = dict.fromkeys(("image", "scene"), str)
+        per_image = pd.read_csv(folder / "per_image.csv", dtype=text, keep_default_na=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / 'per_image.csv'}: cannot be read ({error})") from None
+    card = read_json(Path(summary["run"]) / "run.json")
+    if digest_json(card["identity"]) != summary["run_identity"]:
+        raise InputError(
+            f"{folder}: evaluates an earlier run than the one in {summary['run']}; "
+            "run irsde evaluate again"
+        )
+    return Row(folder, summary, per_image)
+
+
+def read_rows(folders: Iterable[Path]) -> list[Row]:
+    """Rows of the given evaluations, in their order.
+
+    Raises
+    ------
+    InputError
+        As `read_row`, and if rows of one task and data set differ in images, leakage, protocol
+        or LPIPS weights.
+    """
+    rows = [read_row(folder) for folder in folders]
+    for of_table in by_table(rows).values():
+        for row in of_table[1:]:
+            first = of_table[0]
+            differing = [
+                key
+                for key in ("dataset", "leaked", "protocol", "lpips")
+                if row.summary[key] != first.summary[key]
+            ]
+            if list(row.per_image["image"]) != list(first.per_image["image"]):
+                differing.append("images")
+            if differing:
+                raise InputError(
+                    f"{row.folder} and {first.folder} differ in {differing[0]}: not one table; "
+                    "run irsde evaluate again"
+                )
+    return rows
+
+
+def by_table(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Rows of each task and data set, in the order they come."""
+    tables: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        tables.setdefault((row.task, row.dataset), []).append(row)
+    return tables
+
+
+def entries(rows: Iterable[Row]) -> list[Entry]:
+    """Rows put together that differ in their seeds only, in the order they come."""
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.kind, []).append(row)
+    return [Entry(tuple(of_kind)) for of_kind in found.values()]
+
+
+def without_leaked(rows: Sequence[Row]) -> list[Row]:
+    """The same rows without the test images that are shown in the training data."""
+    leaked = rows[0].summary["leaked"]
+    return [
+        Row(row.folder, row.summary, row.per_image[~row.per_image["image"].isin(leaked)])
+        for row in rows
+    ]

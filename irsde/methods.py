@@ -173,6 +173,15 @@ METHODS: dict[str, Method] = {
         100,
         source="arXiv 2301.11699",
     ),
+    "ir-sde-clean": Method(
+        "IR-SDE, clean prediction",
+        "process",
+        _ir_sde("cosine"),
+        "clean",
+        "posterior",
+        100,
+        source="arXiv 2301.11699 (process), arXiv 2303.11435 (target)",
+    ),
     "denoising-sde": Method(
         "Denoising-SDE",
         "process",

@@ -190,3 +190,23 @@ def resume(state: TrainingState, folder: Path, identity: dict[str, str], *, over
     state.skipped.fill_(header["skipped"])
     state.skipped_in_a_row.fill_(header["skipped_in_a_row"])
     return state.iteration
+
+
+def raw_weights(folder: Path, identity: dict[str, str]) -> dict[str, Tensor]:
+    """Weights themselves, not their average, of the newest checkpoint of a finished run.
+
+    Raises
+    ------
+    InputError
+        If there is no checkpoint of that run.
+    """
+    found = _found(folder)
+    try:
+        if found:
+            with safe_open(found[-1], framework="pt") as stored:
+                if json.loads(stored.metadata()["irsde"])["identity"] == identity:
+                    names = [name for name in stored.keys() if name.startswith("network.")]  # noqa: SIM118
+                    return {n.removeprefix("network."): stored.get_tensor(n) for n in names}
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{found[-1]}: damaged checkpoint ({error}); delete it") from None
+    raise InputError(f"{folder}: no checkpoint of this run, so its raw weights are n/a")

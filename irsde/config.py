@@ -15,6 +15,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeInt,
+    PositiveInt,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -212,6 +214,9 @@ class EvaluationSettings(Settings):
     batch: int = Field(8, ge=1)
     threads: int = Field(1, ge=1, description="of torch; part of an evaluation's identity")
     processes: int = Field(1, ge=1, description="that share the images, each on a GPU of its own")
+    sampling_seeds: tuple[NonNegativeInt, ...] = Field(
+        (0,), min_length=1, description="of the sampling noise; methods without any have one"
+    )
     noise_level: Literal["known", "estimated"] = Field(
         "known", description="what Denoising-SDE and -ODE start from"
     )
@@ -232,6 +237,24 @@ class Block(Settings):
     seeds: tuple[int, ...] = Field((0,), min_length=1)
 
 
+class Sweep(Settings):
+    """Evaluations beyond the tables' own: every combination, for curves and for causes."""
+
+    tasks: tuple[TaskName, ...] = Field(min_length=1)
+    methods: tuple[str, ...] = Field(min_length=1, description="of the profile's runs")
+    seeds: tuple[NonNegativeInt, ...] = Field((0,), min_length=1, description="of training")
+    datasets: DatasetNames = Field((), description="test sets; all of the task unless given")
+    samplers: tuple[str, ...] = Field((), description="the method's own unless given")
+    nfe: tuple[PositiveInt, ...] = Field(
+        (), description="those above a method's number of steps are left out"
+    )
+    grids: tuple[Literal["uniform", "quadratic", "log-snr"], ...] = ("uniform",)
+    conversions: tuple[Literal["exact", "plain"], ...] = ("exact",)
+    weights: tuple[Literal["ema", "raw"], ...] = ("ema",)
+    precisions: tuple[Literal["float32", "bfloat16"], ...] = ("float32",)
+    sampling_seeds: tuple[NonNegativeInt, ...] = (0,)
+
+
 class Profile(Settings):
     """A named grid of runs with its budget."""
 
@@ -241,6 +264,7 @@ class Profile(Settings):
     methods: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     more: tuple[Block, ...] = Field((), description="runs beyond tasks x methods x seeds")
+    sweeps: tuple[Sweep, ...] = Field((), description="evaluations beyond those of the tables")
     process: ProcessSettings = ProcessSettings()
     data: DataSettings
     network: NetworkSettings
@@ -277,6 +301,22 @@ class Profile(Settings):
                 raise ValueError(f"{min(unknown)} is not among the profile's tasks")
         return more
 
+    @model_validator(mode="after")
+    def _sweeps_its_own_runs(self) -> "Profile":
+        for sweep in self.sweeps:
+            for task in sweep.tasks:
+                if task not in self.tasks:
+                    raise ValueError(f"sweeps: {task} is not among the profile's tasks")
+                runs = dict(self.runs_of(task))
+                for method in sweep.methods:
+                    if missing := set(sweep.seeds) - set(runs.get(method, ())):
+                        raise ValueError(
+                            f"sweeps: the profile has no {method} on {task} of seed {min(missing)}"
+                        )
+                if unknown := set(sweep.datasets) - set(self.data.of(task).test):
+                    raise ValueError(f"sweeps: {min(unknown)} is no test set of {task}")
+        return self
+
     def runs_of(self, task: str) -> list[tuple[str, tuple[int, ...]]]:
         """Methods of a task in the order of the profile, each with its training seeds."""
         seeds: dict[str, list[int]] = {method: list(self.seeds) for method in self.methods}
@@ -305,7 +345,7 @@ class Profile(Settings):
                 f"profile {self.name}, variant {method}: data cannot differ between methods of a "
                 "table; make another profile"
             )
-        content = self.model_dump()
+        content = self.model_dump(exclude_unset=True)
         for group, settings in self.variants[method].items():
             content[group] = {**content[group], **settings} if group in content else settings
         try:

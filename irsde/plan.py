@@ -4,6 +4,8 @@
 grammar of paths; Snakemake, DVC, MLflow and the reports all take it from here.
 """
 
+import itertools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from irsde.methods import METHODS
 DATA = Path("data")
 RESULTS = Path("results")
 REPORTS = Path("reports")
+OUTSIDE = "outside"  # stands where a method stands, for results made elsewhere
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,28 @@ class Run:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An evaluation: (run, dataset, sampler, NFE), the step grid, and how ML noise is read."""
+    """An evaluation: run, data set, sampler and NFE; then what has a default.
+
+    Parameters
+    ----------
+    run : Run
+    dataset : str
+        Test set.
+    sampler : str
+        A key of `samplers.SAMPLERS`, or "direct".
+    nfe : int
+        Network evaluations of an image.
+    grid : {"uniform", "quadratic", "log-snr"}
+        Step grid.
+    conversion : {"exact", "plain"}
+        How the noise is read off a network trained by maximum likelihood.
+    weights : {"ema", "raw"}
+        The moving average that tables use, or the weights of the last iteration themselves.
+    precision : {"float32", "bfloat16"}
+        Of the network's arithmetic.
+    sampling_seed : int
+        Seed of the sampling noise.
+    """
 
     run: Run
     dataset: str
@@ -54,20 +78,67 @@ class Evaluation:
     nfe: int
     grid: str = "uniform"
     conversion: str = "exact"
+    weights: str = "ema"
+    precision: str = "float32"
+    sampling_seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """`<sampler>-<nfe>`, and what differs from the default."""
+        options = (self.grid, self.conversion, self.weights, self.precision)
+        differing = [option for option in options if option not in _DEFAULTS]
+        differing += [f"sampling{self.sampling_seed}"] if self.sampling_seed else []
+        return "-".join([self.sampler, str(self.nfe), *differing])
 
     @property
     def folder(self) -> Path:
-        """`<run>/evaluations/<dataset>/<sampler>-<nfe>`, and what differs from the default."""
-        name = f"{self.sampler}-{self.nfe}"
-        name += f"-{self.grid}" if self.grid != "uniform" else ""
-        name += f"-{self.conversion}" if self.conversion != "exact" else ""
-        return self.run.folder / "evaluations" / self.dataset / name
+        """`<run>/evaluations/<dataset>/<name>`."""
+        return self.run.folder / "evaluations" / self.dataset / self.name
 
     @property
     def arguments(self) -> str:
         """Arguments of `irsde evaluate` that choose this evaluation of the run."""
-        sampled = "" if self.sampler == "direct" else f" --sampler {self.sampler} --nfe {self.nfe}"
-        return f"--run {self.run.folder.as_posix()} --dataset {self.dataset}{sampled}"
+        sampled = self.sampler != "direct"
+        options: dict[str, str | int] = {
+            "sampler": self.sampler if sampled else "",
+            "nfe": self.nfe if sampled else "",
+            "grid": self.grid,
+            "conversion": self.conversion,
+            "weights": self.weights,
+            "precision": self.precision,
+            "sampling-seed": self.sampling_seed or "",
+        }
+        chosen = [f" --{key} {value}" for key, value in options.items() if value not in _DEFAULTS]
+        return f"--run {self.run.folder.as_posix()} --dataset {self.dataset}{''.join(chosen)}"
+
+
+_DEFAULTS = ("", "uniform", "exact", "ema", "float32")
+_NAME = re.compile(
+    r"(?P<sampler>.+?)-(?P<nfe>\d+)(?:-(?P<grid>quadratic|log-snr))?(?:-(?P<conversion>plain))?"
+    r"(?:-(?P<weights>raw))?(?:-(?P<precision>bfloat16))?(?:-sampling(?P<sampling_seed>\d+))?"
+)
+
+
+def evaluation_of(run: Run, dataset: str, name: str) -> Evaluation:
+    """The evaluation of a folder's name: what `Evaluation.name` writes, read back.
+
+    Raises
+    ------
+    InputError
+        If the name is of another form.
+
+    Examples
+    --------
+    >>> run = Run("quick", "deraining", "ir-sde", 0)
+    >>> evaluation_of(run, "set5-x4", "mrs-ode-2-10-log-snr-sampling3").name
+    'mrs-ode-2-10-log-snr-sampling3'
+    """
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise InputError(f"{name}: not the name of an evaluation, such as posterior-100")
+    fields: dict[str, Any] = {key: value for key, value in found.groupdict().items() if value}
+    numbers = {key: int(fields[key]) for key in ("nfe", "sampling_seed") if key in fields}
+    return Evaluation(run, dataset, **{**fields, **numbers})
 
 
 def run_of(folder: Path) -> Run:
@@ -132,15 +203,47 @@ def _depends_on_seed(method: str) -> bool:
 
 
 def evaluations(profile: Profile) -> list[Evaluation]:
-    """All evaluations of a profile, in the order of its runs."""
+    """The evaluations that tables are made of, in the order of the runs."""
     found = []
     for run in runs(profile):
         settings = profile.for_method(run.method)
         sampler, nfe = default_sampler(settings, run.method)
+        seeds = settings.evaluation.sampling_seeds if sampler != "direct" else (0,)
         found += [
-            Evaluation(run, dataset, sampler, nfe) for dataset in settings.data.of(run.task).test
+            Evaluation(run, dataset, sampler, nfe, sampling_seed=seed)
+            for dataset in settings.data.of(run.task).test
+            for seed in seeds
         ]
     return found
+
+
+def sweep_evaluations(profile: Profile) -> list[Evaluation]:
+    """The evaluations of a profile's sweeps, those of the tables among them where they meet."""
+    found: dict[Evaluation, None] = {}
+    for sweep in profile.sweeps:
+        for task, method, seed in itertools.product(sweep.tasks, sweep.methods, sweep.seeds):
+            run = Run(profile.name, task, method, seed)
+            settings = profile.for_method(method)
+            sampler, nfe = default_sampler(settings, method)
+            most = METHODS[method.partition("+")[0]].nfe
+            combinations = itertools.product(
+                sweep.datasets or settings.data.of(task).test,
+                sweep.samplers or (sampler,),
+                [n for n in sweep.nfe if n <= most] or (nfe,),
+                sweep.grids,
+                sweep.conversions,
+                sweep.weights,
+                sweep.precisions,
+                sweep.sampling_seeds,
+            )
+            found |= dict.fromkeys(Evaluation(run, *values) for values in combinations)
+    return list(found)
+
+
+def outside_evaluations(profile: str) -> list[Path]:
+    """Folders of results made elsewhere, which `irsde evaluate --restored` scored."""
+    found = (RESULTS / profile).glob(f"*/{OUTSIDE}+*/seed0/evaluations/*/*/summary.json")
+    return sorted(path.parent for path in found if not path.parent.name.startswith("."))
 
 
 def datasets(profile: Profile) -> list[str]:
@@ -207,9 +310,12 @@ def parameters(profile: Profile) -> str:
             "settings": settings.hash,
         }
         (train if run.is_trained else tune)[run.key] = item
-    for evaluation in evaluations(profile):
+    usual = evaluations(profile)
+    for evaluation in dict.fromkeys([*usual, *sweep_evaluations(profile)]):
+        name = f"{evaluation.run.key}_{evaluation.dataset}"
+        name += "" if evaluation in usual else f"_{evaluation.name}"
         settings_of = profile.for_method(evaluation.run.method).evaluation
-        evaluate[f"{evaluation.run.key}_{evaluation.dataset}"] = {
+        evaluate[name] = {
             "run": evaluation.run.folder.as_posix(),
             "task": evaluation.run.task,
             "dataset": evaluation.dataset,

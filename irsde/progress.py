@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
@@ -23,7 +23,12 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 def track(
-    items: Iterable[T], label: str, total: int, done: int = 0, patches: int = 0
+    items: Iterable[T],
+    label: str,
+    total: int,
+    done: int = 0,
+    patches: int = 0,
+    size: Callable[[T], int] = lambda _: 1,
 ) -> Iterator[T]:
     """Iterate while showing progress on standard error.
 
@@ -38,11 +43,13 @@ def track(
         Items done before, as when training resumes.
     patches : int
         Patches in an item, to give the speed in them; in items unless given.
+    size : callable (item) -> int
+        How much of the total an item is.
     """
     if sys.stderr.isatty():
-        yield from _bar(items, label, total, done, patches)
+        yield from _bar(items, label, total, done, patches, size)
     else:
-        yield from _lines(items, label, total, done, patches)
+        yield from _lines(items, label, total, done, patches, size)
 
 
 class _Speed(ProgressColumn):
@@ -61,7 +68,14 @@ def _speed(rate: float, patches: int) -> str:
     return f"{rate * patches:.0f} patches/s" if patches else f"{rate:.2f}/s"
 
 
-def _bar(items: Iterable[T], label: str, total: int, done: int, patches: int) -> Iterator[T]:
+def _bar(
+    items: Iterable[T],
+    label: str,
+    total: int,
+    done: int,
+    patches: int,
+    size: Callable[[T], int],
+) -> Iterator[T]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -75,13 +89,22 @@ def _bar(items: Iterable[T], label: str, total: int, done: int, patches: int) ->
         task = progress.add_task(label, total=total, completed=done)
         for item in items:
             yield item
-            progress.advance(task)
+            progress.advance(task, size(item))
 
 
-def _lines(items: Iterable[T], label: str, total: int, done: int, patches: int) -> Iterator[T]:
+def _lines(
+    items: Iterable[T],
+    label: str,
+    total: int,
+    done: int,
+    patches: int,
+    size: Callable[[T], int],
+) -> Iterator[T]:
     start = last = time.monotonic()
-    for count, item in enumerate(items, start=1):
+    count = 0
+    for item in items:
         yield item
+        count += size(item)
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES or done + count == total:
             last = now

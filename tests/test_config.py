@@ -130,3 +130,11 @@ def test_every_setting_changes_the_hash(write_profile):
     ):
         write_profile(old, new)
         assert run_settings(load_profile("mine"), "denoising", "ir-sde", 0).hash != before
+
+
+def test_a_variant_keeps_the_settings_of_single_tasks():
+    profile = load_profile("bench")
+    plain = run_settings(profile, "deraining", "ir-sde", 0)
+    variant = run_settings(profile, "deraining", "ir-sde+lambda10", 0)
+    assert variant.data == plain.data
+    assert (plain.stationary_std, variant.stationary_std) == (50 / 255, 10 / 255)

@@ -260,10 +260,14 @@ def train(
 @app.command()
 def evaluate(
     run: Annotated[
-        Path, typer.Option(help="Run folder, results/<profile>/<task>/<method>/seed<k>.")
-    ],
+        Path | None,
+        typer.Option(help="Run folder, results/<profile>/<task>/<method>/seed<k>."),
+    ] = None,
+    restored: Annotated[
+        Path | None, typer.Option(help="Instead of --run: a folder of images restored elsewhere.")
+    ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Prepared data set; default: all test sets of the task.")
+        str | None, typer.Option(help="Prepared test set; default: all test sets of the task.")
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="Sampler; default: the method's.")] = None,
     nfe: Annotated[
@@ -279,9 +283,109 @@ def evaluate(
             "or plain (the noise formula, as the authors' code does)."
         ),
     ] = "exact",
+    weights: Annotated[
+        str, typer.Option(help="ema, or raw: the last iteration's, from the checkpoint.")
+    ] = "ema",
+    precision: Annotated[
+        str, typer.Option(help="Of the network's arithmetic: float32 or bfloat16.")
+    ] = "float32",
+    sampling_seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling noise.")] = 0,
+    all_protocols: Annotated[
+        bool, typer.Option("--all-protocols", help="Print the means under every protocol.")
+    ] = False,
+    reference: Annotated[
+        Path | None, typer.Option(help="With --restored: folder of clean images of the same names.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="With --restored: how to score; default: rgb.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="With --restored: the method's name for tables.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="With --restored: folder to write to.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="With --restored and --dataset: join this task's tables.")
+    ] = None,
+    profile: ProfileOption = None,
     track: TrackOption = True,
 ) -> None:
-    """Restore a data set with a finished run and score every image."""
+    """Restore a data set with a finished run and score every image; or score anyone's images.
+
+    With --restored, the images of a folder are scored against those of --reference, paired by
+    name. With --task and --dataset they are results on a test set of the profile, restored from
+    data/prepared/<profile>/<task>/<dataset>/LQ, and join its tables.
+    """
+    of_run = {
+        "--sampler": sampler is not None,
+        "--nfe": nfe is not None,
+        "--grid": grid != "uniform",
+        "--conversion": conversion != "exact",
+        "--weights": weights != "ema",
+        "--precision": precision != "float32",
+        "--sampling-seed": sampling_seed != 0,
+    }
+    of_images = {
+        "--reference": reference is not None,
+        "--protocol": protocol is not None,
+        "--name": name is not None,
+        "--out": out is not None,
+        "--task": task is not None,
+        "--profile": profile is not None,
+    }
+    if (run is None) == (restored is None):
+        raise InputError("irsde evaluate: give --run, or --restored")
+    foreign = of_images if run else of_run
+    if given := [option for option, is_given in foreign.items() if is_given]:
+        wanted = "--restored" if run else "--run"
+        raise InputError(f"irsde evaluate: {given[0]} goes with {wanted} only")
+    if run:
+        _evaluate_run(
+            run,
+            dataset,
+            sampler,
+            nfe,
+            (grid, conversion, weights, precision, sampling_seed),
+            all_protocols=all_protocols,
+            track=track,
+        )
+        return
+    from irsde.config import check_name, load_profile
+    from irsde.data.leakage import leaked_images, read_leaks
+    from irsde.outside import PreparedSet, evaluate_restored
+    from irsde.tasks import TASKS
+
+    if name is None or restored is None:
+        raise InputError("irsde evaluate --restored: give the method's --name")
+    if (task is None) != (dataset is None) or (profile and not task):
+        raise InputError("irsde evaluate --restored: --task and --dataset go together")
+    test_set = None
+    if task and dataset:
+        check_name("task", task, TASKS)
+        loaded = load_profile(_profile_name(profile))
+        check_name("task", task, loaded.tasks)
+        of_task = loaded.data.of(task)
+        check_name("test set", dataset, of_task.test)
+        leaks = read_leaks(loaded.name, task, of_task)
+        test_set = PreparedSet(loaded, task, dataset, leaked_images(leaks, dataset))
+    usual = test_set.profile.evaluation.protocol if test_set else "rgb"
+    text, folder = evaluate_restored(
+        restored, reference, protocol or usual, name, out, test_set, all_protocols=all_protocols
+    )
+    print(text)
+    if test_set and out is None and track:
+        _track(test_set.profile.name, evaluation=folder)
+
+
+def _evaluate_run(
+    folder: Path,
+    dataset: str | None,
+    sampler: str | None,
+    nfe: int | None,
+    options: tuple[str, str, str, str, int],
+    *,
+    all_protocols: bool,
+    track: bool,
+) -> None:
     from irsde.config import check_name, load_profile
     from irsde.data.leakage import leaked_images, read_leaks
     from irsde.evaluation import evaluate as evaluate_run
@@ -290,12 +394,15 @@ def evaluate(
     from irsde.plan import Evaluation, default_sampler, run_of
     from irsde.provenance import evaluation_profile, imported_from, read_run_card
 
-    found = run_of(run)
+    found = run_of(folder)
     loaded = load_profile(found.profile)
     base = found.method.partition("+")[0]
     check_name("method", base, METHODS)
     settings = evaluation_profile(loaded, found)
     usual_sampler, usual_nfe = default_sampler(settings, found.method)
+    grid, conversion, weights, precision, sampling_seed = options
+    check_name("weights", weights, ("ema", "raw"))
+    check_name("precision", precision, ("float32", "bfloat16"))
     if METHODS[base].kind == "process":
         from irsde.samplers import GRIDS, SAMPLERS
 
@@ -319,11 +426,20 @@ def evaluate(
             usual_nfe if nfe is None else nfe,
             grid,
             conversion,
+            weights,
+            precision,
+            sampling_seed,
         )
-        line = evaluate_run(evaluation, settings.evaluation, leaked=leaked_images(leaks, name))
+        line = evaluate_run(evaluation, settings.evaluation, leaked_images(leaks, name))
         if not world_of_environment().is_first:
             continue
         print(line)
+        if all_protocols:
+            import pandas as pd
+
+            from irsde.scoring import protocol_means
+
+            print(protocol_means(pd.read_csv(evaluation.folder / "protocols.csv")))
         if track:
             _track(found.profile, evaluation=evaluation.folder)
 
@@ -396,12 +512,9 @@ def restore(
 def report(profile: ProfileOption = None) -> None:
     """Compile tables and figures of a profile's finished evaluations into reports/."""
     from irsde.config import load_profile
-    from irsde.plan import evaluations, refusals
     from irsde.report.compile import compile_report
 
-    loaded = load_profile(_profile_name(profile))
-    folders = [evaluation.folder for evaluation in evaluations(loaded)]
-    print(compile_report(loaded.name, loaded.caption, folders, refusals(loaded)))
+    print(compile_report(load_profile(_profile_name(profile))))
 
 
 @app.command()

@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from irsde import provenance
 from irsde.classical import CLASSICAL, estimate_noise_level
 from irsde.config import EvaluationSettings
+from irsde.cost import EnergyMeter, multiply_accumulates, peak_memory
 from irsde.data.datasets import dataset_card
 from irsde.data.pairs import Pair, load_pairs, to_tensor
 from irsde.devices import compute_device
 from irsde.files import InputError, digest_json, replacing_folder, write_json
 from irsde.images import Pixels, to_pixels, write_image
 from irsde.methods import METHODS
-from irsde.metrics import METRICS, perceptual_metric
 from irsde.parallel import World, joined, world_of_environment
-from irsde.plan import Evaluation, pairs_folder
+from irsde.plan import Evaluation, Run, pairs_folder
 from irsde.progress import track
-from irsde.protocols import PROTOCOLS, score_pair
+from irsde.scoring import Score, score, score_card, write_table
+from irsde.states import States, Trail
 from irsde.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -36,30 +37,51 @@ Image = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Pairs of one size that were restored together.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+    restored : ndarray of float32, shape (B, H, W, 3)
+        Nominally in [0, 1], not clipped.
+    nfe : int
+        Network evaluations spent on each image.
+    seconds : float
+        How long the restoration took.
+    states : States, optional
+        The way of the first image from the start to the restored image.
+    """
+
+    pairs: Sequence[Pair]
+    restored: Image
+    nfe: int
+    seconds: float
+    states: States | None = None
+
+
+@dataclass(frozen=True)
 class Scored:
-    """A restored image's row of the table, and its pixels where they are kept."""
+    """A restored image's row of the table, all its scores, and its pixels where they are kept."""
 
     image: str
     values: dict[str, Any]
+    score: Score
     pixels: Pixels | None
 
 
 def evaluate(
-    evaluation: Evaluation,
-    settings: EvaluationSettings,
-    sampling_seed: int = 0,
-    leaked: Collection[str] = (),
+    evaluation: Evaluation, settings: EvaluationSettings, leaked: Collection[str] = ()
 ) -> str:
     """Restore and score one data set with one run, and write the evaluation's folder.
 
     Parameters
     ----------
     evaluation : Evaluation
-        Run, data set, sampler and NFE.
+        Run, data set, sampler and NFE, and the seed of the sampling noise, which is the same for
+        all methods.
     settings : EvaluationSettings
         Batch, threads, protocol and how many images to keep.
-    sampling_seed : int
-        Seed of the sampling noise, the same for all methods.
     leaked : collection of str
         Images of the data set that are shown in the training data, for the tables.
 
@@ -80,40 +102,39 @@ def evaluate(
     folder = pairs_folder(run.profile, run.task, evaluation.dataset)
     data = dataset_card(folder)
     pairs = load_pairs(folder)
-    protocol = PROTOCOLS[settings.protocol]
-    perceptual = perceptual_metric()
-    start = time.monotonic()
     world = world_of_environment()
     with compute_device(settings.threads, world) as device, joined(world, device):
+        meter = EnergyMeter(device)
         kept = len(pairs) if settings.keep_images == "all" else settings.keep_images
         shown = {pair.image for pair in pairs[:kept]}
-        restored = _restored(evaluation, card, pairs, settings, sampling_seed, device, world)
-        label = f"{run.task} {run.method} seed {run.seed}, {evaluation.folder.name}"
-        share = [
-            Scored(
-                pair.image,
-                {
-                    "image": pair.image,
-                    "scene": pair.scene,
-                    **score_pair(image, pair.x0, protocol),
-                    "nfe": nfe,
-                },
-                to_pixels(image) if pair.image in shown else None,
-            )
-            for pair, image, nfe in track(restored, label, -(-len(pairs) // world.size))
-        ]
+        share: list[Scored] = []
+        seconds, pixels = 0.0, 0
+        states: States | None = None
+        batches = _restored(evaluation, card, pairs, settings, device, world)
+        label = f"{run.task} {run.method} seed {run.seed}, {evaluation.name}"
+        total = -(-len(pairs) // world.size)
+        for batch in track(batches, label, total, size=lambda batch: len(batch.pairs)):
+            seconds += batch.seconds
+            pixels += batch.restored[..., 0].size
+            states = states or batch.states
+            share += _scored(batch, settings.protocol, device, shown)
         scored = {row.image: row for part in world.gather(share) for row in part}
+        joules = meter.joules()
+        peak = peak_memory(device)
     if not world.is_first:
         return ""
-    rows = [scored[pair.image].values for pair in pairs]
+    in_order = [scored[pair.image] for pair in pairs]
+    table = pd.DataFrame([row.values for row in in_order])
+    protocols = pd.DataFrame([line for row in in_order for line in row.score.by_protocol])
     with replacing_folder(evaluation.folder) as temporary:
         (temporary / "images").mkdir()
-        for row in scored.values():
+        for row in in_order:
             if row.pixels is not None:
                 write_image(temporary / "images" / f"{row.image}.png", row.pixels)
-        seconds = time.monotonic() - start
-        table = pd.DataFrame(rows)
-        table.to_csv(temporary / "per_image.csv", index=False, lineterminator="\n", na_rep="")
+        if states is not None:
+            states.write(temporary / "states")
+        write_table(temporary / "per_image.csv", table)
+        write_table(temporary / "protocols.csv", protocols)
         write_json(
             temporary / "summary.json",
             {
@@ -131,39 +152,52 @@ def evaluate(
                 "nfe": evaluation.nfe,
                 "grid": evaluation.grid,
                 "conversion": evaluation.conversion,
+                "weights": evaluation.weights,
+                "precision": evaluation.precision,
+                "sampling_seed": evaluation.sampling_seed,
                 "versions": provenance.versions(),
-                "sampling_seed": sampling_seed,
                 "parameters": card["parameters"],
-                "protocol": {
-                    "name": settings.protocol,
-                    "version": protocol.version,
-                    "label": protocol.label,
-                },
-                "lpips": {"network": perceptual.network, "unavailable": perceptual.unavailable},
+                "multiply_accumulates": _multiply_accumulates(run, pairs, table["nfe"].tolist()),
                 "settings": settings.model_dump(mode="json"),
                 "code": provenance.code_hash("evaluate"),
                 **provenance.commit(),
-                "metrics": [
-                    {
-                        "name": name,
-                        "label": metric.label,
-                        "higher_is_better": metric.higher_is_better,
-                        "decimals": metric.decimals,
-                        "mean": None if table[name].isna().any() else float(table[name].mean()),
-                    }
-                    for name, metric in METRICS.items()
-                ],
+                **score_card(
+                    settings.protocol,
+                    table,
+                    [row.score.features for row in in_order],
+                    evaluation.dataset,
+                ),
             },
         )
         write_json(
             temporary / "cost.json",
             {
                 "seconds": seconds,
-                "seconds_per_image": seconds / len(rows),
-                "peak_memory_bytes": provenance.peak_memory_bytes(),
+                "seconds_per_image": seconds / len(share),
+                "seconds_per_megapixel": 1e6 * seconds / pixels,
+                **peak,
+                "joules": joules,
             },
         )
-    return f"{evaluation.folder}: {table['psnr'].mean():.2f} dB over {len(rows)} images"
+    return f"{evaluation.folder}: {table['psnr'].mean():.2f} dB over {len(table)} images"
+
+
+def _scored(
+    batch: Batch, protocol: str, device: "torch.device", shown: Collection[str]
+) -> list[Scored]:
+    """Rows of a batch."""
+    reference = np.stack([pair.x0 for pair in batch.pairs])
+    names = [pair.image for pair in batch.pairs]
+    scores = score(names, batch.restored, reference, protocol, str(device))
+    return [
+        Scored(
+            pair.image,
+            {"image": pair.image, "scene": pair.scene, **of_image.values, "nfe": batch.nfe},
+            of_image,
+            to_pixels(restored) if pair.image in shown else None,
+        )
+        for pair, restored, of_image in zip(batch.pairs, batch.restored, scores, strict=True)
+    ]
 
 
 def _restored(
@@ -171,34 +205,35 @@ def _restored(
     card: dict[str, Any],
     pairs: Sequence[Pair],
     settings: EvaluationSettings,
-    sampling_seed: int,
     device: "torch.device",
     world: World,
-) -> Iterator[tuple[Pair, Image, int]]:
-    """Pairs of this process with their restored images and the network evaluations spent."""
+) -> Iterator[Batch]:
+    """Pairs of this process with their restored images, batch by batch."""
     kind = METHODS[evaluation.run.method.partition("+")[0]].kind
-    if kind == "identity":
-        for pair in pairs[world.rank :: world.size]:
-            yield pair, pair.mu, 0
-    elif kind == "classical":
-        method = CLASSICAL[evaluation.run.task]
-        value = card["tuned"][method.parameter_name]
-        for pair in pairs[world.rank :: world.size]:
-            yield pair, method.function(pair.mu, value), 0
-    else:
-        yield from _restored_by_network(evaluation, pairs, settings, sampling_seed, device, world)
+    if kind in ("regression", "process"):
+        yield from _restored_by_network(evaluation, pairs, settings, device, world)
+        return
+    for batch in list(_batches(pairs, settings.batch))[world.rank :: world.size]:
+        start = time.perf_counter()
+        if kind == "identity":
+            restored = [pair.mu for pair in batch]
+        else:
+            method = CLASSICAL[evaluation.run.task]
+            value = card["tuned"][method.parameter_name]
+            restored = [method.function(pair.mu, value) for pair in batch]
+        yield Batch(batch, np.stack(restored), 0, time.perf_counter() - start)
 
 
 def _restored_by_network(
     evaluation: Evaluation,
     pairs: Sequence[Pair],
     settings: EvaluationSettings,
-    sampling_seed: int,
     device: "torch.device",
     world: World,
-) -> Iterator[tuple[Pair, Image, int]]:
+) -> Iterator[Batch]:
     import torch
 
+    from irsde.checkpoints import raw_weights
     from irsde.restoration import WEIGHTS, load_restorer
     from irsde.seeds import torch_generator
 
@@ -208,29 +243,54 @@ def _restored_by_network(
     card, run_settings = provenance.read_network_run(run.folder)
     restorer = load_restorer(run.folder, run_settings, device)
     provenance.check_weights(run.folder / WEIGHTS, card)
+    if evaluation.weights == "raw":
+        restorer.network.load_state_dict(raw_weights(run.folder / "checkpoint", card["identity"]))
     estimated = settings.noise_level == "estimated" and not restorer.conditional
     batches = list(_batches(pairs, 1 if estimated else settings.batch))
-    for batch in batches[world.rank :: world.size]:
+    for index in range(world.rank, len(batches), world.size):
+        batch = batches[index]
         noise_level = estimate_noise_level(batch[0].mu) if estimated else known
         nfe = evaluation.nfe
         if estimated:
             nfe = min(nfe, restorer.first_step(noise_level))
+        start = time.perf_counter()
         mu = to_tensor([pair.mu for pair in batch])
         generators = [
-            torch_generator("sampling", sampling_seed, evaluation.dataset, pair.image)
+            torch_generator("sampling", evaluation.sampling_seed, evaluation.dataset, pair.image)
             for pair in batch
         ]
-        restored = restorer.restore(
-            mu.to(device, memory_format=torch.channels_last),
-            evaluation.sampler,
-            nfe,
-            generators,
-            cast("Grid", evaluation.grid),
-            noise_level,
-            cast("Conversion", evaluation.conversion),
-        )
-        for pair, image in zip(batch, restored.cpu().numpy(), strict=True):
-            yield pair, image.transpose(1, 2, 0), nfe
+        with torch.autocast(
+            device.type, torch.bfloat16, enabled=evaluation.precision == "bfloat16"
+        ):
+            trail = Trail(restorer, batch[0], nfe) if index == 0 else None
+            for step, state in restorer.states(
+                mu.to(device, memory_format=torch.channels_last),
+                evaluation.sampler,
+                nfe,
+                generators,
+                cast("Grid", evaluation.grid),
+                noise_level,
+                cast("Conversion", evaluation.conversion),
+            ):
+                restored = state
+                if trail:
+                    trail.add(step, state[0])
+        images = restored.float().cpu().numpy().transpose(0, 2, 3, 1)
+        states = trail.states(evaluation) if trail and restorer.process else None
+        yield Batch(batch, images, nfe, time.perf_counter() - start, states)
+
+
+def _multiply_accumulates(run: Run, pairs: Sequence[Pair], nfe: Sequence[int]) -> float:
+    """Multiply-accumulates of a mean image, all network evaluations together."""
+    if not run.is_trained:
+        return 0.0
+    _, settings = provenance.read_network_run(run.folder)
+    of_shape = {
+        shape: multiply_accumulates(settings, *shape)
+        for shape in {(pair.x0.shape[0], pair.x0.shape[1]) for pair in pairs}
+    }
+    spent = [of_shape[p.x0.shape[:2]] * n for p, n in zip(pairs, nfe, strict=True)]
+    return float(np.mean(spent))
 
 
 def _batches(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:

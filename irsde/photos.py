@@ -1,23 +1,122 @@
-"""A finished run applied to photographs on disk, whole images one after the other."""
+"""A finished run applied to photographs of any size on disk, tile by tile in bounded memory."""
 
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from irsde import provenance
+import numpy as np
+from numpy.typing import NDArray
+
+from irsde import __version__, provenance
+from irsde.config import RunSettings
 from irsde.data.catalogue import ENDINGS
 from irsde.data.datasets import noise_level_of
 from irsde.data.pairs import to_tensor
-from irsde.devices import compute_device
-from irsde.files import InputError, replacing
-from irsde.images import read_image, to_float, to_pixels, write_image
+from irsde.devices import compute_device, device_name
+from irsde.files import InputError, digest_file, digest_json, read_json, write_json
+from irsde.images import MAX_PIXELS, Pixels, read_image, to_float, to_pixels
+from irsde.masks import inpainting_holes
 from irsde.methods import METHODS
+from irsde.photo_files import Photo, bands, read_photo, write_photo, write_scale
 from irsde.progress import track
 from irsde.resampling import enlarge
-from irsde.seeds import torch_generator
 from irsde.tasks import TASKS
+from irsde.tiling import NoiseField, Tile, tiles
+
+if TYPE_CHECKING:
+    import torch
+
+    from irsde.restoration import Restorer
+
+RECORD = "restored.json"
+REACH = 3  # small pixels beyond a tile that its bicubic enlargement looks at, and one more
+Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """How photographs are restored.
+
+    Parameters
+    ----------
+    sampler : str, optional
+        A key of `samplers.SAMPLERS`; the method's unless given.
+    nfe : int, optional
+        Network evaluations; the method's unless given.
+    seed : int
+        Seed of the sampling noise, together with each file's name.
+    samples : int
+        Restorations of each photograph, with different noise.
+    tile : int
+        Side of a tile in pixels of the result; a photograph that fits is restored whole. 0 for
+        no tiles: memory then grows with the photograph.
+    overlap : int, optional
+        Pixels that neighbouring tiles share, at least; an eighth of the tile unless given.
+    batch : int
+        Tiles, or photographs of one size that fit a tile, in one network call.
+    threads : int
+        Threads of torch on the CPU; their number changes the last bits of a result.
+    mask : Path, optional
+        For inpainting: an image of the photograph's size, white where to fill; or a folder with
+        one of each photograph's name. Unless given, the white holes must be in the photographs.
+    noise_level : float, optional
+        Standard deviation of the noise in the photographs, in the unit of images in [0, 1], for
+        methods that start from it; unless given, the level that the run was trained for.
+    """
+
+    sampler: str | None = None
+    nfe: int | None = None
+    seed: int = 0
+    samples: int = 1
+    tile: int = 512
+    overlap: int | None = None
+    batch: int = 1
+    threads: int = 1
+    mask: Path | None = None
+    noise_level: float | None = None
+
+    @property
+    def shared(self) -> int:
+        """Pixels that neighbouring tiles share, at least."""
+        return self.tile // 8 if self.overlap is None else self.overlap
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A photograph to restore, and what is written of it."""
+
+    file: Path
+    mask: Path | None
+    height: int
+    width: int
+    scale: int
+    targets: tuple[Path, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the result."""
+        return self.height * self.scale, self.width * self.scale
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One tile of one sample of one photograph."""
+
+    source: _Source
+    photo: Photo
+    holes: NDArray[np.bool_] | None
+    sample: int
+    noise: NoiseField
+    tile: Tile
+    is_whole: bool
 
 
 def restore_photographs(
-    source: Path, run: Path, out: Path, sampler: str | None, nfe: int | None, seed: int
+    source: Path, run: Path, out: Path, options: RestoreOptions = RestoreOptions()
 ) -> str:
     """Restore a photograph, or all those directly in a folder, and write PNG files.
 
@@ -28,13 +127,9 @@ def restore_photographs(
     run : Path
         Folder of a finished run with a network.
     out : Path
-        Folder to write to; a file already there is never overwritten.
-    sampler : str, optional
-        A key of `samplers.SAMPLERS`; the method's unless given.
-    nfe : int, optional
-        Network evaluations; the method's unless given.
-    seed : int
-        Seed of the sampling noise, together with each file's name.
+        Folder to write to. A file already there is never overwritten; a folder of photographs
+        that was interrupted goes on after the last one finished, if the settings are the same.
+    options : RestoreOptions
 
     Returns
     -------
@@ -44,41 +139,131 @@ def restore_photographs(
     Raises
     ------
     InputError
-        If the run or an image cannot be used, or an output exists already.
+        If the run, an image or an option cannot be used, or an output exists already.
+
+    Notes
+    -----
+    Of a photograph ``a.jpg`` one sample is written as ``a.png``; several as ``a-1.png`` …, their
+    mean as ``a-mean.png`` and the standard deviation over the samples (of a pixel, the root mean
+    square over its channels) as ``a-uncertainty.png``, whose range is in ``restored.json``. That
+    file says for each photograph which run and settings produced its outputs. EXIF data and color
+    profile go with the pixels (`photo_files`).
+
+    The whole way from the noise to the image is gone for each tile on its own, and the restored
+    tiles are blended (`tiling`); all tiles and the untiled restoration share one field of noise.
     """
     from irsde.restoration import WEIGHTS, load_restorer
 
     card, settings = provenance.read_network_run(run)
+    _check(run, card, options)
+    task = TASKS[card["task"]]
+    with compute_device(options.threads) as device:
+        restorer = load_restorer(run, settings, device)
+        provenance.check_weights(run / WEIGHTS, card)
+        _check_tile(restorer, options)
+        described = _described(run, card, settings, restorer, options)
+        everything = _sources(source, out, task.scale, options)
+        record = _read_record(out)
+        sources = [
+            each for each in everything if not _is_done(record.get(each.file.name), each, described)
+        ]
+        _check_targets(source, sources or everything)
+        began = time.monotonic()
+        work = _work(sources, restorer, options)
+        total = sum(len(_tiles_of(each, restorer, options)) for each in sources) * options.samples
+        restored = _restored(work, restorer, settings, described, options.batch, device)
+        stream = track(restored, f"restoring with {run}", total)
+        for each, of_source in groupby(stream, key=lambda pair: pair[0].source):
+            uncertainty = _write(each, of_source, options.samples)
+            record[each.file.name] = {
+                "settings": described,
+                **_identity(each),
+                "size": [each.size[1], each.size[0]],
+                "outputs": [target.name for target in each.targets],
+                "device": device_name(device),
+                "version": __version__,
+                **uncertainty,
+            }
+            write_json(out / RECORD, record)
+    return _line(out, sources, len(everything) - len(sources), record, time.monotonic() - began)
+
+
+def _line(
+    out: Path, sources: Sequence[_Source], n_done: int, record: dict[str, Any], seconds: float
+) -> str:
+    line = f"{out}: {len(sources)} image{'s' if len(sources) > 1 else ''} restored"
+    if n_done:
+        line += f", {n_done} there already"
+    line += f", {seconds:.0f} s"
+    if len(sources[0].targets) == 1:
+        return line
+    ranges = [record[each.file.name]["uncertainty"]["range"][1] for each in sources]
+    if len(ranges) > 1:
+        return f"{line}; the ranges of the uncertainty images are in {out / RECORD}"
+    return f"{line}; uncertainty image from 0 to {ranges[0]:g} of the range of the image"
+
+
+def _check(run: Path, card: dict[str, Any], options: RestoreOptions) -> None:
+    """Refuse a run or options that cannot be used, before anything is read."""
     method = METHODS[card["method"].partition("+")[0]]
     if not method.is_trained:
         raise InputError(f"{run}: {card['label']} has no network to restore with")
-    files = _files(source)
-    targets = [out / f"{file.stem}.png" for file in files]
-    if existing := [target for target in targets if target.exists()]:
-        raise InputError(f"{existing[0]}: exists already; choose another --out")
-    if len(set(targets)) < len(targets):
-        raise InputError(f"{source}: two images differ in their ending only")
-    task = TASKS[card["task"]]
-    with compute_device(1) as device:
-        restorer = load_restorer(run, settings, device)
-        provenance.check_weights(run / WEIGHTS, card)
-        for file, target in track(
-            zip(files, targets, strict=True), f"restoring with {run}", len(files)
-        ):
-            image = to_float(read_image(file))
-            mu = to_tensor(
-                [enlarge(image, task.scale, settings.data.enlarge) if task.scale > 1 else image]
+    for name in ("samples", "batch", "threads"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name} {getattr(options, name)}: give at least 1")
+    if method.kind == "regression":
+        if options.sampler not in (None, "direct") or options.nfe not in (None, 1):
+            raise InputError(f"{card['label']} has no sampler: leave out --sampler and --nfe")
+        if options.samples > 1:
+            raise InputError(f"{card['label']} draws no noise: leave out --samples")
+    if options.mask and card["task"] != "inpainting":
+        raise InputError(f"{run}: {card['task']} takes no mask; leave out --mask")
+    if options.noise_level is not None and method.conditional:
+        raise InputError(f"{card['label']} asks for no noise level; leave out --noise-level")
+
+
+def _check_tile(restorer: "Restorer", options: RestoreOptions) -> None:
+    multiple = _multiple(restorer)
+    smallest = 4 * multiple
+    if options.tile < 0 or 0 < options.tile < smallest:
+        raise InputError(
+            f"--tile {options.tile}: the network reduces images by {multiple}; give at least "
+            f"{smallest}, or 0 for whole images"
+        )
+    if options.shared < 0 or (options.tile and options.shared > options.tile - multiple):
+        raise InputError(
+            f"--overlap {options.shared}: give 0 to {options.tile - multiple} for tiles of "
+            f"{options.tile} pixels"
+        )
+
+
+def _multiple(restorer: "Restorer") -> int:
+    """Factor by which the network reduces an image on its way down."""
+    return int(getattr(restorer.network, "multiple", 1))
+
+
+def _sources(source: Path, out: Path, scale: int, options: RestoreOptions) -> list[_Source]:
+    """What is to be restored; every image is read once, so that a bad one ends the run now."""
+    found = []
+    for file in _files(source):
+        height, width = read_image(file).shape[:2]
+        if height * width * scale**2 > MAX_PIXELS:
+            raise InputError(
+                f"{file}: the result would have more than {MAX_PIXELS // 1_000_000} million "
+                "pixels; cut or reduce it"
             )
-            restored = restorer.restore(
-                mu.to(device),
-                sampler or method.sampler,
-                nfe or method.nfe,
-                [torch_generator("restore", seed, file.name)],
-                noise_level=noise_level_of(card["task"], settings.data),
+        mask = _mask_of(file, options.mask)
+        if mask and (shape := _holes(mask).shape) != (height, width):
+            raise InputError(
+                f"{mask}: {shape[1]}x{shape[0]} pixels, but {file} has {width}x{height}"
             )
-            with replacing(target) as temporary:
-                write_image(temporary, to_pixels(restored[0].cpu().numpy().transpose(1, 2, 0)))
-    return f"{out}: {len(files)} image{'s' if len(files) > 1 else ''} restored"
+        names = [file.stem]
+        if options.samples > 1:
+            ends = (*range(1, options.samples + 1), "mean", "uncertainty")
+            names = [f"{file.stem}-{end}" for end in ends]
+        targets = tuple(out / f"{name}.png" for name in names)
+        found.append(_Source(file, mask, height, width, scale, targets))
+    return found
 
 
 def _files(source: Path) -> list[Path]:
@@ -90,3 +275,252 @@ def _files(source: Path) -> list[Path]:
     if not source.is_file():
         raise InputError(f"{source}: no such file or folder")
     return [source]
+
+
+def _mask_of(file: Path, mask: Path | None) -> Path | None:
+    if mask is None or not mask.is_dir():
+        return mask
+    named = [mask / f"{file.stem}{ending}" for ending in ENDINGS]
+    for candidate in named:
+        if candidate.is_file():
+            return candidate
+    raise InputError(f"{named[0]}: no such file; each photograph needs a mask of its name")
+
+
+def _holes(mask: Path) -> NDArray[np.bool_]:
+    """Pixels to fill, shape (H, W): those of a mask that are nearer to white than to black."""
+    holes: NDArray[np.bool_] = read_image(mask)[..., 0] > 127
+    return holes
+
+
+def _check_targets(source: Path, sources: Sequence[_Source]) -> None:
+    """Refuse outputs that exist or that two photographs would share."""
+    targets = [target for each in sources for target in each.targets]
+    if existing := [target for target in targets if target.exists()]:
+        raise InputError(f"{existing[0]}: exists already; choose another --out")
+    if twice := [target for target in targets if targets.count(target) > 1]:
+        raise InputError(f"{source}: two images would be written as {twice[0].name}; rename one")
+
+
+def _described(
+    run: Path,
+    card: dict[str, Any],
+    settings: RunSettings,
+    restorer: "Restorer",
+    options: RestoreOptions,
+) -> dict[str, Any]:
+    """All that the restored pixels depend on but the photograph and the device."""
+    method = METHODS[card["method"].partition("+")[0]]
+    noise_level = options.noise_level
+    if not restorer.conditional:
+        noise_level = noise_level or noise_level_of(card["task"], settings.data)
+        if noise_level is None:
+            raise InputError(
+                f"{run}: {card['label']} starts from the noise in the photograph, whose level is "
+                "not known: give --noise-level"
+            )
+    nfe = options.nfe or min(method.nfe, restorer.first_step(noise_level))
+    return {
+        "run": run.as_posix(),
+        "run_identity": digest_json(card["identity"]),
+        "weights_sha256": card["weights_sha256"],
+        "task": card["task"],
+        "method": card["method"],
+        "sampler": options.sampler or method.sampler,
+        "nfe": nfe,
+        "noise_level": noise_level,
+        "seed": options.seed,
+        "samples": options.samples,
+        "tile": options.tile,
+        "overlap": options.shared,
+        "batch": options.batch,
+        "threads": options.threads,
+    }
+
+
+def _read_record(out: Path) -> dict[str, Any]:
+    if not (out / RECORD).exists():
+        return {}
+    record = read_json(out / RECORD)
+    if not isinstance(record, dict):
+        raise InputError(f"{out / RECORD}: not written by irsde restore; choose another --out")
+    return record
+
+
+def _identity(source: _Source) -> dict[str, str]:
+    """Digests of the files that a result is made from."""
+    files = {"photo_sha256": source.file, "mask_sha256": source.mask}
+    return {name: digest_file(file) for name, file in files.items() if file}
+
+
+def _is_done(entry: Any, source: _Source, described: dict[str, Any]) -> bool:
+    """True if a record says that this photograph was restored so, and its outputs are there."""
+    if not isinstance(entry, dict) or entry.get("settings") != described:
+        return False
+    is_same = all(entry.get(name) == value for name, value in _identity(source).items())
+    return is_same and all(target.is_file() for target in source.targets)
+
+
+def _tiles_of(source: _Source, restorer: "Restorer", options: RestoreOptions) -> list[Tile]:
+    side = options.tile or max(source.size)
+    overlap = options.shared if options.tile else 0
+    multiple = _multiple(restorer) if options.tile else 1
+    return tiles(*source.size, side, overlap, multiple)
+
+
+def _work(
+    sources: Iterable[_Source], restorer: "Restorer", options: RestoreOptions
+) -> Iterator[_Work]:
+    """Tiles in the order in which they are restored."""
+    for source in sources:
+        photo = read_photo(source.file)
+        holes = _holes(source.mask) if source.mask else None
+        of_source = _tiles_of(source, restorer, options)
+        for sample in range(1, options.samples + 1):
+            noise = NoiseField("restore", options.seed, source.file.name, sample)
+            for tile in of_source:
+                yield _Work(source, photo, holes, sample, noise, tile, len(of_source) == 1)
+
+
+def _batches(work: Iterable[_Work], size: int) -> Iterator[list[_Work]]:
+    """Consecutive tiles of one shape; of several images only where each is a single tile."""
+
+    def kind(each: _Work) -> tuple[object, ...]:
+        image = () if each.is_whole else (id(each.source), each.sample)
+        return each.tile.shape, image
+
+    batch: list[_Work] = []
+    for each in work:
+        if batch and (len(batch) == size or kind(each) != kind(batch[0])):
+            yield batch
+            batch = []
+        batch.append(each)
+    if batch:
+        yield batch
+
+
+def _restored(
+    work: Iterable[_Work],
+    restorer: "Restorer",
+    settings: RunSettings,
+    described: dict[str, Any],
+    batch_size: int,
+    device: "torch.device",
+) -> Iterator[tuple[_Work, Image]]:
+    """Tiles with their restored pixels, shape (height, width, 3), not clipped."""
+    import torch
+
+    for batch in _batches(work, batch_size):
+        mu = to_tensor([_degraded(each, settings.data.enlarge) for each in batch])
+        restored = restorer.restore(
+            mu.to(device, memory_format=torch.channels_last),
+            described["sampler"],
+            described["nfe"],
+            [each.noise.source(each.tile) for each in batch],
+            noise_level=described["noise_level"],
+        )
+        if described["samples"] > 1 and not batch[0].noise.n_draws:
+            raise InputError(
+                f"{described['method']} with the sampler {described['sampler']} draws no noise: "
+                "leave out --samples"
+            )
+        for each, image in zip(batch, restored.cpu().numpy(), strict=True):
+            yield each, image.transpose(1, 2, 0)
+
+
+def _degraded(work: _Work, enlargement: Any) -> Image:
+    """A tile of the degraded image at the size of the result."""
+    rows, columns, pixels = work.tile.rows.pixels, work.tile.columns.pixels, work.photo.pixels
+    if work.source.scale > 1:
+        return _enlarged(pixels, rows, columns, work.source.scale, enlargement)
+    image = to_float(pixels[rows, columns])
+    if work.holes is None:
+        return image
+    return inpainting_holes(image, 1 - work.holes[rows, columns].astype(np.float32))
+
+
+def _enlarged(pixels: Pixels, rows: slice, columns: slice, scale: int, mode: Any) -> Image:
+    """Part of the enlarged image, made from the small pixels that it depends on."""
+    parts, cuts = [], []
+    for span, length in ((rows, pixels.shape[0]), (columns, pixels.shape[1])):
+        start = max(span.start // scale - REACH, 0)
+        stop = min(-(-span.stop // scale) + REACH, length)
+        parts.append(slice(start, stop))
+        cuts.append(slice(span.start - start * scale, span.stop - start * scale))
+    return enlarge(to_float(pixels[tuple(parts)]), scale, mode)[tuple(cuts)]
+
+
+class _Moments:
+    """Mean and spread of samples by running sums (Welford's), two images of memory."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.mean = np.zeros((height, width, 3), np.float32)
+        self.squares = np.zeros((height, width), np.float32)
+        self.count = 0
+
+    def add(self, sample: Image) -> None:
+        """Take in one sample, shape (H, W, 3)."""
+        self.count += 1
+        for rows in bands(len(sample)):
+            before = sample[rows] - self.mean[rows]
+            self.mean[rows] += before / self.count
+            self.squares[rows] += (before * (sample[rows] - self.mean[rows])).mean(axis=2)
+
+    def deviation(self) -> NDArray[np.float32]:
+        """Root mean square over the channels of the standard deviation over the samples."""
+        return np.sqrt(self.squares / (self.count - 1))
+
+
+def _write(
+    source: _Source, restored: Iterable[tuple[_Work, Image]], samples: int
+) -> dict[str, Any]:
+    """Blend the tiles of a photograph and write its outputs, all or none of them.
+
+    Returns what is to be recorded of the uncertainty.
+    """
+    moments = _Moments(*source.size) if samples > 1 else None
+    folder = source.targets[0].parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{source.file.stem}.", dir=folder) as name:
+        written = [Path(name) / target.name for target in source.targets]
+        for sample, of_sample in groupby(restored, key=lambda pair: pair[0].sample):
+            image = np.zeros((*source.size, 3), np.float32)
+            for work, tile in of_sample:
+                part = image[work.tile.rows.pixels, work.tile.columns.pixels]
+                part += work.tile.weights[..., np.newaxis] * tile
+            _keep_known(image, work)
+            write_photo(written[sample - 1], _quantized(image), work.photo)
+            if moments:
+                moments.add(image)
+        recorded: dict[str, Any] = {}
+        if moments:
+            write_photo(written[-2], _quantized(moments.mean), work.photo)
+            deviation = moments.deviation()
+            largest = float(f"{np.quantile(deviation, 0.999):.3g}")
+            write_scale(written[-1], deviation, largest)
+            recorded["uncertainty"] = {
+                "range": [0, largest],
+                "mean": float(f"{deviation.mean(dtype=np.float64):.4g}"),
+            }
+        for path, target in zip(written, source.targets, strict=True):
+            if target.exists():
+                raise InputError(f"{target}: was written meanwhile; choose another --out")
+            path.chmod(0o644)
+            path.replace(target)
+    return recorded
+
+
+def _keep_known(image: Image, work: _Work) -> None:
+    """Put the photograph's own pixels back where a mask says that they are good."""
+    if work.holes is None:
+        return
+    for rows in bands(len(image)):
+        known = ~work.holes[rows]
+        image[rows][known] = to_float(work.photo.pixels[rows][known])
+
+
+def _quantized(image: Image) -> Pixels:
+    pixels = np.empty(image.shape, np.uint8)
+    for rows in bands(len(image)):
+        pixels[rows] = to_pixels(image[rows])
+    return pixels

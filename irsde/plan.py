@@ -136,9 +136,9 @@ def evaluation_of(run: Run, dataset: str, name: str) -> Evaluation:
     found = _NAME.fullmatch(name)
     if found is None:
         raise InputError(f"{name}: not the name of an evaluation, such as posterior-100")
-    fields: dict[str, Any] = {key: value for key, value in found.groupdict().items() if value}
-    numbers = {key: int(fields[key]) for key in ("nfe", "sampling_seed") if key in fields}
-    return Evaluation(run, dataset, **{**fields, **numbers})
+    fields: dict[str, Any] = {k: v for k, v in found.groupdict().items() if v}
+    fields |= {key: int(fields[key]) for key in ("nfe", "sampling_seed") if key in fields}
+    return Evaluation(run, dataset, **fields)
 
 
 def run_of(folder: Path) -> Run:

@@ -1,82 +1,250 @@
 """Protocols: how a restored image is scored, each named by who uses it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from irsde.files import InputError
-from irsde.images import to_float, to_pixels
-from irsde.metrics import luminance, perceptual_metric, psnr, ssim
+from irsde.metrics import WINDOWS, Scores, fidelity, rounded_luminance
+from irsde.perceptual import perceptual_metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Channel = Literal["rgb", "y"]
+Restored = NDArray[np.floating[Any]]
+Reference = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Protocol:
     """How an image is scored.
 
+    Whatever the protocol, `psnr` and `ssim` are of RGB, `psnr_y` and `ssim_y` of MATLAB's Y, and
+    LPIPS sees the whole image, clipped to [0, 1].
+
     Parameters
     ----------
     label : str
         What it does, for captions.
+    source : str
+        Who scores so, and where that is to be seen.
     version : int
         Raised when the same images would score differently.
+    channel : {"rgb", "y"}
+        Whose PSNR and SSIM are the headline.
     border : int
         Pixels cut from each side before PSNR and SSIM.
+    rounded : bool
+        Whether PSNR and SSIM see the restored image rounded to 8 bits; it is clipped either way.
+    luminance_rounded : bool
+        Whether Y is rounded to whole numbers.
+    window : str
+        Window of SSIM, a key of `metrics.WINDOWS`.
+    lpips_rounded : bool
+        Whether LPIPS sees the restored image rounded to 8 bits.
     """
 
     label: str
+    source: str
     version: int = 1
+    channel: Channel = "rgb"
     border: int = 0
+    rounded: bool = True
+    luminance_rounded: bool = False
+    window: str = "gaussian"
+    lpips_rounded: bool = True
+
+    @property
+    def headline(self) -> tuple[str, str]:
+        """Names of the PSNR and the SSIM that this protocol is about."""
+        return ("psnr_y", "ssim_y") if self.channel == "y" else ("psnr", "ssim")
+
+    def fits(self, height: int, width: int) -> bool:
+        """Whether an image is large enough for the window of SSIM after the crop."""
+        return min(height, width) - 2 * self.border >= WINDOWS[self.window].size
 
 
 PROTOCOLS: dict[str, Protocol] = {
-    "rgb": Protocol("8-bit RGB, no border crop; Y is MATLAB's"),
+    "rgb": Protocol(
+        "8-bit RGB, no border crop; Y is MATLAB's",
+        "this project's default; the usual one for deblurring and denoising",
+    ),
+    "y": Protocol(
+        "MATLAB's Y of 8-bit RGB, not rounded, no border crop",
+        "what the authors of IR-SDE say of the deraining tables: issue 121 of "
+        "github.com/Algolzw/image-restoration-sde",
+        channel="y",
+    ),
     "authors": Protocol(
         "8-bit RGB with 4 border pixels cut from PSNR and SSIM, as the authors' script does for "
-        "all tasks but denoising",
+        "all tasks but denoising; LPIPS of the image before it is rounded",
+        "test.py of github.com/Algolzw/image-restoration-sde: the crop is the `scale` of the "
+        "task's settings, which is 4 for every task",
+        version=2,
         border=4,
+        lpips_rounded=False,
+    ),
+    "matlab-y": Protocol(
+        "MATLAB's Y of 8-bit RGB, rounded to 8 bits, no border crop",
+        "the deraining literature, whose MATLAB scripts call rgb2ycbcr on uint8 images",
+        channel="y",
+        luminance_rounded=True,
+    ),
+    "sr": Protocol(
+        "MATLAB's Y of 8-bit RGB, not rounded, with 4 border pixels cut from PSNR and SSIM",
+        "the literature of fourfold super-resolution, as BasicSR computes it with crop_border 4 "
+        "and test_y_channel",
+        channel="y",
+        border=4,
+    ),
+    "unrounded": Protocol(
+        "RGB clipped to [0, 1] but not rounded to 8 bits, no border crop",
+        "scripts that score a network's output without writing an image file",
+        rounded=False,
+        lpips_rounded=False,
+    ),
+    "skimage-default": Protocol(
+        "8-bit RGB, no border crop; SSIM with a uniform 7x7 window and sample covariances",
+        "scripts that call scikit-image's structural_similarity with its default window",
+        window="uniform",
     ),
 }
 
 
 def score_pair(
-    restored: NDArray[np.floating], reference: NDArray[np.uint8], protocol: Protocol
+    restored: Restored, reference: Reference, protocol: Protocol
 ) -> dict[str, float | None]:
-    """Metrics of one restored image.
+    """Metrics of one restored image, shape (H, W, 3): `score_batch` of it alone."""
+    return score_batch(restored[None], reference[None], protocol)[0]
+
+
+def score_batch(
+    restored: Restored, reference: Reference, protocol: Protocol, device: str = "cpu"
+) -> list[dict[str, float | None]]:
+    """Metrics of restored images of one size.
 
     Parameters
     ----------
-    restored : ndarray of float, shape (H, W, 3)
-        Nominally in [0, 1]; clipped and rounded to 8 bits first.
-    reference : ndarray of uint8, shape (H, W, 3)
-        Clean image.
+    restored : ndarray of float, shape (B, H, W, 3)
+        Nominally in [0, 1]; clipped.
+    reference : ndarray of uint8, shape (B, H, W, 3)
+        Clean images.
     protocol : Protocol
+    device : str
+        Torch device that computes.
 
     Returns
     -------
-    dict of str to float or None
-        A value for each key of `metrics.METRICS`; `lpips` is None where no weights are at hand.
+    list of dict of str to float or None
+        For each image a value for each key of `metrics.METRICS`. The PSNR of identical images is
+        infinite; an image with values that are no numbers scores NaN; `lpips` is None where no
+        weights are at hand.
 
     Raises
     ------
     InputError
-        If the sizes differ or nothing is left after the crop.
+        If the sizes differ or too little is left after the crop.
     """
+    output, target = _tensors(restored, reference, device)
+    scores: dict[str, Any] = dict(_fidelities(output, target, [protocol])[0])
+    distances = perceptual_metric().distances
+    if distances is not None:
+        seen = _pixels(output, protocol.lpips_rounded) / 255
+        scores["lpips"] = distances(seen, target / 255)
+    else:
+        scores["lpips"] = [None] * len(target)
+    return [
+        {name: None if values[k] is None else float(values[k]) for name, values in scores.items()}
+        for k in range(len(target))
+    ]
+
+
+def score_protocols(
+    restored: Restored, reference: Reference, device: str = "cpu"
+) -> list[dict[str, dict[str, float | None]]]:
+    """PSNR and SSIM of restored images of one size under every protocol at once.
+
+    Parameters
+    ----------
+    restored, reference, device
+        As for `score_batch`.
+
+    Returns
+    -------
+    list of dict
+        For each image and each key of `PROTOCOLS` the values of `psnr`, `ssim`, `psnr_y` and
+        `ssim_y`, the same that `score_batch` gives; None where the image is too small.
+
+    Raises
+    ------
+    InputError
+        If the sizes differ.
+    """
+    output, target = _tensors(restored, reference, device)
+    fitting = {
+        name: protocol for name, protocol in PROTOCOLS.items() if protocol.fits(*target.shape[1:3])
+    }
+    found = dict(zip(fitting, _fidelities(output, target, list(fitting.values())), strict=True))
+    names = ("psnr", "ssim", "psnr_y", "ssim_y")
+    return [
+        {
+            protocol: {
+                name: float(found[protocol][name][k]) if protocol in found else None
+                for name in names
+            }
+            for protocol in PROTOCOLS
+        }
+        for k in range(len(target))
+    ]
+
+
+def _tensors(restored: Restored, reference: Reference, device: str) -> "tuple[Tensor, Tensor]":
+    import torch
+
     if restored.shape != reference.shape:
         raise InputError(
-            f"restored {restored.shape} and reference {reference.shape} differ in size"
+            f"restored {restored.shape[1:]} and reference {reference.shape[1:]} differ in size"
         )
-    pixels = to_pixels(restored)
-    border = protocol.border
-    inner = np.s_[border : reference.shape[0] - border, border : reference.shape[1] - border]
-    a, b = pixels[inner], reference[inner]
-    if a.size == 0:
-        raise InputError(f"nothing is left of {reference.shape} after a border of {border}")
-    distance = perceptual_metric().distance
-    return {
-        "psnr": psnr(a, b),
-        "ssim": ssim(a, b),
-        "psnr_y": psnr(luminance(a), luminance(b)),
-        "ssim_y": ssim(luminance(a), luminance(b)),
-        "lpips": distance(to_float(pixels), to_float(reference)) if distance else None,
-    }
+    output, target = (np.ascontiguousarray(images) for images in (restored, reference))
+    return torch.tensor(output, device=device), torch.tensor(target, device=device)
+
+
+def _pixels(image: "Tensor", rounded: bool) -> "Tensor":
+    """Image in [0, 1] as pixels from 0 to 255: clipped, rounded half to even if asked for."""
+    if rounded:
+        return image.clamp(0, 1).mul_(255).round_()
+    return image.clamp(0, 1).double().mul_(255)
+
+
+def _fidelities(
+    restored: "Tensor", reference: "Tensor", protocols: Sequence[Protocol]
+) -> list[Scores]:
+    """PSNR and SSIM under each protocol; what several have in common is computed once."""
+    found: dict[tuple[bool, str, bool], dict[int, Scores]] = {}
+    for rounded in sorted({protocol.rounded for protocol in protocols}):
+        pixels = _pixels(restored, rounded)
+        for window in sorted({p.window for p in protocols if p.rounded == rounded}):
+            alike = [p for p in protocols if (p.rounded, p.window) == (rounded, window)]
+            found[rounded, window, False] = fidelity(
+                pixels, reference, WINDOWS[window], {p.border for p in alike}
+            )
+            if borders := {p.border for p in alike if p.luminance_rounded}:
+                found[rounded, window, True] = fidelity(
+                    rounded_luminance(pixels), rounded_luminance(reference),
+                    WINDOWS[window], borders,
+                )  # fmt: skip
+    return [_of_protocol(protocol, found) for protocol in protocols]
+
+
+def _of_protocol(
+    protocol: Protocol, found: dict[tuple[bool, str, bool], dict[int, Scores]]
+) -> Scores:
+    scores = found[protocol.rounded, protocol.window, False][protocol.border]
+    if not protocol.luminance_rounded:
+        return scores
+    of_y = found[protocol.rounded, protocol.window, True][protocol.border]
+    return scores | {"psnr_y": of_y["psnr"], "ssim_y": of_y["ssim"]}

@@ -1,14 +1,19 @@
 """MLflow as a view of the result files: every run folder and evaluation is one MLflow run.
 
 Files are the truth. The store is SQLite below `results/` unless MLFLOW_TRACKING_URI names a
-server; it is made once, under a lock, because several processes that start on an empty SQLite
-store at once break it. Importing this module takes a second or two.
+server; whatever is written to it is written under a lock, because several processes that start on
+an empty SQLite store at once break it. Importing this module takes a second or two.
 """
 
-import csv
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -18,19 +23,50 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 import logging
 
 from filelock import FileLock
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from irsde.evaluation import read_evaluations
-from irsde.files import digest_file, read_json
-from irsde.plan import RESULTS, Run
+from irsde.files import read_json
+from irsde.plan import REPORTS, RESULTS, Run
+from irsde.tracked import (
+    WEIGHTS,
+    Model,
+    Record,
+    evaluation_record,
+    experiment_description,
+    profile_of,
+    report_record,
+    source_of,
+    task_view,
+    training_record,
+    trainings_view,
+    unfinished_record,
+)
 
 STORE = RESULTS / "mlflow.db"
 ARTIFACTS = RESULTS / "mlartifacts"
+LOCK = RESULTS / ".mlflow.lock"
 PATH_TAG = "irsde.path"
 CARD_TAG = "irsde.card_sha256"
 LOGGED_TAG = "irsde.logged_iteration"
+NOTE_TAG = "mlflow.note.content"
+OWN_TAGS = frozenset(
+    (
+        "stage",
+        "task",
+        "method",
+        "seed",
+        "dataset",
+        "commit",
+        "dirty",
+        PATH_TAG,
+        CARD_TAG,
+        LOGGED_TAG,
+    )
+)
+SECONDS_FOR_LOCK = 300
+METRICS_AT_ONCE = 500
 
 
 def tracking_uri() -> str:
@@ -45,28 +81,51 @@ class Tracker:
     ----------
     profile : str
         Name of the profile, and of its experiment.
+    uri : str, optional
+        Store to write to; `tracking_uri()` unless given.
 
     Raises
     ------
     MlflowException
         If the store cannot be reached.
+    OSError
+        If its lock cannot be had within some minutes.
     """
 
-    def __init__(self, profile: str) -> None:
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
+    def __init__(self, profile: str, uri: str | None = None) -> None:
+        for name in ("alembic", "mlflow"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         RESULTS.mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(RESULTS / ".mlflow.lock")
+        self.profile = profile
+        self.lock = FileLock(LOCK, timeout=SECONDS_FOR_LOCK, is_singleton=True)
         with self.lock:
-            self.client = MlflowClient(tracking_uri())
-            found = self.client.get_experiment_by_name(profile)
-            self.experiment = (
-                found.experiment_id
-                if found
-                else self.client.create_experiment(
-                    profile, artifact_location=(ARTIFACTS / profile).resolve().as_uri()
-                )
-            )
+            self.client = MlflowClient(uri or tracking_uri())
+            self.experiment = self._experiment()
+
+    def _experiment(self) -> str:
+        """Experiment of the profile, made or taken out of the bin where that is needed."""
+        found = self.client.get_experiment_by_name(self.profile)
+        if found is None:
+            location = (ARTIFACTS / self.profile).resolve().as_uri()
+            name = self.client.create_experiment(self.profile, artifact_location=location)
+            tags = {
+                NOTE_TAG: experiment_description(self.profile),
+                "mlflow.experimentKind": "custom_model_development",
+                **trainings_view(),
+            }
+            for key, value in tags.items():
+                self.client.set_experiment_tag(name, key, value)
+            return str(name)
+        if found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lock, on the experiment as it is now: a rebuilt store has other numbers."""
+        with self.lock:
+            self.experiment = self._experiment()
+            yield
 
     def _find(self, path: str) -> Any | None:
         found = self.client.search_runs(
@@ -75,179 +134,239 @@ class Tracker:
         return found[0] if found else None
 
     def _task_run(self, task: str) -> str:
-        """MLflow run that the runs of a task are nested in."""
-        with self.lock:
-            path = f"task:{task}"
-            if found := self._find(path):
-                return str(found.info.run_id)
-            run = self.client.create_run(
-                self.experiment,
-                run_name=task,
-                tags={PATH_TAG: path, "task": task, "stage": "task"},
-            )
-            self.client.set_terminated(run.info.run_id)
-            return str(run.info.run_id)
+        """MLflow run that the runs of a task are nested in, made with a view that compares them."""
+        path = f"task:{task}"
+        if found := self._find(path):
+            return str(found.info.run_id)
+        for key, value in task_view(task).items():
+            self.client.set_experiment_tag(self.experiment, key, value)
+        tags = {PATH_TAG: path, "task": task, "stage": "task"}
+        run = self.client.create_run(self.experiment, run_name=task, tags=tags)
+        self.client.set_terminated(run.info.run_id)
+        return str(run.info.run_id)
 
     def log_unfinished(self, run: Run) -> None:
         """Log the history of a run in training and its newest validation images."""
-        path = run.folder.as_posix()
-        found = self._find(path)
-        if found and CARD_TAG in found.data.tags:
-            self.client.delete_run(found.info.run_id)
-            found = None
-        done = self._logged_iteration(run.folder)
-        metrics = _history(run.folder, done)
-        if not metrics:
+        record = unfinished_record(run)
+        if not record.metrics:
             return
-        if found:
-            run_id = found.info.run_id
-        else:
-            card = {"task": run.task, "method": run.method, "seed": run.seed}
-            run_id = self._create(run.folder, "train", card)
-        last = max(metric.step for metric in metrics)
-        self.client.log_batch(run_id, metrics, [], [RunTag(LOGGED_TAG, str(last))])
-        images = run.folder / "validation" / f"{last:08d}.png"
-        if images.is_file():
-            self.client.log_artifact(run_id, str(images), "validation")
-
-    def _logged_iteration(self, folder: Path) -> int:
-        """Last iteration of an unfinished run's history that was logged; 0 for another run."""
-        found = self._find(folder.as_posix())
-        if found is None or CARD_TAG in found.data.tags:
-            return 0
-        return int(found.data.tags.get(LOGGED_TAG, "0"))
+        with self._alone():
+            found = self._find(record.path)
+            kept: Mapping[str, str] = {}
+            if found and CARD_TAG in found.data.tags:
+                kept = self._drop(found)
+                found = None
+            done = int(found.data.tags.get(LOGGED_TAG, "0")) if found else 0
+            new = [metric for metric in record.metrics if metric[2] > done]
+            if not new:
+                return
+            run_id = str(found.info.run_id) if found else self._create(record, kept)
+            self._log_metrics(run_id, new)
+            self._log_files(run_id, record.files)
+            self.client.set_tag(run_id, LOGGED_TAG, max(step for _, _, step in new))
 
     def log_training(self, folder: Path) -> bool:
-        """Log a finished run folder; False if it was logged already."""
-        card = read_json(folder / "run.json")
-        metrics = _history(folder, self._logged_iteration(folder))
-        cost = read_json(folder / "cost.json")
-        metrics += [Metric(f"cost.{k}", float(v), 0, 0) for k, v in cost.items()]
-        parameters = {"parameters": card["parameters"], **_flat(card["settings"])}
-        return self._log(
-            folder, "run.json", "train", card, parameters, metrics, ["run.json", "training.csv"]
-        )
+        """Log a finished run folder; False if it was logged already, or was not made here."""
+        if read_json(folder / "run.json").get("outside"):
+            return False
+        return self._log(training_record(folder))
 
     def log_evaluation(self, folder: Path) -> bool:
         """Log a finished evaluation folder; False if it was logged already."""
-        summary = read_json(folder / "summary.json")
-        metrics = [
-            Metric(metric["name"], metric["mean"], 0, 0)
-            for metric in summary["metrics"]
-            if metric["mean"] is not None
-        ]
-        cost = read_json(folder / "cost.json")
-        metrics += [Metric(f"cost.{k}", float(v), 0, 0) for k, v in cost.items()]
-        parameters = {
-            "dataset": summary["dataset"]["dataset"],
-            "sampler": summary["sampler"],
-            "nfe": summary["nfe"],
-            "parameters": summary["parameters"],
-            "protocol": summary["protocol"]["name"],
-        }
-        images = [f"images/{p.name}" for p in sorted((folder / "images").glob("*.png"))[:4]]
-        return self._log(
-            folder,
-            "summary.json",
-            "evaluate",
-            summary,
-            parameters,
-            metrics,
-            ["summary.json", "per_image.csv", *images],
-        )
+        return self._log(evaluation_record(folder))
 
-    def _create(self, folder: Path, stage: str, card: dict[str, Any]) -> str:
-        """A new MLflow run, still running, nested in that of its task."""
-        name = f"{card['method']} seed {card['seed']}"
-        if stage == "evaluate":
-            name += f", {folder.name}"
-        path = folder.as_posix()
-        tags = {
-            "mlflow.parentRunId": self._task_run(card["task"]),
-            "mlflow.note.content": f"`{path}`",
-            PATH_TAG: path,
-            "stage": stage,
-            "task": card["task"],
-            "method": card["method"],
-            "seed": str(card["seed"]),
-            "commit": str(card.get("commit")),
-        }
-        run = self.client.create_run(self.experiment, run_name=name, tags=tags)
-        return str(run.info.run_id)
+    def log_report(self, folder: Path = REPORTS) -> bool:
+        """Log tables and figures of the profile; False if they were, or are another profile's."""
+        record = report_record(self.profile, folder)
+        return record is not None and self._log(record)
 
-    def _log(
-        self,
-        folder: Path,
-        card_name: str,
-        stage: str,
-        card: dict[str, Any],
-        parameters: dict[str, Any],
-        metrics: list[Metric],
-        files: list[str],
-    ) -> bool:
-        path = folder.as_posix()
-        card_hash = digest_file(folder / card_name)
-        if found := self._find(path):
-            if found.data.tags.get(CARD_TAG) == card_hash:
+    def _log(self, record: Record) -> bool:
+        """Log a finished folder; the card's hash is written last."""
+        with self._alone():
+            found = self._find(record.path)
+            if found and found.data.tags.get(CARD_TAG) == record.card:
                 return False
-            if CARD_TAG in found.data.tags:
-                self.client.delete_run(found.info.run_id)
-        unfinished = found is not None and CARD_TAG not in found.data.tags
-        run_id = found.info.run_id if found and unfinished else self._create(folder, stage, card)
-        self.client.log_batch(
-            run_id,
-            metrics,
-            [Param(k, str(v)) for k, v in parameters.items()],
-            [RunTag(CARD_TAG, card_hash)],
-        )
-        for file in files:
-            if (folder / file).is_file():
-                parent = Path(file).parent.as_posix()
-                self.client.log_artifact(
-                    run_id, str(folder / file), parent if parent != "." else None
-                )
-        self.client.set_terminated(run_id)
+            kept: Mapping[str, str] = {}
+            if found and not self._goes_on(found, record):
+                kept = self._drop(found)
+                found = None
+            run_id = str(found.info.run_id) if found else self._create(record, kept)
+            done = int(found.data.tags.get(LOGGED_TAG, "0")) if found else -1
+            self._log_metrics(run_id, [m for m in record.metrics if m[2] > done or not m[2]])
+            parameters = [Param(key, value) for key, value in record.parameters.items()]
+            tags = [RunTag(key, value) for key, value in record.tags.items()]
+            self.client.log_batch(run_id, [], parameters, tags)
+            self._log_inputs(run_id, record)
+            self._log_files(run_id, record.files)
+            if record.model:
+                self._register(run_id, record.model)
+            if found and LOGGED_TAG in found.data.tags:
+                self.client.delete_tag(run_id, LOGGED_TAG)
+            self.client.set_terminated(run_id, end_time=record.ended)
+            self.client.set_tag(run_id, CARD_TAG, record.card)
         return True
 
+    def _goes_on(self, found: Any, record: Record) -> bool:
+        """True if a run in the store is the beginning of the record, still unfinished."""
+        if CARD_TAG in found.data.tags or found.data.params:
+            return False
+        wanted = {(name, step): value for name, value, step in record.metrics}
+        for name in found.data.metrics:
+            for metric in self.client.get_metric_history(found.info.run_id, name):
+                value = wanted.get((name, metric.step))
+                if value is None or repr(value) != repr(metric.value):
+                    return False
+        return True
 
-def _history(folder: Path, after: int) -> list[Metric]:
-    """Rows of a run's training history later than an iteration, as metrics with steps."""
-    metrics: list[Metric] = []
-    history = folder / "training.csv"
-    if history.is_file():
-        with history.open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
-                step = int(row.pop("iteration"))
-                if step > after:
-                    metrics += [Metric(k, float(v), 0, step) for k, v in row.items()]
-    return metrics
+    def _drop(self, run: Any) -> dict[str, str]:
+        """Delete a run that its files have left behind; what a user wrote on it."""
+        self.client.delete_run(run.info.run_id)
+        return notes_of(run)
+
+    def _create(self, record: Record, kept: Mapping[str, str]) -> str:
+        """A new MLflow run, still running, nested in that of its task."""
+        nested = {"mlflow.parentRunId": self._task_run(record.task)} if record.task else {}
+        tags = {NOTE_TAG: own_note(record.path), **kept, **nested, PATH_TAG: record.path}
+        run = self.client.create_run(
+            self.experiment,
+            start_time=record.started,
+            run_name=record.name,
+            tags={**tags, **record.tags},
+        )
+        return str(run.info.run_id)
+
+    def _log_metrics(self, run_id: str, metrics: Sequence[tuple[str, float, int]]) -> None:
+        for start in range(0, len(metrics), METRICS_AT_ONCE):
+            part = metrics[start : start + METRICS_AT_ONCE]
+            self.client.log_batch(run_id, [Metric(name, value, 0, at) for name, value, at in part])
+
+    def _log_inputs(self, run_id: str, record: Record) -> None:
+        self.client.log_inputs(
+            run_id,
+            [
+                DatasetInput(
+                    Dataset(
+                        data.name, data.digest, "local", source_of(data), None, profile_of(data)
+                    ),
+                    [InputTag("mlflow.data.context", data.context)],
+                )
+                for data in record.inputs
+            ],
+        )
+
+    def _log_files(self, run_id: str, files: Mapping[str, Path]) -> None:
+        """Log files under the names given; weights are linked, not copied, where possible."""
+        folder = local_path(self.client.get_run(run_id).info.artifact_uri)
+        for name, file in files.items():
+            if folder is None:
+                self._send(run_id, name, file)
+                continue
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            if file.name == WEIGHTS:
+                try:
+                    target.hardlink_to(file)
+                    continue
+                except OSError:
+                    pass
+            shutil.copyfile(file, target)
+
+    def _send(self, run_id: str, name: str, file: Path) -> None:
+        """Upload a file; an artifact has the name of its file, so another name needs a copy."""
+        parent = Path(name).parent.as_posix()
+        with tempfile.TemporaryDirectory() as folder:
+            if file.name != Path(name).name:
+                file = Path(shutil.copyfile(file, Path(folder) / Path(name).name))
+            self.client.log_artifact(run_id, str(file), None if parent == "." else parent)
+
+    def _register(self, run_id: str, model: Model) -> None:
+        """Make the weights the one version of the registered model for this seed."""
+        self._log_files(run_id, {f"model/{name}": file for name, file in model.files.items()})
+        try:
+            self.client.create_registered_model(model.name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        for version in self.client.search_model_versions(f"name = '{model.name}'"):
+            if version.tags.get("seed") == model.tags["seed"]:
+                self.client.delete_model_version(model.name, version.version)
+        made = self.client.create_model_version(
+            model.name,
+            f"{self.client.get_run(run_id).info.artifact_uri}/model",
+            run_id,
+            tags=dict(model.tags),
+            description=model.description,
+            await_creation_for=0,
+        )
+        self.client.set_registered_model_alias(model.name, model.alias, made.version)
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        elif value is not None:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def local_path(uri: str) -> Path | None:
+    """Folder that an artifact address names; None if it is not on this machine."""
+    parts = urlsplit(uri)
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
 
 
-def sync(profile: str) -> tuple[int, int]:
-    """Log every finished run and evaluation of a profile that the store lacks.
+def own_note(path: str) -> str:
+    """Description that a run gets; what differs from it was written by a user."""
+    return f"`{path}`"
+
+
+def notes_of(run: Any) -> dict[str, str]:
+    """Tags and the description of a run that are a user's and not ours."""
+    tags = dict(run.data.tags)
+    note = tags.get(NOTE_TAG)
+    found = {
+        key: value
+        for key, value in tags.items()
+        if key not in OWN_TAGS and not key.startswith("mlflow.")
+    }
+    if note is not None and note != own_note(tags.get(PATH_TAG, "")):
+        found[NOTE_TAG] = note
+    return found
+
+
+def sync(profile: str, uri: str | None = None) -> tuple[int, int]:
+    """Log every finished run and evaluation of a profile, and its report, that the store lacks.
+
+    Parameters
+    ----------
+    profile : str
+    uri : str, optional
+        Store to write to; `tracking_uri()` unless given.
 
     Returns
     -------
     logged, present : int
         How many were logged now, and how many were there already.
     """
-    tracker = Tracker(profile)
+    tracker = Tracker(profile, uri)
     root = RESULTS / profile
-    outcomes = [
-        tracker.log_training(path.parent) for path in sorted(root.glob("*/*/seed*/run.json"))
+    cards = [
+        path
+        for path in sorted(root.glob("*/*/seed*/run.json"))
+        if not read_json(path).get("outside")
     ]
-    outcomes += [tracker.log_evaluation(folder) for folder in read_evaluations(root)]
+    summaries = sorted(root.glob("*/*/seed*/evaluations/*/*/summary.json"))
+    outcomes = [tracker.log_training(path.parent) for path in cards]
+    outcomes += [
+        tracker.log_evaluation(path.parent)
+        for path in summaries
+        if not path.parent.name.startswith(".")
+    ]
+    if report_record(profile):
+        outcomes.append(tracker.log_report())
     return sum(outcomes), len(outcomes) - sum(outcomes)
 
 
-__all__ = ["MlflowException", "Tracker", "sync", "tracking_uri"]
+__all__ = [
+    "MlflowClient",
+    "MlflowException",
+    "Tracker",
+    "local_path",
+    "notes_of",
+    "own_note",
+    "sync",
+    "tracking_uri",
+]

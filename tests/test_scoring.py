@@ -1,25 +1,49 @@
-"""Metrics against independent values, protocols, intervals."""
+"""Metrics against independent values, protocols, LPIPS."""
 
 import math
-import os
-from pathlib import Path
+import subprocess
+import sys
+import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
+from skimage.metrics import structural_similarity
 from torch.nn import functional
 
-from irsde.files import InputError
+from irsde.files import InputError, digest_file
 from irsde.images import read_image, to_float, to_pixels
-from irsde.metrics import METRICS, luminance, psnr, ssim
-from irsde.protocols import PROTOCOLS, score_pair
-from irsde.statistics import mean_over_scenes
-from tests.reference import REFERENCE, needs_reference
+from irsde.metrics import METRICS, WINDOWS, fidelity, luminance, psnr, rounded_luminance
+from irsde.perceptual import BACKBONES, perceptual_key, perceptual_metric
+from irsde.protocols import PROTOCOLS, Protocol, score_batch, score_pair, score_protocols
+from tests.reference import DATA, REFERENCE, needs_data, needs_reference
 
-DATA = REFERENCE.parent / "data"
 LPIPS = REFERENCE.parent / "weights"
+FIDELITY = ("psnr", "ssim", "psnr_y", "ssim_y")
+GAUSSIAN = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+SKIMAGE = {"gaussian": GAUSSIAN, "uniform": {}}
+
+
+@pytest.fixture(autouse=True)
+def no_weights(monkeypatch, tmp_path):
+    """No weights but those that a test names."""
+    monkeypatch.delenv("IRSDE_LPIPS_WEIGHTS", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    perceptual_metric.cache_clear()
+    yield
+    perceptual_metric.cache_clear()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def pictures(seed=0, size=(24, 20)):
@@ -27,24 +51,53 @@ def pictures(seed=0, size=(24, 20)):
     return [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in "ab"]
 
 
+def unrounded(seed=0, size=(24, 20)):
+    """A restored image beyond [0, 1] in places, and a clean one like it."""
+    clean = pictures(seed, size)[0]
+    noise = np.random.default_rng(seed + 1).normal(0, 0.1, clean.shape)
+    return (to_float(clean) + noise).astype(np.float32), clean
+
+
+def similarity(a, b, window="gaussian"):
+    """SSIM as scikit-image computes it."""
+    axis = -1 if a.ndim == 3 else None
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    options = SKIMAGE[window]
+    return structural_similarity(a, b, data_range=255, channel_axis=axis, **options)
+
+
+def measured(a, b, window="gaussian", border=0):
+    """`fidelity` of one pair of arrays of shape (H, W, C)."""
+    pair = (torch.tensor(image[None]) for image in (a, b))
+    scores = fidelity(*pair, WINDOWS[window], [border])[border]
+    return {name: values.item() for name, values in scores.items()}
+
+
 @given(offset=st.integers(1, 100))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_a_constant_offset_has_a_known_psnr(offset):
     reference = np.full((12, 12, 3), 50, dtype=np.uint8)
-    value = psnr(reference + np.uint8(offset), reference)
-    assert math.isclose(value, 20 * math.log10(255 / offset), rel_tol=1e-12)
+    restored = reference + np.uint8(offset)
+    expected = 20 * math.log10(255 / offset)
+    assert math.isclose(psnr(restored, reference), expected, rel_tol=1e-12)
+    assert math.isclose(measured(restored, reference)["psnr"], expected, rel_tol=1e-12)
 
 
-def test_identical_images_are_perfect():
+def test_identical_images_have_infinite_psnr_and_ssim_one_under_every_protocol():
     a, _ = pictures()
     assert psnr(a, a) == math.inf
-    assert ssim(a, a) == pytest.approx(1)
+    for name, scores in score_protocols(to_float(a)[None], a[None])[0].items():
+        if PROTOCOLS[name].rounded:
+            assert scores == {"psnr": math.inf, "ssim": 1, "psnr_y": math.inf, "ssim_y": 1}
+        else:  # 8-bit values in float32 are not quite whole numbers again
+            assert scores["psnr"] > 120
+            assert scores["ssim"] == pytest.approx(1)
 
 
 def test_metrics_are_symmetric():
     a, b = pictures()
     assert psnr(a, b) == psnr(b, a)
-    assert ssim(a, b) == pytest.approx(ssim(b, a), abs=1e-12)
+    assert measured(a, b) == pytest.approx(measured(b, a), rel=1e-12)
 
 
 def test_ssim_equals_the_formula_written_out():
@@ -59,7 +112,36 @@ def test_ssim_equals_the_formula_written_out():
     cxy = (weights * x * y).sum() - mx * my
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     expected = (2 * mx * my + c1) * (2 * cxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
-    assert ssim(x, y) == pytest.approx(expected, abs=1e-10)
+    assert measured(x[..., None], y[..., None])["ssim"] == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@given(
+    height=st.integers(11, 100), width=st.integers(11, 60), border=st.integers(0, 14),
+    seed=st.integers(0, 9), color=st.booleans(),
+)  # fmt: skip
+@settings(max_examples=25, deadline=None)
+def test_psnr_and_ssim_equal_scikit_images(window, height, width, border, seed, color):
+    if min(height, width) - 2 * border < 11:
+        border = 0
+    a, b = pictures(seed, (height, width))
+    b = (0.7 * a + 0.3 * b).astype(np.float64)  # alike, and not whole numbers
+    inner = np.s_[border : height - border, border : width - border]
+    scores = measured(a if color else a[..., :1], b if color else b[..., :1], window, border)
+    a, b = a[inner], b[inner]
+    if not color:
+        expected = [psnr(a[..., 0], b[..., 0]), similarity(a[..., 0], b[..., 0], window)]
+        assert list(scores.values()) == pytest.approx(expected, abs=1e-9)
+        return
+    pair = luminance(a), luminance(b)
+    expected = [psnr(a, b), similarity(a, b, window), psnr(*pair), similarity(*pair, window)]
+    assert [scores[name] for name in FIDELITY] == pytest.approx(expected, abs=1e-9)
+
+
+def test_an_image_scores_the_same_alone_and_in_a_batch():
+    pairs = [unrounded(seed, (45, 37)) for seed in range(4)]
+    batch = score_protocols(*(np.stack(images) for images in zip(*pairs, strict=True)))
+    assert batch == [score_protocols(a[None], b[None])[0] for a, b in pairs]
 
 
 def test_luminance_is_matlabs():
@@ -67,9 +149,62 @@ def test_luminance_is_matlabs():
     np.testing.assert_allclose(luminance(colors), [[16, 235, 81.481]], atol=1e-9)
 
 
+def test_rounded_luminance_is_exact_and_rounds_ties_up():
+    ties = [(0, 204, 68), (1, 173, 225), (2, 44, 141), (5, 65, 25), (254, 82, 30), (255, 51, 187)]
+    others = np.random.default_rng(0).integers(0, 256, (500, 3)).tolist()
+    colors = np.array(ties + others, dtype=np.uint8)
+    weights = [Fraction(weight, 255_000) for weight in (65481, 128553, 24966)]
+    exact = [16 + sum(w * int(v) for w, v in zip(weights, color, strict=True)) for color in colors]
+    assert {y % 1 for y in exact[: len(ties)]} == {Fraction(1, 2)}
+    expected = [math.floor(y + Fraction(1, 2)) for y in exact]
+    assert rounded_luminance(torch.tensor(colors))[:, 0].tolist() == expected
+
+
 def test_images_are_rounded_half_to_even_and_clipped():
     values = np.array([-1, 0.5 / 255, 1.5 / 255, 2.5 / 255, 2], dtype=np.float64)
     assert to_pixels(values).tolist() == [0, 0, 2, 2, 255]
+
+
+def by_definition(restored, clean, protocol):
+    """PSNR and SSIM of one image under a protocol, written out with NumPy and scikit-image."""
+    a = to_pixels(restored) if protocol.rounded else 255 * np.clip(restored.astype(float), 0, 1)
+    cut = protocol.border
+    a, b = (image[cut : len(image) - cut, cut : image.shape[1] - cut] for image in (a, clean))
+    ya, yb = luminance(a), luminance(b)
+    if protocol.luminance_rounded:
+        ya, yb = np.floor(ya + 0.5), np.floor(yb + 0.5)
+    return {
+        "psnr": psnr(a, b),
+        "ssim": similarity(a, b, protocol.window),
+        "psnr_y": psnr(ya, yb),
+        "ssim_y": similarity(ya, yb, protocol.window),
+    }
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_protocol_scores_as_it_says(name):
+    restored, clean = unrounded(size=(50, 61))
+    expected = by_definition(restored, clean, PROTOCOLS[name])
+    scores = score_pair(restored, clean, PROTOCOLS[name])
+    assert {key: scores[key] for key in FIDELITY} == pytest.approx(expected, abs=1e-9)
+    assert score_protocols(restored[None], clean[None])[0][name] == pytest.approx(
+        expected, abs=1e-9
+    )
+
+
+def test_protocols_differ_where_they_say():
+    restored, clean = unrounded(size=(50, 61))
+    scores = score_protocols(restored[None], clean[None])[0]
+    differing = {
+        ("rgb", "y"): (), ("rgb", "authors"): FIDELITY, ("authors", "sr"): (),
+        ("rgb", "matlab-y"): ("psnr_y", "ssim_y"), ("rgb", "unrounded"): FIDELITY,
+        ("rgb", "skimage-default"): ("ssim", "ssim_y"),
+    }  # fmt: skip
+    for (a, b), expected in differing.items():
+        found = [key for key in FIDELITY if scores[a][key] != scores[b][key]]
+        assert found == list(expected), (a, b)
+    headlines = {name: protocol.headline[0] for name, protocol in PROTOCOLS.items()}
+    assert {name for name, key in headlines.items() if key == "psnr_y"} == {"y", "matlab-y", "sr"}
 
 
 def test_the_authors_protocol_ignores_four_border_pixels():
@@ -83,7 +218,19 @@ def test_the_authors_protocol_ignores_four_border_pixels():
 
 def test_scores_cover_every_metric():
     a, b = pictures()
-    assert score_pair(to_float(b), a, PROTOCOLS["rgb"]).keys() == METRICS.keys()
+    scores = score_pair(to_float(b), a, PROTOCOLS["rgb"])
+    assert scores.keys() == METRICS.keys()
+    assert scores["lpips"] is None
+
+
+def test_an_image_that_is_not_finite_scores_nan_and_its_neighbour_as_ever():
+    restored, clean = unrounded()
+    broken = restored.copy()
+    broken[10, 10, 0] = np.nan
+    batch = np.stack([broken, restored]), np.stack([clean, clean])
+    scores = score_batch(*batch, PROTOCOLS["rgb"])
+    assert all(math.isnan(scores[0][key]) for key in FIDELITY)
+    assert scores[1] == score_pair(restored, clean, PROTOCOLS["rgb"])
 
 
 def test_sizes_that_differ_are_refused():
@@ -92,10 +239,31 @@ def test_sizes_that_differ_are_refused():
         score_pair(to_float(a)[:-1], a, PROTOCOLS["rgb"])
 
 
+def test_images_too_small_for_the_window_are_refused_or_have_no_score():
+    a, b = pictures(size=(18, 30))
+    with pytest.raises(InputError, match="at least 11x11 pixels"):
+        score_pair(to_float(a), b, PROTOCOLS["authors"])
+    scores = score_protocols(to_float(a)[None], b[None])[0]
+    assert {name for name, found in scores.items() if found["ssim"] is None} == {"authors", "sr"}
+
+
+def test_read_only_and_strided_arrays_are_scored():
+    restored, clean = unrounded()
+    strided = np.ascontiguousarray(restored.transpose(2, 0, 1)).transpose(1, 2, 0)
+    clean.flags.writeable = strided.flags.writeable = False
+    assert score_pair(strided, clean, PROTOCOLS["rgb"]) == score_pair(
+        restored, clean, PROTOCOLS["rgb"]
+    )
+
+
+def test_metrics_and_protocols_are_imported_without_torch():
+    code = "import irsde.metrics, irsde.protocols, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @needs_reference
+@needs_data
 def test_rain100h_scores_equal_the_authors_script():
-    if not DATA.is_dir():
-        pytest.skip("benchmark images absent")
     with np.load(REFERENCE / "image_ops.npz") as arrays:
         expected = arrays["rain_pairs_values"][:, 4:]
     folder = DATA / "Rain100H-test"
@@ -104,28 +272,8 @@ def test_rain100h_scores_equal_the_authors_script():
         gt, lq = (read_image(folder / part / f"{number}.png") for part in ("GT", "LQ"))
         for border in ("rgb", "authors"):
             scores = score_pair(to_float(lq), gt, PROTOCOLS[border])
-            rows.append([scores[k] for k in ("psnr", "ssim", "psnr_y", "ssim_y")])
+            rows.append([scores[k] for k in FIDELITY])
     np.testing.assert_allclose(rows, expected, rtol=1e-6)
-
-
-def test_an_interval_covers_the_truth_about_as_often_as_it_says():
-    generator = np.random.default_rng(0)
-    scenes = [f"scene{i}" for i in range(40) for _ in range(3)]
-    covered = 0
-    for trial in range(100):
-        of_scene = np.repeat(generator.normal(30, 2, 40), 3)
-        values = of_scene + generator.normal(0, 1, 120)
-        estimate = mean_over_scenes(values.tolist(), scenes, trial)
-        covered += estimate.low < 30 < estimate.high
-    assert 85 <= covered <= 100
-
-
-def test_images_of_one_scene_widen_the_interval():
-    values = [float(v) for v in np.repeat(np.random.default_rng(1).normal(0, 1, 30), 4)]
-    alone = mean_over_scenes(values, [str(i) for i in range(120)], 0)
-    clustered = mean_over_scenes(values, [str(i // 4) for i in range(120)], 0)
-    assert clustered.half_width > 1.5 * alone.half_width
-    assert clustered.mean == alone.mean
 
 
 def squeezenet_lpips(parameters, a, b):
@@ -158,34 +306,123 @@ def squeezenet_lpips(parameters, a, b):
     )
 
 
-def test_lpips_of_squeezenet_equals_its_published_definition(monkeypatch):
-    weights = sorted(LPIPS.rglob("*.npz")) if LPIPS.is_dir() else []
-    if not weights:
-        pytest.skip("LPIPS weights absent")
-    from irsde.metrics import perceptual_metric
+def random_backbone(network, path, seed=0):
+    """File of random weights of a torchvision network's features."""
+    with warnings.catch_warnings(), torch.random.fork_rng():
+        warnings.simplefilter("ignore")
+        import lpips
 
-    monkeypatch.setitem(os.environ, "IRSDE_LPIPS_WEIGHTS", str(weights[0]))
-    perceptual_metric.cache_clear()
+        torch.manual_seed(seed)
+        model = lpips.LPIPS(net=network, verbose=False, pnet_rand=True).eval()
+    weights = {
+        "features." + name.split(".", 1)[1]: value for name, value in model.net.state_dict().items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".safetensors":
+        save_file(weights, path)
+    else:
+        torch.save(weights, path)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("network", "suffix"), [("alex", ".safetensors"), ("vgg", ".pth"), ("squeeze", ".pth")]
+)
+def test_lpips_equals_the_lpips_packages_for_each_network(network, suffix, monkeypatch, tmp_path):
+    path = tmp_path / f"weights{suffix}"
+    model = random_backbone(network, path)
+    monkeypatch.setenv("IRSDE_LPIPS_WEIGHTS", str(path))
     metric = perceptual_metric()
-    perceptual_metric.cache_clear()
-    assert metric.network == "squeeze"
+    assert (metric.network, metric.label) == (network, BACKBONES[network].label)
+    assert metric.sha256 == digest_file(path)
+    assert metric.is_papers == (network == "alex")
+    a, b = (torch.rand(2, 64, 70, 3, generator=torch.manual_seed(0)) for _ in "ab")
+    b = 1 - a
+    with torch.inference_mode():
+        expected = model(*(x.permute(0, 3, 1, 2) for x in (a, b)), normalize=True).flatten()
+    assert metric.distances(a, b).tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+    assert expected.min() > 1e-3
+
+
+def test_lpips_sees_the_rounded_image_or_the_clipped_one_as_the_protocol_says(
+    monkeypatch, tmp_path
+):
+    path = tmp_path / "weights.pth"
+    random_backbone("alex", path)
+    monkeypatch.setenv("IRSDE_LPIPS_WEIGHTS", str(path))
+    restored, clean = unrounded(size=(64, 64))
+    seen = {"rgb": to_float(to_pixels(restored)), "authors": np.clip(restored, 0, 1)}
+    for name, image in seen.items():
+        pair = (torch.tensor(x[None]) for x in (image, to_float(clean)))
+        [expected] = perceptual_metric().distances(*pair)
+        assert score_pair(restored, clean, PROTOCOLS[name])["lpips"] == pytest.approx(
+            expected, rel=1e-5
+        )
+    assert score_pair(restored, clean, PROTOCOLS["rgb"]) != score_pair(
+        restored, clean, Protocol("", "", lpips_rounded=False)
+    )
+
+
+def test_weights_in_torchs_cache_are_found_alexnets_first(tmp_path):
+    assert perceptual_key() == ""
+    assert "IRSDE_LPIPS_WEIGHTS" in perceptual_metric().unavailable
+    cache = tmp_path / "torch/hub/checkpoints"
+    for network in ("squeeze", "alex"):
+        random_backbone(network, cache / BACKBONES[network].cached)
+        perceptual_metric.cache_clear()
+        assert perceptual_metric().network == network
+        assert perceptual_key().startswith(BACKBONES[network].cached)
+
+
+@pytest.fixture
+def squeezenet(monkeypatch):
+    """Published weights of SqueezeNet, and LPIPS with them."""
+    path = LPIPS / "lpips_squeeze_params_from_onnx.npz"
+    if not path.is_file():
+        pytest.skip("LPIPS weights absent: they lie in weights/ beside IRSDE_REFERENCE")
+    monkeypatch.setenv("IRSDE_LPIPS_WEIGHTS", str(path))
+    with np.load(path) as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays}, perceptual_metric()
+
+
+def test_lpips_of_squeezenet_equals_its_published_definition(squeezenet):
+    parameters, metric = squeezenet
     a, b = (to_float(p) for p in pictures(size=(64, 64)))
-    assert metric.distance(a, a) == 0
-    with np.load(weights[0]) as arrays:
-        parameters = {name: torch.from_numpy(arrays[name]) for name in arrays}
+    pair = [torch.tensor(x[None]) for x in (a, b)]
+    assert metric.distances(pair[0], pair[0]).item() == 0
     expected = squeezenet_lpips(parameters, a, b)
     assert expected > 0.01
-    assert metric.distance(a, b) == pytest.approx(expected, abs=1e-5)
+    assert metric.distances(*pair).item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("seed", "size", "expected"),
+    [(0, (64, 64), 0.07787847518920898), (1, (53, 77), 0.09946154057979584)],
+)
+def test_lpips_of_squeezenet_equals_the_published_onnx_network(squeezenet, seed, size, expected):
+    """Values of onnxruntime 1.32.0 for `lpips_sq.onnx`, fed ``(x - mean) / std`` of ImageNet."""
+    pair = (torch.tensor(to_float(p)[None]) for p in pictures(seed, size))
+    assert squeezenet[1].distances(*pair).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_named_weights_that_are_no_weights_are_refused(tmp_path, monkeypatch):
-    from irsde.metrics import perceptual_metric
-
-    wrong = tmp_path / "weights.npz"
+    wrong, text, cut, code = (
+        tmp_path / name for name in ("wrong.npz", "text.pth", "cut.safetensors", "code.pth")
+    )
     np.savez(wrong, nothing=np.zeros(1))
-    for path, words in ((wrong, "lacks"), (Path("absent.npz"), "not a readable")):
+    text.write_text("no weights")
+    cut.write_bytes(b"\x00" * 7)
+    torch.save({"features.0.weight": print}, code)
+    part = tmp_path / "part.safetensors"
+    save_file({"features.0.weight": torch.zeros(64, 3, 11, 11)}, part)
+    cases = {
+        wrong: "not the weights of AlexNet", text: "cannot be read", cut: "cannot be read",
+        code: "cannot be read", part: "lacks 9 arrays of alex, the first features.0.bias",
+        tmp_path / "absent.pth": "no such file",
+    }  # fmt: skip
+    for path, words in cases.items():
         monkeypatch.setenv("IRSDE_LPIPS_WEIGHTS", str(path))
         perceptual_metric.cache_clear()
-        with pytest.raises(InputError, match=words):
+        with pytest.raises(InputError, match=words) as error:
             perceptual_metric()
-    perceptual_metric.cache_clear()
+        assert "\n" not in str(error.value)

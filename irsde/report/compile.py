@@ -1,28 +1,23 @@
 """The report of a profile: all its tables and figures, written into `reports/`."""
 
-from pathlib import Path
-
+from irsde.config import Profile
 from irsde.files import InputError, replacing, replacing_folder, write_json, write_text
-from irsde.plan import REPORTS
-from irsde.report import tables
-from irsde.report.figures import comparison
+from irsde.plan import REPORTS, evaluations, outside_evaluations, refusals, sweep_evaluations
+from irsde.report import paper, render, tables
+from irsde.report.figures import write_figures, write_process_figures
+from irsde.report.lineage import lineage
+from irsde.report.page import write_page
+from irsde.report.rows import Row, read_rows
+from irsde.report.table import Table
 
 
-def compile_report(
-    profile: str, budget: str, folders: list[Path], refused: dict[str, dict[str, str]]
-) -> str:
-    """Write tables.md, tables.csv, metrics.json, cost.md and the figures.
+def compile_report(profile: Profile) -> str:
+    """Write tables, figures, the HTML page and the provenance of every cell.
 
     Parameters
     ----------
-    profile : str
-        Name of the profile.
-    budget : str
-        Its caption.
-    folders : list of Path
-        Its evaluations, in the order of the tables' rows.
-    refused : dict
-        Task → label of a method that cannot do it → the reason.
+    profile : Profile
+        Whose finished evaluations are compiled, and results made elsewhere on its test sets.
 
     Returns
     -------
@@ -35,22 +30,48 @@ def compile_report(
         If an evaluation is not finished, is of an older run, or was scored otherwise than the
         rest of its table.
     """
-    missing = [folder for folder in folders if not (folder / "summary.json").is_file()]
+    usual = [evaluation.folder for evaluation in evaluations(profile)]
+    swept = [evaluation.folder for evaluation in sweep_evaluations(profile)]
+    needed = list(dict.fromkeys([*usual, *swept]))
+    missing = [folder for folder in needed if not (folder / "summary.json").is_file()]
     if missing:
         raise InputError(
-            f"{missing[0]}: not evaluated yet ({len(missing)} of {len(folders)} missing); "
+            f"{missing[0]}: not evaluated yet ({len(missing)} of {len(needed)} missing); "
             "run snakemake or irsde evaluate"
         )
-    rows = tables.read_rows(folders)
-    by_table = tables.by_table(rows)
-    with replacing_folder(REPORTS / "figures") as temporary:
-        for (task, dataset), of_table in by_table.items():
-            comparison(of_table, temporary / f"{task}-{dataset}.png")
+    rows = read_rows([*usual, *outside_evaluations(profile.name)])
+    sweep_rows = read_rows(swept)
+    compiled = all_tables(profile, rows, sweep_rows)
+    cost = tables.cost_table(rows)
+    budget = profile.caption.strip()
+    folder = REPORTS / "figures"
+    with replacing_folder(folder) as temporary:
+        figures = write_figures(rows, sweep_rows, budget, temporary)
+        figures += write_process_figures(temporary)
     with replacing(REPORTS / "tables.csv") as temporary:
-        tables.tidy(rows).to_csv(temporary, index=False, lineterminator="\n")
+        render.csv_lines(compiled).to_csv(temporary, index=False, lineterminator="\n")
     with replacing(REPORTS / "training.csv") as temporary:
         tables.training_curves(rows).to_csv(temporary, index=False, lineterminator="\n")
     write_json(REPORTS / "metrics.json", tables.metrics_tree(rows))
-    write_text(REPORTS / "cost.md", tables.cost_text(profile, rows))
-    write_text(REPORTS / "tables.md", tables.tables_text(profile, budget, rows, refused))
-    return f"{REPORTS / 'tables.md'}: {len(by_table)} tables, {len(rows)} evaluations"
+    write_json(REPORTS / "provenance.json", lineage(compiled, profile.name))
+    write_text(REPORTS / "tables.tex", render.latex_document(compiled))
+    write_text(REPORTS / "cost.md", render.cost_document(profile.name, cost))
+    write_page(profile.name, budget, compiled, cost, figures, folder, rows, REPORTS / "index.html")
+    write_text(REPORTS / "tables.md", render.document(profile.name, budget, compiled, figures))
+    return (
+        f"{REPORTS / 'tables.md'}: {len(compiled)} tables, {len(figures)} figures, "
+        f"{len(rows) + len(sweep_rows)} evaluations"
+    )
+
+
+def all_tables(profile: Profile, rows: list[Row], sweep_rows: list[Row]) -> list[Table]:
+    """Every table of a profile but that of costs, in the order of the report."""
+    return [
+        *tables.quality_tables(rows, refusals(profile)),
+        *paper.paper_tables(rows, profile.caption.strip()),
+        *paper.ablation_tables(rows),
+        *tables.sweep_tables(sweep_rows),
+        *tables.significance_tables(rows),
+        *tables.seed_tables(rows),
+        *tables.protocol_tables(rows),
+    ]

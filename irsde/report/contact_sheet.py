@@ -9,7 +9,7 @@ from PIL import Image
 
 from irsde.data.leakage import Leak
 from irsde.images import Pixels, read_image
-from irsde.report.figures import STYLE
+from irsde.report.style import STYLE
 
 mpl.use("Agg")
 

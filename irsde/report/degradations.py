@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from irsde.images import Pixels, to_float, to_pixels
 from irsde.metrics import psnr
-from irsde.report.figures import ACCENT, STYLE
+from irsde.report.style import ACCENT, STYLE
 
 MAX_PHOTOGRAPHS = 2
 MAX_VERSIONS = 3

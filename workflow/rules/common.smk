@@ -10,14 +10,15 @@ from irsde.config import load_profile, run_settings
 from irsde.files import InputError, digest_json
 from irsde.metrics import perceptual_network
 from irsde.plan import (
-    Evaluation,
     Run,
     datasets,
+    evaluation_of,
     evaluations,
-    figure_names,
     needed_datasets,
+    outside_evaluations,
     preparation_hash,
     runs,
+    sweep_evaluations,
 )
 from irsde.provenance import code_hash
 
@@ -26,7 +27,7 @@ try:
 except InputError as error:
     sys.exit(f"irsde: {error}")
 RUNS = runs(PROFILE)
-EVALUATIONS = evaluations(PROFILE)
+EVALUATIONS = list(dict.fromkeys([*evaluations(PROFILE), *sweep_evaluations(PROFILE)]))
 
 # A job computes with the threads of its settings, not with what the command line says, because
 # their number changes the last bits of a result. `--cores 8` on 2 cores must still not start 8
@@ -40,7 +41,7 @@ if "mem" not in workflow.global_resources:
     for name, amount in Resources.from_mapping({"mem_mb": available}).items():
         workflow.register_resource(name, amount)
 
-GPU = 1 if shutil.which("nvidia-smi") else 0
+GPU = int(config.get("gpu", 1 if shutil.which("nvidia-smi") else 0))
 
 
 def names(values):
@@ -95,7 +96,7 @@ def evaluation_settings(wildcards):
 def evaluation_arguments(wildcards):
     """Arguments of `irsde evaluate` for a path of the grammar."""
     run = Run(wildcards.profile, wildcards.task, wildcards.method, int(wildcards.seed))
-    return Evaluation(run, wildcards.dataset, wildcards.sampler, int(wildcards.nfe)).arguments
+    return evaluation_of(run, wildcards.dataset, wildcards.evaluation).arguments
 
 
 wildcard_constraints:
@@ -103,4 +104,4 @@ wildcard_constraints:
     task=names(PROFILE.tasks),
     method=names(run.method for run in RUNS),
     seed=r"\d+",
-    nfe=r"\d+",
+    evaluation=r"[^/]+-\d+[^/]*",

@@ -4,11 +4,12 @@ rule evaluate:
         pairs="data/prepared/{profile}/{task}/{dataset}/dataset.json",
         leaks="data/leakage/{profile}/{task}.json",
     output:
-        images="results/{profile}/{task}/{method}/seed{seed}/evaluations/{dataset}/{sampler}-{nfe}/per_image.csv",
-        summary="results/{profile}/{task}/{method}/seed{seed}/evaluations/{dataset}/{sampler}-{nfe}/summary.json",
-        cost="results/{profile}/{task}/{method}/seed{seed}/evaluations/{dataset}/{sampler}-{nfe}/cost.json",
+        images="results/{profile}/{task}/{method}/seed{seed}/evaluations/{dataset}/{evaluation}/per_image.csv",
+        summary="results/{profile}/{task}/{method}/seed{seed}/evaluations/{dataset}/{evaluation}/summary.json",
+        protocols="results/{profile}/{task}/{method}/seed{seed}/evaluations/{dataset}/{evaluation}/protocols.csv",
+        cost="results/{profile}/{task}/{method}/seed{seed}/evaluations/{dataset}/{evaluation}/cost.json",
     log:
-        "logs/{profile}/{task}/{method}/seed{seed}/evaluate-{dataset}-{sampler}-{nfe}.log",
+        "logs/{profile}/{task}/{method}/seed{seed}/evaluate-{dataset}-{evaluation}.log",
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB * PROFILE.evaluation.threads * PROFILE.evaluation.processes

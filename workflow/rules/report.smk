@@ -1,15 +1,20 @@
 rule report:
     input:
         [f"{e.folder}/{name}" for e in EVALUATIONS for name in ("summary.json", "per_image.csv")],
+        [f"{folder}/summary.json" for folder in outside_evaluations(PROFILE.name)],
         expand("reports/degradations/{task}.png", task=PROFILE.tasks),
     output:
         tables=report("reports/tables.md", caption="../report/tables.rst", category="Tables"),
-        cost="reports/cost.md",
+        latex="reports/tables.tex",
         values="reports/tables.csv",
+        page="reports/index.html",
+        cost="reports/cost.md",
         metrics="reports/metrics.json",
         training="reports/training.csv",
+        provenance="reports/provenance.json",
         figures=report(
-            [f"reports/figures/{name}.png" for name in figure_names(PROFILE)],
+            directory("reports/figures"),
+            patterns=["{name}.png"],
             caption="../report/comparison.rst",
             category="Figures",
         ),

@@ -1,0 +1,257 @@
+"""LPIPS of a batch of images, with the backbone weights that this machine has."""
+
+import os
+import pickle
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irsde.files import InputError, digest_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Values = NDArray[np.float64]
+Distances = Callable[["Tensor", "Tensor"], Values]
+
+VARIABLE = "IRSDE_LPIPS_WEIGHTS"
+PIXELS_AT_ONCE = 2**22  # of all images of a batch together, on a GPU
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """Network whose features LPIPS compares.
+
+    Parameters
+    ----------
+    label : str
+        Name in captions.
+    cached : str
+        File name of torchvision's ImageNet weights in torch's cache.
+    array, shape : str, tuple of int
+        Array that tells its weights from other networks'.
+    """
+
+    label: str
+    cached: str
+    array: str
+    shape: tuple[int, ...]
+
+
+BACKBONES: dict[str, Backbone] = {
+    "alex": Backbone("AlexNet", "alexnet-owt-7be5be79.pth", "features.0.weight", (64, 3, 11, 11)),
+    "vgg": Backbone("VGG", "vgg16-397923af.pth", "features.17.weight", (512, 256, 3, 3)),
+    "squeeze": Backbone(
+        "SqueezeNet", "squeezenet1_1-b8a52dc0.pth", "features.3.squeeze.weight", (16, 64, 1, 1)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class PerceptualMetric:
+    """LPIPS v0.1 with the weights at hand, or the reason why there is none.
+
+    Parameters
+    ----------
+    network : str
+        "alex", "vgg" or "squeeze"; empty without weights.
+    label : str
+        Name of the network in captions; empty without weights.
+    sha256 : str
+        Of the file of the backbone's weights; empty without weights.
+    unavailable : str
+        Reason for `n/a`; empty with weights.
+    distances : callable, optional
+        (restored, reference), float tensors (B, H, W, 3) in [0, 1] on one device, to a distance
+        for each image. On a CPU images are taken one by one, so that a value does not depend on
+        what else is in the batch.
+    """
+
+    network: str
+    label: str
+    sha256: str
+    unavailable: str
+    distances: Distances | None = None
+
+    @property
+    def is_papers(self) -> bool:
+        """Whether the network is the paper's, AlexNet: values of others are not comparable."""
+        return self.network == "alex"
+
+
+def perceptual_weights() -> Path | None:
+    """File of the backbone's weights that `perceptual_metric` would use, None without one.
+
+    The one that IRSDE_LPIPS_WEIGHTS names, whether or not it is there, or else one of torchvision's
+    in torch's cache, AlexNet's first.
+    """
+    if named := os.environ.get(VARIABLE):
+        return Path(named)
+    for backbone in BACKBONES.values():
+        if (path := torch_cache() / backbone.cached).is_file():
+            return path
+    return None
+
+
+def perceptual_key() -> str:
+    """Text that changes when LPIPS would be computed with other weights, "" without any.
+
+    The file's name and size: cheap enough to be asked for at every start of a workflow.
+    """
+    path = perceptual_weights()
+    if path is None:
+        return ""
+    return f"{path.name} {path.stat().st_size if path.is_file() else 'absent'}"
+
+
+def torch_cache() -> Path:
+    """Folder in which torch keeps downloaded weights."""
+    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("TORCH_HOME") or Path(user_cache) / "torch") / "hub/checkpoints"
+
+
+@lru_cache(maxsize=1)
+def perceptual_metric() -> PerceptualMetric:
+    """LPIPS with the weights of `perceptual_weights`; nothing is downloaded.
+
+    The file holds a torchvision network as `.pth` (read without running code) or `.safetensors`,
+    or SqueezeNet's features and LPIPS's linear heads as `.npz`. The network is told from the
+    shapes. Linear heads that the file lacks are those of the lpips package, v0.1.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, damaged, or does not hold the weights of one of `BACKBONES`.
+
+    References
+    ----------
+    .. [1] Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric",
+       CVPR 2018.
+    """
+    path = perceptual_weights()
+    if path is None:
+        reason = f"no LPIPS backbone weights on this machine: set {VARIABLE} or see the README"
+        return PerceptualMetric("", "", "", reason)
+    weights = read_weights(path, VARIABLE)
+    for network, backbone in BACKBONES.items():
+        if backbone.array in weights and tuple(weights[backbone.array].shape) == backbone.shape:
+            distances = _distances(_model(network, path, weights))
+            return PerceptualMetric(network, backbone.label, digest_file(path), "", distances)
+    raise InputError(
+        f"{path} ({VARIABLE}): not the weights of AlexNet, VGG16 or SqueezeNet 1.1 under "
+        "torchvision's names"
+    )
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Convolutions of a GPU in float32, not in the TF32 that torch allows by itself."""
+    import torch
+
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield
+
+
+def read_weights(path: Path, variable: str) -> "dict[str, Tensor]":
+    """Tensors of an npz, safetensors or torch file, by name; no code in the file is run.
+
+    Raises
+    ------
+    InputError
+        If the file is absent or cannot be read so; `variable`, which may have named it, is said.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    failures = (OSError, ValueError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError,
+                zipfile.BadZipFile, SafetensorError)  # fmt: skip
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: torch.from_numpy(arrays[name]) for name in arrays}
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the old format that some published files have
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path} ({variable}): no such file") from None
+    except failures as error:
+        reason = type(error).__name__
+        raise InputError(f"{path} ({variable}): cannot be read as weights ({reason})") from None
+    if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
+        raise InputError(f"{path} ({variable}): does not hold tensors by name")
+    return dict(content)
+
+
+def _model(network: str, path: Path, weights: "dict[str, Tensor]") -> Any:
+    """LPIPS model of the lpips package with the backbone's weights, every one of them."""
+    import torch
+
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")  # torchvision's notices about how lpips calls it
+        import lpips
+
+        model = lpips.LPIPS(net=network, verbose=False, pnet_rand=True).eval()
+    wanted = {
+        "features." + name.split(".", 1)[1]: parameter
+        for name, parameter in model.net.named_parameters()
+    }
+    heads = {f"lin{k}.model.1.weight": head.model[1].weight for k, head in enumerate(model.lins)}
+    if heads.keys() & weights.keys():
+        wanted |= heads
+    missing = [
+        name
+        for name, parameter in wanted.items()
+        if name not in weights or weights[name].shape != parameter.shape
+    ]
+    if missing:
+        raise InputError(
+            f"{path}: lacks {len(missing)} arrays of {network}, the first {missing[0]}"
+        )
+    for name, parameter in wanted.items():
+        parameter.data.copy_(weights[name])
+    return model
+
+
+def _distances(model: Any) -> Distances:
+    import lpips
+    import torch
+
+    layers = [getattr(model.net, f"slice{k + 1}") for k in range(model.net.N_slices)]
+
+    def of_batch(restored: "Tensor", reference: "Tensor") -> "Tensor":
+        a, b = (
+            model.scaling_layer(2 * image.permute(0, 3, 1, 2).contiguous().float() - 1)
+            for image in (restored, reference)
+        )
+        total = torch.zeros(len(a), device=a.device)
+        for layer, head in zip(layers, model.lins, strict=True):
+            a, b = layer(a), layer(b)
+            difference = lpips.normalize_tensor(a).sub_(lpips.normalize_tensor(b)).square_()
+            total += head(difference).mean((1, 2, 3))
+            del difference
+        return total
+
+    def distances(restored: "Tensor", reference: "Tensor") -> Values:
+        model.to(reference.device)
+        count, height, width, _ = reference.shape
+        on_cpu = reference.device.type == "cpu"
+        size = 1 if on_cpu else max(1, PIXELS_AT_ONCE // (height * width))
+        with torch.inference_mode(), full_precision():
+            parts = [
+                of_batch(restored[k : k + size], reference[k : k + size])
+                for k in range(0, count, size)
+            ]
+        return torch.cat(parts).cpu().double().numpy()
+
+    return distances

@@ -1,0 +1,76 @@
+"""Sentences that captions of figures share: which images, how many, scored how, at which budget."""
+
+from collections.abc import Sequence
+
+from irsde.report.rows import Entry, Row
+
+
+def about_images(row: Row) -> str:
+    """Test set, number of images and scenes, degradation, and what else must be known of it."""
+    data = row.summary["dataset"]
+    count = len(row.per_image)
+    scenes = row.per_image["scene"].nunique()
+    text = (
+        f"{data['label']}: {counted(count, 'image')} of {counted(scenes, 'scene')}, "
+        f"{data['degradation']}."
+    )
+    if leaked := len(row.summary["leaked"]):
+        text += f" {leaked} of them show what a training or validation image shows."
+    return text
+
+
+def about_scores(row: Row, *, lpips: bool = False) -> str:
+    """Protocol of the metrics, and the network of LPIPS where it is shown."""
+    protocol = row.summary["protocol"]
+    text = f"Protocol {protocol['name']} v{protocol['version']}: {protocol['label']}."
+    if lpips:
+        network = row.summary["lpips"]["network"]
+        text += f" LPIPS uses {'AlexNet' if network == 'alex' else 'SqueezeNet'}."
+    return text
+
+
+def about_seeds(shown: Sequence[Entry]) -> str:
+    """Training and sampling seeds of the entries shown."""
+    parts = []
+    training = sorted({seed for entry in shown for seed in entry.training_seeds})
+    sampling = sorted({seed for entry in shown for seed in entry.sampling_seeds})
+    if len(training) > 1:
+        parts.append(f"training seeds {', '.join(map(str, training))}")
+    if len(sampling) > 1:
+        parts.append(f"sampling seeds {', '.join(map(str, sampling))}")
+    if not parts:
+        return "One training seed, one sampling seed."
+    return f"Means over {' and '.join(parts)} where a method has them."
+
+
+def counted(number: int, noun: str) -> str:
+    """Number and noun.
+
+    Examples
+    --------
+    >>> counted(1, "image"), counted(3, "image")
+    ('1 image', '3 images')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Words as a list in a sentence.
+
+    Examples
+    --------
+    >>> joined(["a", "b", "c"])
+    'a, b and c'
+    """
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def signed(value: float) -> str:
+    """Number with two decimals and its sign.
+
+    Examples
+    --------
+    >>> signed(-0.5)
+    '−0.50'
+    """
+    return f"{value:+.2f}".replace("-", "−")

@@ -1,0 +1,41 @@
+"""The commands that make a run and an evaluation again, from their cards."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from irsde.plan import OUTSIDE, evaluation_of, run_of
+
+
+def run_command(card: Mapping[str, Any]) -> str:
+    """Command that makes a run, from its `run.json`; "" for results made elsewhere."""
+    chosen = ["--profile", card["profile"], "--task", card["task"]]
+    if imported := card.get("imported_from"):
+        return shlex.join(["irsde", "import-weights", imported["file"], *chosen])
+    if origin := card.get("derived_from"):
+        width = str(card["identity"]["width"])
+        return shlex.join(["irsde", "average", "--run", origin, "--width", width])
+    if card.get("outside"):
+        return ""
+    own = ["--method", card["method"], "--seed", str(card["seed"])]
+    allowed = card.get("settings", {}).get("data", {}).get("allow_leakage")
+    leakage = ["--allow-leakage"] if allowed else []
+    return shlex.join(["irsde", "train", *chosen, *own, *leakage])
+
+
+def evaluation_command(summary: Mapping[str, Any], folder: Path) -> str:
+    """Command that makes an evaluation, from its `summary.json` and its folder."""
+    dataset = summary["dataset"]["dataset"]
+    if summary["method"].startswith(OUTSIDE):
+        given = {
+            "restored": summary.get("restored", "FOLDER"),
+            "dataset": dataset,
+            "name": summary["method_label"],
+            "task": summary["task"],
+            "profile": summary["profile"],
+        }
+        options = [part for key, value in given.items() for part in (f"--{key}", value)]
+        return shlex.join(["irsde", "evaluate", *options])
+    evaluation = evaluation_of(run_of(Path(summary["run"])), dataset, folder.name)
+    return f"irsde evaluate {evaluation.arguments}"

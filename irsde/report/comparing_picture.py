@@ -1,0 +1,300 @@
+"""Picture of a comparison: values against each other, differences, and the images behind them."""
+
+import itertools
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+from irsde.data.catalogue import ENDINGS
+from irsde.data.datasets import TABLE, read_records
+from irsde.files import replacing
+from irsde.images import Pixels, read_image, to_pixels
+from irsde.plan import pairs_folder
+from irsde.report.pairing import NAMES, Comparison, Side, interval_text, winning
+from irsde.report.style import ACCENT, BLACK, BLUE, DOUBLE, GRAY, SMALL, STYLE
+from irsde.seeds import seed_from
+from irsde.statistics import paired_difference
+
+Values = NDArray[np.float64]
+Window = tuple[slice, slice]
+
+DRAWN = 2  # images of each side
+MOST_BINS = 40
+COLORS = (ACCENT, BLUE)  # of A and of B
+DRAWING, TITLES, ROW = 2.75, 0.22, 1.13  # inches: both drawings, titles of images, a row of them
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """One image as it is, as it was degraded, and as both sides restored it."""
+
+    name: str
+    title: str
+    reference: Pixels
+    degraded: Pixels | None
+    a: Pixels
+    b: Pixels
+    notes: tuple[str, str]
+
+
+def draw(comparison: Comparison, path: Path) -> str:
+    """Write the picture of a comparison.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    path : Path
+        PNG file.
+
+    Returns
+    -------
+    str
+        What is in it.
+    """
+    scenes = _scenes_to_draw(comparison)
+    height = DRAWING + (TITLES + ROW * len(scenes) if scenes else 0)
+    with mpl.rc_context(STYLE):
+        canvas = Canvas(figsize=(DOUBLE, height))
+        for index, side in enumerate((comparison.a, comparison.b)):
+            text = textwrap.shorten(f"{side.name}: {side.label}", 40, placeholder=" …")
+            canvas.text(
+                0.085 + 0.5 * index, 1 - 0.06 / height, text,
+                va="top", color=COLORS[index], weight="bold",
+            )  # fmt: skip
+        top = canvas.add_gridspec(
+            1, 2, left=0.085, right=0.985, top=1 - 0.5 / height,
+            bottom=1 - (DRAWING - 0.42) / height, wspace=0.28,
+        )  # fmt: skip
+        _scatter(canvas.add_subplot(top[0]), comparison)
+        _histogram(canvas.add_subplot(top[1]), comparison)
+        if scenes:
+            _rows(canvas, scenes, height)
+        with replacing(path) as temporary:
+            canvas.savefig(temporary, metadata={"Software": None})
+    if not scenes:
+        return "values and differences; no image that both keep has its reference at hand"
+    return f"values, differences and {len(scenes)} of the images that both keep"
+
+
+def _scatter(axes: Any, comparison: Comparison) -> None:
+    metric = comparison.main
+    low, high = np.min([metric.a, metric.b]), np.max([metric.a, metric.b])
+    margin = 0.06 * (high - low) or 0.5
+    limits = (low - margin, high + margin)
+    better = metric.sign * (metric.a - metric.b)
+    axes.plot(limits, limits, color=GRAY, linewidth=0.8, zorder=1)
+    for name, sign, color, marker in zip(NAMES, (1, -1), COLORS, ("o", "s"), strict=True):
+        wins = sign * better > 0
+        axes.plot(
+            metric.b[wins], metric.a[wins], marker, color=color, markersize=3.4, alpha=0.8,
+            markeredgewidth=0, zorder=2, label=f"{name} is better: {wins.sum()}",
+        )  # fmt: skip
+    if (ties := better == 0).any():
+        axes.plot(
+            metric.b[ties], metric.a[ties], "x", color=GRAY, markersize=3.4, zorder=2,
+            label=f"equal: {ties.sum()}",
+        )  # fmt: skip
+    axes.set(xlim=limits, ylim=limits, aspect="equal")
+    axes.set_xlabel(f"B, {metric.label}")
+    axes.set_ylabel(f"A, {metric.label}")
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=3, borderpad=0, handletextpad=0,
+        columnspacing=0.8, fontsize=SMALL,
+    )  # fmt: skip
+
+
+def _histogram(axes: Any, comparison: Comparison) -> None:
+    metric = comparison.main
+    differences = metric.a - metric.b
+    d = paired_difference(
+        metric.a[None], metric.b[None], comparison.scenes, seed_from("difference", metric.name)
+    )
+    counts, edges = _binned(differences)
+    middles = (edges[:-1] + edges[1:]) / 2
+    colors = [COLORS[int(middle * metric.sign < 0)] for middle in middles]
+    axes.bar(
+        edges[:-1], counts, np.diff(edges), align="edge", color=colors, alpha=0.55,
+        edgecolor="white", linewidth=0.4,
+    )  # fmt: skip
+    axes.axvline(0, color=GRAY, linewidth=0.8)
+    top = counts.max()
+    axes.set_ylim(0, 1.22 * top)
+    if math.isfinite(d.low):
+        axes.plot([d.low, d.high], [1.1 * top] * 2, color=BLACK, linewidth=1.6)
+    axes.plot([d.mean], [1.1 * top], "o", color=BLACK, markersize=4.5)
+    form = f"+.{metric.decimals}f"
+    interval = f", 95 %: {interval_text(d, form)}" if math.isfinite(d.low) else ""
+    axes.set_title(f"mean {d.mean:{form}}{interval}", loc="left", fontsize=SMALL)
+    axes.set_xlabel(f"A - B, {metric.label}")
+    axes.set_ylabel("images")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+def _binned(differences: Values) -> tuple[Values, Values]:
+    """Counts and edges of bins, one edge of which is 0."""
+    found = np.histogram_bin_edges(differences, "auto")
+    span = max(differences.max(), 0) - min(differences.min(), 0)
+    width = max(float(found[1] - found[0]), span / MOST_BINS) or 1.0
+    first = math.floor(differences.min() / width) if differences.min() < 0 else 0
+    last = math.floor(differences.max() / width) + 1 if differences.max() >= 0 else 0
+    edges = width * np.arange(first, max(last, first + 1) + 1)
+    counts, _ = np.histogram(differences, edges)
+    return counts.astype(np.float64), edges
+
+
+def _scenes_to_draw(comparison: Comparison) -> list[_Scene]:
+    """Where each side wins most, of the images that both keep and whose reference is at hand."""
+    found = []
+    for name, sign in zip(NAMES, (1, -1), strict=True):
+        drawn = (_scene(comparison, index, name) for index in winning(comparison, sign))
+        found += list(itertools.islice((scene for scene in drawn if scene is not None), DRAWN))
+    return found
+
+
+def _scene(comparison: Comparison, index: int, winner: str) -> _Scene | None:
+    image, metric = comparison.images[index], comparison.main
+    kept = [_kept(side, image) for side in (comparison.a, comparison.b)]
+    reference, degraded = _originals(comparison, image)
+    if reference is None or kept[0] is None or kept[1] is None:
+        return None
+    clean = read_image(reference)
+    a, b = (read_image(path) for path in kept if path is not None)
+    if not a.shape == b.shape == clean.shape:
+        return None
+    notes = (f"{v[index]:.{metric.decimals}f}" for v in (metric.a, metric.b))
+    unit = " dB" if metric.name.startswith("psnr") else ""
+    first, second = (f"{note}{unit}" for note in notes)
+    return _Scene(image, f"{winner} wins", clean, _degraded(degraded, clean), a, b, (first, second))
+
+
+def _kept(side: Side, image: str) -> Path | None:
+    """File of a restored image, of the evaluation or of the folder that was scored."""
+    places = [side.folder / "images"]
+    places += [Path(side.summary["restored"])] if "restored" in side.summary else []
+    return _file(places, image)
+
+
+def _file(places: Sequence[Path], image: str) -> Path | None:
+    files = (place / f"{image}{ending}" for place in places for ending in ENDINGS)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _originals(comparison: Comparison, image: str) -> tuple[Path | None, Path | None]:
+    """Files of the clean and of the degraded image, where they are at hand."""
+    for side in (comparison.a, comparison.b):
+        if side.data and "profile" in side.summary:
+            folder = pairs_folder(
+                side.summary["profile"], side.summary["task"], side.data["dataset"]
+            )
+            if (folder / TABLE).is_file():
+                records = {record.image: record for record in read_records(folder)}
+                if image in records and (folder / records[image].gt).is_file():
+                    record = records[image]
+                    lower = folder / record.lq if record.lq else None
+                    return folder / record.gt, lower if lower and lower.is_file() else None
+    places = [
+        Path(side.summary["reference"])
+        for side in (comparison.a, comparison.b)
+        if "reference" in side.summary
+    ]
+    return _file(places, image), None
+
+
+def _degraded(path: Path | None, clean: Pixels) -> Pixels | None:
+    """Degraded image at the size of the clean one."""
+    if path is None:
+        return None
+    if path.suffix == ".npy":
+        pixels = to_pixels(np.load(path, allow_pickle=False))
+    else:
+        pixels = read_image(path)
+    if pixels.shape != clean.shape:
+        size = (clean.shape[1], clean.shape[0])
+        resized = PILImage.fromarray(pixels).resize(size, PILImage.Resampling.NEAREST)
+        pixels = np.asarray(resized)
+    return pixels
+
+
+def _rows(canvas: Canvas, scenes: Sequence[_Scene], height: float) -> None:
+    """A row of details for each image: clean, degraded, both restorations, their errors."""
+    has_degraded = any(scene.degraded is not None for scene in scenes)
+    titles = ["whole", "reference", *(["degraded"] if has_degraded else []), "A", "B"]
+    titles += ["|A - reference|", "|B - reference|"]
+    grid = canvas.add_gridspec(
+        len(scenes), len(titles), left=0.03, right=0.995, top=1 - (DRAWING + TITLES) / height,
+        bottom=0.2 / height, wspace=0.04, hspace=0.22,
+    )  # fmt: skip
+    for index, scene in enumerate(scenes):
+        box_ = _where_they_differ(scene)
+        errors = [_error(side, scene.reference)[box_] for side in (scene.a, scene.b)]
+        ceiling = max(1.0, float(np.quantile(np.stack(errors), 0.995)))
+        details = [scene.reference, *([scene.degraded] if has_degraded else []), scene.a, scene.b]
+        panels: list[Any] = [scene.reference]
+        panels += [None if detail is None else detail[box_] for detail in details]
+        panels += errors
+        for column, panel in enumerate(panels):
+            axes = canvas.add_subplot(grid[index, column])
+            axes.set(xticks=[], yticks=[])
+            for spine in axes.spines.values():
+                spine.set_visible(False)
+            if index == 0:
+                axes.set_title(titles[column], fontsize=SMALL, pad=3)
+            if panel is None:
+                axes.text(0.5, 0.5, "n/a", ha="center", va="center", transform=axes.transAxes)
+            elif panel.ndim == 2:
+                axes.imshow(panel, cmap="gray_r", vmin=0, vmax=ceiling, interpolation="nearest")
+            else:
+                axes.imshow(panel, interpolation="nearest")
+            if column == 0:
+                _frame(axes, box_)
+                axes.set_ylabel(scene.title, fontsize=SMALL, labelpad=2)
+                axes.set_xlabel(scene.name, fontsize=SMALL, labelpad=2)
+            if titles[column] in NAMES:
+                note = scene.notes[NAMES.index(titles[column])]
+                axes.set_xlabel(note, fontsize=SMALL, labelpad=2)
+            if column == len(panels) - 1:
+                note = f"black: {ceiling:.0f} of 255"
+                axes.set_xlabel(note, fontsize=SMALL, labelpad=2)
+
+
+def _error(restored: Pixels, reference: Pixels) -> Values:
+    """Absolute difference in 0 to 255, mean over the channels."""
+    difference = restored.astype(np.float64) - reference.astype(np.float64)
+    return np.asarray(np.abs(difference).mean(axis=2))
+
+
+def _where_they_differ(scene: _Scene) -> Window:
+    """Square of two fifths of the shorter side in which the errors of A and B differ most."""
+    gap = np.abs(_error(scene.a, scene.reference) - _error(scene.b, scene.reference))
+    side = max(8, 2 * min(gap.shape) // 5)
+    side = min(side, *gap.shape)
+    total = np.pad(gap.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+    top, left = np.unravel_index(int(sums.argmax()), sums.shape)
+    return slice(int(top), int(top) + side), slice(int(left), int(left) + side)
+
+
+def _frame(axes: Any, window: Window) -> None:
+    rows, columns = window
+    axes.add_patch(
+        Rectangle(
+            (columns.start - 0.5, rows.start - 0.5),
+            columns.stop - columns.start,
+            rows.stop - rows.start,
+            fill=False,
+            edgecolor=ACCENT,
+            linewidth=1,
+        )
+    )

@@ -1,0 +1,157 @@
+"""How certain the order of methods is: differences from the best, and training seeds."""
+
+import math
+from collections.abc import Sequence
+
+from irsde.report.captions import counted
+from irsde.report.cells import (
+    METHOD,
+    difference_cell,
+    key_of_table,
+    mean_cell,
+    named_lines,
+    p_cell,
+    share_cell,
+    titles,
+)
+from irsde.report.judging import Judged, Metric, headline, judge
+from irsde.report.rows import Entry, Row, by_table, entries
+from irsde.report.table import Cell, Column, Line, Table
+from irsde.report.table_captions import unreliable
+from irsde.statistics import RESAMPLING_SEED, SIGNIFICANCE, mean_estimate, too_few, variation
+
+DIFFERENCES = "Differences between methods"
+SEEDS = "Training seeds"
+
+
+def significance_tables(rows: Sequence[Row]) -> list[Table]:
+    """Every method against the best by the protocol's PSNR, for each task and data set."""
+    titled = titles(rows)
+    tables = []
+    for names, of_table in by_table(rows).items():
+        group = entries(of_table)
+        judged = judge(group, headline(of_table[0])[:1])[0]
+        if judged.differences:
+            tables.append(_significance(group, judged, key_of_table(*names), titled[names]))
+    return tables
+
+
+def _significance(group: Sequence[Entry], judged: Judged, key: str, title: str) -> Table:
+    metric, best = judged.metric, judged.ranking[0]
+    named = named_lines(group)
+    comparisons = len(judged.differences)
+    lines = []
+    for k in judged.ranking[1:]:
+        difference = judged.differences[k]
+        sources = (*group[k].sources, *group[best].sources)
+        reason = difference.reason or too_few(difference.scenes, comparisons)
+        cells = (
+            named[k][1],
+            difference_cell(difference, metric.decimals, sources),
+            p_cell(judged.p_values[k], reason, sources),
+            share_cell(judged.improvements[k], sources),
+            Cell(f"{100 * difference.wins:.0f} %", 100 * difference.wins, sources=sources),
+            Cell(judged.verdict(k), reason=reason, sources=sources),
+        )
+        lines.append(Line(named[k][0], cells))
+    scenes = len(set(group[best].scenes))
+    count = len(group[best].images)
+    several = any(len(entry.training_seeds) > 1 for entry in group)
+    reason = too_few(scenes, comparisons)
+    caption = [
+        f"Each method less {named[best][1].text}, the best by {metric.label}, on the same "
+        f"{counted(count, 'image')} of {counted(scenes, 'scene')}.",
+        f"In brackets: the 95 % bootstrap interval over scenes{' and training seeds' * several}"
+        f"{unreliable(scenes)}.",
+        "p: two-sided Wilcoxon signed-rank test over means of scenes, corrected by Holm's method "
+        f"for {counted(comparisons, 'comparison')}.",
+        "Chance to beat the best: of a random image, ties count half; 0.5 is no difference.",
+        f"Too few images: {reason}."
+        if reason
+        else f"Worse: p is at most {SIGNIFICANCE:g} and the interval excludes 0; otherwise the "
+        "difference is not resolved.",
+    ]
+    return Table(
+        key_of_table(key, "differences"),
+        f"{title}: differences from {named[best][1].text}",
+        DIFFERENCES,
+        " ".join(caption),
+        (
+            METHOD,
+            Column("difference", f"difference of {metric.label}"),
+            Column("p", "p (Holm)"),
+            Column("improvement", "chance to beat the best"),
+            Column("wins", "images won"),
+            Column("verdict", "verdict", numeric=False),
+        ),
+        tuple(lines),
+    )
+
+
+def seed_tables(rows: Sequence[Row]) -> list[Table]:
+    """Means of each training seed, for each task and data set where a method has several."""
+    titled = titles(rows)
+    tables = []
+    for names, of_table in by_table(rows).items():
+        everyone = entries(of_table)
+        several = [k for k, entry in enumerate(everyone) if len(entry.training_seeds) > 1]
+        if several:
+            named, group = named_lines(everyone), [everyone[k] for k in several]
+            lines = [
+                _seed_line(entry, metric, *named[k], seeds=_every_seed(group))
+                for k, entry in zip(several, group, strict=True)
+                for metric in headline(of_table[0])
+                if entry.values(metric.name) is not None
+            ]
+            tables.append(_seed_table(group, lines, key_of_table(*names), titled[names]))
+    return tables
+
+
+def _every_seed(group: Sequence[Entry]) -> list[int]:
+    return sorted({seed for entry in group for seed in entry.training_seeds})
+
+
+def _seed_line(entry: Entry, metric: Metric, key: str, name: Cell, seeds: Sequence[int]) -> Line:
+    values = entry.values(metric.name)
+    assert values is not None
+    of_seed = dict(zip(entry.training_seeds, values.mean(axis=1), strict=True))
+    cells = []
+    for seed in seeds:
+        sources = tuple(r.folder.as_posix() for r in entry.rows if int(r.summary["seed"]) == seed)
+        cells.append(
+            Cell(f"{of_seed[seed]:.{metric.decimals}f}", float(of_seed[seed]), sources=sources)
+            if seed in of_seed
+            else Cell("n/a", reason=f"not trained with seed {seed}")
+        )
+    mean = mean_estimate(values, entry.scenes, RESAMPLING_SEED)
+    spread = variation(values, entry.scenes)
+    cells.append(mean_cell(mean, metric, entry))
+    cells += [
+        Cell("n/a", reason="there is one only", sources=entry.sources)
+        if math.isnan(deviation)
+        else Cell(f"{deviation:.{metric.decimals + 1}f}", deviation, sources=entry.sources)
+        for deviation in (spread.over_seeds, spread.over_scenes)
+    ]
+    return Line(f"{key}-{metric.name}", (name, Cell(metric.column.heading), *cells))
+
+
+def _seed_table(group: Sequence[Entry], lines: Sequence[Line], key: str, title: str) -> Table:
+    scenes = len(set(group[0].scenes))
+    return Table(
+        key_of_table(key, "seeds"),
+        f"{title}: training seeds",
+        SEEDS,
+        f"Means over the same {counted(len(group[0].images), 'image')} of "
+        f"{counted(scenes, 'scene')}. The two standard deviations answer two questions: how much a "
+        "mean would move with another training seed, and how much scenes differ from each other. "
+        "± is half of the 95 % bootstrap interval over both.",
+        (
+            METHOD,
+            Column("metric", "metric", numeric=False),
+            *(Column(f"seed{seed}", f"seed {seed}") for seed in _every_seed(group)),
+            Column("mean", "mean"),
+            Column("over_seeds", "deviation over seeds"),
+            Column("over_scenes", "deviation over scenes"),
+        ),
+        tuple(lines),
+    )

@@ -1,0 +1,275 @@
+"""Where every number of the tables comes from: what `reports/provenance.json` holds."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from irsde.files import InputError, digest_file, digest_json, read_json
+from irsde.plan import REPORTS, pairs_folder
+from irsde.report.table import Cell, Table
+
+PROVENANCE = REPORTS / "provenance.json"
+EVALUATION_FILES = ("per_image.csv", "protocols.csv", "summary.json")
+RUN_FILES = ("run.json", "training.csv", "weights.safetensors")
+
+Rule = Literal["mean over images", "mean over images not shown in training", "summary.json"]
+RULES: tuple[Rule, ...] = (
+    "mean over images",
+    "mean over images not shown in training",
+    "summary.json",
+)
+
+
+def lineage(tables: Sequence[Table], profile: str) -> dict[str, Any]:
+    """Every cell with its sources, and every source with its hashes.
+
+    Parameters
+    ----------
+    tables : sequence of Table
+        What the report shows; paths in it are relative to the working directory.
+    profile : str
+        Name of the profile.
+
+    Returns
+    -------
+    dict
+        For `provenance.json`; equal files give equal content, and no time is in it.
+
+        ``tables`` : list of ``key``, ``title``, ``section``, ``columns`` (list of ``key``,
+        ``heading``) and ``rows`` (list of ``key``, ``cells``: column → ``text``, and where there
+        are, ``mark``, ``value``, ``low``, ``high``, ``reason``, ``sources``, and ``rule`` and
+        ``metric``, by which the value is computed from its sources).
+        ``evaluations`` : folder → ``files`` (name → SHA-256), ``run``, ``run_identity``, ``data``
+        (folder and fingerprint of the prepared test set, and of the set it was made from),
+        ``settings``, ``code``, ``commit``, ``dirty``.
+        ``runs`` : folder → ``files``, ``identity``, ``commit``, ``dirty``.
+
+    Raises
+    ------
+    InputError
+        If a source is neither a finished evaluation nor a finished run.
+    """
+    sources = sorted(
+        {
+            source
+            for table in tables
+            for line in table.lines
+            for cell in line.cells
+            for source in cell.sources
+        }
+    )
+    evaluations = {
+        source: _evaluation(Path(source))
+        for source in sources
+        if (Path(source) / "summary.json").is_file()
+    }
+    used = {source for source in sources if source not in evaluations}
+    used |= {entry["run"] for entry in evaluations.values()}
+    runs: dict[str, Any] = {}
+    while missing := sorted(used - set(runs)):
+        for folder in missing:
+            runs[folder], origin = _run(Path(folder))
+            used |= {origin} if origin else set()
+    reader = lru_cache(maxsize=None)(read_values)
+    return {
+        "profile": profile,
+        "tables": [
+            {
+                "key": table.key,
+                "title": table.title,
+                "section": table.section,
+                "columns": [{"key": c.key, "heading": c.heading} for c in table.columns],
+                "rows": [
+                    {
+                        "key": line.key,
+                        "cells": {
+                            column.key: _cell(cell, column.key, reader)
+                            for column, cell in zip(table.columns, line.cells, strict=True)
+                        },
+                    }
+                    for line in table.lines
+                ],
+            }
+            for table in tables
+        ],
+        "evaluations": evaluations,
+        "runs": runs,
+    }
+
+
+def read_lineage() -> dict[str, Any]:
+    """Content of `reports/provenance.json`.
+
+    Raises
+    ------
+    InputError
+        If it is absent or not what `lineage` returns.
+    """
+    if not PROVENANCE.is_file():
+        raise InputError(f"{PROVENANCE}: no such file; run irsde report first")
+    content = read_json(PROVENANCE)
+    needed = ("profile", "tables", "evaluations", "runs")
+    if not isinstance(content, dict) or any(key not in content for key in needed):
+        raise InputError(f"{PROVENANCE}: not written by irsde report; run irsde report again")
+    return content
+
+
+def keyed(entries: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Tables, rows or columns of the lineage by their keys, in their order."""
+    return {entry["key"]: entry for entry in entries}
+
+
+def read_values(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Summary and per-image values of an evaluation, as they lie there.
+
+    Raises
+    ------
+    InputError
+        If a file is absent or damaged.
+    """
+    summary = read_json(folder / "summary.json")
+    path = folder / "per_image.csv"
+    try:
+        values = pd.read_csv(path, dtype={"image": str, "scene": str})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+    if not isinstance(summary, dict) or "image" not in values:
+        raise InputError(f"{folder}: not an evaluation")
+    return summary, values
+
+
+def value_of(
+    evaluations: Iterable[tuple[Mapping[str, Any], pd.DataFrame]], metric: str, rule: Rule
+) -> float | None:
+    """Value of a cell from the files of its evaluations.
+
+    Parameters
+    ----------
+    evaluations : iterable of (dict, DataFrame)
+        Summary and per-image values, by `read_values`. Evaluations of one training seed are
+        averaged first.
+    metric : str
+        Key of the column.
+    rule : str
+        One of `RULES`.
+
+    Returns
+    -------
+    float or None
+        None where the files do not hold the metric.
+    """
+    of_seed: dict[int, list[float]] = {}
+    for summary, values in evaluations:
+        if rule == "summary.json":
+            value = _stated(summary, metric)
+        elif metric not in values:
+            value = None
+        else:
+            shown = (
+                values["image"].isin(summary["leaked"])
+                if rule == "mean over images not shown in training"
+                else pd.Series(data=False, index=values.index)
+            )
+            column = values.loc[~shown, metric].to_numpy(dtype=np.float64)
+            value = float(column.mean()) if len(column) and not np.isnan(column).any() else None
+        if value is None:
+            return None
+        of_seed.setdefault(int(summary["seed"]), []).append(float(value))
+    return fmean(fmean(values) for values in of_seed.values()) if of_seed else None
+
+
+def _stated(summary: Mapping[str, Any], metric: str) -> float | None:
+    """What a summary says itself: a mean, a distance between distributions, a count."""
+    means = {entry["name"]: entry["mean"] for entry in summary["metrics"]}
+    value = {**summary, **(summary.get("distribution") or {}), **means}.get(metric)
+    if isinstance(value, Mapping):
+        value = value.get("value")
+    return value if isinstance(value, int | float) else None
+
+
+def agrees(first: float | None, second: float | None) -> bool:
+    """True if two values are equal up to the order in which numbers were added."""
+    if first is None or second is None:
+        return first is second
+    return math.isclose(first, second, rel_tol=1e-12, abs_tol=1e-12)
+
+
+def _cell(cell: Cell, column: str, reader: Any) -> dict[str, Any]:
+    entry: dict[str, Any] = {"text": cell.text}
+    entry |= {key: getattr(cell, key) for key in ("mark", "reason") if getattr(cell, key)}
+    for key in ("value", "low", "high"):
+        number = getattr(cell, key)
+        if number is not None and math.isfinite(number):
+            entry[key] = float(number)
+    if cell.sources:
+        entry["sources"] = list(cell.sources)
+        if found := _rule(cell, column, reader):
+            entry["rule"], entry["metric"] = found
+    return entry
+
+
+def _rule(cell: Cell, column: str, reader: Any) -> tuple[Rule, str] | None:
+    """How a cell's value follows from which metric of its sources; None if not by any rule.
+
+    The column need not be named as the metric, as in tables with a line for each metric.
+    """
+    folders = [Path(source) for source in cell.sources]
+    if cell.value is None or not all((folder / "summary.json").is_file() for folder in folders):
+        return None
+    found = [reader(folder) for folder in folders]
+    metrics = [column]
+    if not float(cell.value).is_integer():
+        metrics += [metric["name"] for metric in found[0][0]["metrics"]]
+    return next(
+        (
+            (rule, metric)
+            for metric in metrics
+            for rule in RULES
+            if agrees(value_of(found, metric, rule), cell.value)
+        ),
+        None,
+    )
+
+
+def _evaluation(folder: Path) -> dict[str, Any]:
+    summary = read_json(folder / "summary.json")
+    data = summary["dataset"]
+    prepared = pairs_folder(summary["profile"], summary["task"], data["dataset"])
+    return {
+        "files": _hashes(folder, EVALUATION_FILES),
+        "run": summary["run"],
+        "run_identity": summary["run_identity"],
+        "data": {
+            "folder": prepared.as_posix(),
+            "fingerprint": data.get("fingerprint"),
+            "source_fingerprint": data.get("source", {}).get("fingerprint"),
+        },
+        "settings": digest_json(summary.get("settings")),
+        "code": summary.get("code"),
+        "commit": summary["commit"],
+        "dirty": summary["dirty"],
+    }
+
+
+def _run(folder: Path) -> tuple[dict[str, Any], str | None]:
+    """Entry of a run, and the run that its weights were derived from."""
+    if not (folder / "run.json").is_file():
+        raise InputError(f"{folder}: neither a finished evaluation nor a finished run")
+    card = read_json(folder / "run.json")
+    entry = {
+        "files": _hashes(folder, RUN_FILES),
+        "identity": card["identity"],
+        "commit": card.get("commit"),
+        "dirty": card.get("dirty"),
+    }
+    return entry, card.get("derived_from")
+
+
+def _hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    return {name: digest_file(folder / name) for name in names if (folder / name).is_file()}

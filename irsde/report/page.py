@@ -1,0 +1,387 @@
+"""The page of a report: all its tables, figures, images and values in one file without a server."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from irsde.files import InputError, read_json, write_text
+from irsde.report.commands import evaluation_command, run_command
+from irsde.report.figure import Figure
+from irsde.report.page_images import ImageSet, image_sets, image_size
+from irsde.report.page_overview import READING, facts, missing
+from irsde.report.page_tables import (
+    ShownTables,
+    anchor,
+    escaped,
+    explain_commands,
+    headline_table,
+    with_cost,
+)
+from irsde.report.pictures import Album
+from irsde.report.rows import Row
+from irsde.report.table import Table
+
+IMAGE_BUDGET = 40_000_000
+COST_CHAPTER = "Cost"
+SCRIPTS = ("common.js", "tables.js", "values.js", "viewer.js", "page.js")
+MARKS = {"≈": "the difference from the best is not resolved; the caption has the rule"}
+HINT = (
+    "Drag to move, + and − to zoom, 0 to fit, arrow keys on the image to move, [ and ] for the "
+    "previous and the next image; on the divider the arrow keys move it. The wheel zooms once the "
+    "image was chosen, or with Ctrl. Above 100 % pixels are shown as squares."
+)
+
+
+def write_page(
+    profile: str,
+    budget: str,
+    tables: Sequence[Table],
+    cost: Table | None,
+    figures: Sequence[Figure],
+    figure_folder: Path,
+    rows: Sequence[Row],
+    path: Path,
+    image_budget: int = IMAGE_BUDGET,
+) -> None:
+    """Write one HTML file that shows a profile's results, from the file system and offline.
+
+    Parameters
+    ----------
+    profile : str
+        Name of the profile.
+    budget : str
+        Its caption.
+    tables : sequence of Table
+        All tables. Those whose section is a task's label stand with the task, the others in a
+        chapter for each section. The quality table of a task on a test set has the key
+        ``<task>-<dataset>``; the overview is made of its column ``psnr``.
+    cost : Table, optional
+        Seconds and memory. Its lines are set beside those of the quality tables with which they
+        share sources.
+    figures : sequence of Figure
+        As the tables; those that a table names stand below it.
+    figure_folder : Path
+        Where their files lie.
+    rows : sequence of Row
+        Evaluations whose images and single values are shown.
+    path : Path
+        File to write. The same files give the same bytes.
+    image_budget : int
+        Characters of embedded images, all together; what does not fit is linked from where it
+        lies, and the page says so.
+
+    Raises
+    ------
+    InputError
+        If a run card, an image, a figure or a data set's table is damaged or absent.
+    """
+    album = Album(path.parent, image_budget)
+    drawn = {figure.key: _figure(figure, figure_folder, album) for figure in figures}
+    contents = Contents(
+        list(tables),
+        cost,
+        list(figures),
+        drawn,
+        {run: _card(run) for run in sorted({str(row.summary["run"]) for row in rows})},
+        image_sets(rows, album),
+    )
+    sections = [
+        _overview(profile, budget, rows, album, contents),
+        *_tasks(contents),
+        *_chapters(contents),
+    ]
+    policy, style, script = _assets()
+    text = Template(_asset("template.html")).substitute(
+        policy=policy,
+        title=escaped(f"irsde: results of the profile {profile}"),
+        contents="\n".join(_links(sections)),
+        body="\n".join(map(_section, sections)),
+        data="\n".join(_data(rows, album, contents)),
+        style=style,
+        script=script,
+    )
+    write_text(path, text.encode("utf-8", "replace").decode("utf-8"))
+
+
+@dataclass
+class Contents:
+    """What the page shows, and what of it stands there already.
+
+    Parameters
+    ----------
+    tables, cost, figures
+        As given to `write_page`.
+    drawn : dict
+        Key of a figure → its HTML; a figure leaves it when it is placed.
+    cards : dict
+        Folder of a run → its card.
+    sets : list of ImageSet
+    shown : ShownTables
+        Tables placed so far.
+    """
+
+    tables: list[Table]
+    cost: Table | None
+    figures: list[Figure]
+    drawn: dict[str, str]
+    cards: dict[str, dict[str, Any]]
+    sets: list[ImageSet]
+    shown: ShownTables = field(default_factory=ShownTables)
+
+    def table(self, table: Table) -> str:
+        """HTML of a table and of the figure that belongs below it."""
+        commands = explain_commands(table)
+        return self.shown.html(table, commands) + self.drawn.pop(table.figure, "")
+
+    def quality(self, table: Table) -> str:
+        """The same of a quality table, which stands below its own heading and beside its cost."""
+        beside = with_cost(table, self.cost)
+        of_cost = len(beside.columns) - len(table.columns)
+        commands = explain_commands(table)
+        shown = self.shown.html(beside, commands, of_cost, headed=False)
+        return shown + self.drawn.pop(table.figure, "")
+
+    def figures_of(self, section: str) -> list[Figure]:
+        """Figures of a section that are not yet placed."""
+        return [f for f in self.figures if f.section == section and f.key in self.drawn]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section of the page: a heading with an address, and parts below it."""
+
+    anchor: str
+    title: str
+    body: list[str]
+    parts: tuple["Part", ...] = ()
+
+
+def _card(run: str) -> dict[str, Any]:
+    card = read_json(Path(run) / "run.json")
+    if not isinstance(card, dict):
+        raise InputError(f"{run}/run.json: not a run card; run irsde train again")
+    return card
+
+
+def _figure(figure: Figure, folder: Path, album: Album) -> str:
+    """HTML of a figure; as a drawing where there is one that is no larger than its picture."""
+    picture, drawing = folder / f"{figure.key}.png", folder / f"{figure.key}.svg"
+    if not picture.is_file():
+        raise InputError(f"{picture}: no such file; run irsde report again")
+    is_drawn = drawing.is_file() and drawing.stat().st_size <= picture.stat().st_size
+    address = album.figure(drawing if is_drawn else picture).address
+    width, height = image_size(picture)
+    return (
+        f'<figure id="{anchor("figure", figure.key)}"><a href="{escaped(album.link(picture))}">'
+        f'<img loading="lazy" decoding="async" src="{escaped(address)}" '
+        f'width="{width}" height="{height}" alt="{escaped(figure.alternative)}"></a>'
+        f"<figcaption><b>{escaped(figure.title)}.</b> {escaped(figure.caption)}</figcaption>"
+        "</figure>"
+    )
+
+
+def _section(part: Part) -> str:
+    inner = "".join(
+        f'<section id="{below.anchor}"><h3>{escaped(below.title)}</h3>{"".join(below.body)}'
+        "</section>"
+        for below in part.parts
+    )
+    heading = "h1" if part.anchor == "overview" else "h2"
+    return (
+        f'<section id="{part.anchor}"><{heading}>{escaped(part.title)}</{heading}>'
+        f"{''.join(part.body)}{inner}</section>"
+    )
+
+
+def _links(sections: Iterable[Part]) -> Iterator[str]:
+    """Table of contents."""
+    for part in sections:
+        title = "Overview" if part.anchor == "overview" else part.title
+        below = "".join(
+            f'<li><a href="#{inner.anchor}">{escaped(inner.title)}</a></li>' for inner in part.parts
+        )
+        nested = f"<ul>{below}</ul>" if below else ""
+        yield f'<li><a href="#{part.anchor}">{escaped(title)}</a>{nested}</li>'
+
+
+def _overview(
+    profile: str, budget: str, rows: Sequence[Row], album: Album, contents: Contents
+) -> Part:
+    body = [f'<p class="lead">{escaped(budget.strip())}</p>']
+    if album.is_full:
+        body.append(
+            f'<p class="note">The first {album.used / 1e6:.0f} MB of images are inside this file. '
+            "The others are read from the project&#x27;s folder: leave the page where it was "
+            "written to see them.</p>"
+        )
+    of_key = {table.key: table for table in contents.tables}
+    several = len({image_set.task for image_set in contents.sets}) < len(contents.sets)
+    quality = [
+        (
+            image_set.summary["task_label"] + (f", {image_set.dataset}" if several else ""),
+            of_key[image_set.key],
+        )
+        for image_set in contents.sets
+        if image_set.key in of_key
+    ]
+    if headline := headline_table(quality):
+        body.append(contents.shown.html(*headline))
+    body += [facts(rows, contents.cards), missing(contents.tables), READING]
+    return Part("overview", f"Results of the profile {profile}", body)
+
+
+def _tasks(contents: Contents) -> Iterator[Part]:
+    """A section for each task, with a part for each test set where there are several."""
+    for label in dict.fromkeys(str(found.summary["task_label"]) for found in contents.sets):
+        sets = [found for found in contents.sets if found.summary["task_label"] == label]
+        tables = [table for table in contents.tables if table.section == label]
+        bodies = []
+        for image_set in sets:
+            body = []
+            for table in [table for table in tables if _belongs(table.key, image_set, sets)]:
+                tables.remove(table)
+                is_quality = table.key == image_set.key
+                body.append(contents.quality(table) if is_quality else contents.table(table))
+            own = [f for f in contents.figures_of(label) if _belongs(f.key, image_set, sets)]
+            body += [contents.drawn.pop(figure.key) for figure in own]
+            bodies.append([*body, *_images(image_set, contents)])
+        rest = [contents.table(table) for table in tables]
+        rest += [contents.drawn.pop(figure.key) for figure in contents.figures_of(label)]
+        address = anchor("task", sets[0].task)
+        if len(sets) == 1:
+            yield Part(address, label, [*bodies[0], *rest])
+        else:
+            parts = tuple(
+                Part(anchor("task", found.key), str(found.summary["dataset"]["label"]), body)
+                for found, body in zip(sets, bodies, strict=True)
+            )
+            yield Part(address, label, rest, parts)
+
+
+def _belongs(key: str, image_set: ImageSet, sets: Sequence[ImageSet]) -> bool:
+    """True if a key begins with that of the set and with no longer one of another set."""
+    fitting = [found.key for found in sets if f"{key}-".startswith(f"{found.key}-")]
+    return bool(fitting) and max(fitting, key=len) == image_set.key
+
+
+def _images(image_set: ImageSet, contents: Contents) -> list[str]:
+    """Comparison of images, values of every image and run cards of a set."""
+    label = escaped(f"{image_set.summary['task_label']}, {image_set.dataset}")
+    cards = "".join(
+        f'<details class="card" data-run="{escaped(run)}"><summary>'
+        f"{escaped(str(contents.cards[run].get('label', run)))} "
+        f"<span>{escaped(_described(contents.cards[run]))}</span></summary></details>"
+        for run in image_set.runs
+    )
+    kept, count = len(image_set.data["viewer"]["images"]), len(image_set.data["images"])
+    return [
+        f'<div data-set="set-{contents.sets.index(image_set)}">'
+        f'<section class="viewer" aria-label="Images: {label}"><h4>Images</h4>'
+        f'<p class="caption">{kept} of {count} test images were kept. {escaped(image_set.note)}</p>'
+        f'<div class="tools"></div><div class="place"></div><p class="hint">{HINT}</p></section>'
+        f'<section class="values" aria-label="Values of every image: {label}">'
+        "<h4>Values of every image</h4>"
+        '<p class="caption">The best method of each image is bold. An image that was kept opens '
+        'above.</p><div class="tools"></div><div class="region" role="region" tabindex="0" '
+        f'aria-label="Values of every image: {label}"></div></section></div>'
+        f'<section class="cards" aria-label="Run cards: {label}"><h4>Run cards</h4>'
+        f"{cards}</section>",
+    ]
+
+
+def _described(card: Mapping[str, Any]) -> str:
+    """What a run card says in one line."""
+    parts = [f"seed {card.get('seed', 0)}"]
+    parts += [f"{card[key]:,} {key}" for key in ("iterations", "parameters") if card.get(key)]
+    parts.append(f"commit {str(card.get('commit') or 'unknown')[:12]}")
+    parts += ["uncommitted changes"] if card.get("dirty") else []
+    parts += ["leakage"] if card.get("leakage") else []
+    return " · ".join(parts)
+
+
+def _chapters(contents: Contents) -> Iterator[Part]:
+    """A section for each chapter that is no task, and that of the cost."""
+    of_tasks = {image_set.summary["task_label"] for image_set in contents.sets}
+    names = [table.section for table in contents.tables]
+    names += [figure.section for figure in contents.figures]
+    names += [COST_CHAPTER] if contents.cost else []
+    for name in dict.fromkeys(name for name in names if name not in of_tasks):
+        body = [contents.table(table) for table in contents.tables if table.section == name]
+        if name == COST_CHAPTER and contents.cost:
+            body.append(contents.shown.html(contents.cost, {}))
+        body += [contents.drawn.pop(figure.key) for figure in contents.figures_of(name)]
+        if body:
+            yield Part(anchor("chapter", name), name, body)
+
+
+def _data(rows: Sequence[Row], album: Album, contents: Contents) -> Iterator[str]:
+    """Elements that hold what the script reads, and the embedded pictures."""
+    evaluations: dict[str, list[str]] = {run: [] for run in contents.cards}
+    commands = {run: list(filter(None, [run_command(c)])) for run, c in contents.cards.items()}
+    links = {run: album.link(Path(run) / "run.json") for run in contents.cards}
+    for row in rows:
+        run, folder = str(row.summary["run"]), row.folder.as_posix()
+        evaluations[run].append(folder)
+        commands[folder] = [*commands[run], evaluation_command(row.summary, row.folder)]
+        links[folder] = album.link(row.folder / "summary.json")
+    yield _json(
+        "page-data",
+        {
+            "tables": contents.shown.tables,
+            "sources": list(contents.shown.sources),
+            "commands": commands,
+            "links": links,
+            "marks": MARKS,
+            "runs": contents.cards,
+            "evaluations": evaluations,
+            "pictures": [
+                {"link": picture.link} if picture.link else {"type": picture.kind}
+                for picture in album.pictures
+            ],
+        },
+    )
+    for index, image_set in enumerate(contents.sets):
+        yield _json(f"set-{index}", image_set.data)
+    for index, picture in enumerate(album.pictures):
+        if picture.content:
+            yield f'<script type="text/plain" id="picture-{index}">{picture.content}</script>'
+
+
+def _json(name: str, content: Any) -> str:
+    """A data block; nothing in it can end the element or begin another."""
+    text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return f'<script type="application/json" id="{name}">{text}</script>'
+
+
+def _asset(name: str) -> str:
+    folder = resources.files("irsde.report") / "page_assets"
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def _assets() -> tuple[str, str, str]:
+    """Content-Security-Policy, style and script; the policy admits these two and no others."""
+    style = _asset("style.css")
+    script = "\n".join(_asset(name) for name in SCRIPTS)
+    rules = {
+        "default-src": "'none'",
+        "script-src": _hash(script),
+        "style-src": _hash(style),
+        "img-src": "'self' file: data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "require-trusted-types-for": "'script'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items()), style, script
+
+
+def _hash(text: str) -> str:
+    value = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    return f"'sha256-{value}'"

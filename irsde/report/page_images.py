@@ -1,0 +1,267 @@
+"""Images and values of every image on the page: what its script compares and lists."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as PILImage
+
+from irsde.data.datasets import Record, read_records
+from irsde.files import InputError
+from irsde.images import Pixels, to_pixels
+from irsde.plan import pairs_folder
+from irsde.report.pictures import Album
+from irsde.report.rows import Entry, Row, by_table, entries
+
+FURTHER_DECIMALS = 2  # beyond those of the tables
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What can be chosen for one side of the comparison.
+
+    Parameters
+    ----------
+    key : {"degraded", "truth", "restored"}
+    label : str
+    files : dict
+        Image → its file, or its pixels where there is none in the form that is shown.
+    method, row : int, optional
+        Place of its values among those of the set; None for images that were not scored.
+    """
+
+    key: str
+    label: str
+    files: dict[str, Path | Pixels]
+    method: int | None = None
+    row: int | None = None
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Evaluations of one task on one test set.
+
+    Parameters
+    ----------
+    task, dataset : str
+    entries : list of Entry
+    data : dict
+        What the script reads.
+    note : str
+        What must be said of the images, "" if nothing.
+    """
+
+    task: str
+    dataset: str
+    entries: list[Entry]
+    data: dict[str, Any]
+    note: str
+
+    @property
+    def key(self) -> str:
+        """`<task>-<dataset>`."""
+        return f"{self.task}-{self.dataset}"
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Summary of the first evaluation."""
+        return self.entries[0].first.summary
+
+    @property
+    def runs(self) -> list[str]:
+        """Folders of the runs, in the order of the entries."""
+        rows = (row for entry in self.entries for row in entry.rows)
+        return list(dict.fromkeys(str(row.summary["run"]) for row in rows))
+
+
+def image_sets(rows: Sequence[Row], album: Album) -> list[ImageSet]:
+    """Values and pictures of each task and test set.
+
+    The pictures go into the album in turn, the first image of every set before the second of any,
+    so that a full album leaves each set some.
+
+    Raises
+    ------
+    InputError
+        If an image or the table of a prepared test set is damaged.
+    """
+    sets = []
+    pending = []
+    for (task, dataset), of_table in by_table(rows).items():
+        of_set = entries(of_table)
+        data = _values(of_set)
+        variants, names, note = _variants(of_set)
+        number = {name: index for index, name in enumerate(data["images"])}
+        viewer: dict[str, Any] = {
+            "images": [number[name] for name in names],
+            "sizes": [],
+            "variants": [
+                {"key": v.key, "label": v.label, "method": v.method, "row": v.row, "pictures": []}
+                for v in variants
+            ],
+        }
+        sets.append(ImageSet(task, dataset, of_set, {**data, "viewer": viewer}, note))
+        pending.append([(viewer, variants, name) for name in names])
+    for turn in zip_longest(*pending):
+        for viewer, variants, name in filter(None, turn):
+            viewer["sizes"].append(_size(variants, name))
+            for variant, shown in zip(variants, viewer["variants"], strict=True):
+                shown["pictures"].append(_picture(variant.files.get(name), album))
+    return sets
+
+
+def _values(of_set: Sequence[Entry]) -> dict[str, Any]:
+    """Values of every image as columns, rounded to some decimals more than tables show."""
+    first = of_set[0].first
+    metrics = [m for m in first.summary["metrics"] if m["name"] in first.per_image]
+    images, scenes = of_set[0].images, of_set[0].scenes
+    scene_names = list(dict.fromkeys(scenes))
+    of_scene = {scene: index for index, scene in enumerate(scene_names)}
+    leaked = set(first.summary["leaked"])
+    return {
+        "images": images,
+        "sceneNames": scene_names,
+        "scenes": [of_scene[scene] for scene in scenes],
+        "leaked": [index for index, image in enumerate(images) if image in leaked],
+        "metrics": [
+            {
+                "name": metric["name"],
+                "label": metric["label"],
+                "decimals": metric["decimals"],
+                "higher": metric["higher_is_better"],
+            }
+            for metric in metrics
+        ],
+        "methods": [
+            {
+                "label": label,
+                "rows": [
+                    {
+                        "label": _seed_label(row, entry),
+                        "values": {metric["name"]: _column(row, metric) for metric in metrics},
+                    }
+                    for row in entry.rows
+                ],
+            }
+            for label, entry in zip(_labels(of_set), of_set, strict=True)
+        ],
+    }
+
+
+def _labels(of_set: Sequence[Entry]) -> list[str]:
+    """Names of methods; with sampler and NFE where two entries would have the same."""
+    labels = [entry.first.label for entry in of_set]
+    return [
+        label if labels.count(label) == 1 else f"{label}, {entry.first.folder.name}"
+        for label, entry in zip(labels, of_set, strict=True)
+    ]
+
+
+def _seed_label(row: Row, entry: Entry) -> str:
+    label = f"seed {row.summary['seed']}"
+    sampled = len(entry.sampling_seeds) > 1
+    return label + (f", sampling {row.summary['sampling_seed']}" if sampled else "")
+
+
+def _column(row: Row, metric: dict[str, Any]) -> list[float | str | None]:
+    values = row.per_image[metric["name"]].to_numpy(dtype=np.float64)
+    rounded = np.round(values, metric["decimals"] + FURTHER_DECIMALS).tolist()
+    return [_storable(value) for value in rounded]
+
+
+def _storable(value: float) -> float | str | None:
+    """A number as JSON can hold it: identical images have an infinite PSNR."""
+    if math.isnan(value):
+        return None
+    return value if math.isfinite(value) else "inf"
+
+
+def _variants(of_set: Sequence[Entry]) -> tuple[list[Variant], list[str], str]:
+    """What can be compared, the names of the kept images, and a note on the ground truth."""
+    summary = of_set[0].first.summary
+    folder = pairs_folder(summary["profile"], summary["task"], summary["dataset"]["dataset"])
+    restored = [
+        Variant(
+            "degraded" if row.method == "identity" else "restored",
+            label + (f", {_seed_label(row, entry)}" if len(entry.rows) > 1 else ""),
+            {file.stem: file for file in sorted((row.folder / "images").glob("*.png"))},
+            number,
+            row_number,
+        )
+        for number, (label, entry) in enumerate(zip(_labels(of_set), of_set, strict=True))
+        for row_number, row in enumerate(entry.rows)
+    ]
+    kept = {name for variant in restored for name in variant.files}
+    names = [image for image in of_set[0].images if image in kept]
+    records = _records(folder, names)
+    before = [variant for variant in restored if variant.key == "degraded"]
+    if not before:
+        found = {name: _degraded(folder, record) for name, record in records.items()}
+        files = {name: file for name, file in found.items() if file is not None}
+        before = [Variant("degraded", "degraded input", files)]
+    truth = {name: folder / record.gt for name, record in records.items()}
+    note = "" if records or not names else f"The ground truth is n/a: {folder} is not here."
+    after = [variant for variant in restored if variant.key == "restored"]
+    return [*before, Variant("truth", "ground truth", dict(truth)), *after], names, note
+
+
+def _records(folder: Path, names: Sequence[str]) -> dict[str, Record]:
+    """Prepared pairs of the given names; none where the folder is not here."""
+    if not (folder / "pairs.csv").is_file():
+        return {}
+    records = {record.image: record for record in read_records(folder)}
+    found = {name: records[name] for name in names if name in records}
+    for record in found.values():
+        for file in (record.gt, record.lq):
+            if not (folder / file).resolve().is_relative_to(folder.resolve()):
+                raise InputError(
+                    f"{folder / 'pairs.csv'}: {file} lies outside of it; "
+                    "run irsde data prepare again"
+                )
+    return found
+
+
+def _degraded(folder: Path, record: Record) -> Path | Pixels | None:
+    """The degraded image as it is stored, which may be smaller than the clean one."""
+    path = folder / record.lq
+    if not record.lq or path.suffix != ".npy":
+        return path if record.lq else None
+    try:
+        return to_pixels(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a readable array ({error})") from None
+
+
+def _picture(file: Path | Pixels | None, album: Album) -> int | None:
+    if file is None:
+        return None
+    return album.file(file) if isinstance(file, Path) else album.pixels(file)
+
+
+def _size(variants: Sequence[Variant], name: str) -> tuple[int, int]:
+    """Width and height that all variants of an image are shown at: those of the widest."""
+    files = [variant.files[name] for variant in variants if name in variant.files]
+    return max(_shape(file) for file in files)
+
+
+def _shape(file: Path | Pixels) -> tuple[int, int]:
+    return image_size(file) if isinstance(file, Path) else (file.shape[1], file.shape[0])
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image file in pixels.
+
+    Raises
+    ------
+    InputError
+        If it is absent or not a readable image.
+    """
+    try:
+        with PILImage.open(path, formats=("PNG", "JPEG", "BMP")) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a readable image ({error})") from None

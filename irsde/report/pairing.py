@@ -1,0 +1,447 @@
+"""Two evaluations paired image by image, and what differs between them."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from irsde.files import InputError, read_json
+from irsde.report.captions import counted
+from irsde.report.comparable import budget_text, millions, rescored, setting
+from irsde.report.rows import Entry, Row
+from irsde.seeds import seed_from
+from irsde.statistics import (
+    SIGNIFICANCE,
+    Difference,
+    Estimate,
+    holm,
+    paired_difference,
+    probability_of_improvement,
+)
+
+Values = NDArray[np.float64]
+
+NAMES = ("A", "B")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two evaluations.
+
+    Parameters
+    ----------
+    name : str
+        "A" or "B".
+    folder : Path
+        With `summary.json` and `per_image.csv`.
+    summary : dict
+        Its `summary.json`.
+    per_image : pandas.DataFrame
+        Its `per_image.csv`.
+    card : dict
+        The run card; empty for images made elsewhere.
+    """
+
+    name: str
+    folder: Path
+    summary: dict[str, Any]
+    per_image: pd.DataFrame
+    card: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """Method as tables show it."""
+        return str(self.summary.get("method_label", self.folder.name))
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Card of the test set; empty where none is known."""
+        found = self.summary.get("dataset")
+        return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of both sides.
+
+    Parameters
+    ----------
+    name, label : str
+    decimals : int
+    higher_is_better : bool
+    a, b : ndarray, shape (images,)
+    missing : str
+        Why it is not compared, "" if it is.
+    """
+
+    name: str
+    label: str
+    decimals: int
+    higher_is_better: bool
+    a: Values
+    b: Values
+    missing: str = ""
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, -1 where lower is."""
+        return 1 if self.higher_is_better else -1
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the images say about one metric.
+
+    Parameters
+    ----------
+    metric : Metric
+    mean_a, mean_b : float
+    difference : Difference
+        Of A less B.
+    p_value : float
+        Corrected over the metrics; NaN where no test is possible.
+    probability : Estimate
+        That A is better on a random image.
+    won, lost : int
+        Images where A is better, and worse.
+    """
+
+    metric: Metric
+    mean_a: float
+    mean_b: float
+    difference: Difference
+    p_value: float
+    probability: Estimate
+    won: int
+    lost: int
+
+    @property
+    def verdict(self) -> str:
+        """Who is better, in words."""
+        d = self.difference
+        if math.isnan(self.p_value) or not math.isfinite(d.low):
+            return "cannot be told"
+        if self.p_value >= SIGNIFICANCE or d.contains_zero:
+            return "not resolved"
+        return f"{NAMES[int(d.mean * self.metric.sign < 0)]} is better"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two evaluations, paired.
+
+    Parameters
+    ----------
+    a, b : Side
+        Cut to the images that both have, in the order of A.
+    scenes : tuple of str
+        Scene of each image.
+    warnings : tuple of str
+        What makes the comparison doubtful.
+    metrics : tuple of Metric
+    headline : str
+        The PSNR that images are sorted by.
+    """
+
+    a: Side
+    b: Side
+    scenes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    headline: str
+
+    @property
+    def images(self) -> list[str]:
+        """Names of the images."""
+        return [str(image) for image in self.a.per_image["image"]]
+
+    @property
+    def main(self) -> Metric:
+        """The metric that images are sorted by."""
+        return next(metric for metric in self.metrics if metric.name == self.headline)
+
+
+def read_side(name: str, folder: Path) -> Side:
+    """One of the two evaluations.
+
+    Parameters
+    ----------
+    name : str
+        "A" or "B".
+    folder : Path
+        Of an evaluation, of what `irsde evaluate --restored` wrote, or of a run.
+
+    Raises
+    ------
+    InputError
+        If it is none of these, or a run that has no evaluation or several.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    if not (folder / "summary.json").is_file():
+        folder = _only_evaluation(folder)
+    summary = read_json(folder / "summary.json")
+    path = folder / "per_image.csv"
+    try:
+        per_image = pd.read_csv(path, dtype={"image": str, "scene": str})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+    if not isinstance(summary, dict) or "metrics" not in summary or "image" not in per_image:
+        raise InputError(f"{folder}: not an evaluation; run irsde evaluate again")
+    if repeated := sorted(per_image["image"][per_image["image"].duplicated()]):
+        raise InputError(f"{path}: the image {repeated[0]} stands there twice")
+    return Side(name, folder, summary, per_image, _card(folder, summary))
+
+
+def _only_evaluation(folder: Path) -> Path:
+    found = sorted(
+        path.parent
+        for path in folder.glob("evaluations/*/*/summary.json")
+        if not path.parent.name.startswith(".")
+    )
+    if not found:
+        raise InputError(
+            f"{folder}: no evaluation there; give a folder with summary.json and per_image.csv, "
+            "such as results/<profile>/<task>/<method>/seed0/evaluations/<dataset>/<sampler>-<nfe>"
+        )
+    if len(found) > 1:
+        raise InputError(
+            f"{folder}: has {len(found)} evaluations, choose one: "
+            + ", ".join(path.as_posix() for path in found)
+        )
+    return found[0]
+
+
+def _card(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """Run card beside an evaluation, or where the summary says it is; empty where there is none."""
+    places = [Path(summary["run"])] if "run" in summary else []
+    if len(folder.resolve().parents) > 2:
+        places.insert(0, folder.resolve().parents[2])
+    for place in places:
+        if (place / "run.json").is_file():
+            card = read_json(place / "run.json")
+            return card if isinstance(card, dict) else {}
+    return {}
+
+
+def paired(a: Side, b: Side) -> Comparison:
+    """The two evaluations cut to the images that both have.
+
+    Raises
+    ------
+    InputError
+        If they are of different data sets or have no image in common.
+    """
+    if a.data and b.data and a.data["dataset"] != b.data["dataset"]:
+        raise InputError(
+            f"A is of {a.data['dataset']}, B of {b.data['dataset']}: their images cannot be paired"
+        )
+    common = set(a.per_image["image"]) & set(b.per_image["image"])
+    if not common:
+        raise InputError(
+            f"{a.folder} and {b.folder}: no image name in common (the first are "
+            f"{a.per_image['image'].iloc[0]} and {b.per_image['image'].iloc[0]})"
+            if len(a.per_image) and len(b.per_image)
+            else f"{a.folder} or {b.folder}: has no images"
+        )
+    warnings = list(_warnings(a, b, len(common)))
+    order = [image for image in a.per_image["image"] if image in common]
+    a, b = (_cut(side, order) for side in (a, b))
+    scenes, guessed = _scenes(a, b, order)
+    warnings += guessed
+    a, b, scored = _under_one_protocol(a, b)
+    warnings += scored
+    metrics = tuple(_metrics(a, b))
+    usable = [metric.name for metric in metrics if not metric.missing]
+    wanted = "psnr_y" if _is_of_luma(a) else "psnr"
+    if not usable:
+        raise InputError(f"{a.folder} and {b.folder}: no metric that both have for every image")
+    headline = wanted if wanted in usable else usable[0]
+    return Comparison(a, b, tuple(scenes), tuple(warnings), metrics, headline)
+
+
+def _warnings(a: Side, b: Side, common: int) -> Iterator[str]:
+    if a.folder.resolve() == b.folder.resolve():
+        yield "A and B are the same folder"
+    tasks = (a.summary.get("task"), b.summary.get("task"))
+    if None not in tasks and tasks[0] != tasks[1]:
+        yield f"the tasks differ: {tasks[0]} and {tasks[1]}"
+    if bool(a.data) != bool(b.data):
+        known, other = (a, b) if a.data else (b, a)
+        yield (
+            f"{other.name} does not say which test set it is of; images are paired by name with "
+            f"those of {known.data['label']}"
+        )
+    elif not a.data:
+        yield "neither says which test set it is of; images are paired by name"
+    elif a.data["fingerprint"] != b.data["fingerprint"]:
+        yield (
+            f"the images of {a.data['dataset']} were prepared differently: "
+            f"{prepared(a.data)} and {prepared(b.data)}"
+        )
+    for side in (a, b):
+        if len(side.per_image) > common:
+            yield f"{side.name} has {len(side.per_image)} images, of which {common} are compared"
+        if leaked := len(side.summary.get("leaked", ())):
+            yield f"{side.name}: {leaked} test images show what a training image shows"
+    budgets = (budget_of(a), budget_of(b))
+    if all(budgets) and budgets[0] != budgets[1]:
+        yield f"the budgets differ: {budgets[0]} and {budgets[1]}"
+
+
+def prepared(data: dict[str, Any]) -> str:
+    """How many images a test set has, and how they were degraded and cut."""
+    window = f", windows of {data['window']}" if data.get("window") else ""
+    return f"{data['pairs']} images, {data['degradation']}{window}"
+
+
+def _cut(side: Side, order: Sequence[str]) -> Side:
+    table = side.per_image.set_index("image").loc[list(order)].reset_index()
+    return replace(side, per_image=table)
+
+
+def _scenes(a: Side, b: Side, order: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Scene of each image, from whichever side knows it, and a warning where none does."""
+    for side in (a, b):
+        if "scene" in side.per_image and not side.per_image["scene"].isna().any():
+            return side.per_image["scene"].tolist(), []
+    return list(order), ["no scenes are known; every image counts as a scene of its own"]
+
+
+def _under_one_protocol(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
+    """Both sides under the protocol of one of them where their files allow it."""
+    protocols = [
+        (side.summary["protocol"]["name"], side.summary["protocol"].get("version"))
+        for side in (a, b)
+    ]
+    if protocols[0] == protocols[1]:
+        return a, b, []
+    first, second = (f"{name} v{version}" for name, version in protocols)
+    if protocols[0][0] != protocols[1][0]:
+        if (again := _rescored(b, protocols[0][0])) is not None:
+            return a, again, [f"B was scored under {second}; its values here are under {first}"]
+        if (again := _rescored(a, protocols[1][0])) is not None:
+            return again, b, [f"A was scored under {first}; its values here are under {second}"]
+    warning = f"the protocols differ: {first} and {second}; part of a difference may be theirs"
+    return a, b, [warning]
+
+
+def _rescored(side: Side, protocol: str) -> Side | None:
+    entry = rescored(Entry((Row(side.folder, side.summary, side.per_image),)), protocol)
+    return None if entry is None else replace(side, per_image=entry.first.per_image)
+
+
+def _is_of_luma(side: Side) -> bool:
+    protocol = side.summary["protocol"]
+    return side.summary.get("task") == "deraining" or str(protocol.get("channel")).lower() == "y"
+
+
+def _metrics(a: Side, b: Side) -> Iterator[Metric]:
+    """Metrics that both sides list, with what keeps one from being compared."""
+    known = {entry["name"] for entry in b.summary["metrics"]}
+    for entry in a.summary["metrics"]:
+        name = str(entry["name"])
+        if name not in known or name not in a.per_image or name not in b.per_image:
+            continue
+        values = [side.per_image[name].to_numpy(dtype=np.float64) for side in (a, b)]
+        yield Metric(
+            name,
+            str(entry["label"]),
+            int(entry["decimals"]),
+            bool(entry["higher_is_better"]),
+            values[0],
+            values[1],
+            _missing(name, (a, b), values),
+        )
+
+
+def _missing(name: str, sides: Sequence[Side], values: Sequence[Values]) -> str:
+    if name == "lpips":
+        networks = [side.summary["lpips"]["network"] for side in sides]
+        if all(networks) and networks[0] != networks[1]:
+            return f"the LPIPS networks differ: {networks[0]} and {networks[1]}"
+    for side, column in zip(sides, values, strict=True):
+        if np.isnan(column).any():
+            why = side.summary["lpips"].get("unavailable") if name == "lpips" else ""
+            return (
+                why or f"{side.name} lacks it for {counted(int(np.isnan(column).sum()), 'image')}"
+            )
+        if np.isinf(column).any():
+            return f"{side.name} restores {_counted(np.isinf(column))} exactly, which is infinite"
+    return ""
+
+
+def _counted(images: NDArray[np.bool_]) -> str:
+    return counted(int(images.sum()), "image")
+
+
+def budget_of(side: Side) -> str:
+    """What a side's network was trained with; "" where there is none."""
+    if "imported_from" in side.card:
+        return "weights of the authors"
+    training = setting(side.card, "training")
+    if not training:
+        return ""
+    return f"{millions(side.card['parameters'])} parameters, {budget_text(training)}"
+
+
+def compared(comparison: Comparison) -> list[Result]:
+    """What the images say about each metric that can be compared."""
+    found = []
+    for metric in comparison.metrics:
+        if metric.missing:
+            continue
+        a, b = metric.a[None], metric.b[None]
+        scenes = comparison.scenes
+        difference = paired_difference(a, b, scenes, seed_from("difference", metric.name))
+        probability = probability_of_improvement(
+            metric.sign * a, metric.sign * b, scenes, seed_from("probability", metric.name)
+        )
+        better = metric.sign * (metric.a - metric.b)
+        found.append(
+            Result(
+                metric,
+                float(metric.a.mean()),
+                float(metric.b.mean()),
+                difference,
+                math.nan,
+                probability,
+                int((better > 0).sum()),
+                int((better < 0).sum()),
+            )
+        )
+    corrected = holm([result.difference.p_value for result in found])
+    return [replace(result, p_value=p) for result, p in zip(found, corrected, strict=True)]
+
+
+def winning(comparison: Comparison, sign: int) -> list[int]:
+    """Images that a side wins, the largest difference first.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    sign : {1, -1}
+        1 for A, -1 for B.
+    """
+    metric = comparison.main
+    better = sign * metric.sign * (metric.a - metric.b)
+    order = np.argsort(-better, kind="stable")
+    return [int(index) for index in order if better[index] > 0]
+
+
+def interval_text(estimate: Estimate, form: str) -> str:
+    """Ends of an interval, "n/a" where there is none.
+
+    Examples
+    --------
+    >>> interval_text(Estimate(0.5, 0.25, 0.75), "+.2f")
+    '+0.25 to +0.75'
+    """
+    if not math.isfinite(estimate.low):
+        return "n/a"
+    return f"{estimate.low:{form}} to {estimate.high:{form}}"

@@ -1,0 +1,117 @@
+"""How far numbers move by the way of scoring alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from irsde.files import InputError
+from irsde.protocols import PROTOCOLS
+from irsde.report.cells import METHOD, key_of_table, named_lines, signed, titles
+from irsde.report.judging import OF_CHANNEL
+from irsde.report.rows import Entry, Row, by_table, entries
+from irsde.report.table import Cell, Column, Line, Table
+
+SECTION = "Protocols"
+
+
+def protocol_tables(rows: Sequence[Row]) -> list[Table]:
+    """How far PSNR and SSIM move by the protocol alone, for each task and data set.
+
+    Evaluations without `protocols.csv` are left out.
+
+    Raises
+    ------
+    InputError
+        If a `protocols.csv` is damaged.
+    """
+    titled = titles(rows)
+    tables = []
+    for names, of_table in by_table(rows).items():
+        group = entries(of_table)
+        default = str(of_table[0].summary["protocol"]["name"])
+        named = named_lines(group)
+        lines: list[Line] = []
+        shown: dict[str, None] = {}
+        for (key, name), entry in zip(named, group, strict=True):
+            rescored = _by_protocol(entry)
+            if default not in rescored or len(rescored) < 2:
+                continue
+            for protocol in sorted(rescored, key=lambda p: (p != default, list(rescored).index(p))):
+                shown[protocol] = None
+                lines.append(_protocol_line(key, name, rescored, protocol, default))
+        if lines:
+            about_one = [f"{name}: {_protocol_label(name)}" for name in shown]
+            tables.append(
+                Table(
+                    key_of_table(*names, "protocols"),
+                    f"{titled[names]}: protocols",
+                    SECTION,
+                    "The same restored images, scored in different ways: nothing but the protocol "
+                    "moves these numbers. PSNR and SSIM are those of each protocol's channel, "
+                    f"differences are from protocol {default}, which the other tables use. "
+                    f"{'; '.join(about_one)}.",
+                    (
+                        METHOD,
+                        Column("protocol", "protocol", numeric=False),
+                        Column("psnr", "PSNR (dB)", higher_is_better=True),
+                        Column("psnr_difference", "difference"),
+                        Column("ssim", "SSIM", higher_is_better=True),
+                        Column("ssim_difference", "difference"),
+                    ),
+                    tuple(lines),
+                )
+            )
+    return tables
+
+
+def _by_protocol(entry: Entry) -> dict[str, Entry]:
+    """The same evaluations under each protocol of their `protocols.csv`; empty without one."""
+    found: dict[str, list[Row]] = {}
+    for row in entry.rows:
+        path = row.folder / "protocols.csv"
+        if not path.is_file():
+            return {}
+        try:
+            table = pd.read_csv(path, dtype={"image": str, "protocol": str})
+            for protocol, of_protocol in table.groupby("protocol", sort=False):
+                scores = of_protocol.set_index("image").loc[row.per_image["image"]].reset_index()
+                scored = row.per_image[["image", "scene"]].assign(
+                    **{n: scores[n].to_numpy() for pair in OF_CHANNEL.values() for n in pair}
+                )
+                found.setdefault(str(protocol), []).append(replace(row, per_image=scored))
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path}: cannot be read ({error})") from None
+    complete = {name: rows for name, rows in found.items() if len(rows) == len(entry.rows)}
+    return {name: Entry(tuple(rows)) for name, rows in complete.items()}
+
+
+def _protocol_line(
+    key: str, name: Cell, rescored: Mapping[str, Entry], protocol: str, default: str
+) -> Line:
+    cells: list[Cell] = []
+    own, usual = OF_CHANNEL[_channel(protocol)], OF_CHANNEL[_channel(default)]
+    sources = rescored[protocol].sources
+    for metric, of_default, decimals in zip(own, usual, (2, 4), strict=True):
+        values = rescored[protocol].values(metric)
+        others = rescored[default].values(of_default)
+        if values is None or others is None:
+            cells += [Cell("n/a", reason="not computed for every image", sources=sources)] * 2
+            continue
+        mean = float(values.mean())
+        cells.append(Cell(f"{mean:.{decimals}f}", mean, sources=sources))
+        moved = mean - float(others.mean())
+        cells.append(
+            Cell("0", 0.0, reason="the other tables use this protocol")
+            if protocol == default
+            else Cell(signed(moved, decimals), moved, sources=sources)
+        )
+    return Line(f"{key}-{protocol}", (name, Cell(protocol), *cells))
+
+
+def _channel(protocol: str) -> str:
+    return str(getattr(PROTOCOLS.get(protocol), "channel", "rgb"))
+
+
+def _protocol_label(protocol: str) -> str:
+    return PROTOCOLS[protocol].label if protocol in PROTOCOLS else "no longer known"

@@ -1,0 +1,435 @@
+"""Quality as points: the perception-distortion plane, and two methods image by image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+from numpy.typing import NDArray
+
+from irsde.report.captions import about_images, about_scores, about_seeds, counted, joined, signed
+from irsde.report.figure import Figure
+from irsde.report.labels import label_points
+from irsde.report.rows import Entry, Row, entries
+from irsde.report.style import (
+    ACCENT,
+    DOUBLE,
+    GRAY,
+    LIGHT,
+    SINGLE,
+    SMALL,
+    STYLE,
+    key_of,
+    look,
+    save,
+)
+from irsde.report.sweep_curves import PAPERS_SAMPLER, Sweep
+from irsde.seeds import seed_from
+from irsde.statistics import Difference, Estimate, compare, paired_difference
+
+FEW = 5  # methods that fit into one column
+MARKED = 10  # network evaluations that are named between the first and the last
+FAR = 8  # median distances from the median: beyond that a method does not set the limits
+BINS = 20
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A method in the plane."""
+
+    entry: Entry
+    psnr: Estimate
+    lpips: Estimate
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """A method with one sampler in the plane, over its network evaluations."""
+
+    method: str
+    sampler: str
+    nfe: tuple[int, ...]
+    psnr: NDArray[np.float64]
+    lpips: NDArray[np.float64]
+
+
+def plane_figure(
+    rows: Sequence[Row], swept: Sequence[Sweep], budget: str, folder: Path
+) -> Figure | None:
+    """Draw PSNR against LPIPS, a point for each method, better towards the upper right.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Evaluations of one task and data set.
+    swept : sequence of Sweep
+        Those of the same task and data set; the best sampler of each and the paper's are drawn as
+        curves over the network evaluations.
+    budget : str
+        Caption of the profile.
+    folder : Path
+        Where `plane-<task>-<dataset>` is written.
+
+    Returns
+    -------
+    Figure or None
+        None where fewer than two methods have both metrics.
+    """
+    points = _points(rows)
+    if len(points) < 2:
+        return None
+    curves = [curve for sweep in swept for curve in _curves(sweep)]
+    first = rows[0]
+    key = key_of("plane", first.task, first.dataset)
+    with mpl.rc_context(STYLE):
+        canvas, outside = _plane(points, curves)
+    save(canvas, folder, key, drawing=True)
+    lines = [f"{_label_of(points, c.method)} with {c.sampler}" for c in curves]
+    over = f"Lines: {', '.join(lines)}; numbers are their network evaluations. "
+    return Figure(
+        key=key,
+        title=f"{first.summary['task_label']}, {first.summary['dataset']['label']}: "
+        "perception and distortion",
+        section=str(first.summary["task_label"]),
+        caption=(
+            "Mean LPIPS, axis inverted, against mean PSNR: better is up and to the right. "
+            f"{counted(len(points), 'method')}; bars are 95 % intervals. "
+            + (over if curves else "")
+            + (
+                f"Beyond the axes, in the direction of the arrow: {joined(outside)}. "
+                if outside
+                else ""
+            )
+            + f"{about_images(first)} {about_scores(first, lpips=True)} "
+            f"{about_seeds([point.entry for point in points])} {budget}"
+        ),
+        alternative="PSNR and LPIPS of each method: "
+        + "; ".join(
+            f"{p.entry.first.label} {p.psnr.mean:.2f} dB and {p.lpips.mean:.4f}" for p in points
+        )
+        + ".",
+    )
+
+
+def _points(rows: Sequence[Row]) -> list[_Point]:
+    found: list[Entry] = []
+    values: dict[str, list[NDArray[np.float64]]] = {"psnr": [], "lpips": []}
+    for entry in entries(rows):
+        psnr, lpips = entry.values("psnr"), entry.values("lpips")
+        if psnr is not None and lpips is not None and np.isfinite(psnr).all():
+            found.append(entry)
+            values["psnr"].append(psnr)
+            values["lpips"].append(lpips)
+    if not found:
+        return []
+    psnr_of, lpips_of = (
+        compare(arrays, [], found[0].scenes, seed_from("interval", metric)).means
+        for metric, arrays in values.items()
+    )
+    return [_Point(*parts) for parts in zip(found, psnr_of, lpips_of, strict=True)]
+
+
+def _curves(sweep: Sweep) -> list[_Curve]:
+    if not {"psnr", "lpips"} <= set(sweep.values):
+        return []
+    curves = []
+    ranked = sweep.ranked()
+    papers = [PAPERS_SAMPLER] if PAPERS_SAMPLER in ranked else []
+    for sampler in dict.fromkeys([ranked[0], *papers]):
+        psnr, lpips = (sweep.values[name][sampler] for name in ("psnr", "lpips"))
+        nfe = tuple(sorted(psnr))
+        curves.append(
+            _Curve(
+                sweep.first.method,
+                sampler,
+                nfe,
+                np.array([psnr[n].mean for n in nfe]),
+                np.array([lpips[n].mean for n in nfe]),
+            )
+        )
+    return curves
+
+
+def _label_of(points: Sequence[_Point], method: str) -> str:
+    labels = [point.entry.first.label for point in points if point.entry.first.method == method]
+    return labels[0] if labels else method
+
+
+def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, list[str]]:
+    """The figure, and the labels of what lies beyond its axes."""
+    wide = len(points) > FEW or bool(curves)
+    width, height = (DOUBLE, 3.7) if wide else (SINGLE, 2.7)
+    canvas = Canvas((width, height))
+    left, bottom, edge = 0.55, 0.4, 0.1
+    axes = canvas.add_axes(
+        (
+            left / width,
+            bottom / height,
+            (width - left - edge) / width,
+            (height - bottom - edge) / height,
+        )
+    )
+    (left, right), (low, high) = (
+        _span(points, "psnr", with_curves=bool(curves)),
+        _span(points, "lpips", with_curves=bool(curves)),
+    )
+    inside = [p for p in points if left < p.psnr.mean < right and low < p.lpips.mean < high]
+    outside = [point for point in points if point not in inside]
+    high += (0.055 if wide else 0.08) * len(outside) * (high - low)
+    axes.set_xlim(left, right)
+    axes.set_ylim(high, low)
+    obstacles: list[NDArray[np.float64]] = []
+    for curve in curves:
+        style = look(curve.method)
+        dashes = (0, (4, 1.5)) if curve.sampler == PAPERS_SAMPLER else "-"
+        axes.plot(
+            curve.psnr,
+            curve.lpips,
+            color=style.color,
+            linestyle=dashes,
+            linewidth=0.8,
+            marker=".",
+            markersize=4,
+            zorder=1,
+        )
+        obstacles.append(_dense(curve.psnr, curve.lpips))
+    for point in inside:
+        style = look(point.entry.first.method)
+        axes.plot(point.psnr.mean, point.lpips.mean, **style.points, markersize=6, zorder=3)
+        obstacles += _bars(axes, point, style.color)
+    for line, point in enumerate(reversed(outside)):
+        text = axes.text(
+            0.01,
+            0.02 + (0.05 if wide else 0.07) * line,
+            f"{_arrow(point, (left, right), (low, high))} {point.entry.first.label} "
+            f"({point.psnr.mean:.2f} dB, {point.lpips.mean:.3f})",
+            transform=axes.transAxes,
+            color=GRAY,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
+        )
+        extent = text.get_window_extent()
+        corners = axes.transData.inverted().transform([extent.min, extent.max])
+        row = np.linspace(corners[0], corners[1], 20)
+        obstacles.append(np.stack([row[:, 0], np.full(20, corners[:, 1].mean())], axis=1))
+    axes.set(xlabel="PSNR (dB), better →", ylabel="LPIPS, inverted, better →")
+    axes.grid(visible=True, color="#eeeeee", linewidth=0.6)
+    axes.set_axisbelow(True)
+    numbers = _numbers(curves, ((left, right), (low, high)))
+    label_points(
+        axes,
+        [
+            *((point.psnr.mean, point.lpips.mean) for point in inside),
+            *(place for place, _, _ in numbers),
+        ],
+        [*(point.entry.first.label for point in inside), *(text for _, text, _ in numbers)],
+        np.concatenate(obstacles) if obstacles else np.empty((0, 2)),
+        sizes=[8] * len(inside) + [SMALL] * len(numbers),
+        colors=["black"] * len(inside) + [color for _, _, color in numbers],
+    )
+    return canvas, [point.entry.first.label for point in outside]
+
+
+def _arrow(point: _Point, across: tuple[float, float], along: tuple[float, float]) -> str:
+    """Where a point lies that is not within the axes, of which the second is inverted."""
+    x = int(point.psnr.mean > across[1]) - int(point.psnr.mean < across[0])
+    y = int(point.lpips.mean < along[0]) - int(point.lpips.mean > along[1])
+    return {-1: "↙←↖", 0: "↓·↑", 1: "↘→↗"}[x][y + 1]
+
+
+def _span(
+    points: Sequence[_Point], metric: Literal["psnr", "lpips"], *, with_curves: bool
+) -> tuple[float, float]:
+    """Limits that hold the intervals of trained methods but of those far from all the others."""
+    trained = [point for point in points if point.entry.first.summary["parameters"]]
+    estimates = [
+        getattr(point, metric)
+        for point in (trained if len(trained) > (1 if with_curves else 2) else points)
+    ]
+    means = np.array([estimate.mean for estimate in estimates])
+    away = np.abs(means - np.median(means))
+    if len(means) > 3 and np.median(away) > 0:
+        near = away <= FAR * np.median(away)
+        estimates = [one for one, is_near in zip(estimates, near, strict=True) if is_near]
+    ends = [end for e in estimates for end in (e.mean, e.low, e.high) if np.isfinite(end)]
+    room = 0.1 * (max(ends) - min(ends)) or 0.1
+    return min(ends) - room, max(ends) + room
+
+
+def _bars(axes: Any, point: _Point, color: str) -> list[NDArray[np.float64]]:
+    """Intervals of a point, and the places that they cover."""
+    across = ([point.psnr.low, point.psnr.high], [point.lpips.mean] * 2)
+    along = ([point.psnr.mean] * 2, [point.lpips.low, point.lpips.high])
+    covered = []
+    for ends in (across, along):
+        if np.isfinite(ends).all():
+            axes.plot(*ends, color=color, linewidth=0.7, alpha=0.55, zorder=2)
+            start, end = np.array(ends).T
+            covered.append(np.linspace(start, end, 24))
+    return covered
+
+
+def _numbers(
+    curves: Sequence[_Curve], spans: Sequence[tuple[float, float]]
+) -> list[tuple[tuple[float, float], str, str]]:
+    """Places, texts and colours: the first and last network evaluations of each curve and ten.
+
+    The first has the sampler's name before it.
+    """
+    (left, right), (low, high) = spans
+    found = []
+    for curve in curves:
+        seen = [
+            (nfe, (float(x), float(y)))
+            for nfe, x, y in zip(curve.nfe, curve.psnr, curve.lpips, strict=True)
+            if left < x < right and low < y < high
+        ]
+        for index, (nfe, place) in enumerate(seen):
+            if index in (0, len(seen) - 1) or nfe == MARKED:
+                text = f"{curve.sampler}, {nfe}" if index == 0 else str(nfe)
+                found.append((place, text, look(curve.method).color))
+    return found
+
+
+def _dense(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Places along a line, twelve to a piece."""
+    at = np.linspace(0, len(x) - 1, 12 * (len(x) - 1) + 1)
+    known = np.arange(len(x))
+    return np.stack([np.interp(at, known, x), np.interp(at, known, y)], axis=1)
+
+
+def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | None:
+    """Draw the PSNR of every image by two methods, and a histogram of the differences.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Evaluations of one task and data set.
+    budget : str
+        Caption of the profile.
+    folder : Path
+        Where `scatter-<task>-<dataset>` is written.
+
+    Returns
+    -------
+    Figure or None
+        None where two methods with a network, or three images, are not there. The methods are the
+        best one and direct regression, or the two best where there is no regression.
+    """
+    pair = _pair(rows)
+    if pair is None or len(rows[0].per_image) < 3:
+        return None
+    one, other = pair
+    a, b = (entry.values("psnr") for entry in pair)
+    assert a is not None
+    assert b is not None
+    difference = paired_difference(a, b, one.scenes, seed_from("difference", "psnr"))
+    first = one.first
+    names = (one.first.label, other.first.label)
+    key = key_of("scatter", first.task, first.dataset)
+    with mpl.rc_context(STYLE):
+        canvas = _scatter(a.mean(axis=0), b.mean(axis=0), names, pair, difference)
+    save(canvas, folder, key, drawing=True)
+    interval = f"[{signed(difference.low)}, {signed(difference.high)}]"
+    count = len(first.per_image)
+    return Figure(
+        key=key,
+        title=f"{first.summary['task_label']}, {first.summary['dataset']['label']}: "
+        f"{names[0]} and {names[1]} image by image",
+        section=str(first.summary["task_label"]),
+        caption=(
+            f"Left: PSNR of each of {counted(count, 'image')} by {names[0]} and by {names[1]}; "
+            f"above the diagonal {names[0]} is better. Right: histogram of the differences, their "
+            f"mean {signed(difference.mean)} dB and its 95 % interval {interval} dB. {names[0]} is "
+            f"better on {100 * difference.wins:.0f} % of the images. {about_images(first)} "
+            f"{about_scores(first)} {about_seeds(pair)} {budget}"
+        ),
+        alternative=(
+            f"{names[0]} minus {names[1]}: {signed(difference.mean)} dB on average, interval "
+            f"{interval}, better on {100 * difference.wins:.0f} % of {counted(count, 'image')}."
+        ),
+    )
+
+
+def _pair(rows: Sequence[Row]) -> tuple[Entry, Entry] | None:
+    """The best trained method and regression, or the two best."""
+    scored = [
+        (float(values.mean()), entry)
+        for entry in entries(rows)
+        if entry.first.summary["parameters"]
+        and (values := entry.values("psnr")) is not None
+        and np.isfinite(values).all()
+    ]
+    ranked = [entry for _, entry in sorted(scored, key=lambda item: -item[0])]
+    if len(ranked) < 2:
+        return None
+    regression = [entry for entry in ranked if entry.first.method == "regression"]
+    others = [entry for entry in ranked if entry.first.method != "regression"]
+    return (others[0], regression[0]) if regression else (ranked[0], ranked[1])
+
+
+def _scatter(
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    names: tuple[str, str],
+    pair: tuple[Entry, Entry],
+    difference: Difference,
+) -> Canvas:
+    height, side, bottom, left = 2.75, 2.25, 0.4, 0.5
+    canvas = Canvas((DOUBLE, height))
+    axes = canvas.add_axes((left / DOUBLE, bottom / height, side / DOUBLE, side / height))
+    low, high = min(a.min(), b.min()), max(a.max(), b.max())
+    room = 0.05 * (high - low)
+    axes.plot([low - room, high + room], [low - room, high + room], color=GRAY, linewidth=0.7)
+    style = look(pair[0].first.method)
+    axes.plot(
+        b,
+        a,
+        linestyle="none",
+        marker="o",
+        markersize=3.5,
+        markerfacecolor=(style.color, 0.5),
+        markeredgecolor=style.color,
+        markeredgewidth=0.4,
+    )
+    axes.set(
+        xlim=(low - room, high + room),
+        ylim=(low - room, high + room),
+        xlabel=f"PSNR (dB), {names[1]}",
+        ylabel=f"PSNR (dB), {names[0]}",
+    )
+    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
+    axes.yaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
+    start = left + side + 0.65
+    axes = canvas.add_axes(
+        (start / DOUBLE, bottom / height, (DOUBLE - start - 0.1) / DOUBLE, side / height)
+    )
+    _histogram(axes, a - b, names, difference)
+    return canvas
+
+
+def _histogram(
+    axes: Any, differences: NDArray[np.float64], names: tuple[str, str], difference: Difference
+) -> None:
+    bins = np.histogram_bin_edges(differences, bins="auto")
+    if len(bins) > BINS + 1:
+        bins = np.linspace(bins[0], bins[-1], BINS + 1)
+    counts, *_ = axes.hist(differences, bins=bins, color=LIGHT, edgecolor="white", linewidth=0.5)
+    top = float(np.max(counts))
+    axes.axvline(0, color="black", linewidth=0.7)
+    axes.set_ylim(0, 1.3 * top)
+    if np.isfinite([difference.low, difference.high]).all():
+        axes.plot([difference.low, difference.high], [1.09 * top] * 2, color=ACCENT, linewidth=1.2)
+    axes.plot(difference.mean, 1.09 * top, marker="o", color=ACCENT)
+    axes.text(
+        difference.mean,
+        1.15 * top,
+        f"mean {signed(difference.mean)} dB",
+        ha="center",
+        va="bottom",
+        color=ACCENT,
+    )
+    axes.set(xlabel=f"{names[0]} − {names[1]} (dB)", ylabel="images")
+    axes.yaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))

@@ -1,0 +1,175 @@
+"""What evaluations of runs and of other people's images have in common: scores and their card."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from irsde.distributions import Features, distribution_distances, feature_network
+from irsde.files import replacing
+from irsde.images import Pixels, to_pixels
+from irsde.metrics import METRICS
+from irsde.perceptual import perceptual_metric
+from irsde.protocols import PROTOCOLS, score_batch, score_protocols
+
+
+@dataclass(frozen=True)
+class Score:
+    """Metrics of one image.
+
+    Parameters
+    ----------
+    values : dict
+        Metric → value under the chosen protocol; None where it is n/a.
+    by_protocol : list of dict
+        The same without LPIPS under every protocol.
+    features : tuple of two ndarrays, optional
+        Features of the restored and the clean image for FID and KID; None without their network.
+    """
+
+    values: dict[str, float | None]
+    by_protocol: list[dict[str, Any]]
+    features: tuple[Features, Features] | None
+
+
+def score(
+    names: Sequence[str],
+    restored: NDArray[np.float32],
+    reference: Pixels,
+    protocol: str,
+    device: str = "cpu",
+) -> list[Score]:
+    """Scores of a batch of images of one size.
+
+    Parameters
+    ----------
+    names : sequence of str, length B
+    restored : ndarray of float32, shape (B, H, W, 3)
+        Nominally in [0, 1].
+    reference : ndarray of uint8, shape (B, H, W, 3)
+    protocol : str
+        A key of `protocols.PROTOCOLS`.
+    device : str
+        Torch device that computes.
+    """
+    values = score_batch(restored, reference, PROTOCOLS[protocol], device)
+    by_protocol = score_protocols(restored, reference, device)
+    network = feature_network().features
+    features: list[Any] = [None] * len(names)
+    if network is not None:
+        sides = network(to_pixels(restored), device), network(reference, device)
+        features = list(zip(*sides, strict=True))
+    return [
+        Score(
+            of_image,
+            [{"image": name, "protocol": key, **scores} for key, scores in of_protocols.items()],
+            of_network,
+        )
+        for name, of_image, of_protocols, of_network in zip(
+            names, values, by_protocol, features, strict=True
+        )
+    ]
+
+
+def score_card(
+    protocol: str,
+    table: pd.DataFrame,
+    features: Sequence[tuple[Features, Features] | None],
+    dataset: str,
+) -> dict[str, Any]:
+    """What a summary says of its scores: protocol, LPIPS weights, means, FID and KID.
+
+    Parameters
+    ----------
+    protocol : str
+    table : DataFrame
+        `per_image.csv`.
+    features : sequence
+        Of each image in the order of the table, as in `Score`.
+    dataset : str
+        Name of the test set, which seeds the subsets of KID.
+    """
+    perceptual = perceptual_metric()
+    chosen = PROTOCOLS[protocol]
+    return {
+        "protocol": {
+            "name": protocol,
+            "version": chosen.version,
+            "label": chosen.label,
+            "channel": chosen.channel,
+            "source": chosen.source,
+        },
+        "lpips": {
+            "network": perceptual.network,
+            "label": perceptual.label,
+            "sha256": perceptual.sha256,
+            "unavailable": perceptual.unavailable,
+        },
+        "distribution": _distribution([f for f in features if f is not None], dataset),
+        "metrics": [
+            {
+                "name": name,
+                "label": metric.label,
+                "higher_is_better": metric.higher_is_better,
+                "decimals": metric.decimals,
+                "mean": None if table[name].isna().any() else float(table[name].mean()),
+            }
+            for name, metric in METRICS.items()
+        ],
+    }
+
+
+def _distribution(features: list[tuple[Features, Features]], dataset: str) -> dict[str, Any]:
+    """FID and KID, or why they are n/a."""
+    network = feature_network()
+    reason = network.unavailable
+    if not reason and not network.is_published:
+        reason = "the Inception weights are not those that FID and KID are defined by"
+    if not reason and len(features) < 2:
+        reason = "needs two images at least"
+    card: dict[str, Any] = {
+        "network": "" if reason else "Inception of pytorch-fid",
+        "sha256": network.sha256,
+        "fid": {"value": None, "reason": reason, "warning": ""},
+        "kid": {"value": None, "std": None, "reason": reason, "warning": ""},
+    }
+    if not reason:
+        restored, clean = (np.stack(side) for side in zip(*features, strict=True))
+        found = distribution_distances(restored, clean, dataset)
+        card["fid"] |= {"value": found.fid, "warning": found.warning}
+        card["kid"] |= {"value": found.kid, "std": found.kid_std}
+    return card
+
+
+def protocol_means(table: pd.DataFrame) -> str:
+    """The means under every protocol, as text for a terminal.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `protocols.csv`: image, protocol, psnr, ssim, psnr_y, ssim_y.
+    """
+    from tabulate import tabulate
+
+    metrics = [name for name in METRICS if name in table.columns]
+    means = table.groupby("protocol", sort=False)[metrics].mean()
+    return tabulate(
+        [
+            [name, *(f"{row[m]:.{METRICS[m].decimals}f}" for m in metrics), PROTOCOLS[name].label]
+            for name, row in zip(map(str, means.index), means.to_dict("records"), strict=True)
+        ],
+        ["protocol", *(METRICS[m].label for m in metrics), "what it is"],
+        disable_numparse=True,
+        colalign=("left", *["right"] * len(metrics), "left"),
+        maxcolwidths=[None] * (len(metrics) + 1) + [60],
+    )
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table of images as CSV; what is n/a stays empty."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n", na_rep="")

@@ -1,0 +1,353 @@
+"""Every number of the tables leads back to its images, and a break anywhere on the way is named."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from irsde import provenance
+from irsde.config import load_profile, run_settings
+from irsde.evaluation import evaluate
+from irsde.explaining import explain
+from irsde.files import InputError, digest_file, read_json, write_json, write_text
+from irsde.images import read_image, write_image
+from irsde.plan import Evaluation, Run
+from irsde.recomputing import evaluate_again, recompute
+from irsde.report import render
+from irsde.report.lineage import PROVENANCE, lineage
+from irsde.report.rows import read_rows
+from irsde.report.tables import quality_tables
+from irsde.training import train
+from irsde.verifying import verify
+from tests.project import call, copy_project, prepare_task
+
+TASK, DATASET = "denoising", "photographs-test"
+TABLE = f"{TASK}-{DATASET}"
+RUNS = [Run("smoke", TASK, "identity", 0), Run("smoke", TASK, "ir-sde+l2", 0)]
+IDENTITY = Evaluation(RUNS[0], DATASET, "direct", 0)
+SAMPLED = [Evaluation(RUNS[1], DATASET, "posterior", 3, sampling_seed=k) for k in (0, 1)]
+PREPARED = Path(f"data/prepared/smoke/{TASK}/{DATASET}")
+RAW = Path("data/photographs-train")
+
+
+def tables():
+    return quality_tables(read_rows([e.folder for e in (IDENTITY, *SAMPLED)]), {})
+
+
+def write_report():
+    made = tables()
+    write_json(PROVENANCE, lineage(made, "smoke"))
+    write_text(PROVENANCE.parent / "tables.md", render.document("smoke", "Tiny.", made, []))
+    lines = render.csv_lines(made)
+    lines.to_csv(PROVENANCE.parent / "tables.csv", index=False, lineterminator="\n")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    copy_project(folder)
+    call(folder, "git", "add", ".")
+    person = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    call(folder, "git", *person, "commit", "--quiet", "-m", "all")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IRSDE_LPIPS_WEIGHTS", "")
+        patch.chdir(folder)
+        prepare_task("smoke", TASK)
+        profile = load_profile("smoke")
+        for run in RUNS:
+            train(run, run_settings(profile, TASK, run.method, 0), overwrite=False)
+        for evaluation in (IDENTITY, *SAMPLED):
+            evaluate(evaluation, profile.for_method(evaluation.run.method).evaluation)
+        write_report()
+    return folder
+
+
+@pytest.fixture
+def project(finished, tmp_path, monkeypatch):
+    folder = tmp_path / "project"
+    shutil.copytree(finished, folder, symlinks=True)
+    monkeypatch.setenv("IRSDE_LPIPS_WEIGHTS", "")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_the_same_files_give_the_same_lineage_without_times(project):
+    text = PROVENANCE.read_text()
+    write_report()
+    assert PROVENANCE.read_text() == text
+    assert "seconds" not in text
+    assert "cost.json" not in text
+
+
+def test_the_lineage_has_the_hash_of_every_file_behind_a_cell(project):
+    content = read_json(PROVENANCE)
+    for folder, entry in {**content["evaluations"], **content["runs"]}.items():
+        for name, recorded in entry["files"].items():
+            assert digest_file(project / folder / name) == recorded
+    folder = SAMPLED[0].folder.as_posix()
+    assert {"per_image.csv", "summary.json"} <= set(content["evaluations"][folder]["files"])
+    run = content["runs"][RUNS[1].folder.as_posix()]
+    assert set(run["files"]) == {"run.json", "training.csv", "weights.safetensors"}
+    assert run["commit"] == call(project, "git", "rev-parse", "HEAD").strip()
+
+
+def test_explain_shows_the_chain_from_the_cell_to_the_commands(project):
+    text = explain(f"reports/tables.md:{TABLE}/ir-sde+l2/psnr")
+    card = read_json(RUNS[1].folder / "run.json")
+    values = pd.read_csv(SAMPLED[0].folder / "per_image.csv")
+    for expected in (
+        SAMPLED[0].folder.as_posix(),
+        SAMPLED[1].folder.as_posix(),
+        f"{values['image'][0]} {values['psnr'][0]:.6g}",
+        f"SHA-256 {digest_file(SAMPLED[0].folder / 'per_image.csv')[:12]}",
+        f"SHA-256 {card['weights_sha256'][:12]}",
+        f"{card['parameters']:,} parameters",
+        f"train_data {card['identity']['train_data'][:12]}",
+        "6 iterations of 2 patches of 16x16",
+        "sampler posterior, NFE 3",
+        "data/photographs-train",
+        "no image found in the training data",
+        f"commit {card['commit'][:12]}",
+        f"git checkout {card['commit']}",
+        "irsde data fetch photographs-train photographs-validation photographs-test",
+        f"irsde data prepare --profile smoke --task {TASK}",
+        f"irsde train --profile smoke --task {TASK} --method ir-sde+l2 --seed 0",
+        "--sampling-seed 1",
+        "irsde report --profile smoke",
+    ):
+        assert expected in text
+    long = [line for line in text.splitlines() if len(line) > 80]
+    assert all(re.fullmatch(r"[│├└─ ]*results/\S+", line) for line in long)
+
+
+@pytest.mark.parametrize(
+    "address", ["{}", "tables.csv:{}", "reports/tables.tex:{}", "reports/index.html:{}"]
+)
+def test_tables_are_addressed_alike_whatever_the_file(project, address):
+    place = f"{TABLE}/identity/ssim"
+    assert explain(address.format(place)) == explain(f"reports/tables.md:{place}")
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("reports/tables.md", [f"{TABLE}: Denoising"]),
+        ("", [TABLE]),
+        (TABLE, ["ir-sde+l2: IR-SDE + l2", "psnr: PSNR (dB) ↑", "parameters: parameters"]),
+        (f"reports/tables.md:{TABLE}/identity", ["method: degraded input", "nfe: 0"]),
+    ],
+)
+def test_an_address_that_stops_early_lists_what_follows(project, address, expected):
+    text = explain(address)
+    assert all(line in text for line in expected)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("nothing/a/b", f"no table 'nothing'; choose from {TABLE}"),
+        (f"{TABLE}/ddpm/psnr", "no row 'ddpm'; choose from identity, ir-sde\\+l2"),
+        (f"{TABLE}/identity/mse", "no column 'mse'; choose from method, psnr, ssim"),
+    ],
+)
+def test_a_wrong_address_is_answered_with_the_right_ones(project, address, message):
+    with pytest.raises(InputError, match=message):
+        explain(address)
+
+
+def test_without_a_report_both_say_what_to_run(project):
+    PROVENANCE.unlink()
+    for ask in (lambda: explain("a/b/c"), verify, lambda: recompute("a/b")):
+        with pytest.raises(InputError, match="no such file; run irsde report first"):
+            ask()
+
+
+def test_untouched_results_agree(project):
+    text, agree = verify("smoke", tables)
+    assert agree
+    assert text.splitlines()[-1].endswith(": all agree")
+    assert "3 evaluations, 2 runs, 6 data sets with" in text
+    with pytest.raises(InputError, match="is of the profile smoke; run irsde report --profile q"):
+        verify("q")
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def raise_psnr():
+    path = SAMPLED[0].folder / "per_image.csv"
+    values = pd.read_csv(path)
+    values.loc[0, "psnr"] += 1
+    values.to_csv(path, index=False)
+
+
+def swap_weights():
+    path = RUNS[1].folder / "weights.safetensors"
+    tensors = load_file(path)
+    save_file({name: values + 1 for name, values in tensors.items()}, path)
+
+
+def darken(path):
+    pixels = read_image(path)
+    write_image(path, pixels // 2)
+
+
+def change_degraded():
+    path = PREPARED / "LQ" / "coffee_0.npy"
+    np.save(path, np.load(path) * 0.5)
+
+
+def replace_run():
+    card = read_json(RUNS[1].folder / "run.json")
+    card["identity"]["train_data"] = "0" * 64
+    write_json(RUNS[1].folder / "run.json", card)
+
+
+BREAKS = {
+    "a value of an image": (
+        raise_psnr,
+        ["per_image.csv: SHA-256", f"{TABLE}/ir-sde+l2/psnr: mean over images", "mean psnr"],
+    ),
+    "a mean": (
+        lambda: edit(IDENTITY.folder / "summary.json", '"mean": 0.', '"mean": 1.'),
+        ["summary.json: SHA-256", "summary.json: mean ssim"],
+    ),
+    "weights of another training": (
+        swap_weights,
+        ["weights.safetensors: SHA-256", "weights.safetensors: weights of run.json"],
+    ),
+    "no weights": (
+        (RUNS[1].folder / "weights.safetensors").unlink,
+        ["weights.safetensors: SHA-256", "found no such file"],
+    ),
+    "a setting of the training": (
+        lambda: edit(RUNS[1].folder / "run.json", '"batch": 2', '"batch": 4'),
+        ["run.json: SHA-256", "run.json: hash of the settings"],
+    ),
+    "another run": (
+        replace_run,
+        ["summary.json: identity of the run", "data that results/smoke/denoising/ir-sde+l2"],
+    ),
+    "a run card that is none": (
+        lambda: (RUNS[1].folder / "run.json").write_text("[]"),
+        ["run.json: run card", "not a run card"],
+    ),
+    "a table of images that is none": (
+        lambda: (IDENTITY.folder / "per_image.csv").write_bytes(b"\0\xff"),
+        ["per_image.csv: SHA-256", "direct-0: evaluation: expected readable files"],
+    ),
+    "a clean image": (
+        lambda: darken(PREPARED / "GT" / "camera_0.png"),
+        [f"{PREPARED}/GT/camera_0.png: hash of the pixels"],
+    ),
+    "a degraded image": (
+        change_degraded,
+        [f"{PREPARED}/LQ/coffee_0.npy: hash of the pixels", "--dataset photographs-test"],
+    ),
+    "a training image": (
+        lambda: darken(RAW / "GT" / "rocket.png"),
+        ["photographs-train/GT/rocket.png: hash of the pixels", "data fetch or adopt"],
+    ),
+    "the table of pairs": (
+        lambda: edit(PREPARED / "pairs.csv", "coffee_0,coffee,", "coffee_0,tea,"),
+        [f"{PREPARED}/pairs.csv: fingerprint of dataset.json"],
+    ),
+    "no prepared data": (
+        lambda: shutil.rmtree(PREPARED),
+        [f"{PREPARED}: data set", "run irsde data prepare --profile smoke"],
+    ),
+    "a cell of the text": (
+        lambda: edit(PROVENANCE.parent / "tables.md", " n/a |", " 0.1 |"),
+        ["reports/tables.md:denoising-photographs-test/", "expected n/a, found 0.1"],
+    ),
+    "a cell of the lines": (
+        lambda: edit(PROVENANCE.parent / "tables.csv", ",n/a,", ",0.1,"),
+        ["reports/tables.csv:denoising-photographs-test/", "expected n/a, found 0.1"],
+    ),
+}
+
+
+@pytest.mark.parametrize("link", BREAKS)
+def test_a_break_is_named_wherever_it_is(project, link):
+    damage, expected = BREAKS[link]
+    damage()
+    text, agree = verify("smoke")
+    assert not agree
+    for part in expected:
+        assert part in text
+    assert re.search(r": \d+ disagreements?$", text)
+    assert all(line.count("; ") or "no damage" in line for line in text.splitlines()[:-1])
+
+
+def test_ends_of_intervals_are_compared_with_tables_made_anew(project):
+    content = read_json(PROVENANCE)
+    cell = content["tables"][0]["rows"][0]["cells"]["psnr"]
+    cell["low"] -= 0.5
+    write_json(PROVENANCE, content)
+    assert verify("smoke")[1]
+    text, agree = verify("smoke", tables)
+    assert not agree
+    assert f"{TABLE}/identity/psnr: cell made anew" in text
+
+
+def test_code_and_settings_that_moved_on_are_no_damage(project, monkeypatch):
+    now = provenance.code_hash
+    monkeypatch.setattr(provenance, "code_hash", lambda stage: now(stage)[::-1])
+    edit(Path("workflow/config/smoke.yaml"), "learning_rate: 0.001", "learning_rate: 0.002")
+    text, agree = verify()
+    assert agree
+    assert "no damage, but the code of irsde evaluate has changed since" in text
+    assert "no damage, but the code of irsde train has changed since" in text
+    assert f"another setting in the profile today for {RUNS[1].folder}" in text
+
+
+def test_a_commit_that_is_nowhere_and_uncommitted_changes_are_mentioned(project):
+    shutil.rmtree(".git")
+    commit = read_json(RUNS[0].folder / "run.json")["commit"]
+    assert f"commit {commit[:12]}, which made" in verify()[0]
+    content = read_json(PROVENANCE)
+    content["runs"][RUNS[0].folder.as_posix()]["dirty"] = True
+    write_json(PROVENANCE, content)
+    text, agree = verify()
+    assert agree
+    assert f"made with uncommitted changes, which no commit holds: {RUNS[0].folder}" in text
+
+
+def test_explain_points_at_files_that_are_others_now(project):
+    raise_psnr()
+    (RUNS[1].folder / "weights.safetensors").unlink()
+    text = explain(f"{TABLE}/ir-sde+l2/psnr")
+    now = digest_file(SAMPLED[0].folder / "per_image.csv")[:12]
+    assert re.search(rf"NOW\s[│ ]*{now}: run", text)
+    assert "weights.safetensors: ABSENT NOW" in text
+
+
+def test_evaluating_again_gives_the_same_bits_or_names_what_differs(project):
+    raise_psnr()
+    before = {path: path.stat().st_mtime_ns for path in Path("results").rglob("*")}
+    text, same = recompute(f"reports/tables.md:{TABLE}/ir-sde+l2/psnr")
+    changed, untouched = text.splitlines()
+    assert not same
+    assert f"{SAMPLED[0].folder}: differs: psnr of 1 of 4 images, most of chelsea_0" in changed
+    assert untouched == f"{SAMPLED[1].folder}: 4 images, the same bits"
+    assert {path: path.stat().st_mtime_ns for path in Path("results").rglob("*")} == before
+
+
+def test_what_cannot_be_evaluated_again_is_said(project):
+    with pytest.raises(InputError, match="name a table and a row, such as TABLE/ROW"):
+        recompute(TABLE)
+    card = read_json(RUNS[0].folder / "run.json")
+    write_json(RUNS[0].folder / "run.json", {**card, "outside": True})
+    with pytest.raises(InputError, match="restored elsewhere and cannot be restored again here"):
+        recompute(f"{TABLE}/identity")
+    shutil.rmtree(PREPARED)
+    with pytest.raises(InputError, match="no data set there; run irsde data prepare"):
+        evaluate_again(SAMPLED[0].folder.as_posix())

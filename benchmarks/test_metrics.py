@@ -4,10 +4,10 @@ Two numbers over the 100 pairs of Rain100H's test set (degraded against clean), 
 asserted:
 
 - *loop / ours*: PSNR and SSIM of RGB and of the luminance by scikit-image, image by image / the
-  same by `score_batch` without LPIPS weights (goal: at least 5);
+  same by `score_batch`, ten images of one size at a time, without LPIPS weights (goal: at least 5);
 - *all / one*: all protocols by `score_protocols` / one of them (goal: at most 3).
 
-The two sides of a ratio are timed in turn on each pair, in CPU time of one thread, and the median
+The two sides of a ratio are timed in turn on each batch, in CPU time of one thread, and the median
 of the paired ratios is kept. Both read float images and round them first. The products with banded
 matrices keep the arithmetic units busy, the filters of scikit-image do not: where another job
 computes on the second thread of the same core, the first ratio is smaller than on an idle machine.
@@ -28,13 +28,27 @@ from irsde.protocols import PROTOCOLS, score_batch, score_protocols
 from tests.reference import DATA
 
 FOLDER = DATA / "Rain100H-test"
-PAIRS = 100
+PAIRS, BATCH = 100, 10
+FIDELITY = ("psnr", "ssim", "psnr_y", "ssim_y")
 GAUSSIAN = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+
+
+def batches():
+    """Restored and clean images of one size, at most ten together."""
+    of_shape = {}
+    for k in range(1, PAIRS + 1):
+        degraded, clean = (read_image(FOLDER / part / f"{k}.png") for part in ("LQ", "GT"))
+        of_shape.setdefault(clean.shape, []).append((to_float(degraded), clean))
+    return [
+        tuple(np.stack(images) for images in zip(*alike[k : k + BATCH], strict=True))
+        for alike in of_shape.values()
+        for k in range(0, len(alike), BATCH)
+    ]
 
 
 @pytest.fixture(scope="module")
 def pairs():
-    """Degraded and clean images, one thread, no LPIPS weights."""
+    """Batches of degraded and clean images, one thread, no LPIPS weights."""
     if not FOLDER.is_dir():
         pytest.skip("Rain100H absent: its test set lies in data/ beside IRSDE_REFERENCE")
     threads = torch.get_num_threads()
@@ -43,53 +57,50 @@ def pairs():
         patch.delenv("IRSDE_LPIPS_WEIGHTS", raising=False)
         patch.setenv("TORCH_HOME", str(FOLDER))
         perceptual_metric.cache_clear()
-        yield [
-            (
-                to_float(read_image(FOLDER / "LQ" / f"{k}.png")),
-                read_image(FOLDER / "GT" / f"{k}.png"),
-            )
-            for k in range(1, PAIRS + 1)
-        ]
+        yield batches()
     perceptual_metric.cache_clear()
     torch.set_num_threads(threads)
 
 
-def loop(restored, clean):
-    """PSNR and SSIM of RGB and luminance by scikit-image."""
-    pixels = to_pixels(restored)
+def loop(restored, reference):
+    """PSNR and SSIM of RGB and luminance by scikit-image, image by image."""
     scores = []
-    for a, b, axis in ((pixels, clean, -1), (luminance(pixels), luminance(clean), None)):
-        a, b = a.astype(np.float64), b.astype(np.float64)
-        scores += [
-            peak_signal_noise_ratio(b, a, data_range=255),
-            structural_similarity(a, b, data_range=255, channel_axis=axis, **GAUSSIAN),
-        ]
-    return scores
+    for image, clean in zip(restored, reference, strict=True):
+        pixels = to_pixels(image)
+        for a, b, axis in ((pixels, clean, -1), (luminance(pixels), luminance(clean), None)):
+            a, b = a.astype(np.float64), b.astype(np.float64)
+            scores += [
+                peak_signal_noise_ratio(b, a, data_range=255),
+                structural_similarity(a, b, data_range=255, channel_axis=axis, **GAUSSIAN),
+            ]
+    return np.reshape(scores, (-1, 4))
 
 
-def ours(restored, clean):
+def ours(restored, reference):
     """The same by `score_batch`."""
-    return score_batch(restored[None], clean[None], PROTOCOLS["rgb"])
+    scores = score_batch(restored, reference, PROTOCOLS["rgb"])
+    return np.array([[of_image[name] for name in FIDELITY] for of_image in scores])
 
 
-def every(restored, clean):
+def every(restored, reference):
     """All protocols."""
-    return score_protocols(restored[None], clean[None])
+    return score_protocols(restored, reference)
 
 
-def seconds(function, pair):
+def seconds(function, batch):
     begin = time.process_time()
-    function(*pair)
+    function(*batch)
     return time.process_time() - begin
 
 
 def test_scoring(benchmark, pairs, request):
     functions = (loop, ours, every)
-    for function in functions:
-        function(*pairs[0])
+    every(*pairs[0])
+    np.testing.assert_allclose(ours(*pairs[0]), loop(*pairs[0]), rtol=1e-9)
+    sizes = np.array([len(clean) for _, clean in pairs])
 
     def measure():
-        return np.array([[seconds(function, pair) for function in functions] for pair in pairs])
+        return np.array([[seconds(function, batch) for function in functions] for batch in pairs])
 
     times = benchmark.pedantic(measure, rounds=1)
     by_loop, by_ours, by_every = times.T
@@ -100,9 +111,9 @@ def test_scoring(benchmark, pairs, request):
     capture = request.config.pluginmanager.getplugin("capturemanager")
     if terminal is None:
         return
-    lines = [f"\n\nScoring {len(pairs)} pairs of 480x320 pixels, one thread, ms per pair:"]
+    lines = [f"\n\nScoring {sizes.sum()} pairs of 480x320 pixels, one thread, ms per pair:"]
     for function, values in zip(functions, times.T, strict=True):
-        lines.append(f"  {function.__name__:<6}{1e3 * np.median(values):8.1f}")
+        lines.append(f"  {function.__name__:<6}{1e3 * values.sum() / sizes.sum():8.1f}")
     for name, values in ratios.items():
         low, middle, high = np.percentile(values, [25, 50, 75])
         lines.append(f"  {name:<12}{middle:6.2f}  (quartiles {low:.2f} to {high:.2f})")

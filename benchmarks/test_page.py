@@ -1,8 +1,8 @@
 """How quick the page of a large report is: 1000 images, 10 methods, 3 seeds, in a real browser.
 
 `pytest benchmarks/test_page.py --benchmark-only`. Milliseconds are reported and not asserted: until
-the scripts of the page have run, to sort and to filter the table of all images, and to draw it at
-another place and with another metric, up to the second frame after. Writing the page is what is timed.
+the scripts of the page have run, to sort and to filter the table of all images, to scroll it and to
+change its metric, each up to the second frame after it. Writing the page is what is timed.
 """
 
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_large_page(tmp_path, monkeypatch, benchmark):
             found[name] = tab.run(
                 "new Promise((done) => { const start = performance.now();"
                 f"{action}; requestAnimationFrame(() => requestAnimationFrame("
-                "() => done(performance.now() - start))); }})"
+                "() => done(performance.now() - start))); })"
             )
         assert tab.problems == []
     print("\n" + ", ".join(f"{name} {value:.0f}" for name, value in found.items()) + " (ms)")

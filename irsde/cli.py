@@ -496,25 +496,106 @@ def restore(
         int | None, typer.Option(min=1, help="Network evaluations; default: the method's.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling noise.")] = 0,
+    samples: Annotated[
+        int,
+        typer.Option(help="Restorations of each photograph; several give a mean and uncertainty."),
+    ] = 1,
+    tile: Annotated[
+        int, typer.Option(help="Side of the tiles, pixels; 0 for whole photographs.")
+    ] = 512,
+    overlap: Annotated[
+        int | None, typer.Option(help="Pixels that tiles share; default: an eighth of the side.")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Tiles in a network call.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Of torch; their number changes the last bits.")
+    ] = 1,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="Of inpainting: image, or folder of images, white where to fill."),
+    ] = None,
+    noise_level: Annotated[
+        float | None,
+        typer.Option(help="Standard deviation of the noise, images in [0, 1]; of Denoising-SDE."),
+    ] = None,
 ) -> None:
-    """Restore photographs with a finished run, whole images: memory grows with their size."""
+    """Restore photographs of any size with a finished run, tile by tile."""
     from irsde.config import check_name
-    from irsde.photos import restore_photographs
+    from irsde.photos import RestoreOptions, restore_photographs
 
     if sampler is not None:
         from irsde.samplers import SAMPLERS
 
         check_name("sampler", sampler, SAMPLERS)
-    print(restore_photographs(photo, run, out, sampler, nfe, seed))
+    options = RestoreOptions(
+        sampler, nfe, seed, samples, tile, overlap, batch, threads, mask, noise_level
+    )
+    print(restore_photographs(photo, run, out, options))
 
 
 @app.command()
-def report(profile: ProfileOption = None) -> None:
-    """Compile tables and figures of a profile's finished evaluations into reports/."""
+def report(profile: ProfileOption = None, track: TrackOption = True) -> None:
+    """Compile tables, figures and the page of a profile's finished evaluations into reports/."""
     from irsde.config import load_profile
     from irsde.report.compile import compile_report
 
-    print(compile_report(load_profile(_profile_name(profile))))
+    name = _profile_name(profile)
+    print(compile_report(load_profile(name)))
+    if track:
+        _track(name, report=True)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="Evaluation, or folder of irsde evaluate --out.")],
+    b: Annotated[Path, typer.Argument(help="Another one of the same images.")],
+    picture: Annotated[
+        Path | None, typer.Option(help="Picture of the images where each wins most, PNG.")
+    ] = None,
+) -> None:
+    """Compare two sets of results image by image: differences, intervals, where each wins."""
+    from irsde.report.comparing import compare as compare_results
+
+    print(compare_results(a, b, picture))
+
+
+@app.command()
+def explain(
+    address: Annotated[
+        str, typer.Argument(help="reports/tables.md:TABLE/ROW/COLUMN, or a part of it.")
+    ],
+) -> None:
+    """Show where a number comes from: images, run, settings, data, commit, commands."""
+    from irsde.explaining import explain as explain_cell
+
+    print(explain_cell(address))
+
+
+@app.command()
+def verify(
+    profile: ProfileOption = None,
+    recompute: Annotated[
+        str | None,
+        typer.Option(help="TABLE/ROW: restore its images again and compare all values."),
+    ] = None,
+) -> None:
+    """Check that tables, result files, weights and data still agree; exit code 1 if not."""
+    from irsde.config import load_profile
+    from irsde.report.compile import rebuilt_tables
+    from irsde.report.lineage import read_lineage
+    from irsde.verifying import verify as verify_chain
+
+    loaded = load_profile(profile or read_lineage()["profile"])
+    text, agrees = verify_chain(loaded.name, lambda: rebuilt_tables(loaded))
+    print(text)
+    if recompute:
+        from irsde.recomputing import recompute as recompute_row
+
+        text, same = recompute_row(recompute)
+        print(text)
+        agrees = agrees and same
+    if not agrees:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -534,6 +615,14 @@ def sync(profile: ProfileOption = None) -> None:
     name = _profile_name(profile)
     logged, present = mlflow_view.sync(name)
     print(f"{mlflow_view.tracking_uri()}: {logged} logged, {present} already there")
+
+
+@tracking.command()
+def rebuild() -> None:
+    """Make the MLflow store again from result files alone."""
+    from irsde.rebuilding import rebuild as rebuild_store
+
+    print(rebuild_store())
 
 
 @tracking.command("run")
@@ -557,7 +646,8 @@ def doctor() -> None:
     import shutil
 
     from irsde.config import PROFILE_FOLDER
-    from irsde.metrics import perceptual_metric
+    from irsde.distributions import feature_network
+    from irsde.perceptual import perceptual_metric
     from irsde.provenance import versions
 
     for name, version in versions().items():
@@ -568,7 +658,9 @@ def doctor() -> None:
     print(f"GPU: {', '.join(gpus) or 'none; networks run on the CPU'}")
     print(f"CPU cores: {os.cpu_count()}")
     metric = perceptual_metric()
-    print(f"LPIPS: {metric.network or 'n/a: ' + metric.unavailable}")
+    print(f"LPIPS: {metric.label or 'n/a: ' + metric.unavailable}")
+    inception = feature_network()
+    print(f"FID and KID: {'n/a: ' + inception.unavailable if inception.unavailable else 'Inception'}")
     print(f"free disk here: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB")
     profiles = sorted(path.stem for path in PROFILE_FOLDER.glob("*.yaml"))
     print(f"profiles: {', '.join(profiles) or 'none; run irsde in the project folder'}")
@@ -580,8 +672,14 @@ def _become_tracker(folder: Path) -> None:
     os.execv(sys.executable, command)
 
 
-def _track(profile: str, training: Path | None = None, evaluation: Path | None = None) -> None:
-    """Log a finished folder; the result files stay good if the store cannot be reached."""
+def _track(
+    profile: str,
+    training: Path | None = None,
+    evaluation: Path | None = None,
+    *,
+    report: bool = False,
+) -> None:
+    """Log what is finished; the result files stay good if the store cannot be reached."""
     from irsde.tracking import MlflowException, Tracker
 
     try:
@@ -590,6 +688,8 @@ def _track(profile: str, training: Path | None = None, evaluation: Path | None =
             tracker.log_training(training)
         if evaluation:
             tracker.log_evaluation(evaluation)
+        if report:
+            tracker.log_report()
     except (MlflowException, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         print(

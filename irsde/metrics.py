@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from irsde.files import InputError
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 Values = NDArray[np.float64]
@@ -192,35 +191,37 @@ def _fidelity(x: "Tensor", y: "Tensor", filters: "_Filter", borders: list[int]) 
     batch, height, width, colors = x.shape
     x, y = x.permute(3, 1, 0, 2), y.permute(3, 1, 0, 2)
     halo, channels = filters.halo, filters.channels
-    errors = torch.zeros(len(borders), channels, batch, dtype=torch.float64, device=x.device)
-    similarities = torch.zeros_like(errors)
+    errors, similarities = [], []
     luma = torch.zeros_like(filters.means[:2])
     for top in range(0, height, STRIP):
         strip = filters.next_strip(min(STRIP, height - top))
         _fill(strip, x[:, top : top + STRIP], y[:, top : top + STRIP])
-        for error, border in zip(errors, borders, strict=True):
+        for border in borders:
             rows = slice(max(0, border - top), max(0, height - border - top))
-            error.add_(strip[3, :, rows, :, border : width - border].sum((1, 3)))
+            errors.append(strip[3, :, rows, :, border : width - border].sum((1, 3)))
         luma.zero_()
         for channel in range(channels):
             if channel < colors:
-                means, squares = filters.means_of(channel, 4).split(2)
+                found = filters.means_of(channel, 4)
+                means, squares = found[:2], found[2:]
                 if channels > colors:
                     luma.add_(means, alpha=LUMINANCE[channel])
             else:
                 means, squares = luma, filters.means_of(channel, 2)
                 means[0].add_(2 * LUMINANCE_OFFSET)
             values = _similarity(means, squares, filters.window)
-            for similarity, border in zip(similarities, borders, strict=True):
-                _cut(values, border + halo - top, height - border - top, border,
-                     width - halo - border)  # fmt: skip
-                similarity[channel].add_(values.sum((0, 1, 3)))
+            for border in borders:
+                rows = slice(max(0, border + halo - top), max(0, height - border - top))
+                _cut(values, rows, slice(border, width - halo - border))
+                similarities.append(values.sum((0, 1, 3)))
+    error = torch.stack(errors).view(-1, len(borders), channels, batch).sum(0)
+    similarity = torch.stack(similarities).view(-1, channels, len(borders), batch).sum(0)
     return [
         _scores(
-            error / ((height - 2 * border) * (width - 2 * border)),
-            similarity / ((height - halo - 2 * border) * (width - halo - 2 * border)),
+            error[k] / ((height - 2 * border) * (width - 2 * border)),
+            similarity[:, k] / ((height - halo - 2 * border) * (width - halo - 2 * border)),
         )
-        for border, error, similarity in zip(borders, errors, similarities, strict=True)
+        for k, border in enumerate(borders)
     ]
 
 
@@ -267,8 +268,7 @@ def _similarity(means: "Tensor", squares: "Tensor", window: Window) -> "Tensor":
     variances = squares.sub_(means.square_())
     if window.sample_covariance:
         variances.mul_(window.covariance_factor)
-    ms, md = means
-    vs, vd = variances
+    ms, md, vs, vd = means[0], means[1], variances[0], variances[1]
     ms.add_(2 * c1).sub_(md)
     vs.add_(2 * c2).sub_(vd)
     torch.add(ms, md, alpha=2, out=md)
@@ -276,16 +276,20 @@ def _similarity(means: "Tensor", squares: "Tensor", window: Window) -> "Tensor":
     return ms.mul_(vs).div_(md.mul_(vd))
 
 
-def _cut(values: "Tensor", top: int, bottom: int, left: int, right: int) -> None:
+def _cut(values: "Tensor", rows: slice, columns: slice) -> None:
     """Zero a map of shape (block, row, image, column) outside the given rows and columns."""
-    values[:, : max(0, top)] = 0
-    values[:, max(0, bottom) :] = 0
-    first, skipped = divmod(left, BLOCK_COLUMNS)
-    last, kept = divmod(right, BLOCK_COLUMNS)
-    values[:first] = 0
-    values[first, ..., :skipped] = 0
-    values[last : last + 1, ..., kept:] = 0
-    values[last + 1 :] = 0
+    if rows.start > 0:
+        values[:, : rows.start] = 0
+    if rows.stop < STRIP:
+        values[:, rows.stop :] = 0
+    first, skipped = divmod(columns.start, BLOCK_COLUMNS)
+    last, kept = divmod(columns.stop, BLOCK_COLUMNS)
+    if columns.start > 0:
+        values[:first] = 0
+        values[first, ..., :skipped] = 0
+    if last < len(values):
+        values[last + 1 :] = 0
+        values[last, ..., kept:] = 0
 
 
 class _Filter:
@@ -321,6 +325,7 @@ class _Filter:
         self.planes = zeros(4, self.channels, STRIP + self.halo, batch, padded)
         self.down = zeros(STRIP // BLOCK_ROWS, BLOCK_ROWS, batch * padded)
         self.means = zeros(4, blocks, STRIP, batch, BLOCK_COLUMNS)
+        self.found = list(self.means.flatten(2, 3))
         rows = self.planes.flatten(3).unfold(2, height_of_block, BLOCK_ROWS)
         self.row_blocks = [list(channel) for channel in rows.transpose(0, 1).transpose(3, 4)]
         columns = self.down.view(-1, padded).unfold(1, width_of_block, BLOCK_COLUMNS)
@@ -340,22 +345,7 @@ class _Filter:
         """
         import torch
 
-        found = self.means[-kinds:]
-        for blocks, out in zip(self.row_blocks[channel][-kinds:], found.flatten(2, 3), strict=True):
-            torch.bmm(self.row_band, blocks, out=self.down)
-            torch.bmm(self.column_blocks, self.column_band, out=out)
-        return found
-
-
-def perceptual_metric() -> Any:
-    """`irsde.perceptual.perceptual_metric`, for importers of the old place."""
-    from irsde import perceptual
-
-    return perceptual.perceptual_metric()
-
-
-def perceptual_network() -> str:
-    """`irsde.perceptual.perceptual_key`, for importers of the old place."""
-    from irsde import perceptual
-
-    return perceptual.perceptual_key()
+        for kind in range(4 - kinds, 4):
+            torch.bmm(self.row_band, self.row_blocks[channel][kind], out=self.down)
+            torch.bmm(self.column_blocks, self.column_band, out=self.found[kind])
+        return self.means[-kinds:]

@@ -145,11 +145,12 @@ def _difference(
         other = [] if metric in missing else recorded[metric].ne(found[metric]).tolist()
         if not any(other):
             continue
-        then, now = recorded[metric].astype(float), found[metric].astype(float)
-        worst = int((then - now).abs().to_numpy().argmax())
+        before, after = recorded[metric].astype(float), found[metric].astype(float)
+        worst = int((before - after).abs().to_numpy().argmax())
         differing.append(
-            f"{metric} of {sum(other)} of {len(other)} images, most of {recorded['image'].iloc[worst]}: "
-            f"{then.iloc[worst]:.9g} then, {now.iloc[worst]:.9g} now"
+            f"{metric} of {sum(other)} of {len(other)} images, most of "
+            f"{recorded['image'].iloc[worst]}: {before.iloc[worst]:.9g} then, "
+            f"{after.iloc[worst]:.9g} now"
         )
     missing = [m for m in missing if set(recorded[m]) != {""} or m not in found]
     left_out = f"; not compared, for want of values: {', '.join(missing)}" if missing else ""

@@ -247,7 +247,7 @@ def test_comparison_shows_the_images_of_the_first_seed_beside_the_truth(canvases
     scores = rows[2].per_image.iloc[0]
     assert f"{scores['psnr']:.2f} / {scores['ssim']:.3f}" in words(canvases[figure.key])
     assert figure.caption.startswith("1 image (image_0000)")
-    assert "photographs, test part: 6 images of 3 scenes" in figure.caption
+    assert "Photographs, test part: 6 images of 3 scenes" in figure.caption
     assert f"ir-sde {scores['psnr']:.2f} / {scores['ssim']:.3f}" in figure.alternative
 
 
@@ -259,6 +259,18 @@ def test_degraded_images_come_from_the_pairs_where_no_row_has_them(canvases, her
     write_image(pairs / "LQ" / "image_0000.png", dark)
     figure = comparison_figure(rows, BUDGET, here)
     assert np.array_equal(canvases[figure.key].axes[0].images[0].get_array(), dark)
+
+
+def test_details_are_chosen_by_the_degraded_image_wherever_its_row_stands(canvases, here):
+    rows = results(("regression", "identity"))
+    for row, corner in ((rows[0], slice(0, 16)), (rows[1], slice(32, 48))):
+        file = row.folder / "images" / "image_0000.png"
+        pixels = read_image(file).copy()
+        pixels[corner, corner] = 255 - pixels[corner, corner]
+        write_image(file, pixels)
+    figure = comparison_figure(rows, BUDGET, here)
+    frame = canvases[figure.key].axes[0].patches[0]
+    assert min(frame.get_xy()) > 20
 
 
 @pytest.mark.parametrize("count", [4, 12])

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
+from skimage.transform import resize
 
 from irsde import provenance
 from irsde.config import load_profile, run_settings
@@ -21,17 +22,18 @@ from irsde.report import render
 from irsde.report.lineage import PROVENANCE, lineage
 from irsde.report.rows import read_rows
 from irsde.report.tables import quality_tables
+from irsde.seeds import numpy_generator
 from irsde.training import train
 from irsde.verifying import verify
 from tests.project import call, copy_project, prepare_task
 
 TASK, DATASET = "denoising", "photographs-test"
 TABLE = f"{TASK}-{DATASET}"
-RUNS = [Run("smoke", TASK, "identity", 0), Run("smoke", TASK, "ir-sde+l2", 0)]
+RUNS = [Run("tiny", TASK, "identity", 0), Run("tiny", TASK, "ir-sde+l2", 0)]
 IDENTITY = Evaluation(RUNS[0], DATASET, "direct", 0)
 SAMPLED = [Evaluation(RUNS[1], DATASET, "posterior", 3, sampling_seed=k) for k in (0, 1)]
-PREPARED = Path(f"data/prepared/smoke/{TASK}/{DATASET}")
-RAW = Path("data/photographs-train")
+PREPARED = Path(f"data/prepared/tiny/{TASK}/{DATASET}")
+RAW = Path("data/own-train")
 
 
 def tables():
@@ -40,10 +42,25 @@ def tables():
 
 def write_report():
     made = tables()
-    write_json(PROVENANCE, lineage(made, "smoke"))
-    write_text(PROVENANCE.parent / "tables.md", render.document("smoke", "Tiny.", made, []))
+    write_json(PROVENANCE, lineage(made, "tiny"))
+    write_text(PROVENANCE.parent / "tables.md", render.document("tiny", "Tiny.", made, []))
     lines = render.csv_lines(made)
     lines.to_csv(PROVENANCE.parent / "tables.csv", index=False, lineterminator="\n")
+
+
+def write_profile():
+    """The smoke profile, trained on small images of one's own."""
+    text = Path("workflow/config/smoke.yaml").read_text()
+    for role in ("train", "validation"):
+        text = text.replace(f"photographs-{role}", f"own-{role}")
+        folder = Path(f"data/own-{role}")
+        (folder / "GT").mkdir(parents=True)
+        for k in range(2):
+            seeds = numpy_generator("own", role, k).integers(0, 256, (5, 5, 3))
+            pixels = resize(seeds.astype(float), (40, 40, 3), order=1).astype(np.uint8)
+            write_image(folder / "GT" / f"{role}{k}.png", pixels)
+        (folder / "dataset.yaml").write_text(f"label: own, {role}\nlicence: CC0\n")
+    Path("workflow/config/tiny.yaml").write_text(text)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +73,9 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IRSDE_LPIPS_WEIGHTS", "")
         patch.chdir(folder)
-        prepare_task("smoke", TASK)
-        profile = load_profile("smoke")
+        write_profile()
+        prepare_task("tiny", TASK)
+        profile = load_profile("tiny")
         for run in RUNS:
             train(run, run_settings(profile, TASK, run.method, 0), overwrite=False)
         for evaluation in (IDENTITY, *SAMPLED):
@@ -69,7 +87,7 @@ def finished(tmp_path_factory):
 @pytest.fixture
 def project(finished, tmp_path, monkeypatch):
     folder = tmp_path / "project"
-    shutil.copytree(finished, folder, symlinks=True)
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("irsde", "cache"))
     monkeypatch.setenv("IRSDE_LPIPS_WEIGHTS", "")
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(folder)
@@ -110,15 +128,16 @@ def test_explain_shows_the_chain_from_the_cell_to_the_commands(project):
         f"train_data {card['identity']['train_data'][:12]}",
         "6 iterations of 2 patches of 16x16",
         "sampler posterior, NFE 3",
-        "data/photographs-train",
+        "data/own-train",
+        "own, train; licence: CC0",
         "no image found in the training data",
         f"commit {card['commit'][:12]}",
         f"git checkout {card['commit']}",
-        "irsde data fetch photographs-train photographs-validation photographs-test",
-        f"irsde data prepare --profile smoke --task {TASK}",
-        f"irsde train --profile smoke --task {TASK} --method ir-sde+l2 --seed 0",
+        "irsde data fetch own-train own-validation photographs-test",
+        f"irsde data prepare --profile tiny --task {TASK}",
+        f"irsde train --profile tiny --task {TASK} --method ir-sde+l2 --seed 0",
         "--sampling-seed 1",
-        "irsde report --profile smoke",
+        "irsde report --profile tiny",
     ):
         assert expected in text
     long = [line for line in text.splitlines() if len(line) > 80]
@@ -168,11 +187,11 @@ def test_without_a_report_both_say_what_to_run(project):
 
 
 def test_untouched_results_agree(project):
-    text, agree = verify("smoke", tables)
+    text, agree = verify("tiny", tables)
     assert agree
     assert text.splitlines()[-1].endswith(": all agree")
     assert "3 evaluations, 2 runs, 6 data sets with" in text
-    with pytest.raises(InputError, match="is of the profile smoke; run irsde report --profile q"):
+    with pytest.raises(InputError, match="is of the profile tiny; run irsde report --profile q"):
         verify("q")
 
 
@@ -234,7 +253,7 @@ BREAKS = {
     ),
     "another run": (
         replace_run,
-        ["summary.json: identity of the run", "data that results/smoke/denoising/ir-sde+l2"],
+        ["summary.json: identity of the run", "data that results/tiny/denoising/ir-sde+l2"],
     ),
     "a run card that is none": (
         lambda: (RUNS[1].folder / "run.json").write_text("[]"),
@@ -253,8 +272,8 @@ BREAKS = {
         [f"{PREPARED}/LQ/coffee_0.npy: hash of the pixels", "--dataset photographs-test"],
     ),
     "a training image": (
-        lambda: darken(RAW / "GT" / "rocket.png"),
-        ["photographs-train/GT/rocket.png: hash of the pixels", "data fetch or adopt"],
+        lambda: darken(RAW / "GT" / "train1.png"),
+        ["own-train/GT/train1.png: hash of the pixels", "data fetch or adopt"],
     ),
     "the table of pairs": (
         lambda: edit(PREPARED / "pairs.csv", "coffee_0,coffee,", "coffee_0,tea,"),
@@ -262,7 +281,7 @@ BREAKS = {
     ),
     "no prepared data": (
         lambda: shutil.rmtree(PREPARED),
-        [f"{PREPARED}: data set", "run irsde data prepare --profile smoke"],
+        [f"{PREPARED}: data set", "run irsde data prepare --profile tiny"],
     ),
     "a cell of the text": (
         lambda: edit(PROVENANCE.parent / "tables.md", " n/a |", " 0.1 |"),
@@ -279,7 +298,7 @@ BREAKS = {
 def test_a_break_is_named_wherever_it_is(project, link):
     damage, expected = BREAKS[link]
     damage()
-    text, agree = verify("smoke")
+    text, agree = verify("tiny")
     assert not agree
     for part in expected:
         assert part in text
@@ -292,8 +311,8 @@ def test_ends_of_intervals_are_compared_with_tables_made_anew(project):
     cell = content["tables"][0]["rows"][0]["cells"]["psnr"]
     cell["low"] -= 0.5
     write_json(PROVENANCE, content)
-    assert verify("smoke")[1]
-    text, agree = verify("smoke", tables)
+    assert verify("tiny")[1]
+    text, agree = verify("tiny", tables)
     assert not agree
     assert f"{TABLE}/identity/psnr: cell made anew" in text
 
@@ -301,7 +320,7 @@ def test_ends_of_intervals_are_compared_with_tables_made_anew(project):
 def test_code_and_settings_that_moved_on_are_no_damage(project, monkeypatch):
     now = provenance.code_hash
     monkeypatch.setattr(provenance, "code_hash", lambda stage: now(stage)[::-1])
-    edit(Path("workflow/config/smoke.yaml"), "learning_rate: 0.001", "learning_rate: 0.002")
+    edit(Path("workflow/config/tiny.yaml"), "learning_rate: 0.001", "learning_rate: 0.002")
     text, agree = verify()
     assert agree
     assert "no damage, but the code of irsde evaluate has changed since" in text

@@ -10,9 +10,9 @@ def about_images(row: Row) -> str:
     data = row.summary["dataset"]
     count = len(row.per_image)
     scenes = row.per_image["scene"].nunique()
+    label = data["label"][:1].upper() + data["label"][1:]
     text = (
-        f"{data['label']}: {counted(count, 'image')} of {counted(scenes, 'scene')}, "
-        f"{data['degradation']}."
+        f"{label}: {counted(count, 'image')} of {counted(scenes, 'scene')}, {data['degradation']}."
     )
     if leaked := len(row.summary["leaked"]):
         text += f" {leaked} of them show what a training or validation image shows."

@@ -39,9 +39,8 @@ def compile_report(profile: Profile) -> str:
             f"{missing[0]}: not evaluated yet ({len(missing)} of {len(needed)} missing); "
             "run snakemake or irsde evaluate"
         )
-    rows = read_rows([*usual, *outside_evaluations(profile.name)])
-    sweep_rows = read_rows(swept)
-    compiled = all_tables(profile, rows, sweep_rows)
+    rows, sweep_rows = _rows(profile)
+    compiled = _all_tables(profile, rows, sweep_rows)
     cost = tables.cost_table(rows)
     budget = profile.caption.strip()
     folder = REPORTS / "figures"
@@ -64,11 +63,23 @@ def compile_report(profile: Profile) -> str:
     )
 
 
-def all_tables(profile: Profile, rows: list[Row], sweep_rows: list[Row]) -> list[Table]:
+def rebuilt_tables(profile: Profile) -> list[Table]:
+    """The tables as the result files give them now; nothing is written."""
+    return _all_tables(profile, *_rows(profile))
+
+
+def _rows(profile: Profile) -> tuple[list[Row], list[Row]]:
+    """Evaluations of the tables, those made elsewhere among them, and of the sweeps."""
+    usual = [evaluation.folder for evaluation in evaluations(profile)]
+    swept = [evaluation.folder for evaluation in sweep_evaluations(profile)]
+    return read_rows([*usual, *outside_evaluations(profile.name)]), read_rows(swept)
+
+
+def _all_tables(profile: Profile, rows: list[Row], sweep_rows: list[Row]) -> list[Table]:
     """Every table of a profile but that of costs, in the order of the report."""
     return [
         *tables.quality_tables(rows, refusals(profile)),
-        *paper.paper_tables(rows, profile.caption.strip()),
+        *paper.paper_tables([*rows, *sweep_rows], profile.caption.strip()),
         *paper.ablation_tables(rows),
         *tables.sweep_tables(sweep_rows),
         *tables.significance_tables(rows),

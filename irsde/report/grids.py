@@ -46,6 +46,7 @@ class _Scene:
     """The same image by every method; the truth is the last panel."""
 
     name: str
+    degraded: Pixels | None
     panels: tuple[_Panel, ...]
     window: Window
 
@@ -125,16 +126,21 @@ def _kept(row: Row) -> set[str]:
 def _scene(name: str, rows: Sequence[Row], pairs: Path) -> _Scene:
     clean = read_image(pairs / "GT" / f"{name}.png")
     panels = []
-    degraded = pairs / "LQ" / f"{name}.png"
-    if all(row.method != "identity" for row in rows) and degraded.is_file():
-        panels.append(_Panel("degraded input", read_image(degraded), ""))
+    degraded = None
     for row in rows:
         scores = row.per_image.set_index("image").loc[name]
         note = f"{scores['psnr']:.2f} / {scores['ssim']:.3f}"
         panels.append(_Panel(row.label, read_image(row.folder / "images" / f"{name}.png"), note))
-    whole = next(panel.pixels for panel in panels if panel.pixels.shape == clean.shape)
+        degraded = panels[-1].pixels if row.method == "identity" else degraded
+    if degraded is None and (file := pairs / "LQ" / f"{name}.png").is_file():
+        degraded = read_image(file)
+        panels.insert(0, _Panel("degraded input", degraded, ""))
+    seen = panels[-1].pixels if degraded is None else degraded
+    if seen.shape != clean.shape:  # degraded images that are smaller than the clean ones
+        seen = panels[-1].pixels
+    window = _most_degraded(seen, clean)
     panels.append(_Panel("ground truth", clean, "PSNR / SSIM"))
-    return _Scene(name, tuple(panels), _most_degraded(whole, clean))
+    return _Scene(name, degraded, tuple(panels), window)
 
 
 def _one_row_grid(scenes: Sequence[_Scene]) -> Canvas:
@@ -197,9 +203,11 @@ def _overview(canvas: Canvas, place: tuple[float, float, float], scene: _Scene) 
     width = min(room, ((block - NOTE) / 2 - LINE - 2 * GAP) / aspect)
     height = width * aspect
     left = GAP + (room - width) / 2
-    for panel, title in ((scene.panels[0], "degraded"), (scene.panels[-1], "ground truth")):
+    for pixels, title in ((scene.degraded, "degraded"), (scene.panels[-1].pixels, "ground truth")):
+        if pixels is None:
+            continue
         _write(canvas, left + width / 2, top + LINE, title, "bottom")
-        _whole(canvas, (left, top + LINE + GAP, width, height), panel.pixels, scene.window)
+        _whole(canvas, (left, top + LINE + GAP, width, height), pixels, scene.window)
         top += LINE + 3 * GAP + height
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
@@ -148,6 +149,7 @@ def label_points(
             fontsize=sizes[index],
             color=colors[index],
             arrowprops=line if is_far else None,
+            path_effects=[withStroke(linewidth=1.5, foreground="white")],
             zorder=5,
         )
 

@@ -288,7 +288,9 @@ def _images(image_set: ImageSet, contents: Contents) -> list[str]:
         f'<section class="values" aria-label="Values of every image: {label}">'
         "<h4>Values of every image</h4>"
         '<p class="caption">The best method of each image is bold. An image that was kept opens '
-        'above.</p><div class="tools"></div><div class="region" role="region" tabindex="0" '
+        'above.</p><p class="caption print">Of more than 200 images the first are printed; all are in '
+        'the evaluations&#x27; per_image.csv.</p><div class="tools"></div>'
+        '<div class="region" role="region" tabindex="0" '
         f'aria-label="Values of every image: {label}"></div></section></div>'
         f'<section class="cards" aria-label="Run cards: {label}"><h4>Run cards</h4>'
         f"{cards}</section>",

@@ -294,8 +294,8 @@ def _numbers(
 
 
 def _dense(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Places along a line, twelve to a piece."""
-    at = np.linspace(0, len(x) - 1, 12 * (len(x) - 1) + 1)
+    """Places along a line, forty to a piece."""
+    at = np.linspace(0, len(x) - 1, 40 * (len(x) - 1) + 1)
     known = np.arange(len(x))
     return np.stack([np.interp(at, known, x), np.interp(at, known, y)], axis=1)
 
@@ -430,6 +430,7 @@ def _histogram(
         ha="center",
         va="bottom",
         color=ACCENT,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
     )
     axes.set(xlabel=f"{names[0]} − {names[1]} (dB)", ylabel="images")
     axes.yaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))

@@ -97,7 +97,7 @@ def _figure(
     ranked = sorted(curves, key=lambda curve: -curve.mean.iloc[-1])
     key = key_of(name, rows[0].task)
     with mpl.rc_context(STYLE):
-        canvas = _drawn(ranked, wide=name == "training" and len(curves) > FEW)
+        canvas, cut = _drawn(ranked, wide=name == "training" and len(curves) > FEW)
     save(canvas, folder, key, drawing=True)
     seeds = max(curve.seeds for curve in curves)
     bands = f" Lines are means over up to {seeds} training seeds, bands their range." * (seeds > 1)
@@ -109,8 +109,7 @@ def _figure(
         caption=(
             f"PSNR of the validation images while training, averaged weights, "
             f"{_validation_nfe(rows)}of {counted(len(curves), 'method')}.{bands} "
-            "The axis begins where the methods can be told apart; what lies below is cut off. "
-            f"{budget}"
+            f"{'What lies below the axis is cut off. ' if cut else ''}{budget}"
         ),
         alternative=(
             f"Lines of validation PSNR against iteration up to {ranked[0].iterations[-1]}. "
@@ -128,17 +127,18 @@ def _validation_nfe(rows: Sequence[Row]) -> str:
     return f"at most {counted(found.pop(), 'network evaluation')}, " if len(found) == 1 else ""
 
 
-def _drawn(curves: Sequence[_Curve], *, wide: bool) -> Canvas:
+def _drawn(curves: Sequence[_Curve], *, wide: bool) -> tuple[Canvas, bool]:
+    """The figure, and whether something lies below its axis."""
     height = max(2.3, 0.17 * len(curves) + 0.6)
     width, margin = (DOUBLE, 1.75) if wide else (SINGLE, 1.25)
     canvas = Canvas((width, height))
-    left, bottom, top = 0.5, 0.38, 0.08
+    left, below, top = 0.5, 0.38, 0.08
     axes = canvas.add_axes(
         (
             left / width,
-            bottom / height,
+            below / height,
             (width - left - margin) / width,
-            (height - bottom - top) / height,
+            (height - below - top) / height,
         )
     )
     for curve in reversed(curves):
@@ -160,9 +160,8 @@ def _drawn(curves: Sequence[_Curve], *, wide: bool) -> Canvas:
     highest = max(curve.high.max() for curve in curves)
     lowest = min(curve.low.min() for curve in curves)
     room = max(highest - finals.min(), 0.5)
-    axes.set_ylim(
-        max(lowest - 0.05 * room, finals.min() - max(1.2 * room, 3)), highest + 0.05 * room
-    )
+    bottom = max(lowest - 0.05 * room, finals.min() - max(1.2 * room, 3))
+    axes.set_ylim(bottom, highest + 0.05 * room)
     axes.set_xlim(0, 1.015 * max(curve.iterations[-1] for curve in curves))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -180,7 +179,7 @@ def _drawn(curves: Sequence[_Curve], *, wide: bool) -> Canvas:
             for curve in curves
         ],
     )
-    return canvas
+    return canvas, bool(bottom > lowest)
 
 
 def _shortened(label: str) -> str:

@@ -7,8 +7,9 @@ import psutil
 from snakemake.resources import Resources
 
 from irsde.config import load_profile, run_settings
+from irsde.distributions import inception_weights
 from irsde.files import InputError, digest_json
-from irsde.metrics import perceptual_network
+from irsde.perceptual import perceptual_key
 from irsde.plan import (
     Run,
     datasets,

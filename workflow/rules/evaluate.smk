@@ -19,7 +19,8 @@ rule evaluate:
     params:
         arguments=evaluation_arguments,
         settings=evaluation_settings,
-        lpips=perceptual_network(),
+        lpips=perceptual_key(),
+        inception=str(inception_weights()),
         code=code_hash("evaluate"),
     shell:
         "irsde evaluate {params.arguments} > {log} 2>&1"

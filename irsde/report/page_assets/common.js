@@ -56,5 +56,5 @@ const byValue = (value, descending) => (a, b) => {
   return (descending ? -order : order) || a - b;
 };
 const sortButton = (header, text, pressed) => {
-  header.replaceChildren(el("button", { type: "button", click: pressed }, ...text));
+  header.replaceChildren(el("button", { type: "button", click: pressed }, text));
 };

@@ -69,7 +69,7 @@ const enhanceTable = (holder) => {
     say(sorted < 0 ? "In the original order" : `Sorted by ${meta.columns[sorted]}, ${descending ? "descending" : "ascending"}`);
   };
   headers.forEach((header, column) => {
-    sortButton(header, [...header.childNodes], () => sort(column));
+    sortButton(header, header.textContent.replace(/ (?=[↑↓]$)/, "\u00a0"), () => sort(column));
   });
 
   const tools = holder.querySelector(".tools");

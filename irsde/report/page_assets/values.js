@@ -38,7 +38,7 @@ const makeValues = (holder, set, view) => {
   const names = ["image", "scene", ...set.methods.map((method) => method.label)];
   const headers = names.map((name, column) => {
     const header = el("th", { scope: "col", class: column > 1 ? "numeric" : null });
-    sortButton(header, [name], () => {
+    sortButton(header, name, () => {
       const first = column > 1 && (state.relative >= 0 || set.metrics[state.metric].higher);
       if (state.sorted !== column) [state.sorted, state.descending] = [column, first];
       else if (state.descending === first) state.descending = !first;

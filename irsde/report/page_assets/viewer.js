@@ -50,12 +50,13 @@ const makeViewer = (holder, set) => {
   seeds.append("every seed");
   const left = choose("Left", "left");
   const right = choose("Right", "right");
+  const sides = el("span", { class: "pair" }, left, right);
   const percent = el("span", { class: "count zoom", "aria-live": "off" });
   holder.querySelector(".tools").append(
     labelled("Image", imageChoice),
     el("span", { class: "group" }, button("‹", "Previous image", () => step(-1)), button("›", "Next image", () => step(1))),
     el("span", { class: "group", role: "group", "aria-label": "View" }, ...modes.map(([, made]) => made)),
-    left, right, gain, seeds,
+    sides, gain, seeds,
     el("span", { class: "group", role: "group", "aria-label": "Zoom" },
       button("−", "Zoom out", () => zoomBy(1 / 1.5)), button("+", "Zoom in", () => zoomBy(1.5)),
       button("Fit", "Fit the image", () => fit())),
@@ -235,7 +236,7 @@ const makeViewer = (holder, set) => {
 
   const layOut = () => {
     modes.forEach(([mode, made]) => made.setAttribute("aria-pressed", String(mode === state.mode)));
-    left.hidden = right.hidden = state.mode === "grid";
+    sides.hidden = state.mode === "grid";
     gain.hidden = state.mode !== "difference";
     seeds.hidden = state.mode !== "grid" || firsts.length === variants.length;
     if (state.mode === "grid") {

@@ -8,9 +8,10 @@ asserted:
 - *all / one*: all protocols by `score_protocols` / one of them (goal: at most 3).
 
 The two sides of a ratio are timed in turn on each batch, in CPU time of one thread, and the median
-of the paired ratios is kept. Both read float images and round them first. The products with banded
-matrices keep the arithmetic units busy, the filters of scikit-image do not: where another job
-computes on the second thread of the same core, the first ratio is smaller than on an idle machine.
+of the paired ratios is kept. Both read float images and round them first. The loop allocates
+arrays of megabytes all the time: in a process whose allocator does not keep freed memory, as in a
+plain script, it takes up to twice as long as here, where large arrays were freed before. That
+gain is not counted.
 """
 
 import statistics

@@ -69,6 +69,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "masks",
         "report/degradations",
         "report/samples",
+        "report/style",
         "resampling",
         "tasks",
     ),

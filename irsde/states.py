@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from irsde.restoration import Restorer
 
-SHOWN = 7
+SHOWN = 6
 
 
 @dataclass(frozen=True)

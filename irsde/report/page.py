@@ -30,6 +30,7 @@ from irsde.report.table import Table
 IMAGE_BUDGET = 40_000_000
 COST_CHAPTER = "Cost"
 SCRIPTS = ("common.js", "tables.js", "values.js", "viewer.js", "page.js")
+FIGURE_SCALE = 0.6  # CSS pixels for a pixel of a figure at 200 dots per inch
 MARKS = {"≈": "the difference from the best is not resolved; the caption has the rule"}
 HINT = (
     "Drag to move, + and − to zoom, 0 to fit, arrow keys on the image to move, [ and ] for the "
@@ -147,9 +148,9 @@ class Contents:
         shown = self.shown.html(beside, commands, of_cost, headed=False)
         return shown + self.drawn.pop(table.figure, "")
 
-    def figures_of(self, section: str) -> list[Figure]:
-        """Figures of a section that are not yet placed."""
-        return [f for f in self.figures if f.section == section and f.key in self.drawn]
+    def place(self, figures: Iterable[Figure]) -> list[str]:
+        """HTML of those figures that are not yet placed."""
+        return [self.drawn.pop(figure.key) for figure in figures if figure.key in self.drawn]
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def _figure(figure: Figure, folder: Path, album: Album) -> str:
         raise InputError(f"{picture}: no such file; run irsde report again")
     is_drawn = drawing.is_file() and drawing.stat().st_size <= picture.stat().st_size
     address = album.figure(drawing if is_drawn else picture).address
-    width, height = image_size(picture)
+    width, height = (round(FIGURE_SCALE * side) for side in image_size(picture))
     return (
         f'<figure id="{anchor("figure", figure.key)}"><a href="{escaped(album.link(picture))}">'
         f'<img loading="lazy" decoding="async" src="{escaped(address)}" '
@@ -241,6 +242,7 @@ def _tasks(contents: Contents) -> Iterator[Part]:
     for label in dict.fromkeys(str(found.summary["task_label"]) for found in contents.sets):
         sets = [found for found in contents.sets if found.summary["task_label"] == label]
         tables = [table for table in contents.tables if table.section == label]
+        figures = [figure for figure in contents.figures if figure.section == label]
         bodies = []
         for image_set in sets:
             body = []
@@ -248,11 +250,10 @@ def _tasks(contents: Contents) -> Iterator[Part]:
                 tables.remove(table)
                 is_quality = table.key == image_set.key
                 body.append(contents.quality(table) if is_quality else contents.table(table))
-            own = [f for f in contents.figures_of(label) if _belongs(f.key, image_set, sets)]
-            body += [contents.drawn.pop(figure.key) for figure in own]
+            own = [f for f in figures if len(sets) == 1 or _belongs(f.key, image_set, sets)]
+            body += contents.place(own)
             bodies.append([*body, *_images(image_set, contents)])
-        rest = [contents.table(table) for table in tables]
-        rest += [contents.drawn.pop(figure.key) for figure in contents.figures_of(label)]
+        rest = [contents.table(table) for table in tables] + contents.place(figures)
         address = anchor("task", sets[0].task)
         if len(sets) == 1:
             yield Part(address, label, [*bodies[0], *rest])
@@ -288,8 +289,8 @@ def _images(image_set: ImageSet, contents: Contents) -> list[str]:
         f'<section class="values" aria-label="Values of every image: {label}">'
         "<h4>Values of every image</h4>"
         '<p class="caption">The best method of each image is bold. An image that was kept opens '
-        'above.</p><p class="caption print">Of more than 200 images the first are printed; all are in '
-        'the evaluations&#x27; per_image.csv.</p><div class="tools"></div>'
+        'above.</p><p class="caption print">Of more than 200 images the first are printed; all are '
+        'in the evaluations&#x27; per_image.csv.</p><div class="tools"></div>'
         '<div class="region" role="region" tabindex="0" '
         f'aria-label="Values of every image: {label}"></div></section></div>'
         f'<section class="cards" aria-label="Run cards: {label}"><h4>Run cards</h4>'
@@ -317,7 +318,7 @@ def _chapters(contents: Contents) -> Iterator[Part]:
         body = [contents.table(table) for table in contents.tables if table.section == name]
         if name == COST_CHAPTER and contents.cost:
             body.append(contents.shown.html(contents.cost, {}))
-        body += [contents.drawn.pop(figure.key) for figure in contents.figures_of(name)]
+        body += contents.place(figure for figure in contents.figures if figure.section == name)
         if body:
             yield Part(anchor("chapter", name), name, body)
 

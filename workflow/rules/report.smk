@@ -15,7 +15,7 @@ rule report:
         figures=report(
             directory("reports/figures"),
             patterns=["{name}.png"],
-            caption="../report/comparison.rst",
+            caption="../report/figures.rst",
             category="Figures",
         ),
     log:

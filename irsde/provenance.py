@@ -74,6 +74,14 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "tasks",
     ),
     "report": (
+        "published.yaml",
+        "report/page_assets/common.js",
+        "report/page_assets/page.js",
+        "report/page_assets/style.css",
+        "report/page_assets/tables.js",
+        "report/page_assets/template.html",
+        "report/page_assets/values.js",
+        "report/page_assets/viewer.js",
         "report/captions",
         "report/cells",
         "report/commands",
@@ -137,11 +145,14 @@ def code_hash(stage: str) -> str:
         A key of `STAGE_MODULES`, or "weights" for those that trained weights depend on.
     """
     modules = WEIGHTS if stage == "weights" else STAGE_MODULES[stage]
-    return digest_json({name: _module_hash(PACKAGE / f"{name}.py") for name in modules})
+    return digest_json({name: _hash(PACKAGE / name) for name in modules})
 
 
-def _module_hash(path: Path) -> str:
-    tree = ast.parse(path.read_bytes())
+def _hash(path: Path) -> str:
+    """Hash of a module, named without its ending, or of another file of the package."""
+    if path.suffix:
+        return digest_file(path)
+    tree = ast.parse(path.with_suffix(".py").read_bytes())
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):

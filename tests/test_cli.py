@@ -199,4 +199,5 @@ def test_dvc_depends_on_the_modules_that_each_stage_runs():
     for name, modules in STAGE_MODULES.items():
         stage = stages[name].get("do", stages[name])
         listed = {path for path in stage["deps"] if path.startswith("irsde/")}
-        assert listed == {f"irsde/{module}.py" for module in modules}, name
+        files = {module if "." in module else f"{module}.py" for module in modules}
+        assert listed == {f"irsde/{file}" for file in files}, name

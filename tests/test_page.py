@@ -438,12 +438,12 @@ def test_cost_beside_quality_can_be_hidden(page):
         f"[...document.querySelectorAll('{TABLE} thead th')].filter((e) => e.offsetWidth > 0)"
         ".map((e) => e.innerText.trim())"
     )
-    assert [name.split(" ")[0] for name in page.run(shown)] == [
+    assert [name.split()[0] for name in page.run(shown)] == [
         "method", "PSNR", "SSIM", "LPIPS", "seconds", "peak",
     ]  # fmt: skip
     page.run(f"document.querySelector('{TABLE} select').focus()")
     page.press("ArrowDown")
-    assert [name.split(" ")[0] for name in page.run(shown)] == ["method", "PSNR", "SSIM", "LPIPS"]
+    assert [name.split()[0] for name in page.run(shown)] == ["method", "PSNR", "SSIM", "LPIPS"]
 
 
 @needs_browser

@@ -53,6 +53,7 @@ def write_run(run, **details):
 
 def write_weights(run, content):
     path = run.folder / "weights.safetensors"
+    run.folder.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".new").write_bytes(content)
     path.with_suffix(".new").replace(path)
     return {"weights_sha256": digest_file(path)}
@@ -265,10 +266,18 @@ def test_a_rebuild_names_what_it_cannot_bring_over_and_keeps_the_old_store(proje
     assert f"was otherwise in tags, metrics, artifacts: {RUN.folder}" in text
     again = contents(f"sqlite:///{project / 'results/mlflow.db.bak'}")
     assert "mine" in again["experiments"]
-    Path("results/mlflow.db").write_bytes(b"damaged")
+
+
+def test_a_store_that_cannot_be_read_is_replaced_and_kept(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    write_run(PLAIN)
+    for name in ("mlflow.db", "mlflow.db.bak"):
+        Path(f"results/{name}").write_bytes(name.encode())
     text = rebuild()
     assert "left behind in results/mlflow.db.bak2: the old store, which cannot be read" in text
-    assert set(contents(tracking_uri())["experiments"]["made"]["runs"]) >= {RUN.folder.as_posix()}
+    assert Path("results/mlflow.db.bak2").read_bytes() == b"mlflow.db"
+    assert PLAIN.folder.as_posix() in contents(tracking_uri())["experiments"]["made"]["runs"]
 
 
 def test_rebuilding_needs_files_and_the_store_beside_them(project, monkeypatch):

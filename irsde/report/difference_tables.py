@@ -18,7 +18,7 @@ from irsde.report.judging import Judged, Metric, headline, judge
 from irsde.report.rows import Entry, Row, by_table, entries
 from irsde.report.table import Cell, Column, Line, Table
 from irsde.report.table_captions import unreliable
-from irsde.statistics import RESAMPLING_SEED, SIGNIFICANCE, mean_estimate, too_few, variation
+from irsde.statistics import SIGNIFICANCE, Estimate, too_few, variation
 
 DIFFERENCES = "Differences between methods"
 SEEDS = "Training seeds"
@@ -97,11 +97,12 @@ def seed_tables(rows: Sequence[Row]) -> list[Table]:
         several = [k for k, entry in enumerate(everyone) if len(entry.training_seeds) > 1]
         if several:
             named, group = named_lines(everyone), [everyone[k] for k in several]
+            judged = judge(group, headline(of_table[0]))
             lines = [
-                _seed_line(entry, metric, *named[k], seeds=_every_seed(group))
-                for k, entry in zip(several, group, strict=True)
-                for metric in headline(of_table[0])
-                if entry.values(metric.name) is not None
+                _seed_line(entry, of_metric.metric, mean, *named[k], seeds=_every_seed(group))
+                for place, (k, entry) in enumerate(zip(several, group, strict=True))
+                for of_metric in judged
+                if (mean := of_metric.means[place]) is not None
             ]
             tables.append(_seed_table(group, lines, key_of_table(*names), titled[names]))
     return tables
@@ -111,7 +112,9 @@ def _every_seed(group: Sequence[Entry]) -> list[int]:
     return sorted({seed for entry in group for seed in entry.training_seeds})
 
 
-def _seed_line(entry: Entry, metric: Metric, key: str, name: Cell, seeds: Sequence[int]) -> Line:
+def _seed_line(
+    entry: Entry, metric: Metric, mean: Estimate, key: str, name: Cell, seeds: Sequence[int]
+) -> Line:
     values = entry.values(metric.name)
     assert values is not None
     of_seed = dict(zip(entry.training_seeds, values.mean(axis=1), strict=True))
@@ -123,7 +126,6 @@ def _seed_line(entry: Entry, metric: Metric, key: str, name: Cell, seeds: Sequen
             if seed in of_seed
             else Cell("n/a", reason=f"not trained with seed {seed}")
         )
-    mean = mean_estimate(values, entry.scenes, RESAMPLING_SEED)
     spread = variation(values, entry.scenes)
     cells.append(mean_cell(mean, metric, entry))
     cells += [

@@ -621,8 +621,13 @@ def sync(profile: ProfileOption = None) -> None:
 def rebuild() -> None:
     """Make the MLflow store again from result files alone."""
     from irsde.rebuilding import rebuild as rebuild_store
+    from irsde.tracking import MlflowException
 
-    print(rebuild_store())
+    try:
+        print(rebuild_store())
+    except (MlflowException, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"the store cannot be written ({reason}); it is as it was") from None
 
 
 @tracking.command("run")

@@ -57,7 +57,10 @@ class RestoreOptions:
     overlap : int, optional
         Pixels that neighbouring tiles share, at least; an eighth of the tile unless given.
     batch : int
-        Tiles, or photographs of one size that fit a tile, in one network call.
+        Tiles, or photographs of one size that fit a tile, in one network call. With 1 a result
+        depends on nothing else; more may change its last bits, because for some sizes a CPU's
+        convolutions choose another algorithm (of 7 sizes tried, tiles of 64 to 512 among them,
+        for 48x40 only).
     threads : int
         Threads of torch on the CPU; their number changes the last bits of a result.
     mask : Path, optional

@@ -188,7 +188,8 @@ def evaluation_record(folder: Path) -> Record:
         metrics += _numbers({metric["name"]: metric["mean"]})
         ends = {f"{metric['name']}_{end}": metric.get(end) for end in ("low", "high")}
         metrics += _numbers(ends, "interval/")
-    metrics += _numbers(summary.get("distribution", {}))
+    distances = summary.get("distribution", {})
+    metrics += _numbers({name: distances.get(name, {}).get("value") for name in ("fid", "kid")})
     counts = {key: summary.get(key) for key in ("parameters", "multiply_accumulates")}
     images = [f"images/{p.name}" for p in sorted((folder / "images").glob("*.png"))[:IMAGES]]
     known = ("label", "licence", "degradation", "pairs", "scenes")

@@ -230,14 +230,17 @@ def test_results_do_not_depend_on_the_batch(tmp_path):
     folder = tmp_path / "photos"
     for i, size in enumerate([(48, 40), (48, 40), (48, 40), (100, 64)]):
         photograph(folder / f"{i}.png", *size)
-    run = make_run(tmp_path / "run", attention=True)
+    run = make_run(tmp_path / "run", method="indi")
     for batch in (1, 3):
         options = replace(SMALL, batch=batch, samples=2)
         restore_photographs(folder, run, tmp_path / str(batch), options)
-    names = sorted(path.name for path in (tmp_path / "1").glob("*.png"))
-    assert len(names) == 16
+    names = sorted(path.name for path in (tmp_path / "1").glob("*-[12m]*.png"))
+    assert len(names) == 12
     for name in names:
-        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes(), name
+        alone, together = (read_image(tmp_path / batch / name).astype(int) for batch in "13")
+        # not the last bits: for some sizes a CPU's kernels choose another algorithm by the batch
+        assert np.abs(alone - together).max() <= 1, name
+        assert (alone != together).mean() < 1e-3
 
 
 def test_batches_fill_with_photographs_of_one_size(tmp_path):
@@ -592,4 +595,4 @@ def test_memory_grows_by_the_image_buffers_only(tmp_path):
     small, tiled, whole = map(int, done.stdout.split())
     pixels = 900 * 1200
     assert tiled - small < 40 * pixels, "read, blended in float32 and written: 18 to 24 bytes"
-    assert whole - small > 150 * pixels, "the network's activations"
+    assert whole - small > 100 * pixels, "the network's activations"

@@ -260,6 +260,24 @@ def test_the_exact_product_is_the_resampled_mean(monkeypatch):
     assert (found.low, found.high) == pytest.approx(expected, rel=1e-12)
 
 
+def test_deviations_of_few_seeds_are_widened_to_their_true_size():
+    """Of three seeds, 9999 resamples hold three times the lowest and three times the highest."""
+    found = mean_estimate([[1.0], [2.0], [3.0]], ["a"], 0)
+    expected = (2 - math.sqrt(3 / 2), 2 + math.sqrt(3 / 2))
+    assert (found.low, found.high) == pytest.approx(expected, abs=1e-3)
+
+
+def test_differences_of_several_seeds_have_their_interval_around_them():
+    generator = np.random.default_rng(0)
+    scene = generator.normal(30, 3, 40)
+    a = scene + 1 + generator.normal(0, 0.05, (3, 1)) + generator.normal(0, 0.1, (3, 40))
+    b = scene + generator.normal(0, 0.05, (2, 1)) + generator.normal(0, 0.1, (2, 40))
+    found = paired_difference(a, b, names(40), 0)
+    assert 0.8 < found.low < found.mean < found.high < 1.3
+    of_means = stats.sem(a.mean(axis=1)) ** 2 + stats.sem(b.mean(axis=1)) ** 2
+    assert found.half_width > 1.9 * math.sqrt(of_means)
+
+
 def test_scenes_of_unequal_size_weigh_by_their_images():
     values = np.array([[1.0, 1, 1, 5]])
     found = mean_estimate(values, ["a", "a", "a", "b"], 0)

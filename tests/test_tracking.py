@@ -75,7 +75,7 @@ def write_evaluation(folder, run):
                 {"name": "psnr", "mean": 30.5, "low": 30.0, "high": 31.0},
                 {"name": "lpips", "mean": None},
             ],
-            "distribution": {"fid": 12.5},
+            "distribution": {"network": "x", "fid": {"value": 12.5}, "kid": {"value": None}},
         },
     )
 

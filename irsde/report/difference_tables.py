@@ -44,7 +44,7 @@ def _significance(group: Sequence[Entry], judged: Judged, key: str, title: str) 
     for k in judged.ranking[1:]:
         difference = judged.differences[k]
         sources = (*group[k].sources, *group[best].sources)
-        reason = difference.reason or too_few(difference.scenes, comparisons)
+        reason = too_few(difference.scenes, comparisons) or difference.reason
         cells = (
             named[k][1],
             difference_cell(difference, metric.decimals, sources),

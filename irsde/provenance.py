@@ -62,6 +62,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "protocols",
         "scoring",
         "states",
+        "statistics",
     ),
     "figures": (
         "degradations",

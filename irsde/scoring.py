@@ -15,6 +15,8 @@ from irsde.images import Pixels, to_pixels
 from irsde.metrics import METRICS
 from irsde.perceptual import perceptual_metric
 from irsde.protocols import PROTOCOLS, score_batch, score_protocols
+from irsde.seeds import seed_from
+from irsde.statistics import mean_estimate
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,24 @@ def score_card(
                 "label": metric.label,
                 "higher_is_better": metric.higher_is_better,
                 "decimals": metric.decimals,
-                "mean": None if table[name].isna().any() else float(table[name].mean()),
+                **_estimate(table, name),
             }
             for name, metric in METRICS.items()
         ],
     }
+
+
+def _estimate(table: pd.DataFrame, metric: str) -> dict[str, float | None]:
+    """Mean of a metric and the ends of its 95 % interval over scenes; None where n/a."""
+    values = table[metric].to_numpy(dtype=np.float64)
+    if np.isnan(values).any():
+        return {"mean": None, "low": None, "high": None}
+    if not np.isfinite(values).all():
+        return {"mean": float(values.mean()), "low": None, "high": None}
+    scenes = table["scene" if "scene" in table else "image"].astype(str).tolist()
+    found = mean_estimate(values[None], scenes, seed_from("interval", metric))
+    ends = {"low": found.low, "high": found.high}
+    return {"mean": found.mean} | {k: v if np.isfinite(v) else None for k, v in ends.items()}
 
 
 def _distribution(features: list[tuple[Features, Features]], dataset: str) -> dict[str, Any]:

@@ -665,7 +665,9 @@ def doctor() -> None:
     metric = perceptual_metric()
     print(f"LPIPS: {metric.label or 'n/a: ' + metric.unavailable}")
     inception = feature_network()
-    print(f"FID and KID: {'n/a: ' + inception.unavailable if inception.unavailable else 'Inception'}")
+    print(
+        f"FID and KID: {'n/a: ' + inception.unavailable if inception.unavailable else 'Inception'}"
+    )
     print(f"free disk here: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB")
     profiles = sorted(path.stem for path in PROFILE_FOLDER.glob("*.yaml"))
     print(f"profiles: {', '.join(profiles) or 'none; run irsde in the project folder'}")

@@ -192,6 +192,7 @@ def _fidelity(x: "Tensor", y: "Tensor", filters: "_Filter", borders: list[int]) 
     x, y = x.permute(3, 1, 0, 2), y.permute(3, 1, 0, 2)
     halo, channels = filters.halo, filters.channels
     errors, similarities = [], []
+    filters.restart()
     luma = torch.zeros_like(filters.means[:2])
     for top in range(0, height, STRIP):
         strip = filters.next_strip(min(STRIP, height - top))
@@ -332,6 +333,10 @@ class _Filter:
         self.column_blocks = columns.transpose(0, 1)
         self.row_band = band(BLOCK_ROWS).expand(STRIP // BLOCK_ROWS, -1, -1)
         self.column_band = band(BLOCK_COLUMNS).T.contiguous().expand(blocks, -1, -1)
+
+    def restart(self) -> None:
+        """Forget the images before, whose rows would lie above the first strip of the next."""
+        self.planes[:, :, STRIP:] = 0
 
     def next_strip(self, rows: int) -> "Tensor":
         """Planes to fill with the next rows: (kind, channel, rows, image, column)."""

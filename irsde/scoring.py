@@ -15,8 +15,7 @@ from irsde.images import Pixels, to_pixels
 from irsde.metrics import METRICS
 from irsde.perceptual import perceptual_metric
 from irsde.protocols import PROTOCOLS, score_batch, score_protocols
-from irsde.seeds import seed_from
-from irsde.statistics import mean_estimate
+from irsde.statistics import RESAMPLING_SEED, mean_estimate
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def _estimate(table: pd.DataFrame, metric: str) -> dict[str, float | None]:
     if not np.isfinite(values).all():
         return {"mean": float(values.mean()), "low": None, "high": None}
     scenes = table["scene" if "scene" in table else "image"].astype(str).tolist()
-    found = mean_estimate(values[None], scenes, seed_from("interval", metric))
+    found = mean_estimate(values[None], scenes, RESAMPLING_SEED)
     ends = {"low": found.low, "high": found.high}
     return {"mean": found.mean} | {k: v if np.isfinite(v) else None for k, v in ends.items()}
 

@@ -280,21 +280,25 @@ def test_what_cannot_be_had_says_why():
 
 
 def test_distances_between_distributions_are_shown_where_any_evaluation_has_them():
-    none, small = (
-        {"value": None, "reason": "too few images"},
-        {"value": 12.345, "warning": "biased"},
-    )
+    none = {"value": None, "reason": "too few images", "warning": ""}
+    small = {"value": 12.345, "reason": "", "warning": "FID is biased"}
     rows = three()
     assert "fid" not in [column.key for column in quality_tables(rows, {})[0].columns]
-    rows[1].summary["distribution"] = {"fid": small, "kid": none}
-    rows[2].summary["distribution"] = {"fid": {"value": 9.0, "reason": ""}, "kid": none}
+    for row in rows:
+        row.summary["distribution"] = {"network": "", "fid": none, "kid": none}
+    (table,) = quality_tables(rows, {})
+    assert "fid" not in [column.key for column in table.columns]
+    assert "FID and KID are n/a: too few images." in table.caption
+    rows[1].summary["distribution"] = {"fid": small, "kid": {**none, "value": 0.02, "std": 0.001}}
+    rows[2].summary["distribution"] = {"fid": {**small, "value": 9.0}, "kid": none}
     (table,) = quality_tables(rows, {})
     assert table.cell("regression", "fid").text == "12.35"
     assert table.cell("ir-sde", "fid").emphasis == "best"
-    assert table.cell("ir-sde", "kid").text == "n/a"
-    assert table.cell("ir-sde", "kid").reason == "too few images"
-    assert "FID: biased." in table.caption
-    assert "KID is n/a: too few images." in table.caption
+    assert table.cell("regression", "kid").text == "0.0200 ± 0.0010"
+    assert (table.cell("ir-sde", "kid").text, table.cell("ir-sde", "kid").value) == ("n/a", None)
+    assert table.cell("identity", "fid").reason == "too few images"
+    assert table.caption.count("FID is biased.") == 1
+    assert "standard deviation over its subsets" in table.caption
 
 
 def test_results_made_elsewhere_are_marked():
@@ -378,6 +382,27 @@ def test_protocol_tables_say_how_far_a_number_moves_by_scoring_alone(tmp_path):
     assert table.cell("ir-sde-rgb", "psnr_difference").text == "0"
     assert table.cell("ir-sde-rgb", "psnr").value == pytest.approx(rows[2].per_image["psnr"].mean())
     assert protocol_tables(three()) == []
+
+
+def test_protocols_that_do_not_fit_every_image_are_left_out(tmp_path):
+    rows = protocols(three(root=tmp_path), {"authors": 0.4, "rgb": 0.0, "y": 0.1})
+    path = rows[2].folder / "protocols.csv"
+    lines = path.read_text().splitlines()
+    path.write_text(
+        "\n".join(line for line in lines if "image0003" not in line or ",y" not in line)
+    )
+    (table,) = protocol_tables(rows)
+    keys = [line.key for line in table.lines]
+    assert "regression-y" in keys
+    assert "ir-sde-y" not in keys
+    assert "ir-sde-authors" in keys
+
+
+def test_the_channel_of_a_protocol_chooses_its_numbers(tmp_path):
+    rows = protocols(three(root=tmp_path), {"y": 0.1, "rgb": 0.0})
+    (table,) = protocol_tables(rows)
+    assert table.cell("ir-sde-y", "psnr").value == pytest.approx(rows[2].per_image["psnr_y"].mean())
+    assert table.cell("ir-sde-y", "psnr_difference").value == pytest.approx(1.5)
 
 
 def test_damaged_protocol_files_are_named(tmp_path):

@@ -20,8 +20,7 @@ from irsde.report.published import (
     Training,
 )
 from irsde.report.rows import Entry
-from irsde.seeds import seed_from
-from irsde.statistics import Estimate, mean_estimate
+from irsde.statistics import RESAMPLING_SEED, Estimate, mean_estimate
 
 FAR = 2  # a budget further from every known one than this factor is another budget
 LPIPS_LABELS = {"alex": "AlexNet", "vgg": "VGG", "squeeze": "SqueezeNet"}
@@ -237,7 +236,7 @@ class _Candidate:
         if values is None:
             why = summary["lpips"]["unavailable"] if metric == "lpips" else ""
             return None, why or f"{metric} was not computed for every image"
-        return mean_estimate(values, source.scenes, seed_from("interval", metric)), ""
+        return mean_estimate(values, source.scenes, RESAMPLING_SEED), ""
 
     def reasons(self, metric: MetricName) -> tuple[Reason, ...]:
         """All that differs, what blocks first."""

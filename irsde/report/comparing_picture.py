@@ -23,8 +23,7 @@ from irsde.images import Pixels, read_image, to_pixels
 from irsde.plan import pairs_folder
 from irsde.report.pairing import NAMES, Comparison, Side, interval_text, winning
 from irsde.report.style import ACCENT, BLACK, BLUE, DOUBLE, GRAY, SMALL, STYLE
-from irsde.seeds import seed_from
-from irsde.statistics import paired_difference
+from irsde.statistics import RESAMPLING_SEED, paired_difference
 
 Values = NDArray[np.float64]
 Window = tuple[slice, slice]
@@ -117,9 +116,7 @@ def _scatter(axes: Any, comparison: Comparison) -> None:
 def _histogram(axes: Any, comparison: Comparison) -> None:
     metric = comparison.main
     differences = metric.a - metric.b
-    d = paired_difference(
-        metric.a[None], metric.b[None], comparison.scenes, seed_from("difference", metric.name)
-    )
+    d = paired_difference(metric.a[None], metric.b[None], comparison.scenes, RESAMPLING_SEED)
     counts, edges = _binned(differences)
     middles = (edges[:-1] + edges[1:]) / 2
     colors = [COLORS[int(middle * metric.sign < 0)] for middle in middles]

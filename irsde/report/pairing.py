@@ -14,8 +14,8 @@ from irsde.files import InputError, read_json
 from irsde.report.captions import counted
 from irsde.report.comparable import budget_text, millions, rescored, setting
 from irsde.report.rows import Entry, Row
-from irsde.seeds import seed_from
 from irsde.statistics import (
+    RESAMPLING_SEED,
     SIGNIFICANCE,
     Difference,
     Estimate,
@@ -398,9 +398,9 @@ def compared(comparison: Comparison) -> list[Result]:
             continue
         a, b = metric.a[None], metric.b[None]
         scenes = comparison.scenes
-        difference = paired_difference(a, b, scenes, seed_from("difference", metric.name))
+        difference = paired_difference(a, b, scenes, RESAMPLING_SEED)
         probability = probability_of_improvement(
-            metric.sign * a, metric.sign * b, scenes, seed_from("probability", metric.name)
+            metric.sign * a, metric.sign * b, scenes, RESAMPLING_SEED
         )
         better = metric.sign * (metric.a - metric.b)
         found.append(

@@ -28,9 +28,9 @@ from irsde.report.published import (
 )
 from irsde.report.rows import Entry, Row, by_table, entries
 from irsde.report.table import Cell, Column, Line, Table
-from irsde.seeds import seed_from
 from irsde.statistics import (
     FEW_SCENES,
+    RESAMPLING_SEED,
     SIGNIFICANCE,
     Difference,
     Estimate,
@@ -390,11 +390,10 @@ def _against(entry: Entry, base: Entry, metric: MetricName) -> _Against:
     if ours is None or first is None:
         why = entry.first.summary["lpips"]["unavailable"] if metric == "lpips" else ""
         return _Against(None, None, why or f"{metric} was not computed for every image")
-    estimate = mean_estimate(ours, entry.scenes, seed_from("interval", metric))
+    estimate = mean_estimate(ours, entry.scenes, RESAMPLING_SEED)
     if entry is base:
         return _Against(estimate, None)
-    seed = seed_from("difference", metric)
-    return _Against(estimate, paired_difference(ours, first, entry.scenes, seed))
+    return _Against(estimate, paired_difference(ours, first, entry.scenes, RESAMPLING_SEED))
 
 
 def _ablation_cells(

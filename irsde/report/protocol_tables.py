@@ -41,7 +41,7 @@ def protocol_tables(rows: Sequence[Row]) -> list[Table]:
                 shown[protocol] = None
                 lines.append(_protocol_line(key, name, rescored, protocol, default))
         if lines:
-            about_one = [f"{name}: {_protocol_label(name)}" for name in shown]
+            about_one = [f"{name}: {PROTOCOLS[name].label}" for name in shown]
             tables.append(
                 Table(
                     key_of_table(*names, "protocols"),
@@ -66,20 +66,25 @@ def protocol_tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def _by_protocol(entry: Entry) -> dict[str, Entry]:
-    """The same evaluations under each protocol of their `protocols.csv`; empty without one."""
+    """The same evaluations under each protocol that all their images were scored under.
+
+    Empty without `protocols.csv`. Small images have no score where a crop leaves too little.
+    """
     found: dict[str, list[Row]] = {}
+    metrics = [metric for pair in OF_CHANNEL.values() for metric in pair]
     for row in entry.rows:
         path = row.folder / "protocols.csv"
         if not path.is_file():
             return {}
+        images = row.per_image["image"]
         try:
             table = pd.read_csv(path, dtype={"image": str, "protocol": str})
-            for protocol, of_protocol in table.groupby("protocol", sort=False):
-                scores = of_protocol.set_index("image").loc[row.per_image["image"]].reset_index()
-                scored = row.per_image[["image", "scene"]].assign(
-                    **{n: scores[n].to_numpy() for pair in OF_CHANNEL.values() for n in pair}
-                )
-                found.setdefault(str(protocol), []).append(replace(row, per_image=scored))
+            for protocol, scores in table.groupby("protocol", sort=False):
+                of_image = scores.set_index("image")[metrics]
+                if protocol in PROTOCOLS and set(images) <= set(of_image.index):
+                    columns = {name: of_image.loc[images, name].to_numpy() for name in metrics}
+                    scored = row.per_image[["image", "scene"]].assign(**columns)
+                    found.setdefault(str(protocol), []).append(replace(row, per_image=scored))
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path}: cannot be read ({error})") from None
     complete = {name: rows for name, rows in found.items() if len(rows) == len(entry.rows)}
@@ -90,7 +95,7 @@ def _protocol_line(
     key: str, name: Cell, rescored: Mapping[str, Entry], protocol: str, default: str
 ) -> Line:
     cells: list[Cell] = []
-    own, usual = OF_CHANNEL[_channel(protocol)], OF_CHANNEL[_channel(default)]
+    own, usual = PROTOCOLS[protocol].headline, PROTOCOLS[default].headline
     sources = rescored[protocol].sources
     for metric, of_default, decimals in zip(own, usual, (2, 4), strict=True):
         values = rescored[protocol].values(metric)
@@ -107,11 +112,3 @@ def _protocol_line(
             else Cell(signed(moved, decimals), moved, sources=sources)
         )
     return Line(f"{key}-{protocol}", (name, Cell(protocol), *cells))
-
-
-def _channel(protocol: str) -> str:
-    return str(getattr(PROTOCOLS.get(protocol), "channel", "rgb"))
-
-
-def _protocol_label(protocol: str) -> str:
-    return PROTOCOLS[protocol].label if protocol in PROTOCOLS else "no longer known"

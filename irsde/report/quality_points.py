@@ -27,8 +27,7 @@ from irsde.report.style import (
     save,
 )
 from irsde.report.sweep_curves import PAPERS_SAMPLER, Sweep
-from irsde.seeds import seed_from
-from irsde.statistics import Difference, Estimate, compare, paired_difference
+from irsde.statistics import RESAMPLING_SEED, Difference, Estimate, compare, paired_difference
 
 FEW = 5  # methods that fit into one column
 MARKED = 10  # network evaluations that are named between the first and the last
@@ -126,7 +125,7 @@ def _points(rows: Sequence[Row]) -> list[_Point]:
     if not found:
         return []
     psnr_of, lpips_of = (
-        compare(arrays, [], found[0].scenes, seed_from("interval", metric)).means
+        compare(arrays, [], found[0].scenes, RESAMPLING_SEED).means
         for metric, arrays in values.items()
     )
     return [_Point(*parts) for parts in zip(found, psnr_of, lpips_of, strict=True)]
@@ -325,7 +324,7 @@ def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | N
     a, b = (entry.values("psnr") for entry in pair)
     assert a is not None
     assert b is not None
-    difference = paired_difference(a, b, one.scenes, seed_from("difference", "psnr"))
+    difference = paired_difference(a, b, one.scenes, RESAMPLING_SEED)
     first = one.first
     names = (one.first.label, other.first.label)
     key = key_of("scatter", first.task, first.dataset)

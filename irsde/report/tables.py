@@ -102,7 +102,11 @@ def _quality(
 ) -> Table:
     metrics = metrics_of(group[0].first)
     judged = judge(group, metrics)
-    distances = [name for name in DISTANCES if any(_distance(e, name) for e in group)]
+    distances = [
+        name
+        for name in DISTANCES
+        if any(_distance(e.first, name).get("value") is not None for e in group)
+    ]
     columns = [
         METHOD,
         *(metric.column for metric in metrics),
@@ -140,27 +144,29 @@ def _slug(label: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in label.lower()).split())
 
 
-def _distance(entry: Entry, name: str) -> Mapping[str, Any]:
-    """What an evaluation says of its FID or KID; empty if nothing."""
-    found = (entry.first.summary.get("distribution") or {}).get(name)
+def _distance(row: Row, name: str) -> Mapping[str, Any]:
+    """What an evaluation says of its FID or KID: value, reason, warning, std; empty if nothing."""
+    found = (row.summary.get("distribution") or {}).get(name)
     return found if isinstance(found, Mapping) else {}
 
 
 def _distance_cells(group: Sequence[Entry], name: str, *, whole: bool) -> list[Cell]:
     """FID or KID of each entry: of all images together, averaged over seeds."""
-    decimals = DISTANCES[name][1]
+    label, decimals = DISTANCES[name]
     cells = []
     for entry in group:
-        of_rows = [_distance(Entry((row,)), name) for row in entry.rows]
-        values = [found.get("value") for found in of_rows]
+        found = [_distance(row, name) for row in entry.rows]
         if not whole:
-            cell = Cell("n/a", reason=f"{DISTANCES[name][0]} is of all images together")
-        elif any(value is None for value in values):
-            reason = next((found["reason"] for found in of_rows if found.get("reason")), "")
+            cell = Cell("n/a", reason=f"{label} was computed of all images together")
+        elif any(of_row.get("value") is None for of_row in found):
+            reason = next((of_row["reason"] for of_row in found if of_row.get("reason")), "")
             cell = Cell("n/a", reason=reason or "not computed", sources=entry.sources)
         else:
-            value = _mean_over_seeds(entry, values)
-            cell = Cell(f"{value:.{decimals}f}", value, sources=entry.sources)
+            value = _mean_over_seeds(entry, [of_row["value"] for of_row in found])
+            text = f"{value:.{decimals}f}"
+            if all(of_row.get("std") for of_row in found):
+                text += f" ± {fmean(of_row['std'] for of_row in found):.{decimals}f}"
+            cell = Cell(text, value, sources=entry.sources)
         cells.append(cell)
     ranking = sorted(
         (k for k, cell in enumerate(cells) if cell.value is not None),
@@ -180,18 +186,20 @@ def _mean_over_seeds(entry: Entry, values: Sequence[Any]) -> float:
     return fmean(fmean(found) for found in of_seed.values())
 
 
-def _about_distances(group: Sequence[Entry], names: Sequence[str]) -> list[str]:
-    texts = []
-    for name in names:
-        found = [_distance(entry, name) for entry in group]
-        for key in ("reason", "warning"):
-            said = dict.fromkeys(str(of[key]).rstrip(".") for of in found if of.get(key))
-            verb = " is n/a" if key == "reason" else ""
-            texts += [f"{DISTANCES[name][0]}{verb}: {text}." for text in said]
-    if names:
-        labels = joined([DISTANCES[name][0] for name in names])
-        texts.append(f"{labels} compare all images at once and have no interval here.")
-    return texts
+def _about_distances(group: Sequence[Entry], shown: Sequence[str]) -> list[str]:
+    """What must be known of FID and KID, or why there are none."""
+    found = [_distance(entry.first, name) for name in shown or DISTANCES for entry in group]
+    key = "warning" if shown else "reason"
+    said = list(dict.fromkeys(str(of[key]).rstrip(".") for of in found if of.get(key)))
+    if not shown:
+        return [f"FID and KID are n/a: {joined(said)}."] if said else []
+    parts = [f"{text}." for text in said]
+    parts.append(
+        "They compare all images at once: nothing is known of the differences between them."
+    )
+    if any(of.get("std") for of in found):
+        parts.append("± of KID is the standard deviation over its subsets of the images.")
+    return parts
 
 
 def tidy(rows: Sequence[Row]) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -344,7 +344,13 @@ def evaluate(
             dataset,
             sampler,
             nfe,
-            (grid, conversion, weights, precision, sampling_seed),
+            {
+                "grid": grid,
+                "conversion": conversion,
+                "weights": weights,
+                "precision": precision,
+                "sampling_seed": sampling_seed,
+            },
             all_protocols=all_protocols,
             track=track,
         )
@@ -372,7 +378,7 @@ def evaluate(
         restored, reference, protocol or usual, name, out, test_set, all_protocols=all_protocols
     )
     print(text)
-    if test_set and out is None and track:
+    if test_set and track:
         _track(test_set.profile.name, evaluation=folder)
 
 
@@ -381,7 +387,7 @@ def _evaluate_run(
     dataset: str | None,
     sampler: str | None,
     nfe: int | None,
-    options: tuple[str, str, str, str, int],
+    options: dict[str, Any],
     *,
     all_protocols: bool,
     track: bool,
@@ -400,15 +406,14 @@ def _evaluate_run(
     check_name("method", base, METHODS)
     settings = evaluation_profile(loaded, found)
     usual_sampler, usual_nfe = default_sampler(settings, found.method)
-    grid, conversion, weights, precision, sampling_seed = options
-    check_name("weights", weights, ("ema", "raw"))
-    check_name("precision", precision, ("float32", "bfloat16"))
+    check_name("weights", options["weights"], ("ema", "raw"))
+    check_name("precision", options["precision"], ("float32", "bfloat16"))
     if METHODS[base].kind == "process":
         from irsde.samplers import GRIDS, SAMPLERS
 
         check_name("sampler", sampler or usual_sampler, SAMPLERS)
-        check_name("grid", grid, GRIDS)
-        check_name("conversion", conversion, ("exact", "plain"))
+        check_name("grid", options["grid"], GRIDS)
+        check_name("conversion", options["conversion"], ("exact", "plain"))
     elif sampler not in (None, "direct") or nfe not in (None, usual_nfe):
         raise InputError(f"{found.method} has no sampler: leave out --sampler and --nfe")
     read_run_card(found.folder)
@@ -424,11 +429,7 @@ def _evaluate_run(
             name,
             sampler or usual_sampler,
             usual_nfe if nfe is None else nfe,
-            grid,
-            conversion,
-            weights,
-            precision,
-            sampling_seed,
+            **options,
         )
         line = evaluate_run(evaluation, settings.evaluation, leaked_images(leaks, name))
         if not world_of_environment().is_first:

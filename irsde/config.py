@@ -264,7 +264,6 @@ class Profile(Settings):
     methods: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     more: tuple[Block, ...] = Field((), description="runs beyond tasks x methods x seeds")
-    sweeps: tuple[Sweep, ...] = Field((), description="evaluations beyond those of the tables")
     process: ProcessSettings = ProcessSettings()
     data: DataSettings
     network: NetworkSettings
@@ -273,6 +272,7 @@ class Profile(Settings):
     variants: dict[str, dict[str, dict[str, Any]]] = Field(
         {}, description="method+name: settings that differ, by group"
     )
+    sweeps: tuple[Sweep, ...] = Field((), description="evaluations beyond those of the tables")
 
     @field_validator("tasks")
     @classmethod
@@ -301,31 +301,32 @@ class Profile(Settings):
                 raise ValueError(f"{min(unknown)} is not among the profile's tasks")
         return more
 
-    @model_validator(mode="after")
-    def _sweeps_its_own_runs(self) -> "Profile":
-        for sweep in self.sweeps:
+    @field_validator("sweeps")
+    @classmethod
+    def _sweeps_its_own_runs(
+        cls, sweeps: tuple[Sweep, ...], info: ValidationInfo
+    ) -> tuple[Sweep, ...]:
+        if not {"tasks", "methods", "seeds", "more", "data"} <= info.data.keys():
+            return sweeps  # what is wrong there is said there
+        tasks, data = info.data["tasks"], info.data["data"]
+        grid = (info.data["methods"], info.data["seeds"], info.data["more"])
+        for sweep in sweeps:
             for task in sweep.tasks:
-                if task not in self.tasks:
-                    raise ValueError(f"sweeps: {task} is not among the profile's tasks")
-                runs = dict(self.runs_of(task))
+                if task not in tasks:
+                    raise ValueError(f"{task} is not among the profile's tasks")
+                runs = _runs(task, *grid)
                 for method in sweep.methods:
                     if missing := set(sweep.seeds) - set(runs.get(method, ())):
                         raise ValueError(
-                            f"sweeps: the profile has no {method} on {task} of seed {min(missing)}"
+                            f"the profile has no {method} on {task} of seed {min(missing)}"
                         )
-                if unknown := set(sweep.datasets) - set(self.data.of(task).test):
-                    raise ValueError(f"sweeps: {min(unknown)} is no test set of {task}")
-        return self
+                if unknown := set(sweep.datasets) - set(data.of(task).test):
+                    raise ValueError(f"{min(unknown)} is no test set of {task}")
+        return sweeps
 
-    def runs_of(self, task: str) -> list[tuple[str, tuple[int, ...]]]:
+    def runs_of(self, task: str) -> dict[str, tuple[int, ...]]:
         """Methods of a task in the order of the profile, each with its training seeds."""
-        seeds: dict[str, list[int]] = {method: list(self.seeds) for method in self.methods}
-        for block in self.more:
-            if task in block.tasks:
-                for method in block.methods:
-                    known = seeds.setdefault(method, [])
-                    known += [seed for seed in block.seeds if seed not in known]
-        return [(method, tuple(found)) for method, found in seeds.items()]
+        return _runs(task, self.methods, self.seeds, self.more)
 
     def for_method(self, method: str) -> "Profile":
         """The profile with the settings of a variant applied; itself for a plain method.
@@ -355,6 +356,17 @@ class Profile(Settings):
             raise InputError(
                 f"profile {self.name}, variant {method}, {'.'.join(map(str, place))}: {message}"
             ) from None
+
+
+def _runs(
+    task: str, methods: tuple[str, ...], seeds: tuple[int, ...], more: tuple[Block, ...]
+) -> dict[str, tuple[int, ...]]:
+    found = dict.fromkeys(methods, seeds)
+    for block in more:
+        if task in block.tasks:
+            for method in block.methods:
+                found[method] = tuple(dict.fromkeys([*found.get(method, ()), *block.seeds]))
+    return found
 
 
 class RunSettings(Settings):
@@ -452,7 +464,7 @@ def load_profile(name: str) -> Profile:
     try:
         profile = Profile.model_validate({"name": name, **content})
         for task in profile.tasks:
-            for method, _ in profile.runs_of(task):
+            for method in profile.runs_of(task):
                 profile.for_method(method)
     except ValidationError as error:
         place, message = _first_problem(error)

@@ -72,17 +72,18 @@ def evaluate_restored(
     name : str
         Of the method, for tables.
     out : Path, optional
-        Folder to write `per_image.csv`, `protocols.csv` and `summary.json` to; that of an
-        evaluation of the profile where a test set is given.
+        Folder to write `per_image.csv`, `protocols.csv` and `summary.json` to; may be left out
+        where a test set is given.
     test_set : PreparedSet, optional
-        Test set that the images are restored from: the result then joins its tables.
+        Test set that the images are restored from: the result then also stands where an
+        evaluation of the profile does, and joins its tables.
     all_protocols : bool
         Add the means under every protocol to the text.
 
     Returns
     -------
     str, Path
-        What was scored, the means, and what was written; the folder written.
+        What was scored, the means, and what was written; the first folder written.
 
     Raises
     ------
@@ -90,88 +91,99 @@ def evaluate_restored(
         If an image is missing or of another size, a folder holds no images, or the output exists.
     """
     check_name("protocol", protocol, PROTOCOLS)
-    if test_set is None and (reference is None or out is None):
-        raise InputError(
-            "irsde evaluate --restored: give --reference and --out, or --task and --dataset"
-        )
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not slug:
         raise InputError(f"--name {name!r}: needs a letter or digit")
     scenes: dict[str, str] = {}
-    if test_set is None:
-        assert reference is not None
-        assert out is not None
-        folder = out
-    else:
+    folders = [out] if out else []
+    if test_set is not None:
         usual = test_set.profile.evaluation.protocol
         if protocol != usual:
             raise InputError(
                 f"--protocol {protocol}: the tables of {test_set.profile.name} use {usual}; leave "
                 "out --task and --dataset, or change the profile"
             )
-        records = read_records(test_set.folder)
-        scenes = {record.image: record.scene for record in records}
+        scenes = {record.image: record.scene for record in read_records(test_set.folder)}
         reference = reference or test_set.folder / "GT"
-        method = f"{OUTSIDE}+{slug}"
-        run = Run(test_set.profile.name, test_set.task, method, 0)
-        evaluation = Evaluation(run, test_set.dataset, "direct", 0)
-        folder = out or evaluation.folder
-    if folder.exists():
-        raise InputError(f"{folder}: exists already; choose another --out or --name")
+        run = Run(test_set.profile.name, test_set.task, f"{OUTSIDE}+{slug}", 0)
+        folders.insert(0, Evaluation(run, test_set.dataset, "direct", 0).folder)
+    if reference is None or not folders:
+        raise InputError(
+            "irsde evaluate --restored: give --reference and --out, or --task and --dataset"
+        )
+    for folder in folders:
+        if folder.exists():
+            raise InputError(f"{folder}: exists already; choose another --out or --name")
     pairs, ignored = _paired(restored, reference, scenes)
-    found: dict[str, Score] = {}
-    hashes: dict[str, str] = {}
-    with compute_device(1) as device:
-        for batch in track(_batches(pairs), f"scoring {name}", len(pairs), size=len):
-            names = [loaded.name for loaded in batch]
-            images = to_float(np.stack([loaded.restored for loaded in batch]))
-            clean = np.stack([loaded.clean for loaded in batch])
-            hashes |= {loaded.name: digest(loaded.restored.tobytes()) for loaded in batch}
-            found |= dict(
-                zip(names, score(names, images, clean, protocol, str(device)), strict=True)
-            )
-    order = list(scenes) or list(found)
-    table = pd.DataFrame([{"image": image, **found[image].values} for image in order])
-    protocols = pd.DataFrame([line for image in order for line in found[image].by_protocol])
+    scored = _scored(pairs, name, protocol)
+    order = list(scenes) or list(scored)
+    table = pd.DataFrame([{"image": image, **scored[image].score.values} for image in order])
+    protocols = pd.DataFrame([line for i in order for line in scored[i].score.by_protocol])
+    if test_set is not None:
+        table.insert(1, "scene", [scenes[image] for image in order])
+        table["nfe"] = 0
     card: dict[str, Any] = {
         "method_label": name,
         "outside": True,
         "restored": restored.as_posix(),
         "reference": reference.as_posix(),
         "images": len(table),
-        "identity": {"restored": digest_json(hashes)},
+        "identity": {"restored": digest_json({i: scored[i].sha256 for i in order})},
         "versions": provenance.versions(),
         "code": provenance.code_hash("evaluate"),
         **provenance.commit(),
         **score_card(
             protocol,
             table,
-            [found[image].features for image in order],
+            [scored[image].score.features for image in order],
             test_set.dataset if test_set else name,
         ),
     }
+    kept: list[str] = []
     if test_set is not None:
-        table.insert(1, "scene", [scenes[image] for image in order])
-        table["nfe"] = 0
-        card |= _evaluation_card(test_set, evaluation, protocol, card)
-    kept = {} if test_set is None else dict.fromkeys(_kept(test_set, table["image"].tolist()))
-    with replacing_folder(folder) as temporary:
-        if kept:
+        card |= _evaluation_card(test_set, run, card["identity"])
+        keep = test_set.profile.evaluation.keep_images
+        kept = order if keep == "all" else order[:keep]
+        _write_run_card(run, card)
+    for folder in folders:
+        with replacing_folder(folder) as temporary:
             (temporary / "images").mkdir()
             for ours, theirs in pairs:
                 if theirs.stem in kept:
                     write_image(temporary / "images" / f"{theirs.stem}.png", read_image(ours))
-        write_table(temporary / "per_image.csv", table)
-        write_table(temporary / "protocols.csv", protocols)
-        write_json(temporary / "summary.json", card)
-        write_json(temporary / "cost.json", {})
+            write_table(temporary / "per_image.csv", table)
+            write_table(temporary / "protocols.csv", protocols)
+            write_json(temporary / "summary.json", card)
+            write_json(temporary / "cost.json", {})
     text = [f"{name}: {len(table)} images under protocol {protocol}, {PROTOCOLS[protocol].label}"]
     text += [f"{m.label}: {_mean(table, key)}" for key, m in METRICS.items()]
     if ignored:
         text.append(f"{ignored} other images in {restored} were left out")
     if all_protocols:
         text += ["", protocol_means(protocols), ""]
-    return "\n".join([*text, f"{folder}: written"]), folder
+    return "\n".join([*text, *(f"{folder}: written" for folder in folders)]), folders[0]
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Scores of an image, and the SHA-256 of its restored pixels."""
+
+    score: Score
+    sha256: str
+
+
+def _scored(pairs: Sequence[tuple[Path, Path]], name: str, protocol: str) -> dict[str, _Scored]:
+    """Scores of every image by its name."""
+    found: dict[str, _Scored] = {}
+    with compute_device(1) as device:
+        for batch in track(_batches(pairs), f"scoring {name}", len(pairs), size=len):
+            names = [loaded.name for loaded in batch]
+            images = to_float(np.stack([loaded.restored for loaded in batch]))
+            clean = np.stack([loaded.clean for loaded in batch])
+            scores = score(names, images, clean, protocol, str(device))
+            for loaded, of_image in zip(batch, scores, strict=True):
+                found[loaded.name] = _Scored(of_image, digest(loaded.restored.tobytes()))
+    return found
 
 
 def _mean(table: pd.DataFrame, metric: str) -> str:
@@ -235,33 +247,9 @@ def _batches(pairs: Sequence[tuple[Path, Path]]) -> Iterator[list[_Loaded]]:
         yield batch
 
 
-def _kept(test_set: PreparedSet, images: list[str]) -> list[str]:
-    keep = test_set.profile.evaluation.keep_images
-    return images if keep == "all" else images[:keep]
-
-
-def _evaluation_card(
-    test_set: PreparedSet, evaluation: Evaluation, protocol: str, card: dict[str, Any]
-) -> dict[str, Any]:
-    """What makes a summary one of the profile's evaluations; writes the run card it names."""
-    run = evaluation.run
-    write_json(
-        run.folder / "run.json",
-        {
-            "profile": run.profile,
-            "task": run.task,
-            "method": run.method,
-            "label": card["method_label"],
-            "seed": 0,
-            "outside": True,
-            "identity": card["identity"],
-            "parameters": None,
-            "settings": {},
-            "commit": card["commit"],
-            "dirty": card["dirty"],
-        },
-    )
-    write_json(run.folder / "cost.json", {})
+def _evaluation_card(test_set: PreparedSet, run: Run, identity: dict[str, str]) -> dict[str, Any]:
+    """What makes a summary one of the profile's evaluations."""
+    records = read_records(test_set.folder)
     return {
         "profile": run.profile,
         "task": run.task,
@@ -269,9 +257,9 @@ def _evaluation_card(
         "method": run.method,
         "seed": 0,
         "run": run.folder.as_posix(),
-        "run_identity": digest_json(card["identity"]),
+        "run_identity": digest_json(identity),
         "dataset": dataset_card(test_set.folder),
-        "leaked": [r.image for r in read_records(test_set.folder) if r.source in test_set.leaked],
+        "leaked": [record.image for record in records if record.source in test_set.leaked],
         "sampler": "direct",
         "nfe": None,
         "grid": "uniform",
@@ -281,7 +269,19 @@ def _evaluation_card(
         "sampling_seed": 0,
         "parameters": None,
         "multiply_accumulates": None,
-        "settings": test_set.profile.evaluation.model_copy(
-            update={"protocol": protocol}
-        ).model_dump(mode="json"),
+        "settings": test_set.profile.evaluation.model_dump(mode="json"),
     }
+
+
+def _write_run_card(run: Run, card: dict[str, Any]) -> None:
+    """Write the card of the run that an evaluation's summary names."""
+    own = ("profile", "task", "method", "seed", "outside", "identity", "parameters", "commit")
+    write_json(
+        run.folder / "run.json",
+        {
+            **{key: card[key] for key in (*own, "dirty")},
+            "label": card["method_label"],
+            "settings": {},
+        },
+    )
+    write_json(run.folder / "cost.json", {})

@@ -181,7 +181,7 @@ def runs(profile: Profile) -> list[Run]:
     return [
         Run(profile.name, task, method, seed)
         for task in profile.tasks
-        for method, seeds in profile.runs_of(task)
+        for method, seeds in profile.runs_of(task).items()
         if METHODS[method.partition("+")[0]].refusal(task) is None
         for seed in (seeds if _depends_on_seed(method) else seeds[:1])
     ]
@@ -191,7 +191,7 @@ def refusals(profile: Profile) -> dict[str, dict[str, str]]:
     """Methods of a profile that cannot do a task: task → label of the method → reason."""
     found: dict[str, dict[str, str]] = {}
     for task in profile.tasks:
-        for method, _ in profile.runs_of(task):
+        for method in profile.runs_of(task):
             record = METHODS[method.partition("+")[0]]
             if reason := record.refusal(task):
                 found.setdefault(task, {})[record.label] = reason

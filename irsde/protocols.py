@@ -150,17 +150,30 @@ def score_batch(
         If the sizes differ or too little is left after the crop.
     """
     output, target = _tensors(restored, reference, device)
-    scores: dict[str, Any] = dict(_fidelities(output, target, [protocol])[0])
-    distances = perceptual_metric().distances
-    if distances is not None:
-        seen = _pixels(output, protocol.lpips_rounded) / 255
-        scores["lpips"] = distances(seen, target / 255)
-    else:
-        scores["lpips"] = [None] * len(target)
+    scores = _fidelities(output, target, [protocol])[0]
+    distances = perceptual_distances(restored, reference, protocol, device)
     return [
-        {name: None if values[k] is None else float(values[k]) for name, values in scores.items()}
+        {**{name: float(values[k]) for name, values in scores.items()}, "lpips": distances[k]}
         for k in range(len(target))
     ]
+
+
+def perceptual_distances(
+    restored: Restored, reference: Reference, protocol: Protocol, device: str = "cpu"
+) -> list[float | None]:
+    """LPIPS of restored images of one size; the arguments are those of `score_batch`.
+
+    Returns
+    -------
+    list of float or None
+        None for each image where no weights are at hand.
+    """
+    distances = perceptual_metric().distances
+    if distances is None:
+        return [None] * len(reference)
+    output, target = _tensors(restored, reference, device)
+    seen = _pixels(output, protocol.lpips_rounded) / 255
+    return [float(value) for value in distances(seen, target / 255)]
 
 
 def score_protocols(

@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from irsde.distributions import Features, distribution_distances, feature_network
-from irsde.files import replacing
+from irsde.files import InputError, replacing
 from irsde.images import Pixels, to_pixels
 from irsde.metrics import METRICS
 from irsde.perceptual import perceptual_metric
-from irsde.protocols import PROTOCOLS, score_batch, score_protocols
+from irsde.protocols import PROTOCOLS, perceptual_distances, score_protocols
 from irsde.statistics import RESAMPLING_SEED, mean_estimate
 
 
@@ -56,24 +56,42 @@ def score(
         A key of `protocols.PROTOCOLS`.
     device : str
         Torch device that computes.
+
+    Raises
+    ------
+    InputError
+        If the sizes differ or the images are too small for the protocol.
     """
-    values = score_batch(restored, reference, PROTOCOLS[protocol], device)
+    chosen = PROTOCOLS[protocol]
+    height, width = reference.shape[1:3]
+    if not chosen.fits(height, width):
+        raise InputError(f"images of {width}x{height} pixels are too small for protocol {protocol}")
     by_protocol = score_protocols(restored, reference, device)
-    network = feature_network().features
-    features: list[Any] = [None] * len(names)
-    if network is not None:
-        sides = network(to_pixels(restored), device), network(reference, device)
-        features = list(zip(*sides, strict=True))
+    distances = perceptual_distances(restored, reference, chosen, device)
+    features = _features(restored, reference, device)
     return [
         Score(
-            of_image,
+            {**of_protocols[protocol], "lpips": distance},
             [{"image": name, "protocol": key, **scores} for key, scores in of_protocols.items()],
             of_network,
         )
-        for name, of_image, of_protocols, of_network in zip(
-            names, values, by_protocol, features, strict=True
+        for name, of_protocols, distance, of_network in zip(
+            names, by_protocol, distances, features, strict=True
         )
     ]
+
+
+def _features(
+    restored: NDArray[np.float32], reference: Pixels, device: str
+) -> list[tuple[Features, Features] | None]:
+    """Features of each restored image and of its clean one; None where they cannot be had."""
+    network = feature_network().features
+    finite = [bool(np.isfinite(image).all()) for image in restored]
+    if network is None or not any(finite):
+        return [None] * len(reference)
+    sides = network(to_pixels(restored[finite]), device), network(reference[finite], device)
+    found = iter(zip(*sides, strict=True))
+    return [next(found) if is_finite else None for is_finite in finite]
 
 
 def score_card(
@@ -110,7 +128,7 @@ def score_card(
             "sha256": perceptual.sha256,
             "unavailable": perceptual.unavailable,
         },
-        "distribution": _distribution([f for f in features if f is not None], dataset),
+        "distribution": _distribution(features, dataset),
         "metrics": [
             {
                 "name": name,
@@ -125,25 +143,28 @@ def score_card(
 
 
 def _estimate(table: pd.DataFrame, metric: str) -> dict[str, float | None]:
-    """Mean of a metric and the ends of its 95 % interval over scenes; None where n/a."""
+    """Mean of a metric and its 95 % interval over scenes; None where n/a or infinite."""
     values = table[metric].to_numpy(dtype=np.float64)
-    if np.isnan(values).any():
-        return {"mean": None, "low": None, "high": None}
     if not np.isfinite(values).all():
-        return {"mean": float(values.mean()), "low": None, "high": None}
+        return {"mean": None, "low": None, "high": None}
     scenes = table["scene" if "scene" in table else "image"].astype(str).tolist()
     found = mean_estimate(values[None], scenes, RESAMPLING_SEED)
     ends = {"low": found.low, "high": found.high}
     return {"mean": found.mean} | {k: v if np.isfinite(v) else None for k, v in ends.items()}
 
 
-def _distribution(features: list[tuple[Features, Features]], dataset: str) -> dict[str, Any]:
+def _distribution(
+    features: Sequence[tuple[Features, Features] | None], dataset: str
+) -> dict[str, Any]:
     """FID and KID, or why they are n/a."""
     network = feature_network()
+    present = [pair for pair in features if pair is not None]
     reason = network.unavailable
     if not reason and not network.is_published:
         reason = "the Inception weights are not those that FID and KID are defined by"
-    if not reason and len(features) < 2:
+    if not reason and len(present) < len(features):
+        reason = f"{len(features) - len(present)} restored images are not finite"
+    if not reason and len(present) < 2:
         reason = "needs two images at least"
     card: dict[str, Any] = {
         "network": "" if reason else "Inception of pytorch-fid",
@@ -152,7 +173,7 @@ def _distribution(features: list[tuple[Features, Features]], dataset: str) -> di
         "kid": {"value": None, "std": None, "reason": reason, "warning": ""},
     }
     if not reason:
-        restored, clean = (np.stack(side) for side in zip(*features, strict=True))
+        restored, clean = (np.stack(side) for side in zip(*present, strict=True))
         found = distribution_distances(restored, clean, dataset)
         card["fid"] |= {"value": found.fid, "warning": found.warning}
         card["kid"] |= {"value": found.kid, "std": found.kid_std}

@@ -1,5 +1,6 @@
 """Profiles: what is read, what is refused, and that params.yaml is the grid."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,16 @@ import pytest
 from irsde.config import load_profile, run_settings
 from irsde.data.catalogue import read_catalogue
 from irsde.files import InputError
-from irsde.plan import datasets, evaluations, parameters, run_of, runs
+from irsde.plan import (
+    Run,
+    datasets,
+    evaluation_of,
+    evaluations,
+    parameters,
+    run_of,
+    runs,
+    sweep_evaluations,
+)
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -50,7 +60,7 @@ def test_committed_parameters_are_the_grid_of_the_default_profile(monkeypatch):
         ("tasks: [denoising", "tasks: [denoisin", "unknown task 'denoisin': choose from deraining"),
         ("methods: [identity", "methods: [identiti", "unknown method 'identiti'"),
         ("training: {norm: l2}", "training: {nrom: l2}", "ir-sde+l2, training.nrom: unknown key"),
-        ("ir-sde+l2]", "ir-sde+l3]", "no variant 'ir-sde+l3'"),
+        ("ir-sde+l2: {", "ir-sde+l3: {", "no variant 'ir-sde+l2'"),
         ("seeds: [0]", "seeds: [0", "not valid YAML"),
         ("test: photographs-test", "test: photographs-train", "must be different data sets"),
         ("test: photographs-test", "test: ../photographs", "data.test"),
@@ -138,3 +148,51 @@ def test_a_variant_keeps_the_settings_of_single_tasks():
     variant = run_settings(profile, "deraining", "ir-sde+lambda10", 0)
     assert variant.data == plain.data
     assert (plain.stationary_std, variant.stationary_std) == (50 / 255, 10 / 255)
+
+
+SWEEP = (
+    "sweeps:\n"
+    "  - {tasks: [denoising], methods: [ir-sde+l2], samplers: [posterior, ddim], nfe: [1, 3]}"
+)
+
+
+def test_a_sweep_is_every_combination_that_the_method_has_steps_for(write_profile):
+    write_profile(
+        SWEEP,
+        "sweeps:\n  - {tasks: [denoising], methods: [ir-sde+l2, regression], nfe: [1, 3, 1000],"
+        " grids: [uniform, log-snr], weights: [ema, raw], sampling_seeds: [0, 2]}",
+    )
+    names = [evaluation.name for evaluation in sweep_evaluations(load_profile("mine"))]
+    assert len(names) == len(set(names)) == 2 * 2 * 2 * 2 + 8
+    assert "posterior-3-log-snr-raw-sampling2" in names
+    assert "posterior-1000" not in names
+
+
+def test_a_sweep_shares_evaluations_with_the_tables(monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    profile = load_profile("smoke")
+    assert len(set(sweep_evaluations(profile)) - set(evaluations(profile))) == 3
+
+
+@pytest.mark.parametrize(
+    ("sweep", "words"),
+    [
+        ("{tasks: [dehazing], methods: [regression]}", "dehazing is not among the profile's tasks"),
+        ("{tasks: [denoising], methods: [goub]}", "the profile has no goub on denoising of seed 0"),
+        ("{tasks: [denoising], methods: [regression], seeds: [1]}", "no regression on denoising"),
+        ("{tasks: [denoising], methods: [regression], datasets: [kodak24]}", "no test set"),
+        ("{tasks: [denoising], methods: [regression], nfe: [0]}", "nfe"),
+        ("{tasks: [denoising], methods: [regression], weights: [best]}", "weights"),
+    ],
+)
+def test_a_sweep_of_what_the_profile_lacks_is_refused(write_profile, sweep, words):
+    write_profile(SWEEP, f"sweeps:\n  - {sweep}")
+    with pytest.raises(InputError, match=words) as error:
+        load_profile("mine")
+    assert re.search(r"line 3[01]: sweeps", str(error.value))
+
+
+@pytest.mark.parametrize("name", ["posterior", "posterior-x", "posterior-3-best", "-3", ""])
+def test_a_folder_of_another_form_is_no_evaluation(name):
+    with pytest.raises(InputError, match="not the name of an evaluation"):
+        evaluation_of(Run("quick", "deraining", "ir-sde", 0), "set5-x4", name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
+from irsde.methods import METHODS
 from irsde.report.render import html
 from irsde.report.table import Cell, Column, Line, Table
 
@@ -161,6 +162,11 @@ def headline_table(tables: Sequence[tuple[str, Table]]) -> tuple[Table, Commands
     Returns
     -------
     Table and the commands that explain its cells, or None
+
+    Notes
+    -----
+    A method that is called otherwise in each task, as a classical filter is, stands under the name
+    that `methods.METHODS` has for it.
     """
     chosen = [
         (label, table)
@@ -176,7 +182,8 @@ def headline_table(tables: Sequence[tuple[str, Table]]) -> tuple[Table, Commands
     commands = {}
     lines = []
     for key, labels in names.items():
-        cells = [Cell(" / ".join(dict.fromkeys(labels)))]
+        differing = len(set(labels)) > 1 and key in METHODS
+        cells = [Cell(METHODS[key].label if differing else " / ".join(dict.fromkeys(labels)))]
         for _, table in chosen:
             if any(line.key == key for line in table.lines):
                 cells.append(table.cell(key, HEADLINE))

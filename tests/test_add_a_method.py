@@ -43,7 +43,9 @@ def profile_with(method, monkeypatch):
     monkeypatch.chdir(PROJECT)
     content = load_profile("smoke").model_dump()
     task = METHODS[method].only_task or "denoising"
-    return Profile.model_validate({**content, "tasks": [task], "methods": [method], "variants": {}})
+    return Profile.model_validate(
+        {**content, "tasks": [task], "methods": [method], "variants": {}, "sweeps": []}
+    )
 
 
 def synthetic_batch(recipe):

@@ -55,6 +55,7 @@ def project(tmp_path, monkeypatch):
         "window": 32,
     }
     profile["variants"] = {}
+    profile["sweeps"] = []
 
     def write(**changes):
         profile["data"].update(changes)

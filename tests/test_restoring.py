@@ -42,7 +42,7 @@ def make_run(folder, task="denoising", method="ir-sde", attention=False, recorde
     profile = load_profile("smoke")
     content = profile.model_dump()
     loaded = type(profile).model_validate(
-        {**content, "tasks": [task], "methods": [method], "variants": {}}
+        {**content, "tasks": [task], "methods": [method], "variants": {}, "sweeps": []}
     )
     chosen = run_settings(loaded, task, method, 0)
     torch.manual_seed(0)

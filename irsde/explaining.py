@@ -142,9 +142,11 @@ def _chain(content: Mapping[str, Any], address: Address) -> str:
     part.add(f"shows {_shown(cell)}")
     if "value" in cell:
         interval = (
-            f", 95 % interval {cell['low']:.6g} to {cell['high']:.6g}" if "low" in cell else ""
+            f", 95 % interval {float(cell['low']):.6g} to {float(cell['high']):.6g}"
+            if "low" in cell
+            else ""
         )
-        part.add(f"is {cell['value']:.6g}{interval}")
+        part.add(f"is {float(cell['value']):.6g}{interval}")
     sources = cell.get("sources", [])
     if not sources:
         published = keyed(table["rows"])[str(address.row)]["cells"].get("source", {}).get("text")

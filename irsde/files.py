@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -77,6 +78,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON with sorted keys and an indent of two, by way of a temporary name."""
     write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def json_number(value: float) -> float | str | None:
+    """Number as strict JSON can hold it: an infinite one as `inf` or `-inf`, no number as None.
+
+    Examples
+    --------
+    >>> json_number(float("inf")), json_number(float("nan")), json_number(0.5)
+    ('inf', None, 0.5)
+    """
+    if math.isnan(value):
+        return None
+    return value if math.isfinite(value) else str(value)
 
 
 def read_json(path: Path) -> Any:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from irsde import provenance
 from irsde.config import load_profile, run_settings
 from irsde.data.datasets import CARD, dataset_card, dataset_folder
@@ -127,17 +129,18 @@ def _cells(content: Mapping[str, Any]) -> Iterator[Problem]:
             value = value_of([found[source] for source in cell["sources"]], cell["metric"], rule)
         except (InputError, KeyError, TypeError, ValueError):
             continue  # the file itself is reported
-        if not agrees(value, cell["value"]):
+        recorded = float(cell["value"])
+        if not agrees(value, recorded):
             yield Problem(
                 address,
                 f"{rule} of {', '.join(cell['sources'])}",
-                f"{cell['value']:.9g}",
+                f"{recorded:.9g}",
                 "n/a" if value is None else f"{value:.9g}",
                 "run irsde evaluate on that run and irsde report again",
             )
         digits = re.match(r"[-\u2212]?\d+\.(\d+)(?![\d.,]|\s*[A-Za-z])", cell["text"])
         if digits and rule != "summary.json":
-            rounded = f"{cell['value']:.{len(digits[1])}f}"
+            rounded = f"{round(recorded, len(digits[1])) or 0:.{len(digits[1])}f}"
             if digits[0].replace("\u2212", "-") != rounded:
                 yield Problem(address, "rounded value", rounded, digits[0], AGAIN)
 
@@ -184,7 +187,7 @@ def _rebuilt(
 def _cell_text(cell: Mapping[str, Any] | None) -> str:
     if cell is None:
         return "no such cell"
-    numbers = [f"{cell[key]:.9g}" for key in ("value", "low", "high") if key in cell]
+    numbers = [f"{float(cell[key]):.9g}" for key in ("value", "low", "high") if key in cell]
     return f"{shown(cell)!r} ({', '.join(numbers)})" if numbers else repr(shown(cell))
 
 
@@ -218,7 +221,7 @@ def _evaluations(content: Mapping[str, Any]) -> Iterator[Problem]:
             recorded = entry["data"]["fingerprint"]
             yield Problem(f"{folder}/summary.json", "test set", recorded, fingerprint, again)
         for name, mean in means.items():
-            complete = name in values and not values[name].isna().any()
+            complete = name in values and bool(np.isfinite(values[name]).all())
             value = float(values[name].mean()) if complete else None
             if not agrees(mean, value):
                 yield Problem(

@@ -11,6 +11,7 @@ from irsde.report.table import Cell, Column
 from irsde.statistics import Estimate
 
 METHOD = Column("method", "method", numeric=False)
+NOT_FINITE = "a value is not finite"
 USUAL = {"grid": "uniform", "conversion": "exact", "weights": "ema", "precision": "float32"}
 
 
@@ -66,9 +67,20 @@ def titles(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
     return named
 
 
+def number_text(value: float, decimals: int) -> str:
+    """Number with its decimals.
+
+    Examples
+    --------
+    >>> number_text(31.654, 2), number_text(math.inf, 2)
+    ('31.65', '∞')
+    """
+    return "∞" if value == math.inf else f"{value:.{decimals}f}"
+
+
 def mean_text(mean: Estimate, decimals: int) -> str:
     """Mean and, where there is an interval, half of it."""
-    text = "∞" if mean.mean == math.inf else f"{mean.mean:.{decimals}f}"
+    text = number_text(mean.mean, decimals)
     if math.isfinite(mean.half_width):
         text += f" ± {mean.half_width:.{decimals}f}"
     return text
@@ -92,7 +104,7 @@ def ends(estimate: Estimate) -> tuple[float | None, float | None]:
 def difference_cell(difference: Estimate, decimals: int, sources: tuple[str, ...]) -> Cell:
     """Difference with its sign, and its interval in brackets."""
     if not math.isfinite(difference.mean):
-        return Cell("n/a", reason="a value is not finite", sources=sources)
+        return Cell("n/a", reason=NOT_FINITE, sources=sources)
     text = signed(difference.mean, decimals)
     low, high = ends(difference)
     if low is not None and high is not None:
@@ -108,6 +120,8 @@ def signed(value: float, decimals: int) -> str:
     >>> signed(-0.52, 1), signed(0.52, 1), signed(-0.01, 1)
     ('−0.5', '+0.5', '0.0')
     """
+    if not math.isfinite(value):
+        return "n/a" if math.isnan(value) else "+∞" if value > 0 else "−∞"
     rounded = round(value, decimals)
     return f"{rounded:+.{decimals}f}".replace("-", "−") if rounded else f"{0:.{decimals}f}"
 

@@ -12,6 +12,7 @@ from rich.table import Table as TextTable
 
 from irsde.files import InputError
 from irsde.report.captions import counted
+from irsde.report.cells import number_text, signed
 from irsde.report.comparable import lpips_label
 from irsde.report.comparing_picture import draw
 from irsde.report.pairing import (
@@ -146,9 +147,9 @@ def _table(comparison: Comparison, results: Sequence[Result]) -> TextTable:
         d, chance = result.difference, result.probability
         table.add_row(
             label,
-            f"{result.mean_a:.{decimals}f}",
-            f"{result.mean_b:.{decimals}f}",
-            f"{d.mean:+.{decimals}f}",
+            number_text(result.mean_a, decimals),
+            number_text(result.mean_b, decimals),
+            signed(d.mean, decimals),
             interval_text(d, f"+.{decimals}f"),
             "n/a" if math.isnan(result.p_value) else f"{result.p_value:.2g}",
             f"{chance.mean:.2f}",

@@ -12,6 +12,7 @@ from irsde.report.cells import (
     key_of_table,
     named_lines,
     nfe_cell,
+    number_text,
     parameters_cell,
 )
 from irsde.report.judging import headline
@@ -42,7 +43,9 @@ def cost_table(rows: Sequence[Row]) -> Table:
                 name,
                 Cell(summary["task_label"]),
                 Cell(summary["dataset"]["label"]),
-                count_cell(mean, "{:.2f}", entry),
+                count_cell(None, "", entry)
+                if mean is None
+                else Cell(number_text(mean, psnr.decimals), mean, sources=entry.sources),
                 parameters_cell(entry),
                 nfe_cell(entry),
                 count_cell(None if macs is None else macs / 1e9, "{:.2f}", entry),

@@ -17,6 +17,7 @@ from irsde.files import read_json
 from irsde.images import Pixels, read_image
 from irsde.plan import pairs_folder
 from irsde.report.captions import about_images, about_scores, counted
+from irsde.report.cells import number_text
 from irsde.report.figure import Figure
 from irsde.report.rows import Entry, Row, entries
 from irsde.report.style import ACCENT, DOUBLE, GRAY, SMALL, STYLE, key_of, save
@@ -128,8 +129,9 @@ def _scene(name: str, rows: Sequence[Row], pairs: Path) -> _Scene:
     panels = []
     degraded = None
     for row in rows:
-        scores = row.per_image.set_index("image").loc[name]
-        note = f"{scores['psnr']:.2f} / {scores['ssim']:.3f}"
+        scores = row.per_image.set_index("image")
+        psnr, ssim = (float(scores[metric].to_dict()[name]) for metric in ("psnr", "ssim"))
+        note = f"{number_text(psnr, 2)} / {ssim:.3f}"
         panels.append(_Panel(row.label, read_image(row.folder / "images" / f"{name}.png"), note))
         degraded = panels[-1].pixels if row.method == "identity" else degraded
     if degraded is None and (file := pairs / "LQ" / f"{name}.png").is_file():

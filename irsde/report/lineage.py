@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from irsde.files import InputError, digest_file, digest_json, read_json
+from irsde.files import InputError, digest_file, digest_json, json_number, read_json
 from irsde.plan import REPORTS, pairs_folder
 from irsde.report.table import Cell, Table
 
@@ -205,8 +205,8 @@ def _cell(cell: Cell, column: str, reader: Any) -> dict[str, Any]:
     entry |= {key: getattr(cell, key) for key in ("mark", "reason") if getattr(cell, key)}
     for key in ("value", "low", "high"):
         number = getattr(cell, key)
-        if number is not None and math.isfinite(number):
-            entry[key] = float(number)
+        if number is not None and (storable := json_number(float(number))) is not None:
+            entry[key] = storable
     if cell.sources:
         entry["sources"] = list(cell.sources)
         if found := _rule(cell, column, reader):

@@ -1,6 +1,5 @@
 """Images and values of every image on the page: what its script compares and lists."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import Image as PILImage
 
 from irsde.data.datasets import Record, read_records
-from irsde.files import InputError
+from irsde.files import InputError, json_number
 from irsde.images import Pixels, to_pixels
 from irsde.plan import pairs_folder
 from irsde.report.pictures import Album
@@ -170,14 +169,7 @@ def _seed_label(row: Row, entry: Entry) -> str:
 def _column(row: Row, metric: dict[str, Any]) -> list[float | str | None]:
     values = row.per_image[metric["name"]].to_numpy(dtype=np.float64)
     rounded = np.round(values, metric["decimals"] + FURTHER_DECIMALS).tolist()
-    return [_storable(value) for value in rounded]
-
-
-def _storable(value: float) -> float | str | None:
-    """A number as JSON can hold it: identical images have an infinite PSNR."""
-    if math.isnan(value):
-        return None
-    return value if math.isfinite(value) else "inf"
+    return [json_number(value) for value in rounded]
 
 
 def _variants(of_set: Sequence[Entry]) -> tuple[list[Variant], list[str], str]:

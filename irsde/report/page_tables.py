@@ -1,6 +1,5 @@
 """Tables as the page shows them: sortable HTML, and what its script knows of every cell."""
 
-import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
+from irsde.files import json_number
 from irsde.methods import METHODS
 from irsde.report.render import html
 from irsde.report.table import Cell, Column, Line, Table
@@ -67,7 +67,8 @@ class ShownTables:
 
     def _cell(self, cell: Cell, command: str) -> list[Any]:
         indices = [self.sources.setdefault(s, len(self.sources)) for s in cell.sources]
-        numbers = [_number(value) for value in (cell.value, cell.low, cell.high)]
+        known = (cell.value, cell.low, cell.high)
+        numbers = [None if v is None else json_number(float(f"{v:.10g}")) for v in known]
         return [*numbers, cell.mark.strip(), cell.reason, command, indices]
 
 
@@ -85,10 +86,6 @@ def anchor(*names: str) -> str:
     'chapter-against-the-paper'
     """
     return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(names)).strip("-").lower() or "part"
-
-
-def _number(value: float | None) -> float | None:
-    return float(f"{value:.10g}") if value is not None and math.isfinite(value) else None
 
 
 def explain_command(table: str, line: str, column: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from irsde.files import read_json
+from irsde.report.cells import mean_text
 from irsde.report.comparable import (
     FAR,
     SHOWN,
@@ -126,9 +127,8 @@ def _line(line: Compared) -> Line:
     blocking = "; ".join(f"{r.word}: {r.sentence}" for r in line.reasons if r.blocks)
     reproduced = difference = interval = Cell("n/a", reason=line.missing, sources=sources)
     if (ours := line.estimate) is not None:
-        half = f" ± {ours.half_width:.{decimals}f}" if math.isfinite(ours.half_width) else ""
         reproduced = Cell(
-            f"{ours.mean:.{decimals}f}{half}", ours.mean, ours.low, ours.high, sources=sources
+            mean_text(ours, decimals), ours.mean, ours.low, ours.high, sources=sources
         )
         difference = interval = Cell("n/a", reason=blocking, sources=sources)
     if (d := line.difference) is not None:
@@ -402,10 +402,7 @@ def _ablation_cells(
     if (mean := against.estimate) is None:
         cell = Cell("n/a", reason=against.missing, sources=entry.sources)
         return cell, cell
-    half = f" ± {mean.half_width:.{decimals}f}" if math.isfinite(mean.half_width) else ""
-    shown = Cell(
-        f"{mean.mean:.{decimals}f}{half}", mean.mean, mean.low, mean.high, sources=entry.sources
-    )
+    shown = Cell(mean_text(mean, decimals), mean.mean, mean.low, mean.high, sources=entry.sources)
     if (d := against.difference) is None:
         return shown, Cell("0", 0.0, reason="every difference is from this method")
     text = f"{d.mean:+.{decimals}f}"

@@ -1,5 +1,6 @@
 """How far numbers move by the way of scoring alone."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -7,7 +8,15 @@ import pandas as pd
 
 from irsde.files import InputError
 from irsde.protocols import PROTOCOLS
-from irsde.report.cells import METHOD, key_of_table, named_lines, signed, titles
+from irsde.report.cells import (
+    METHOD,
+    NOT_FINITE,
+    key_of_table,
+    named_lines,
+    number_text,
+    signed,
+    titles,
+)
 from irsde.report.judging import OF_CHANNEL
 from irsde.report.rows import Entry, Row, by_table, entries
 from irsde.report.table import Cell, Column, Line, Table
@@ -104,11 +113,12 @@ def _protocol_line(
             cells += [Cell("n/a", reason="not computed for every image", sources=sources)] * 2
             continue
         mean = float(values.mean())
-        cells.append(Cell(f"{mean:.{decimals}f}", mean, sources=sources))
+        cells.append(Cell(number_text(mean, decimals), mean, sources=sources))
         moved = mean - float(others.mean())
-        cells.append(
-            Cell("0", 0.0, reason="the other tables use this protocol")
-            if protocol == default
-            else Cell(signed(moved, decimals), moved, sources=sources)
-        )
+        if protocol == default:
+            cells.append(Cell("0", 0.0, reason="the other tables use this protocol"))
+        elif math.isfinite(moved):
+            cells.append(Cell(signed(moved, decimals), moved, sources=sources))
+        else:
+            cells.append(Cell("n/a", reason=NOT_FINITE, sources=sources))
     return Line(f"{key}-{protocol}", (name, Cell(protocol), *cells))

@@ -381,4 +381,4 @@ def _classes(*names: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else repr(float(value))
+    return "" if value is None or math.isnan(value) else repr(float(value))

@@ -47,6 +47,9 @@ const facts = (pairs) => el("dl", { class: "facts" },
   ...pairs.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 const unique = (values) => [...new Set(values)];
 
+// A number as JSON holds it: an infinite one as a word, none as null.
+const number = (value) => (value === null ? NaN : value === "inf" ? Infinity : value === "-inf" ? -Infinity : value);
+
 // Order of values, the missing ones always last.
 const byValue = (value, descending) => (a, b) => {
   const [x, y] = [value(a), value(b)];

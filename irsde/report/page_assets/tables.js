@@ -10,8 +10,9 @@ const showCell = (meta, line, column, shownText) => {
     el("h2", { id: "cell-title" }, `${meta.lines[line]} · ${meta.columns[column]}`, el("span", {}, meta.title)),
     el("button", { type: "button", class: "button", click: () => dialog.close() }, "Close"));
   const known = [];
-  if (value !== null) known.push(["value", String(Number(value.toPrecision(8)))]);
-  if (low !== null && high !== null) known.push(["95 % interval", `${Number(low.toPrecision(6))} to ${Number(high.toPrecision(6))}`]);
+  const digits = (stored, count) => String(Number(number(stored).toPrecision(count))).replace("Infinity", "∞");
+  if (value !== null) known.push(["value", digits(value, 8)]);
+  if (low !== null && high !== null) known.push(["95 % interval", `${digits(low, 6)} to ${digits(high, 6)}`]);
   if (mark) known.push(["mark", `${mark}: ${page.marks[mark] || "the table's caption says what it means"}`]);
   if (reason) known.push(["reason", reason]);
   if (sources.length) {
@@ -57,7 +58,7 @@ const enhanceTable = (holder) => {
     else sorted = -1;
     const value = (index) => {
       const found = meta.cells[index][sorted][0];
-      return numeric ? found : rows[index].cells[sorted].textContent;
+      return numeric ? number(found) : rows[index].cells[sorted].textContent;
     };
     const order = rows.map((_, index) => index);
     if (sorted >= 0) order.sort(byValue(value, descending));

@@ -5,7 +5,6 @@ const makeValues = (holder, set, view) => {
   const kept = new Set(set.viewer.images);
   const labels = unique(set.methods.flatMap((method) => method.rows.map((row) => row.label)));
   const several = set.methods.some((method) => method.rows.length > 1);
-  const number = (value) => (value === null ? NaN : value === "inf" ? Infinity : value);
   const cache = new Map();
   const raw = (metric, seed) => {
     const key = `${metric} ${seed}`;

@@ -136,14 +136,14 @@ const makeViewer = (holder, set) => {
     }).join(", ");
   };
   const put = (layer, picture, index) => {
-    const number = variants[index].pictures[state.image];
-    layer.classList.toggle("absent", number === null);
-    picture.hidden = number === null;
+    const place = variants[index].pictures[state.image];
+    layer.classList.toggle("absent", place === null);
+    picture.hidden = place === null;
     picture.alt = `${set.images[images[state.image]]}, ${variants[index].label}`;
-    if (picture.dataset.number === String(number)) return;
-    picture.dataset.number = String(number);
-    if (number === null) picture.removeAttribute("src");
-    else picture.src = source(number);
+    if (picture.dataset.place === String(place)) return;
+    picture.dataset.place = String(place);
+    if (place === null) picture.removeAttribute("src");
+    else picture.src = source(place);
   };
 
   const listen = (stage) => {

@@ -121,5 +121,6 @@ def test_results_on_a_test_set_lie_where_its_tables_look(tmp_path, monkeypatch):
     table = pd.read_csv(folder / "per_image.csv")
     assert list(table["scene"]) == list(pd.read_csv(clean.parent / "pairs.csv")["scene"])
     assert (table["ssim"] > 0.999999).all()
+    assert np.isinf(table["psnr"]).all()
     with pytest.raises(InputError, match="the tables of smoke use rgb"):
         evaluate_restored(clean, None, "y", "Other", None, test_set)

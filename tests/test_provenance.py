@@ -16,10 +16,13 @@ from irsde.evaluation import evaluate
 from irsde.explaining import explain
 from irsde.files import InputError, digest_file, read_json, write_json, write_text
 from irsde.images import read_image, write_image
+from irsde.outside import PreparedSet, evaluate_restored
 from irsde.plan import Evaluation, Run
 from irsde.recomputing import evaluate_again, recompute
 from irsde.report import render
+from irsde.report.cost_table import cost_table
 from irsde.report.lineage import PROVENANCE, lineage
+from irsde.report.protocol_tables import protocol_tables
 from irsde.report.rows import read_rows
 from irsde.report.tables import quality_tables
 from irsde.seeds import numpy_generator
@@ -184,6 +187,25 @@ def test_without_a_report_both_say_what_to_run(project):
     for ask in (lambda: explain("a/b/c"), verify, lambda: recompute("a/b")):
         with pytest.raises(InputError, match="no such file; run irsde report first"):
             ask()
+
+
+def test_an_exact_restoration_is_infinite_in_every_table(project):
+    profile = load_profile("tiny")
+    test_set = PreparedSet(profile, TASK, DATASET)
+    _, folder = evaluate_restored(PREPARED / "GT", None, "rgb", "oracle", None, test_set)
+    rows = read_rows([IDENTITY.folder, folder])
+    made = [*quality_tables(rows, {}), *protocol_tables(rows), cost_table(rows)]
+    write_json(PROVENANCE, lineage(made, "tiny"))
+    text = render.document("tiny", "Tiny.", made, [])
+    write_text(PROVENANCE.parent / "tables.md", text)
+    lines = render.csv_lines(made)
+    lines.to_csv(PROVENANCE.parent / "tables.csv", index=False, lineterminator="\n")
+    outcome, agrees = verify("tiny")
+    assert agrees, outcome
+    assert not re.search(r"\b(inf|nan)\b", text)
+    assert "shows ∞" in explain(f"reports/tables.md:{TABLE}/outside+oracle/psnr")
+    moved = explain(f"reports/tables.md:{TABLE}-protocols/outside+oracle-authors/psnr_difference")
+    assert "a value is not finite" in moved
 
 
 def test_untouched_results_agree(project):

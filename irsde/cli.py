@@ -21,7 +21,11 @@ data = typer.Typer(
     help="Data sets: list, fetch, adopt and check them, prepare pairs.", no_args_is_help=True
 )
 tracking = typer.Typer(help="MLflow: log what the result files hold.", no_args_is_help=True)
+evidence = typer.Typer(
+    help="Results in git: what is small enough of them, and back.", no_args_is_help=True
+)
 app.add_typer(data, name="data")
+app.add_typer(evidence, name="evidence")
 app.add_typer(tracking, name="track")
 
 ProfileOption = Annotated[
@@ -488,10 +492,15 @@ def import_weights(
 @app.command()
 def restore(
     photo: Annotated[Path, typer.Argument(help="Image file, or folder of images.")],
-    run: Annotated[
-        Path, typer.Option(help="Run folder, results/<profile>/<task>/<method>/seed<k>.")
-    ],
     out: Annotated[Path, typer.Option(help="Folder to write PNG files to.")],
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Run folder, results/<profile>/<task>/<method>/seed<k>."),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Instead of --run: the committed weights for this task.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="Method of the committed weights.")] = "ir-sde",
     sampler: Annotated[str | None, typer.Option(help="Sampler; default: the method's.")] = None,
     nfe: Annotated[
         int | None, typer.Option(min=1, help="Network evaluations; default: the method's.")
@@ -522,8 +531,15 @@ def restore(
 ) -> None:
     """Restore photographs of any size with a finished run, tile by tile."""
     from irsde.config import check_name
+    from irsde.evidence import run_with_weights
     from irsde.photos import RestoreOptions, restore_photographs
+    from irsde.tasks import TASKS
 
+    if task is not None:
+        check_name("task", task, TASKS)
+    if (run is None) == (task is None):
+        raise InputError("give --run, a run folder, or --task, to use the committed weights")
+    chosen = run or run_with_weights(str(task), method)
     if sampler is not None:
         from irsde.samplers import SAMPLERS
 
@@ -531,7 +547,7 @@ def restore(
     options = RestoreOptions(
         sampler, nfe, seed, samples, tile, overlap, batch, threads, mask, noise_level
     )
-    print(restore_photographs(photo, run, out, options))
+    print(restore_photographs(photo, chosen, out, options))
 
 
 @app.command()
@@ -597,6 +613,36 @@ def verify(
         agrees = agrees and same
     if not agrees:
         raise typer.Exit(1)
+
+
+@evidence.command("export")
+def export_evidence(
+    folder: Annotated[Path, typer.Argument(help="Folder in git.")] = Path("reports/study"),
+    profile: ProfileOption = None,
+    weights: Annotated[
+        list[str] | None, typer.Option(help="Method whose weights go along; repeatable.")
+    ] = None,
+    pictures: Annotated[
+        list[str] | None, typer.Option(help="Test set whose images may be public; repeatable.")
+    ] = None,
+) -> None:
+    """Copy run cards, values of every image and chosen weights of a profile's results."""
+    from irsde.config import load_profile
+    from irsde.evidence import export_evidence as export
+
+    loaded = load_profile(_profile_name(profile))
+    print(export(loaded, folder, weights or [], pictures or []))
+
+
+@evidence.command("import")
+def import_evidence(
+    folder: Annotated[Path, typer.Argument(help="Folder in git.")] = Path("reports/study"),
+    profile: ProfileOption = None,
+) -> None:
+    """Copy committed evidence back into results/, to report, verify or extend it."""
+    from irsde.evidence import import_evidence as bring_back
+
+    print(bring_back(_profile_name(profile), folder))
 
 
 @app.command()

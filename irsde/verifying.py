@@ -104,7 +104,15 @@ def verify(
         *_data(content, sets),
     ]
     lines = list(dict.fromkeys(str(problem) for problem in problems))
-    changes = [*_changed_code(content), *_changed_settings(content), *_commits(content)]
+    changes = [
+        *_without_weights(content),
+        *_changed_code(content),
+        *_changed_settings(content),
+        *_commits(content),
+    ]
+    if sets.absent:
+        away = _first([folder.as_posix() for folder in sets.absent])
+        changes.append(f"not compared with data that are not here: {away}; run irsde data prepare")
     cells = sum(len(row["cells"]) for table in content["tables"] for row in table["rows"])
     counted = (
         f"{cells} cells, {len(content['evaluations'])} evaluations, {len(content['runs'])} runs, "
@@ -252,7 +260,7 @@ def _runs(content: Mapping[str, Any]) -> Iterator[Problem]:
         weights = Path(folder) / "weights.safetensors"
         if stated := card.get("weights_sha256"):
             found = digest_file(weights) if weights.is_file() else "no such file"
-            if found != stated:
+            if found != stated and (weights.is_file() or weights.name in entry["files"]):
                 yield Problem(weights.as_posix(), "weights of run.json", stated, found, again)
         if origin := card.get("derived_from"):
             now = _identity_of(origin)
@@ -261,6 +269,17 @@ def _runs(content: Mapping[str, Any]) -> Iterator[Problem]:
                     path.as_posix(), f"identity of {origin}", str(identity.get("run")), now,
                     "run irsde average again",
                 )  # fmt: skip
+
+
+def _without_weights(content: Mapping[str, Any]) -> Iterator[str]:
+    """What the report was made without: committed evidence holds the weights of few runs."""
+    bare = [
+        folder
+        for folder, entry in content["runs"].items()
+        if "method" in entry["identity"] and "weights.safetensors" not in entry["files"]
+    ]
+    if bare:
+        yield f"without weights, which were not here when the report was made: {_first(bare)}"
 
 
 def _identity_of(run: str) -> str:
@@ -275,6 +294,7 @@ class _Sets:
 
     def __init__(self) -> None:
         self.seen: set[Path] = set()
+        self.absent: dict[Path, None] = {}
         self.files = 0
 
     def check(self, folder: Path, advice: str) -> Iterator[Problem]:
@@ -321,6 +341,9 @@ def _data(content: Mapping[str, Any], sets: _Sets) -> Iterator[Problem]:
 
 
 def _prepared(folder: Path, recorded: str | None, sets: _Sets) -> Iterator[Problem]:
+    if not folder.exists():
+        sets.absent[folder] = None
+        return
     profile, task, name = folder.parts[-3:]
     again = f"run irsde data prepare --profile {profile} --task {task} --dataset {name}"
     yield from sets.check(folder, again)

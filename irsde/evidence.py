@@ -1,0 +1,218 @@
+"""Evidence: what of a profile's results is small enough for git, and back into `results/`."""
+
+import shutil
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from irsde.config import Profile
+from irsde.data.datasets import CARD, dataset_card, dataset_folder
+from irsde.files import InputError, digest_file, read_json, replacing, replacing_folder, write_text
+from irsde.plan import REPORTS, RESULTS, Run, evaluations, runs, sweep_evaluations
+from irsde.tasks import TASKS, Degradation
+
+STUDY = REPORTS / "study"
+WEIGHTS = "weights.safetensors"
+RUN_FILES = ("run.json", "cost.json", "training.csv")
+SWEEP_FILES = ("summary.json", "per_image.csv", "cost.json")
+EVALUATION_FILES = (*SWEEP_FILES, "protocols.csv")
+PICTURES = ("images", "states")
+
+
+def export_evidence(
+    profile: Profile, folder: Path, weights: Collection[str], pictures: Collection[str]
+) -> str:
+    """Copy what shows a profile's results into a folder for git, replacing what it had there.
+
+    Run cards, training curves and the values of every image always; restored images and weights
+    only where asked for, since data sets have licences and repositories grow.
+
+    Parameters
+    ----------
+    profile : Profile
+    folder : Path
+        `<folder>/results/<profile>` is written, with the paths of `results/<profile>`.
+    weights : collection of str
+        Methods whose weights of the first seed go along, each with a model card.
+    pictures : collection of str
+        Test sets whose restored images may be published.
+
+    Returns
+    -------
+    str
+        One line that says what was copied and how large it is.
+
+    Raises
+    ------
+    InputError
+        If nothing is finished, a method or test set is not in the profile, or a card is damaged.
+    """
+    tests = {name for task in profile.tasks for name in profile.data.of(task).test}
+    methods = {run.method for run in runs(profile) if run.is_trained}
+    for kind, chosen, known in (("method", weights, methods), ("test set", pictures, tests)):
+        if unknown := sorted(set(chosen) - known):
+            raise InputError(
+                f"{profile.name} has no {kind} {unknown[0]}: {', '.join(sorted(known))}"
+            )
+    finished = [run for run in runs(profile) if (run.folder / "run.json").is_file()]
+    if not finished:
+        raise InputError(f"{RESULTS / profile.name}: no finished run; run snakemake or irsde train")
+    usual = {evaluation.folder for evaluation in evaluations(profile)}
+    found = [*usual, *(evaluation.folder for evaluation in sweep_evaluations(profile))]
+    scored = sorted({path for path in found if (path / "summary.json").is_file()})
+    with replacing_folder(folder / RESULTS / profile.name) as temporary:
+        for run in finished:
+            first = profile.runs_of(run.task)[run.method][0]
+            with_weights = run.method in weights and run.seed == first
+            _copy(run.folder, temporary, (*RUN_FILES, *((WEIGHTS,) if with_weights else ())))
+            if with_weights:
+                card = model_card(run, [path for path in scored if path in usual])
+                write_text(temporary / _inside(run.folder) / "README.md", card)
+        for path in scored:
+            _copy(path, temporary, EVALUATION_FILES if path in usual else SWEEP_FILES)
+            if path in usual and path.parent.name in pictures:
+                for name in PICTURES:
+                    if (path / name).is_dir():
+                        shutil.copytree(path / name, temporary / _inside(path) / name)
+    size = sum(file.stat().st_size for file in _files(folder / RESULTS / profile.name))
+    return (
+        f"{folder / RESULTS / profile.name}: {len(finished)} runs, {len(scored)} evaluations, "
+        f"{size / 1e6:.1f} MB"
+    )
+
+
+def import_evidence(profile: str, folder: Path) -> str:
+    """Copy evidence back into `results/`, to report, verify or extend it.
+
+    Returns
+    -------
+    str
+        One line that says what was copied.
+
+    Raises
+    ------
+    InputError
+        If the folder has none of this profile, or `results/` has something else in its place;
+        nothing is copied then.
+    """
+    source = folder / RESULTS / profile
+    files = [file for file in _files(source) if file.name != "README.md"]
+    if not files:
+        raise InputError(f"{source}: no evidence there")
+    targets = {file: RESULTS / profile / file.relative_to(source) for file in files}
+    for file, target in targets.items():
+        if target.exists() and digest_file(target) != digest_file(file):
+            raise InputError(f"{target}: differs from {file}; nothing was copied; move it away")
+    absent = [file for file, target in targets.items() if not target.exists()]
+    for file in absent:
+        with replacing(targets[file]) as temporary:
+            shutil.copyfile(file, temporary)
+    return f"{RESULTS / profile}: {len(absent)} of {len(files)} files copied, the others were there"
+
+
+def run_with_weights(task: str, method: str) -> Path:
+    """Folder of the committed run that has the weights of a method for a task.
+
+    Looked for in the working directory and beside the package.
+
+    Raises
+    ------
+    InputError
+        If there is none; the message says what there is.
+    """
+    places = (STUDY, Path(__file__).resolve().parents[1] / STUDY)
+    known: set[str] = set()
+    for place in places:
+        for file in sorted((place / RESULTS).glob(f"*/*/*/*/{WEIGHTS}")):
+            of_task, of_method = file.parts[-4:-2]
+            if (of_task, of_method) == (task, method):
+                return file.parent
+            known.add(f"{of_task} with {of_method}")
+    offer = f"there are weights for {', '.join(sorted(known))}" if known else "there are none"
+    raise InputError(f"no committed weights of {method} for {task}: {offer}; give --run")
+
+
+def model_card(run: Run, scored: Collection[Path]) -> str:
+    """Model card of a finished run in Markdown: what it is, saw and reaches, and its limits."""
+    card = read_json(run.folder / "run.json")
+    data, training = card["settings"]["data"], card["settings"]["training"]
+    network = {"nafnet": "ConditionalNAFNet", "unet": "ConditionalUNet"}[
+        card["settings"]["network"]["name"]
+    ]
+    left_out = ", ".join(data["without"])
+    return "\n".join(
+        [
+            f"# {TASKS[run.task].label} by {card['label']}",
+            "",
+            f"A {network} of {card['parameters'] / 1e6:.2f} million parameters, trained from "
+            f"scratch: `irsde train --profile {run.profile} --task {run.task} --method "
+            f"{run.method} --seed {run.seed}`.",
+            "",
+            f"- **Use**: `irsde restore photo.jpg --task {run.task} --method {run.method} "
+            "--out restored`.",
+            f"- **Budget**: {training['iterations']:,} iterations on batches of "
+            f"{training['batch']} patches of {training['patch']}x{training['patch']} pixels, on "
+            f"{card['device']}. These are the averaged (EMA) weights of the last iteration.",
+            f"- **Training images**: {_sources(data['train'])}"
+            + (f"; without scenes of {left_out}." if left_out else "."),
+            f"- **Degradation**: {_degradation(run, data)}.",
+            "- **Licence**: the terms of the training images, above, hold for the weights too.",
+            "- **Limits**: made to compare methods at one small budget, not to restore as well as "
+            "can be. Degradations unlike those of the training stay, and details may be invented.",
+            f"- **File**: `{WEIGHTS}`, SHA-256 `{card['weights_sha256']}`; settings and versions "
+            "are in `run.json`.",
+            "",
+            "| test set | sampled by | images | PSNR (dB) | SSIM | LPIPS |",
+            "|---|---|---:|---:|---:|---:|",
+            *(_scores(path) for path in scored if path.is_relative_to(run.folder)),
+            "",
+        ]
+    )
+
+
+def _degradation(run: Run, data: dict[str, Any]) -> str:
+    """What the training images were degraded by, in the words of the task."""
+    level = data["noise_level"] or Degradation.noise_level
+    return TASKS[run.task].description(Degradation(level, data["clipped"]))
+
+
+def _sources(names: Collection[str]) -> str:
+    """Labels and licences of data sets."""
+    described = []
+    for name in names:
+        folder = dataset_folder(name)
+        card: dict[str, Any] = dataset_card(folder) if (folder / CARD).is_file() else {}
+        label, licence = card.get("label", name), card.get("licence", "see data/catalogue.yaml")
+        described.append(f"{label} ({licence})")
+    return "; ".join(described)
+
+
+def _scores(path: Path) -> str:
+    summary = read_json(path / "summary.json")
+    metrics = {metric["name"]: metric for metric in summary["metrics"]}
+    cells = [
+        f"{metrics[name]['mean']:.{metrics[name]['decimals']}f}"
+        if metrics[name]["mean"] is not None
+        else "n/a"
+        for name in ("psnr", "ssim", "lpips")
+    ]
+    sampled = f"{summary['sampler']}, {summary['nfe']} NFE"
+    label = summary["dataset"]["label"]
+    return f"| {label} | {sampled} | {summary['dataset']['pairs']} | {' | '.join(cells)} |"
+
+
+def _inside(path: Path) -> Path:
+    """Path below `results/<profile>`."""
+    return Path(*path.parts[2:])
+
+
+def _copy(source: Path, root: Path, names: Collection[str]) -> None:
+    target = root / _inside(source)
+    target.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (file for file in sorted(folder.rglob("*")) if file.is_file())

@@ -51,9 +51,8 @@ def export_evidence(
     methods = {run.method for run in runs(profile) if run.is_trained}
     for kind, chosen, known in (("method", weights, methods), ("test set", pictures, tests)):
         if unknown := sorted(set(chosen) - known):
-            raise InputError(
-                f"{profile.name} has no {kind} {unknown[0]}: {', '.join(sorted(known))}"
-            )
+            has = ", ".join(sorted(known))
+            raise InputError(f"{profile.name} has no {kind} {unknown[0]}; it has {has}")
     finished = [run for run in runs(profile) if (run.folder / "run.json").is_file()]
     if not finished:
         raise InputError(f"{RESULTS / profile.name}: no finished run; run snakemake or irsde train")

@@ -1,0 +1,137 @@
+"""What of results goes into git, and back; restoring with committed weights."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from irsde import evidence
+from irsde.config import load_profile, run_settings
+from irsde.evaluation import evaluate
+from irsde.evidence import export_evidence, import_evidence, run_with_weights
+from irsde.files import InputError, digest_file, read_json
+from irsde.plan import Evaluation, Run
+from irsde.training import train
+from tests.project import call, copy_project, prepare_task
+
+TASK, SET, METHOD = "denoising", "photographs-test", "ir-sde+l2"
+RUN = Run("smoke", TASK, METHOD, 0)
+PLAIN = Run("smoke", TASK, "identity", 0)
+EVALUATIONS = (
+    Evaluation(PLAIN, SET, "direct", 0),
+    Evaluation(RUN, SET, "posterior", 3),
+    Evaluation(RUN, SET, "ddim", 1),
+)
+FOLDER = Path("evidence")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("IRSDE_LPIPS_WEIGHTS", "")
+        prepare_task("smoke", TASK)
+        profile = load_profile("smoke")
+        for run in (PLAIN, RUN):
+            train(run, run_settings(profile, TASK, run.method, 0), overwrite=False)
+        for evaluation in EVALUATIONS:
+            evaluate(evaluation, profile.evaluation)
+        export_evidence(profile, FOLDER, [METHOD], [SET])
+    return folder
+
+
+@pytest.fixture
+def project(finished, tmp_path, monkeypatch):
+    """A project with evidence and without results."""
+    folder = tmp_path / "project"
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("irsde"))
+    shutil.rmtree(folder / "results")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(evidence, "STUDY", FOLDER)
+
+
+def files(folder):
+    return {f.relative_to(folder): digest_file(f) for f in folder.rglob("*") if f.is_file()}
+
+
+def test_evidence_is_a_part_of_the_results(finished):
+    of_results = files(finished / "results/smoke")
+    found = files(finished / FOLDER / "results/smoke")
+    cards = {path for path in found if path.name == "README.md"}
+    assert {path: found[path] for path in set(found) - cards} == {
+        path: of_results[path] for path in set(found) - cards
+    }
+    kinds = {path.name for path in found}
+    assert {"run.json", "training.csv", "weights.safetensors", "per_image.csv"} <= kinds
+    assert not any("checkpoint" in path.parts or "validation" in path.parts for path in found)
+    run = Path(TASK, METHOD, "seed0")
+    scored = run / "evaluations" / SET
+    assert scored / "posterior-3/protocols.csv" in found
+    assert scored / "ddim-1/protocols.csv" not in found
+    assert any(path.is_relative_to(scored / "posterior-3/images") for path in found)
+    assert not any(path.is_relative_to(scored / "ddim-1/images") for path in found)
+
+
+def test_weights_come_with_a_model_card(finished):
+    run = finished / FOLDER / RUN.folder
+    text = (run / "README.md").read_text()
+    assert read_json(run / "run.json")["weights_sha256"] in text
+    assert "6 iterations on batches of 2 patches of 16x16 pixels" in text
+    assert "photographs inside scikit-image, training part (" in text
+    assert "Gaussian noise of standard deviation 25/255" in text
+    assert re.search(r"^\| photographs inside .* \| posterior, 3 NFE \| 4 \| [\d.]+ \|", text, re.M)
+
+
+def test_nothing_goes_along_that_was_not_asked_for(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(finished)
+    export_evidence(load_profile("smoke"), tmp_path, [], [])
+    kinds = {path.name for path in files(tmp_path)}
+    assert kinds == {
+        "run.json", "cost.json", "training.csv", "summary.json", "per_image.csv", "protocols.csv",
+    }  # fmt: skip
+    for weights, pictures, words in (
+        (["ddpm"], [], "smoke has no method ddpm; it has ir-sde"),
+        ([], ["kodak24"], "smoke has no test set kodak24; it has photographs-test"),
+    ):
+        with pytest.raises(InputError, match=words):
+            export_evidence(load_profile("smoke"), tmp_path, weights, pictures)
+    assert {path.name for path in files(tmp_path)} == kinds
+
+
+def test_evidence_comes_back_once_and_replaces_nothing(project, finished):
+    assert re.fullmatch(
+        r"results/smoke: (\d+) of \1 files copied.*", import_evidence("smoke", FOLDER)
+    )
+    of_results = files(finished / "results/smoke")
+    assert all(of_results[path] == value for path, value in files(Path("results/smoke")).items())
+    assert import_evidence("smoke", FOLDER).startswith("results/smoke: 0 of ")
+    (RUN.folder / "run.json").write_text("{}")
+    (RUN.folder / "training.csv").unlink()
+    with pytest.raises(InputError, match=r"run\.json: differs from .*; nothing was copied"):
+        import_evidence("smoke", FOLDER)
+    assert not (RUN.folder / "training.csv").exists()
+    with pytest.raises(InputError, match="no evidence there"):
+        import_evidence("quick", FOLDER)
+
+
+def test_scores_come_out_again_from_what_came_back(project, finished):
+    import_evidence("smoke", FOLDER)
+    evaluation = EVALUATIONS[1]
+    shutil.rmtree(evaluation.folder)
+    evaluate(evaluation, load_profile("smoke").evaluation)
+    again = digest_file(evaluation.folder / "per_image.csv")
+    assert again == digest_file(finished / evaluation.folder / "per_image.csv")
+
+
+def test_a_run_is_found_by_its_task(project):
+    assert run_with_weights(TASK, METHOD) == FOLDER / RUN.folder
+    with pytest.raises(InputError, match=r"of ir-sde for denoising: .* denoising with ir-sde\+l2"):
+        run_with_weights(TASK, "ir-sde")
+
+
+@pytest.mark.parametrize("options", [(), ("--task", TASK, "--run", "results/x")])
+def test_restoring_wants_a_run_or_a_task(project, options):
+    text = call(Path(), "irsde", "restore", "a.png", "--out", "b", *options, code=2)
+    assert text.startswith("irsde: give --run, a run folder, or --task")

@@ -301,10 +301,6 @@ BREAKS = {
         lambda: edit(PREPARED / "pairs.csv", "coffee_0,coffee,", "coffee_0,tea,"),
         [f"{PREPARED}/pairs.csv: fingerprint of dataset.json"],
     ),
-    "no prepared data": (
-        lambda: shutil.rmtree(PREPARED),
-        [f"{PREPARED}: data set", "run irsde data prepare --profile tiny"],
-    ),
     "a cell of the text": (
         lambda: edit(PROVENANCE.parent / "tables.md", " n/a |", " 0.1 |"),
         ["reports/tables.md:denoising-photographs-test/", "expected n/a, found 0.1"],
@@ -348,6 +344,18 @@ def test_code_and_settings_that_moved_on_are_no_damage(project, monkeypatch):
     assert "no damage, but the code of irsde evaluate has changed since" in text
     assert "no damage, but the code of irsde train has changed since" in text
     assert f"another setting in the profile today for {RUNS[1].folder}" in text
+
+
+def test_what_is_not_here_is_no_damage_but_said(project):
+    shutil.rmtree(PREPARED)
+    text, agree = verify("tiny", tables)
+    assert agree
+    assert f"no damage, but not compared with data that are not here: {PREPARED};" in text
+    (RUNS[1].folder / "weights.safetensors").unlink()
+    write_report()
+    text, agree = verify("tiny", tables)
+    assert agree
+    assert f"which were not here when the report was made: {RUNS[1].folder}" in text
 
 
 def test_a_commit_that_is_nowhere_and_uncommitted_changes_are_mentioned(project):

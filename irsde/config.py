@@ -255,6 +255,36 @@ class Sweep(Settings):
     sampling_seeds: tuple[NonNegativeInt, ...] = (0,)
 
 
+class Cause(Settings):
+    """One thing that differs from a base evaluation; what is not given is as there."""
+
+    label: str = Field(description="what differs, such as `batch 4`")
+    instead_of: str = Field(description="what the base has, such as `batch 8`")
+    profile: str | None = None
+    method: str | None = Field(None, description="of that profile, such as a variant")
+    dataset: DatasetName | None = None
+    seed: NonNegativeInt | None = Field(None, description="of training")
+    evaluation: str | None = Field(
+        None, description="such as euler-maruyama-10 or posterior-10-raw"
+    )
+    protocol: str | None = None
+
+    @field_validator("protocol")
+    @classmethod
+    def _known_protocol(cls, protocol: str | None) -> str | None:
+        return protocol if protocol is None else _all_known("protocol", (protocol,), PROTOCOLS)[0]
+
+
+class Causes(Settings):
+    """Why numbers of one method may differ: its base evaluation, and causes one by one."""
+
+    profile: str = Field(description="of the base run")
+    task: TaskName
+    method: str
+    dataset: DatasetName
+    rows: tuple[Cause, ...] = Field(min_length=1)
+
+
 class Profile(Settings):
     """A named grid of runs with its budget."""
 
@@ -273,6 +303,7 @@ class Profile(Settings):
         {}, description="method+name: settings that differ, by group"
     )
     sweeps: tuple[Sweep, ...] = Field((), description="evaluations beyond those of the tables")
+    causes: Causes | None = Field(None, description="a table of what moves a number, and how far")
 
     @field_validator("tasks")
     @classmethod
@@ -323,6 +354,23 @@ class Profile(Settings):
                 if unknown := set(sweep.datasets) - set(data.of(task).test):
                     raise ValueError(f"{min(unknown)} is no test set of {task}")
         return sweeps
+
+    @field_validator("causes")
+    @classmethod
+    def _causes_of_known_runs(cls, causes: Causes | None, info: ValidationInfo) -> Causes | None:
+        if causes is None or not {"name", "tasks", "methods", "seeds", "more"} <= info.data.keys():
+            return causes
+        runs = _runs(causes.task, *(info.data[key] for key in ("methods", "seeds", "more")))
+        for number, cause in enumerate((Cause(label="", instead_of=""), *causes.rows)):
+            if (cause.profile or causes.profile) != info.data["name"]:
+                continue
+            method, seed = cause.method or causes.method, cause.seed or 0
+            if causes.task not in info.data["tasks"] or seed not in runs.get(method, ()):
+                where = f"row {number}: " if number else ""
+                raise ValueError(
+                    f"{where}the profile has no {method} on {causes.task} of seed {seed}"
+                )
+        return causes
 
     def runs_of(self, task: str) -> dict[str, tuple[int, ...]]:
         """Methods of a task in the order of the profile, each with its training seeds."""
@@ -450,6 +498,10 @@ def load_profile(name: str) -> Profile:
     InputError
         If the file is absent, is not YAML, or has an unknown or wrong key; the message has the
         file and the line.
+
+    Notes
+    -----
+    A profile with `like: OTHER` has all settings of that profile that it does not set itself.
     """
     path = PROFILE_FOLDER / f"{name}.yaml"
     if not name or "/" in name or not path.is_file():
@@ -461,6 +513,8 @@ def load_profile(name: str) -> Profile:
     node, content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: a profile is a mapping of settings")
+    if (base := content.pop("like", None)) is not None:
+        content = _merged(_plain_content(path, base), content)
     try:
         profile = Profile.model_validate({"name": name, **content})
         for task in profile.tasks:
@@ -473,6 +527,27 @@ def load_profile(name: str) -> Profile:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return profile
+
+
+def _plain_content(path: Path, base: Any) -> dict[str, Any]:
+    """Content of the profile that the one of a file is like."""
+    file = PROFILE_FOLDER / f"{base}.yaml"
+    if not isinstance(base, str) or "/" in base or not file.is_file():
+        raise InputError(f"{path}: like: no profile {base!r} in {PROFILE_FOLDER}/")
+    _, content = read_yaml(file)
+    if not isinstance(content, dict) or "like" in content:
+        raise InputError(f"{path}: like: {file} must itself be a profile that is like no other")
+    return content
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Mappings of `base` with those of `changes` put in; other values are replaced."""
+    both = {
+        key: _merged(base[key], value)
+        for key, value in changes.items()
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
+    return {**base, **changes, **both}
 
 
 def read_yaml(path: Path) -> tuple[yaml.Node | None, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from irsde.config import Profile
 from irsde.data.datasets import CARD, dataset_card, dataset_folder
 from irsde.files import InputError, digest_file, read_json, replacing, replacing_folder, write_text
-from irsde.plan import REPORTS, RESULTS, Run, evaluations, runs, sweep_evaluations
+from irsde.plan import REPORTS, RESULTS, Run, evaluations, further_evaluations, runs
 from irsde.tasks import TASKS, Degradation
 
 STUDY = REPORTS / "study"
@@ -57,7 +57,7 @@ def export_evidence(
     if not finished:
         raise InputError(f"{RESULTS / profile.name}: no finished run; run snakemake or irsde train")
     usual = {evaluation.folder for evaluation in evaluations(profile)}
-    found = [*usual, *(evaluation.folder for evaluation in sweep_evaluations(profile))]
+    found = [*usual, *(evaluation.folder for evaluation in further_evaluations(profile))]
     scored = sorted({path for path in found if (path / "summary.json").is_file()})
     with replacing_folder(folder / RESULTS / profile.name) as temporary:
         for run in finished:

@@ -6,13 +6,13 @@ grammar of paths; Snakemake, DVC, MLflow and the reports all take it from here.
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from irsde.config import PARAMETERS, Profile, RunSettings, run_settings
+from irsde.config import PARAMETERS, Causes, Profile, RunSettings, run_settings
 from irsde.files import InputError, digest_json, write_text
 from irsde.methods import METHODS
 
@@ -283,6 +283,38 @@ def preparation_hash(profile: Profile, task: str) -> str:
     return digest_json(profile.data.of(task).model_dump(mode="json"))
 
 
+def cause_evaluations(causes: Causes, profile: Profile) -> tuple[Evaluation, list[Evaluation]]:
+    """The base evaluation of a table of causes, and that of each of its rows.
+
+    They may belong to other profiles. The base is sampled as `profile` samples its method.
+    """
+    sampler, nfe = default_sampler(profile.for_method(causes.method), causes.method)
+    run = Run(causes.profile, causes.task, causes.method, 0)
+    base = Evaluation(run, causes.dataset, sampler, nfe)
+    found = []
+    for cause in causes.rows:
+        of_cause = replace(
+            run,
+            profile=cause.profile or run.profile,
+            method=cause.method or run.method,
+            seed=run.seed if cause.seed is None else cause.seed,
+        )
+        dataset = cause.dataset or causes.dataset
+        found.append(evaluation_of(of_cause, dataset, cause.evaluation or base.name))
+    return base, found
+
+
+def further_evaluations(profile: Profile) -> list[Evaluation]:
+    """What a profile's sweeps and its table of causes need of its own runs, beyond its tables."""
+    found = sweep_evaluations(profile)
+    if profile.causes:
+        base, of_causes = cause_evaluations(profile.causes, profile)
+        own = set(runs(profile))
+        found += [one for one in (base, *of_causes) if one.run in own]
+    usual = set(evaluations(profile))
+    return [one for one in dict.fromkeys(found) if one not in usual]
+
+
 def default_sampler(profile: Profile, method: str) -> tuple[str, int]:
     """Sampler and NFE that a profile evaluates a method with."""
     record = METHODS[method.partition("+")[0]]
@@ -311,7 +343,7 @@ def parameters(profile: Profile) -> str:
         }
         (train if run.is_trained else tune)[run.key] = item
     usual = evaluations(profile)
-    for evaluation in dict.fromkeys([*usual, *sweep_evaluations(profile)]):
+    for evaluation in [*usual, *further_evaluations(profile)]:
         name = f"{evaluation.run.key}_{evaluation.dataset}"
         name += "" if evaluation in usual else f"_{evaluation.name}"
         settings_of = profile.for_method(evaluation.run.method).evaluation

@@ -88,6 +88,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "report/commands",
         "report/comparable",
         "report/compile",
+        "report/causes_table",
         "report/cost_table",
         "report/difference_tables",
         "report/figure",

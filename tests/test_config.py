@@ -13,6 +13,7 @@ from irsde.plan import (
     datasets,
     evaluation_of,
     evaluations,
+    further_evaluations,
     parameters,
     run_of,
     runs,
@@ -36,7 +37,7 @@ def write_profile(tmp_path, monkeypatch):
     return write
 
 
-@pytest.mark.parametrize("name", ["smoke", "quick", "bench", "paper"])
+@pytest.mark.parametrize("name", ["smoke", "quick", "bench", "causes", "leaky", "paper"])
 def test_shipped_profiles_are_valid(name, monkeypatch):
     monkeypatch.chdir(PROJECT)
     profile = load_profile(name)
@@ -148,6 +149,52 @@ def test_a_variant_keeps_the_settings_of_single_tasks():
     variant = run_settings(profile, "deraining", "ir-sde+lambda10", 0)
     assert variant.data == plain.data
     assert (plain.stationary_std, variant.stationary_std) == (50 / 255, 10 / 255)
+
+
+def test_a_profile_like_another_has_its_settings_and_its_own(write_profile):
+    write_profile()
+    file = Path("workflow/config/near.yaml")
+    file.write_text("like: mine\nseeds: [0, 1]\ntraining: {batch: 4}\nsweeps: []\nvariants: {}\n"
+                    "methods: [regression]\n")  # fmt: skip
+    base, near = load_profile("mine"), load_profile("near")
+    assert near.name == "near"
+    assert near.seeds == (0, 1)
+    assert near.training == base.training.model_copy(update={"batch": 4})
+    assert near.data == base.data
+    for text, words in (
+        ("like: mine\ntraining:\n  batch: 0\n", "near.yaml, line 3: training.batch"),
+        ("like: other\n", "near.yaml: like: no profile 'other'"),
+        ("like: near\n", "must itself be a profile that is like no other"),
+        ("like: [mine]\n", "no profile"),
+    ):
+        file.write_text(text)
+        with pytest.raises(InputError, match=words):
+            load_profile("near")
+
+
+def test_causes_are_of_runs_that_exist_and_are_planned(write_profile):
+    causes = (
+        "causes:\n  {{profile: mine, task: {}, method: regression, dataset: photographs-test,\n"
+        "   rows: [{{label: a, instead_of: b, {}}}]}}\nvariants:"
+    )
+    write_profile("variants:", causes.format("denoising", "evaluation: direct-1-raw"))
+    (extra,) = set(further_evaluations(load_profile("mine"))) - set(
+        sweep_evaluations(load_profile("mine"))
+    )
+    assert extra.folder == Path(
+        "results/mine/denoising/regression/seed0/evaluations/photographs-test/direct-1-raw"
+    )
+    write_profile("variants:", causes.format("denoising", "profile: elsewhere"))
+    load_profile("mine")
+    for task, row, words in (
+        ("denoising", "seed: 1", "row 1: the profile has no regression on denoising of seed 1"),
+        ("denoising", "method: goub", "row 1: the profile has no goub"),
+        ("dehazing", "seed: 0", "causes: the profile has no regression on dehazing"),
+        ("denoising", "protocol: lab", "unknown protocol"),
+    ):
+        write_profile("variants:", causes.format(task, row))
+        with pytest.raises(InputError, match=words):
+            load_profile("mine")
 
 
 SWEEP = (

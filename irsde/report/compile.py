@@ -2,8 +2,15 @@
 
 from irsde.config import Profile
 from irsde.files import InputError, replacing, replacing_folder, write_json, write_text
-from irsde.plan import REPORTS, evaluations, outside_evaluations, refusals, sweep_evaluations
-from irsde.report import paper, render, tables
+from irsde.plan import (
+    REPORTS,
+    evaluations,
+    further_evaluations,
+    outside_evaluations,
+    refusals,
+    sweep_evaluations,
+)
+from irsde.report import causes_table, paper, render, tables
 from irsde.report.figures import write_figures, write_process_figures
 from irsde.report.lineage import lineage
 from irsde.report.page import write_page
@@ -30,9 +37,7 @@ def compile_report(profile: Profile) -> str:
         If an evaluation is not finished, is of an older run, or was scored otherwise than the
         rest of its table.
     """
-    usual = [evaluation.folder for evaluation in evaluations(profile)]
-    swept = [evaluation.folder for evaluation in sweep_evaluations(profile)]
-    needed = list(dict.fromkeys([*usual, *swept]))
+    needed = [one.folder for one in (*evaluations(profile), *further_evaluations(profile))]
     missing = [folder for folder in needed if not (folder / "summary.json").is_file()]
     if missing:
         raise InputError(
@@ -81,6 +86,7 @@ def _all_tables(profile: Profile, rows: list[Row], sweep_rows: list[Row]) -> lis
         *tables.quality_tables(rows, refusals(profile)),
         *paper.paper_tables([*rows, *sweep_rows], profile.caption.strip()),
         *paper.ablation_tables(rows),
+        *causes_table.causes_tables(profile),
         *tables.sweep_tables(sweep_rows),
         *tables.significance_tables(rows),
         *tables.seed_tables(rows),

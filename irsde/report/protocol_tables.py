@@ -43,7 +43,7 @@ def protocol_tables(rows: Sequence[Row]) -> list[Table]:
         lines: list[Line] = []
         shown: dict[str, None] = {}
         for (key, name), entry in zip(named, group, strict=True):
-            rescored = _by_protocol(entry)
+            rescored = by_protocol(entry)
             if default not in rescored or len(rescored) < 2:
                 continue
             for protocol in sorted(rescored, key=lambda p: (p != default, list(rescored).index(p))):
@@ -74,7 +74,7 @@ def protocol_tables(rows: Sequence[Row]) -> list[Table]:
     return tables
 
 
-def _by_protocol(entry: Entry) -> dict[str, Entry]:
+def by_protocol(entry: Entry) -> dict[str, Entry]:
     """The same evaluations under each protocol that all their images were scored under.
 
     Empty without `protocols.csv`. Small images have no score where a crop leaves too little.

@@ -15,11 +15,11 @@ from irsde.plan import (
     datasets,
     evaluation_of,
     evaluations,
+    further_evaluations,
     needed_datasets,
     outside_evaluations,
     preparation_hash,
     runs,
-    sweep_evaluations,
 )
 from irsde.provenance import code_hash
 
@@ -28,7 +28,7 @@ try:
 except InputError as error:
     sys.exit(f"irsde: {error}")
 RUNS = runs(PROFILE)
-EVALUATIONS = list(dict.fromkeys([*evaluations(PROFILE), *sweep_evaluations(PROFILE)]))
+EVALUATIONS = [*evaluations(PROFILE), *further_evaluations(PROFILE)]
 
 # A job computes with the threads of its settings, not with what the command line says, because
 # their number changes the last bits of a result. `--cores 8` on 2 cores must still not start 8

@@ -551,13 +551,19 @@ def restore(
 
 
 @app.command()
-def report(profile: ProfileOption = None, track: TrackOption = True) -> None:
+def report(
+    profile: ProfileOption = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Although evaluations are missing; say which.")
+    ] = False,
+    track: TrackOption = True,
+) -> None:
     """Compile tables, figures and the page of a profile's finished evaluations into reports/."""
     from irsde.config import load_profile
     from irsde.report.compile import compile_report
 
     name = _profile_name(profile)
-    print(compile_report(load_profile(name)))
+    print(compile_report(load_profile(name), partial=partial))
     if track:
         _track(name, report=True)
 

@@ -42,6 +42,12 @@ class Run:
         return METHODS[self.method.partition("+")[0]].is_trained
 
     @property
+    def label(self) -> str:
+        """Method as tables show it, unless the run says more exactly what it was."""
+        base, _, variant = self.method.partition("+")
+        return f"{METHODS[base].label} + {variant}" if variant else METHODS[base].label
+
+    @property
     def key(self) -> str:
         """Name without slashes, for DVC."""
         return f"{self.task}_{self.method}_seed{self.seed}"

@@ -229,15 +229,14 @@ def write_run_card(
         Further fields; they replace those of the same name.
     """
     write_json(folder / "cost.json", {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes()})
-    base, _, variant = run.method.partition("+")
-    method = METHODS[base]
+    method = METHODS[run.method.partition("+")[0]]
     write_json(
         folder / "run.json",
         {
             "profile": run.profile,
             "task": run.task,
             "method": run.method,
-            "label": f"{method.label} + {variant}" if variant else method.label,
+            "label": run.label,
             "source": method.source,
             "objective": method.objective if method.is_trained else None,
             "seed": run.seed,

@@ -12,7 +12,9 @@ from irsde.evaluation import evaluate
 from irsde.evidence import export_evidence, import_evidence, run_with_weights
 from irsde.files import InputError, digest_file, read_json
 from irsde.plan import Evaluation, Run
+from irsde.report.compile import compile_report, rebuilt_tables
 from irsde.training import train
+from irsde.verifying import verify
 from tests.project import call, copy_project, prepare_task
 
 TASK, SET, METHOD = "denoising", "photographs-test", "ir-sde+l2"
@@ -123,6 +125,22 @@ def test_scores_come_out_again_from_what_came_back(project, finished):
     evaluate(evaluation, load_profile("smoke").evaluation)
     again = digest_file(evaluation.folder / "per_image.csv")
     assert again == digest_file(finished / evaluation.folder / "per_image.csv")
+
+
+def test_a_partial_report_says_what_was_not_run(project):
+    import_evidence("smoke", FOLDER)
+    profile = load_profile("smoke")
+    with pytest.raises(InputError, match=r"not evaluated yet \(8 of 11 missing\)"):
+        compile_report(profile)
+    compile_report(profile, partial=True)
+    text = Path("reports/tables.md").read_text()
+    assert "direct regression is n/a: it is in the profile and was not run." in text
+    assert "IR-SDE + l2 is n/a" not in text
+    outcome, agrees = verify("smoke", lambda: rebuilt_tables(profile))
+    assert agrees, outcome
+    shutil.rmtree("results")
+    with pytest.raises(InputError, match=r"not evaluated yet \(11 of 11 missing\)"):
+        compile_report(profile, partial=True)
 
 
 def test_a_run_is_found_by_its_task(project):

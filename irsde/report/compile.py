@@ -1,5 +1,7 @@
 """The report of a profile: all its tables and figures, written into `reports/`."""
 
+from pathlib import Path
+
 from irsde.config import Profile
 from irsde.files import InputError, replacing, replacing_folder, write_json, write_text
 from irsde.plan import (
@@ -17,14 +19,18 @@ from irsde.report.page import write_page
 from irsde.report.rows import Row, read_rows
 from irsde.report.table import Table
 
+NOT_RUN = "it is in the profile and was not run"
 
-def compile_report(profile: Profile) -> str:
+
+def compile_report(profile: Profile, *, partial: bool = False) -> str:
     """Write tables, figures, the HTML page and the provenance of every cell.
 
     Parameters
     ----------
     profile : Profile
         Whose finished evaluations are compiled, and results made elsewhere on its test sets.
+    partial : bool
+        Whether evaluations may be missing; the tables then say which methods were not run.
 
     Returns
     -------
@@ -34,12 +40,12 @@ def compile_report(profile: Profile) -> str:
     Raises
     ------
     InputError
-        If an evaluation is not finished, is of an older run, or was scored otherwise than the
-        rest of its table.
+        If an evaluation is not finished (of a partial report: if none is), is of an older run, or
+        was scored otherwise than the rest of its table.
     """
     needed = [one.folder for one in (*evaluations(profile), *further_evaluations(profile))]
-    missing = [folder for folder in needed if not (folder / "summary.json").is_file()]
-    if missing:
+    missing = [folder for folder in needed if not _is_finished(folder)]
+    if missing and (not partial or len(missing) == len(needed)):
         raise InputError(
             f"{missing[0]}: not evaluated yet ({len(missing)} of {len(needed)} missing); "
             "run snakemake or irsde evaluate"
@@ -74,16 +80,30 @@ def rebuilt_tables(profile: Profile) -> list[Table]:
 
 
 def _rows(profile: Profile) -> tuple[list[Row], list[Row]]:
-    """Evaluations of the tables, those made elsewhere among them, and of the sweeps."""
+    """Finished evaluations of the tables, those made elsewhere among them, and of the sweeps."""
     usual = [evaluation.folder for evaluation in evaluations(profile)]
     swept = [evaluation.folder for evaluation in sweep_evaluations(profile)]
-    return read_rows([*usual, *outside_evaluations(profile.name)]), read_rows(swept)
+    found = [*filter(_is_finished, usual), *outside_evaluations(profile.name)]
+    return read_rows(found), read_rows(filter(_is_finished, swept))
+
+
+def _is_finished(folder: Path) -> bool:
+    return (folder / "summary.json").is_file()
+
+
+def _absent(profile: Profile) -> dict[str, dict[str, str]]:
+    """Task → label of a method without results → the reason."""
+    found = refusals(profile)
+    for evaluation in evaluations(profile):
+        if not _is_finished(evaluation.folder):
+            found.setdefault(evaluation.run.task, {})[evaluation.run.label] = NOT_RUN
+    return found
 
 
 def _all_tables(profile: Profile, rows: list[Row], sweep_rows: list[Row]) -> list[Table]:
     """Every table of a profile but that of costs, in the order of the report."""
     return [
-        *tables.quality_tables(rows, refusals(profile)),
+        *tables.quality_tables(rows, _absent(profile)),
         *paper.paper_tables([*rows, *sweep_rows], profile.caption.strip()),
         *paper.ablation_tables(rows),
         *causes_table.causes_tables(profile),

@@ -67,7 +67,9 @@ def quality_tables(rows: Sequence[Row], refused: Mapping[str, Mapping[str, str]]
     tables = []
     for (task, dataset), of_table in by_table(rows).items():
         key, title = key_of_table(task, dataset), titled[task, dataset]
-        group, reasons = entries(of_table), refused.get(task, {})
+        group = entries(of_table)
+        shown = {entry.first.label for entry in group}
+        reasons = {k: v for k, v in refused.get(task, {}).items() if k not in shown}
         table = _quality(group, key, title, about(group), reasons)
         tables.append(replace(table, figure=key))
         clean = without_leaked(of_table)

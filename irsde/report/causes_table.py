@@ -93,11 +93,11 @@ def _effects(
         if metric.name not in names:
             continue
         ours, before = entry.values(names[metric.name]), base.values(metric.name)
-        estimate = None if ours is None else mean_estimate(ours, entry.scenes, RESAMPLING_SEED)
+        estimate = None if ours is None else mean_estimate(ours, base.scenes, RESAMPLING_SEED)
         difference = (
             None
             if ours is None or before is None
-            else paired_difference(ours, before, entry.scenes, RESAMPLING_SEED)
+            else paired_difference(ours, before, base.scenes, RESAMPLING_SEED)
         )
         mean = mean_cell(estimate, metric, entry)
         effects[metric.name] = _Effect(metric.name, entry, mean, difference)

@@ -11,7 +11,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure as Canvas
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image as PILImage
@@ -22,11 +21,20 @@ from irsde.files import replacing
 from irsde.images import Pixels, read_image, to_pixels
 from irsde.plan import pairs_folder
 from irsde.report.pairing import NAMES, Comparison, Side, interval_text, winning
-from irsde.report.style import ACCENT, BLACK, BLUE, DOUBLE, GRAY, SMALL, STYLE
+from irsde.report.style import (
+    ACCENT,
+    BLACK,
+    BLUE,
+    DOUBLE,
+    GRAY,
+    SMALL,
+    STYLE,
+    Window,
+    frame,
+)
 from irsde.statistics import RESAMPLING_SEED, paired_difference
 
 Values = NDArray[np.float64]
-Window = tuple[slice, slice]
 
 DRAWN = 2  # images of each side
 MOST_BINS = 40
@@ -255,7 +263,7 @@ def _rows(canvas: Canvas, scenes: Sequence[_Scene], height: float) -> None:
             else:
                 axes.imshow(panel, interpolation="nearest")
             if column == 0:
-                _frame(axes, box_)
+                frame(axes, box_)
                 axes.set_ylabel(scene.title, fontsize=SMALL, labelpad=2)
                 axes.set_xlabel(scene.name, fontsize=SMALL, labelpad=2)
             if titles[column] in NAMES:
@@ -281,17 +289,3 @@ def _where_they_differ(scene: _Scene) -> Window:
     sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
     top, left = np.unravel_index(int(sums.argmax()), sums.shape)
     return slice(int(top), int(top) + side), slice(int(left), int(left) + side)
-
-
-def _frame(axes: Any, window: Window) -> None:
-    rows, columns = window
-    axes.add_patch(
-        Rectangle(
-            (columns.start - 0.5, rows.start - 0.5),
-            columns.stop - columns.start,
-            rows.stop - rows.start,
-            fill=False,
-            edgecolor=ACCENT,
-            linewidth=1,
-        )
-    )

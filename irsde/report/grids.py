@@ -10,7 +10,7 @@ from typing import Any, Literal
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure as Canvas
-from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.patches import FancyArrowPatch
 from numpy.typing import NDArray
 
 from irsde.files import read_json
@@ -20,7 +20,7 @@ from irsde.report.captions import about_images, about_scores, counted
 from irsde.report.cells import number_text
 from irsde.report.figure import Figure
 from irsde.report.rows import Entry, Row, entries
-from irsde.report.style import ACCENT, DOUBLE, GRAY, SMALL, STYLE, key_of, save
+from irsde.report.style import ACCENT, DOUBLE, GRAY, SMALL, STYLE, Window, frame, key_of, save
 
 MAX_IMAGES = 2
 MAX_COLUMNS = 7
@@ -30,7 +30,6 @@ GAP, LINE, NOTE = 0.05, 0.135, 0.2  # inches: between panels, a line of a title,
 WIDEST = 1.38  # inches, of one panel
 WIDEST_DETAIL = 0.85  # inches, of one panel of a wrapped grid
 NARROWEST_OVERVIEW = 1.3  # inches, of the whole images beside a wrapped grid
-Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -361,17 +360,7 @@ def _whole(
     canvas: Canvas, place: tuple[float, float, float, float], pixels: Pixels, window: Window
 ) -> None:
     axes = _picture(canvas, place, pixels, "antialiased")
-    rows, columns = window
-    axes.add_patch(
-        Rectangle(
-            (columns.start - 0.5, rows.start - 0.5),
-            columns.stop - columns.start,
-            rows.stop - rows.start,
-            fill=False,
-            edgecolor=ACCENT,
-            linewidth=1,
-        )
-    )
+    frame(axes, window)
 
 
 def _detail(

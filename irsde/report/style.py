@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from irsde.seeds import seed_from
 
@@ -13,6 +14,7 @@ SINGLE = 3.4  # inches: the width of one column of a two-column page
 DOUBLE = 6.9  # and of both
 SMALL = 7  # points, of what stands below images and at ticks
 ACCENT = "#d55e00"
+Window = tuple[slice, slice]  # rows and columns of an image
 GRAY = "#555555"
 LIGHT = "#bbbbbb"
 
@@ -173,6 +175,21 @@ def key_of(*parts: str) -> str:
     'nfe-deraining-rain100h-test-ir-sde.batch16'
     """
     return "-".join(parts).replace("+", ".")
+
+
+def frame(axes: Any, window: Window) -> None:
+    """Mark the rows and columns of an image that a detail shows."""
+    rows, columns = window
+    axes.add_patch(
+        Rectangle(
+            (columns.start - 0.5, rows.start - 0.5),
+            columns.stop - columns.start,
+            rows.stop - rows.start,
+            fill=False,
+            edgecolor=ACCENT,
+            linewidth=1,
+        )
+    )
 
 
 def save(figure: Figure, folder: Path, key: str, *, drawing: bool) -> None:

@@ -86,12 +86,9 @@ def prepare(profile: str, task_name: str, dataset: str, settings: TaskData) -> P
     role = role_of(settings, dataset)
     source = dataset_folder(dataset)
     card = dataset_card(source)
-    left_out = {
-        record.scene for name in settings.without for record in read_records(dataset_folder(name))
-    }
-    records = [
-        record for record in read_records(source) if role == "test" or record.scene not in left_out
-    ]
+    without = settings.without if role != "test" else ()
+    left_out = {record.scene for name in without for record in read_records(dataset_folder(name))}
+    records = [record for record in read_records(source) if record.scene not in left_out]
     if not records:
         raise InputError(f"{dataset}: no image is left without the scenes of {settings.without}")
     degradation = degradation_of(settings)

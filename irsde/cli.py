@@ -500,7 +500,9 @@ def restore(
     task: Annotated[
         str | None, typer.Option(help="Instead of --run: the committed weights for this task.")
     ] = None,
-    method: Annotated[str, typer.Option(help="Method of the committed weights.")] = "ir-sde",
+    method: Annotated[
+        str | None, typer.Option(help="Of the committed weights; ir-sde unless given.")
+    ] = None,
     sampler: Annotated[str | None, typer.Option(help="Sampler; default: the method's.")] = None,
     nfe: Annotated[
         int | None, typer.Option(min=1, help="Network evaluations; default: the method's.")
@@ -539,7 +541,9 @@ def restore(
         check_name("task", task, TASKS)
     if (run is None) == (task is None):
         raise InputError("give --run, a run folder, or --task, to use the committed weights")
-    chosen = run or run_with_weights(str(task), method)
+    if run is not None and method is not None:
+        raise InputError("--method goes with --task; --run says it already")
+    chosen = run or run_with_weights(str(task), method or "ir-sde")
     if sampler is not None:
         from irsde.samplers import SAMPLERS
 

@@ -45,7 +45,9 @@ def export_evidence(
     Raises
     ------
     InputError
-        If nothing is finished, a method or test set is not in the profile, or a card is damaged.
+        If nothing is finished, a method or test set is not in the profile, weights asked for are
+        not here, a card is damaged, or the folder has runs or evaluations that `results/` lacks;
+        nothing is replaced then.
     """
     tests = {name for task in profile.tasks for name in profile.data.of(task).test}
     methods = {run.method for run in runs(profile) if run.is_trained}
@@ -59,10 +61,18 @@ def export_evidence(
     usual = {evaluation.folder for evaluation in evaluations(profile)}
     found = [*usual, *(evaluation.folder for evaluation in further_evaluations(profile))]
     scored = sorted({path for path in found if (path / "summary.json").is_file()})
-    with replacing_folder(folder / RESULTS / profile.name) as temporary:
+    first_seeds = {
+        run.folder
+        for run in finished
+        if run.method in weights and run.seed == profile.runs_of(run.task)[run.method][0]
+    }
+    if bare := sorted(path for path in first_seeds if not (path / WEIGHTS).is_file()):
+        raise InputError(f"{bare[0]}: has no {WEIGHTS}; train the run again or leave it out")
+    target = folder / RESULTS / profile.name
+    _check_nothing_is_lost(target, {*scored, *(run.folder for run in finished)})
+    with replacing_folder(target) as temporary:
         for run in finished:
-            first = profile.runs_of(run.task)[run.method][0]
-            with_weights = run.method in weights and run.seed == first
+            with_weights = run.folder in first_seeds
             _copy(run.folder, temporary, (*RUN_FILES, *((WEIGHTS,) if with_weights else ())))
             if with_weights:
                 card = model_card(run, [path for path in scored if path in usual])
@@ -73,11 +83,20 @@ def export_evidence(
                 for name in PICTURES:
                     if (path / name).is_dir():
                         shutil.copytree(path / name, temporary / _inside(path) / name)
-    size = sum(file.stat().st_size for file in _files(folder / RESULTS / profile.name))
-    return (
-        f"{folder / RESULTS / profile.name}: {len(finished)} runs, {len(scored)} evaluations, "
-        f"{size / 1e6:.1f} MB"
-    )
+    size = sum(file.stat().st_size for file in _files(target))
+    return f"{target}: {len(finished)} runs, {len(scored)} evaluations, {size / 1e6:.1f} MB"
+
+
+def _check_nothing_is_lost(there: Path, known: Collection[Path]) -> None:
+    """Refuse to replace evidence of what `results/` does not have."""
+    for name in ("run.json", "summary.json"):
+        for file in sorted(there.rglob(name)):
+            folder = RESULTS / there.name / file.parent.relative_to(there)
+            if folder not in known:
+                raise InputError(
+                    f"{file.parent}: would be lost, since {folder} is not here or no longer in the "
+                    "profile; run irsde evidence import first, or delete it"
+                )
 
 
 def import_evidence(profile: str, folder: Path) -> str:

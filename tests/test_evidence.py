@@ -118,6 +118,18 @@ def test_evidence_comes_back_once_and_replaces_nothing(project, finished):
         import_evidence("quick", FOLDER)
 
 
+def test_evidence_that_results_lack_is_not_replaced(project):
+    profile, before = load_profile("smoke"), files(FOLDER)
+    import_evidence("smoke", FOLDER)
+    (RUN.folder / "weights.safetensors").unlink()
+    with pytest.raises(InputError, match=r"ir-sde\+l2/seed0: has no weights\.safetensors"):
+        export_evidence(profile, FOLDER, [METHOD], [SET])
+    shutil.rmtree(EVALUATIONS[2].folder)
+    with pytest.raises(InputError, match=r"ddim-1: would be lost.*irsde evidence import first"):
+        export_evidence(profile, FOLDER, [], [SET])
+    assert files(FOLDER) == before
+
+
 def test_scores_come_out_again_from_what_came_back(project, finished):
     import_evidence("smoke", FOLDER)
     evaluation = EVALUATIONS[1]
@@ -149,7 +161,14 @@ def test_a_run_is_found_by_its_task(project):
         run_with_weights(TASK, "ir-sde")
 
 
-@pytest.mark.parametrize("options", [(), ("--task", TASK, "--run", "results/x")])
-def test_restoring_wants_a_run_or_a_task(project, options):
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "give --run, a run folder, or --task"),
+        (("--task", TASK, "--run", "results/x"), "give --run, a run folder, or --task"),
+        (("--run", "results/x", "--method", METHOD), "--method goes with --task"),
+    ],
+)
+def test_restoring_wants_a_run_or_a_task(project, options, words):
     text = call(Path(), "irsde", "restore", "a.png", "--out", "b", *options, code=2)
-    assert text.startswith("irsde: give --run, a run folder, or --task")
+    assert text.startswith(f"irsde: {words}")

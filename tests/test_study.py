@@ -1,6 +1,7 @@
 """The committed study: its weights restore the wheel's photographs to the committed numbers."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ def test_committed_weights_give_the_committed_numbers(folder, project):
     sampler, nfe = default_sampler(profile, run.method)
     evaluation = Evaluation(run, SET, sampler, nfe)
     committed = pd.read_csv(evaluation.folder / "per_image.csv")
+    shutil.rmtree(evaluation.folder)
     evaluate(evaluation, profile.evaluation)
     again = pd.read_csv(evaluation.folder / "per_image.csv")
     assert list(again["image"]) == list(committed["image"])

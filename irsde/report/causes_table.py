@@ -32,7 +32,6 @@ MOVED = ("psnr", "ssim", "lpips")
 class _Effect:
     """What one cause does: the number it leads to, and its difference from the base."""
 
-    name: str
     entry: Entry
     mean: Cell
     difference: Difference | None
@@ -100,7 +99,7 @@ def _effects(
             else paired_difference(ours, before, base.scenes, RESAMPLING_SEED)
         )
         mean = mean_cell(estimate, metric, entry)
-        effects[metric.name] = _Effect(metric.name, entry, mean, difference)
+        effects[metric.name] = _Effect(entry, mean, difference)
     return effects
 
 
@@ -163,10 +162,10 @@ def _table(first: Row, metrics: Sequence[Metric], lines: Sequence[Line]) -> Tabl
             f"{counted(len(first.per_image), 'image')}, sampled by {sampler_of(first)} with "
             f"{summary['nfe']} NFE ({card.as_posix()}), and the same with one thing changed at a "
             "time. Effects are paired by image; in brackets the 95 % bootstrap interval over "
-            "scenes. Each line is one training, so that a change of training also changes what "
-            "chance did in it: compare with the lines of another seed. ≈: not told apart from "
-            "chance by PSNR (Wilcoxon signed-rank test over scenes, Holm's correction for all "
-            "lines)."
+            "scenes. Every training was run once, so that a change of training also changes what "
+            "chance did in it; lines of another training seed show how much that is. ≈: not told "
+            "apart from chance by PSNR (Wilcoxon signed-rank test over scenes, Holm's correction "
+            "for all lines)."
         ),
         columns=tuple(columns),
         lines=tuple(lines),

@@ -14,9 +14,10 @@ SINGLE = 3.4  # inches: the width of one column of a two-column page
 DOUBLE = 6.9  # and of both
 SMALL = 7  # points, of what stands below images and at ticks
 ACCENT = "#d55e00"
-Window = tuple[slice, slice]  # rows and columns of an image
 GRAY = "#555555"
 LIGHT = "#bbbbbb"
+
+Window = tuple[slice, slice]  # rows and columns of an image
 
 STYLE: Any = {
     "font.size": 8,

@@ -55,16 +55,21 @@ class Sweep:
         return dict(found[name])
 
     def ranked(self) -> list[str]:
-        """Samplers by their mean rank over all metrics and numbers of evaluations, best first."""
+        """Samplers by their mean rank over all metrics and numbers of evaluations, best first.
+
+        Ranks go from 0 to 1 among the samplers that have a number; alone, there is none.
+        """
         ranks: dict[str, list[float]] = {sampler: [] for sampler in self.samplers}
         for name, of_metric in self.values.items():
             sign = -1 if self.metric(name)["higher_is_better"] else 1
             for nfe in sorted({nfe for of_sampler in of_metric.values() for nfe in of_sampler}):
                 compared = [sampler for sampler in of_metric if nfe in of_metric[sampler]]
                 means = [sign * of_metric[sampler][nfe].mean for sampler in compared]
-                for sampler, rank in zip(compared, rankdata(means) / len(means), strict=True):
-                    ranks[sampler].append(float(rank))
-        return sorted(ranks, key=lambda sampler: float(np.mean(ranks[sampler])))
+                if len(means) < 2:
+                    continue
+                for sampler, rank in zip(compared, rankdata(means), strict=True):
+                    ranks[sampler].append((float(rank) - 1) / (len(means) - 1))
+        return sorted(ranks, key=lambda sampler: float(np.mean(ranks[sampler] or [1.0])))
 
 
 def sweeps(rows: Sequence[Row]) -> list[Sweep]:

@@ -199,13 +199,16 @@ def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, 
         style = look(point.entry.first.method)
         axes.plot(point.psnr.mean, point.lpips.mean, **style.points, markersize=6, zorder=3)
         obstacles += _bars(axes, point, style.color)
+    step = 0.05 if wide else 0.07
+    on_right = _right_is_emptier(axes, obstacles, 0.04 + step * len(outside))
     for line, point in enumerate(reversed(outside)):
         text = axes.text(
-            0.01,
-            0.02 + (0.05 if wide else 0.07) * line,
+            0.99 if on_right else 0.01,
+            0.02 + step * line,
             f"{_arrow(point, (left, right), (low, high))} {point.entry.first.label} "
             f"({point.psnr.mean:.2f} dB, {point.lpips.mean:.3f})",
             transform=axes.transAxes,
+            ha="right" if on_right else "left",
             color=GRAY,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
         )
@@ -229,6 +232,17 @@ def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, 
         colors=["black"] * len(inside) + [color for _, _, color in numbers],
     )
     return canvas, [point.entry.first.label for point in outside]
+
+
+def _right_is_emptier(axes: Any, obstacles: Sequence[NDArray[np.float64]], height: float) -> bool:
+    """Whether less is drawn in the lower right corner than in the lower left one."""
+    if not obstacles:
+        return False
+    drawn = axes.transData.transform(np.concatenate(obstacles))
+    x, y = axes.transAxes.inverted().transform(drawn).T
+    low = (y >= 0) & (y <= height)
+    left, right = low & (x >= 0) & (x < 0.5), low & (x >= 0.5) & (x <= 1)
+    return int(right.sum()) < int(left.sum())
 
 
 def _arrow(point: _Point, across: tuple[float, float], along: tuple[float, float]) -> str:

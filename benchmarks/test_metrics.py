@@ -5,7 +5,7 @@ asserted:
 
 - *loop / ours*: PSNR and SSIM of RGB and of the luminance by scikit-image, image by image / the
   same by `score_batch`, ten images of one size at a time, without LPIPS weights (goal: at least 5);
-- *all / one*: all protocols by `score_protocols` / one of them (goal: at most 3).
+- *all / one*: all protocols by `score_protocols` / one of them.
 
 The two sides of a ratio are timed in turn on each batch, in CPU time of one thread, and the median
 of the paired ratios is kept. Both read float images and round them first. The loop allocates

@@ -1,6 +1,6 @@
 """Metrics of images: what they are called, PSNR and SSIM of a batch, MATLAB's luminance."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,6 @@ Scores = dict[str, Values]
 PEAK = 255
 LUMINANCE = (65.481 / 255, 128.553 / 255, 24.966 / 255)
 LUMINANCE_OFFSET = 16
-STABILIZERS = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
-# Sizes at which the products with banded matrices are quickest on a CPU: rows of a strip, and rows
-# and columns that one product yields. A strip has at least as many rows as a window less one.
-STRIP, BLOCK_ROWS, BLOCK_COLUMNS = 40, 8, 12
 
 
 @dataclass(frozen=True)
@@ -150,13 +146,8 @@ def fidelity(
 
     Notes
     -----
-    In float64 throughout, strip by strip, so that memory does not grow with the height. On a CPU
-    images are taken one by one: a value does not depend on what else is in the batch.
-
-    References
-    ----------
-    .. [1] Wang et al., "Image quality assessment: from error visibility to structural
-       similarity", IEEE Transactions on Image Processing 13(4), 2004.
+    In float64 throughout, channel by channel. On a CPU images are taken one by one: a value does
+    not depend on what else is in the batch.
     """
     import torch
 
@@ -169,9 +160,8 @@ def fidelity(
         )
     size = 1 if reference.device.type == "cpu" else len(reference)
     with torch.inference_mode():
-        filters = _Filter(window, reference[:size])
         parts = [
-            _fidelity(restored[k : k + size], reference[k : k + size], filters, cuts)
+            _fidelity(restored[k : k + size], reference[k : k + size], window, cuts)
             for k in range(0, len(reference), size)
         ]
     return {
@@ -180,177 +170,63 @@ def fidelity(
     }
 
 
-def _fidelity(x: "Tensor", y: "Tensor", filters: "_Filter", borders: list[int]) -> list[Scores]:
-    """`fidelity` of as many images as are taken at once, for sorted borders.
+def _fidelity(x: "Tensor", y: "Tensor", window: Window, borders: list[int]) -> list[Scores]:
+    """`fidelity` of as many images as are taken at once."""
+    errors: list[list[Values]] = [[] for _ in borders]
+    similarities: list[list[Values]] = [[] for _ in borders]
+    for a, b in _planes(x, y):
+        error, similarity = (a - b).square_(), _similarity(a, b, window)
+        for k, border in enumerate(borders):
+            errors[k].append(_mean(error, border))
+            similarities[k].append(_mean(similarity, border))
+    return [_scores(np.stack(e), np.stack(s)) for e, s in zip(errors, similarities, strict=True)]
 
-    With s = x + y and d = x - y SSIM needs the means in the window of s, d, s² and d²; those of s
-    and d of the luminance follow from those of RGB.
-    """
+
+def _planes(x: "Tensor", y: "Tensor") -> "Iterator[tuple[Tensor, Tensor]]":
+    """Each channel of two images in float64, of RGB then the luminance: shape (B, H, W)."""
     import torch
 
-    batch, height, width, colors = x.shape
-    x, y = x.permute(3, 1, 0, 2), y.permute(3, 1, 0, 2)
-    halo, channels = filters.halo, filters.channels
-    errors, similarities = [], []
-    filters.restart()
-    luma = torch.zeros_like(filters.means[:2])
-    for top in range(0, height, STRIP):
-        strip = filters.next_strip(min(STRIP, height - top))
-        _fill(strip, x[:, top : top + STRIP], y[:, top : top + STRIP])
-        for border in borders:
-            rows = slice(max(0, border - top), max(0, height - border - top))
-            errors.append(strip[3, :, rows, :, border : width - border].sum((1, 3)))
-        luma.zero_()
-        for channel in range(channels):
-            if channel < colors:
-                found = filters.means_of(channel, 4)
-                means, squares = found[:2], found[2:]
-                if channels > colors:
-                    luma.add_(means, alpha=LUMINANCE[channel])
-            else:
-                means, squares = luma, filters.means_of(channel, 2)
-                means[0].add_(2 * LUMINANCE_OFFSET)
-            values = _similarity(means, squares, filters.window)
-            for border in borders:
-                rows = slice(max(0, border + halo - top), max(0, height - border - top))
-                _cut(values, rows, slice(border, width - halo - border))
-                similarities.append(values.sum((0, 1, 3)))
-    error = torch.stack(errors).view(-1, len(borders), channels, batch).sum(0)
-    similarity = torch.stack(similarities).view(-1, channels, len(borders), batch).sum(0)
-    return [
-        _scores(
-            error[k] / ((height - 2 * border) * (width - 2 * border)),
-            similarity[:, k] / ((height - halo - 2 * border) * (width - halo - 2 * border)),
-        )
-        for k, border in enumerate(borders)
+    luminances = [
+        torch.full(t.shape[:-1], LUMINANCE_OFFSET, device=t.device).double() for t in (x, y)
     ]
+    for channel in range(x.shape[-1]):
+        planes = [torch.empty_like(luminances[0]).copy_(t[..., channel]) for t in (x, y)]
+        for total, plane in zip(luminances, planes, strict=True):
+            total.add_(plane, alpha=LUMINANCE[channel])
+        yield planes[0], planes[1]
+    if x.shape[-1] == len(LUMINANCE):
+        yield luminances[0], luminances[1]
 
 
-def _scores(errors: "Tensor", similarities: "Tensor") -> Scores:
+def _similarity(x: "Tensor", y: "Tensor", window: Window) -> "Tensor":
+    """SSIM wherever the window lies inside the images."""
+    import torch
+
+    from irsde.ssim import similarity_by_convolution, similarity_map
+
+    options = window.taps, window.covariance_factor
+    if x.device.type != "cpu":
+        return similarity_by_convolution(x, y, *options)
+    pairs = zip(x.numpy(), y.numpy(), strict=True)
+    return torch.from_numpy(np.stack([similarity_map(a, b, *options) for a, b in pairs]))
+
+
+def _mean(values: "Tensor", border: int) -> Values:
+    """Mean of each image without its border; the sums do not depend on the number of threads."""
+    height, width = values.shape[1:]
+    inner = values[:, border : height - border, border : width - border]
+    mean: Values = (inner.sum(2).sum(1) / inner[0].numel()).cpu().numpy()
+    return mean
+
+
+def _scores(errors: Values, similarities: Values) -> Scores:
     """Scores from the mean squared errors and the mean SSIM, each (channel, image)."""
-    error, similarity = errors.cpu().numpy(), similarities.cpu().numpy()
-    colors = min(3, len(error))
+    colors = min(3, len(errors))
     with np.errstate(divide="ignore"):
         scores = {
-            "psnr": 10 * np.log10(PEAK**2 / error[:colors].mean(0)),
-            "ssim": similarity[:colors].mean(0),
+            "psnr": 10 * np.log10(PEAK**2 / errors[:colors].mean(0)),
+            "ssim": similarities[:colors].mean(0),
         }
         if colors == 3:
-            scores |= {"psnr_y": 10 * np.log10(PEAK**2 / error[3]), "ssim_y": similarity[3]}
+            scores |= {"psnr_y": 10 * np.log10(PEAK**2 / errors[3]), "ssim_y": similarities[3]}
     return scores
-
-
-def _fill(strip: "Tensor", x: "Tensor", y: "Tensor") -> None:
-    """Write s, d, s² and d² of the pixels of a strip, for RGB of their luminance too."""
-    import torch
-
-    colors = len(x)
-    s, d = strip[0, :colors], strip[1, :colors]
-    s.copy_(x)
-    d.copy_(y)
-    s.add_(d)
-    torch.sub(s, d, alpha=2, out=d)
-    if colors == 3:
-        luma = strip[:2, 3]
-        torch.mul(strip[:2, 0], LUMINANCE[0], out=luma)
-        luma.add_(strip[:2, 1], alpha=LUMINANCE[1]).add_(strip[:2, 2], alpha=LUMINANCE[2])
-        luma[0].add_(2 * LUMINANCE_OFFSET)
-    torch.square(strip[:2], out=strip[2:])
-
-
-def _similarity(means: "Tensor", squares: "Tensor", window: Window) -> "Tensor":
-    """SSIM from the means of s, d and those of s², d², both overwritten.
-
-    ``(E[s]² - E[d]² + 2 C1) (Var s - Var d + 2 C2) / (the same with sums for differences)``
-    """
-    import torch
-
-    c1, c2 = STABILIZERS
-    variances = squares.sub_(means.square_())
-    if window.sample_covariance:
-        variances.mul_(window.covariance_factor)
-    ms, md, vs, vd = means[0], means[1], variances[0], variances[1]
-    ms.add_(2 * c1).sub_(md)
-    vs.add_(2 * c2).sub_(vd)
-    torch.add(ms, md, alpha=2, out=md)
-    torch.add(vs, vd, alpha=2, out=vd)
-    return ms.mul_(vs).div_(md.mul_(vd))
-
-
-def _cut(values: "Tensor", rows: slice, columns: slice) -> None:
-    """Zero a map of shape (block, row, image, column) outside the given rows and columns."""
-    if rows.start > 0:
-        values[:, : rows.start] = 0
-    if rows.stop < STRIP:
-        values[:, rows.stop :] = 0
-    first, skipped = divmod(columns.start, BLOCK_COLUMNS)
-    last, kept = divmod(columns.stop, BLOCK_COLUMNS)
-    if columns.start > 0:
-        values[:first] = 0
-        values[first, ..., :skipped] = 0
-    if last < len(values):
-        values[last + 1 :] = 0
-        values[last, ..., kept:] = 0
-
-
-class _Filter:
-    """Means in the window over strips of rows, as products with banded matrices.
-
-    Block by block such products are far quicker than a filter that goes tap by tap. The axes of
-    `planes` are kind (s, d, s², d²), channel, row, image, column. Above the rows of a strip lie
-    the last rows of the strip before (zeros at first, whose means nobody reads), right of the
-    image zeros up to a whole block.
-    """
-
-    def __init__(self, window: Window, images: "Tensor") -> None:
-        import torch
-
-        batch, _, width, colors = images.shape
-        device = images.device
-
-        def band(size: int) -> "Tensor":
-            rows = [np.pad(window.taps, (k, size - 1 - k)) for k in range(size)]
-            return torch.tensor(np.stack(rows), device=device)
-
-        def zeros(*shape: int) -> "Tensor":
-            return torch.zeros(shape, dtype=torch.float64, device=device)
-
-        self.window = window
-        self.halo = window.size - 1
-        self.channels = 4 if colors == 3 else 1
-        self.width = width
-        height_of_block = BLOCK_ROWS + self.halo
-        width_of_block = BLOCK_COLUMNS + self.halo
-        blocks = -(-(width - self.halo) // BLOCK_COLUMNS)
-        padded = blocks * BLOCK_COLUMNS + self.halo
-        self.planes = zeros(4, self.channels, STRIP + self.halo, batch, padded)
-        self.down = zeros(STRIP // BLOCK_ROWS, BLOCK_ROWS, batch * padded)
-        self.means = zeros(4, blocks, STRIP, batch, BLOCK_COLUMNS)
-        self.found = list(self.means.flatten(2, 3))
-        rows = self.planes.flatten(3).unfold(2, height_of_block, BLOCK_ROWS)
-        self.row_blocks = [list(channel) for channel in rows.transpose(0, 1).transpose(3, 4)]
-        columns = self.down.view(-1, padded).unfold(1, width_of_block, BLOCK_COLUMNS)
-        self.column_blocks = columns.transpose(0, 1)
-        self.row_band = band(BLOCK_ROWS).expand(STRIP // BLOCK_ROWS, -1, -1)
-        self.column_band = band(BLOCK_COLUMNS).T.contiguous().expand(blocks, -1, -1)
-
-    def restart(self) -> None:
-        """Forget the images before, whose rows would lie above the first strip of the next."""
-        self.planes[:, :, STRIP:] = 0
-
-    def next_strip(self, rows: int) -> "Tensor":
-        """Planes to fill with the next rows: (kind, channel, rows, image, column)."""
-        self.planes[:, :, : self.halo] = self.planes[:, :, STRIP:]
-        return self.planes[:, :, self.halo : self.halo + rows, :, : self.width]
-
-    def means_of(self, channel: int, kinds: int) -> "Tensor":
-        """Means of the last `kinds` planes of a channel: (kind, block, row, image, column).
-
-        The row that ends a window holds its mean. The next call overwrites what this returned.
-        """
-        import torch
-
-        for kind in range(4 - kinds, 4):
-            torch.bmm(self.row_band, self.row_blocks[channel][kind], out=self.down)
-            torch.bmm(self.column_blocks, self.column_band, out=self.found[kind])
-        return self.means[-kinds:]

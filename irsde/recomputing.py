@@ -1,4 +1,4 @@
-"""The images behind a row of the tables restored and scored again, compared bit for bit."""
+"""The images behind a row of the tables restored and scored again, and compared."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
@@ -15,9 +16,11 @@ from irsde import provenance
 from irsde.config import EvaluationSettings
 from irsde.explaining import find
 from irsde.files import InputError, read_json
+from irsde.metrics import METRICS
 from irsde.plan import DATA, evaluation_of, run_of
 from irsde.report.lineage import keyed, read_lineage, read_values
 
+UNITS = {name: 10**-metric.decimals for name, metric in METRICS.items()}  # of the last digit
 CHILD = """
 import sys
 from irsde.files import InputError
@@ -32,7 +35,7 @@ for folder in sys.argv[1:]:
 
 
 def recompute(address: str) -> tuple[str, bool]:
-    """Restore and score the images behind a row again, and compare every value bit for bit.
+    """Restore and score the images behind a row again, and compare every value.
 
     Parameters
     ----------
@@ -44,8 +47,9 @@ def recompute(address: str) -> tuple[str, bool]:
     str
         A line for each evaluation.
     bool
-        True if all values are the same bits. Metrics that cannot be computed here, such as LPIPS
-        without weights, are named and left out.
+        True if all values are the same bits, or differ by less than a unit of the last digit that
+        tables print, as they do where another processor or version rounds otherwise. Metrics that
+        cannot be computed here, such as LPIPS without weights, are named and left out.
 
     Raises
     ------
@@ -140,25 +144,32 @@ def _difference(
         return f"{folder}: the images are others now; run irsde data prepare again", False
     metrics = [name for name in recorded.columns if name not in ("image", "scene")]
     missing = [m for m in metrics if m not in found or "" in {*found[m], *recorded[m]}]
-    differing = []
+    differing, rounded = [], []
     for metric in metrics:
-        other = [] if metric in missing else recorded[metric].ne(found[metric]).tolist()
-        if not any(other):
+        if metric in missing or list(recorded[metric]) == list(found[metric]):
             continue
+        changed = recorded[metric].ne(found[metric])
         before, after = recorded[metric].astype(float), found[metric].astype(float)
-        worst = int((before - after).abs().to_numpy().argmax())
+        apart = (before - after).abs().fillna(np.inf).where(changed, 0)
+        worst = int(apart.to_numpy().argmax())
+        if apart.iloc[worst] < UNITS.get(metric, 0):
+            rounded.append(f"{metric} by {apart.iloc[worst]:.1g}")
+            continue
         differing.append(
-            f"{metric} of {sum(other)} of {len(other)} images, most of "
+            f"{metric} of {changed.sum()} of {len(changed)} images, most of "
             f"{recorded['image'].iloc[worst]}: {before.iloc[worst]:.9g} then, "
             f"{after.iloc[worst]:.9g} now"
         )
     missing = [m for m in missing if set(recorded[m]) != {""} or m not in found]
     left_out = f"; not compared, for want of values: {', '.join(missing)}" if missing else ""
-    if not differing:
-        return f"{folder}: {len(found)} images, the same bits{left_out}", True
     versions = [
         f"{name} {version} then, {now} now"
         for name, version in summary["versions"].items()
         if (now := provenance.versions().get(name)) != version
     ]
-    return f"{folder}: differs: {'; '.join([*differing, *versions])}{left_out}", False
+    if differing:
+        return f"{folder}: differs: {'; '.join([*differing, *versions])}{left_out}", False
+    if rounded:
+        same = f"the same but for rounding: {', '.join(rounded)} at most"
+        return f"{folder}: {len(found)} images, {'; '.join([same, *versions])}{left_out}", True
+    return f"{folder}: {len(found)} images, the same bits{left_out}", True

@@ -223,10 +223,10 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
-def raise_psnr():
+def raise_psnr(by=1):
     path = SAMPLED[0].folder / "per_image.csv"
     values = pd.read_csv(path)
-    values.loc[0, "psnr"] += 1
+    values.loc[0, "psnr"] += by
     values.to_csv(path, index=False)
 
 
@@ -388,6 +388,15 @@ def test_evaluating_again_gives_the_same_bits_or_names_what_differs(project):
     assert f"{SAMPLED[0].folder}: differs: psnr of 1 of 4 images, most of chelsea_0" in changed
     assert untouched == f"{SAMPLED[1].folder}: 4 images, the same bits"
     assert {path: path.stat().st_mtime_ns for path in Path("results").rglob("*")} == before
+
+
+def test_values_that_another_processor_rounds_otherwise_agree(project):
+    raise_psnr(by=1e-9)
+    text, same = recompute(f"{TABLE}/ir-sde+l2/psnr")
+    assert same
+    changed, untouched = text.splitlines()
+    assert f"{SAMPLED[0].folder}: 4 images, the same but for rounding: psnr by 1e-09" in changed
+    assert untouched == f"{SAMPLED[1].folder}: 4 images, the same bits"
 
 
 def test_what_cannot_be_evaluated_again_is_said(project):

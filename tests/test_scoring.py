@@ -20,6 +20,7 @@ from irsde.images import read_image, to_float, to_pixels
 from irsde.metrics import METRICS, WINDOWS, fidelity, luminance, psnr, rounded_luminance
 from irsde.perceptual import BACKBONES, perceptual_key, perceptual_metric
 from irsde.protocols import PROTOCOLS, Protocol, score_batch, score_pair, score_protocols
+from irsde.ssim import similarity_by_convolution, similarity_map
 from tests.reference import DATA, REFERENCE, needs_data, needs_reference
 
 LPIPS = REFERENCE.parent / "weights"
@@ -136,6 +137,16 @@ def test_psnr_and_ssim_equal_scikit_images(window, height, width, border, seed, 
     pair = luminance(a), luminance(b)
     expected = [psnr(a, b), similarity(a, b, window), psnr(*pair), similarity(*pair, window)]
     assert [scores[name] for name in FIDELITY] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_the_ssim_of_other_devices_is_that_of_a_cpu(window):
+    """By convolutions, here on the CPU too."""
+    options = WINDOWS[window].taps, WINDOWS[window].covariance_factor
+    x, y = np.random.default_rng(0).uniform(0, 255, (2, 3, 25, 31))
+    found = similarity_by_convolution(torch.from_numpy(x), torch.from_numpy(y), *options)
+    expected = [similarity_map(a, b, *options) for a, b in zip(x, y, strict=True)]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
 def test_an_image_scores_the_same_alone_and_in_a_batch():

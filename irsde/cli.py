@@ -777,6 +777,11 @@ def main() -> None:
     except InputError as error:
         print(f"irsde: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"irsde: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     except StoppedError as error:
         print(f"irsde: {error}", file=sys.stderr)
         sys.exit(STOPPED_EXIT_CODE)

@@ -276,8 +276,9 @@ def _restored_by_network(
                 if trail:
                     trail.add(step, state[0])
         images = restored.float().cpu().numpy().transpose(0, 2, 3, 1)
+        seconds = time.perf_counter() - start
         states = trail.states(evaluation) if trail and restorer.process else None
-        yield Batch(batch, images, nfe, time.perf_counter() - start, states)
+        yield Batch(batch, images, nfe, seconds, states)
 
 
 def _multiply_accumulates(run: Run, pairs: Sequence[Pair], nfe: Sequence[int]) -> float:

@@ -11,8 +11,10 @@ from irsde.data.catalogue import find_split, read_own
 from irsde.data.datasets import CARD, dataset_folder
 from irsde.files import InputError, digest_file, read_json
 from irsde.plan import REPORTS, pairs_folder
+from irsde.provenance import read_run_card
 from irsde.recipes import commands
-from irsde.report.lineage import keyed, read_lineage, read_values
+from irsde.report.lineage import keyed, read_lineage
+from irsde.report.rows import read_evaluation
 from irsde.report.written import shown
 
 SHORT = 12
@@ -178,16 +180,9 @@ def _runs_of(content: Mapping[str, Any], sources: Sequence[str]) -> list[str]:
     runs: list[str] = []
     for source in sources:
         run = content["evaluations"].get(source, {}).get("run", source)
-        origin = _card(run).get("derived_from")
+        origin = read_run_card(Path(run)).get("derived_from")
         runs += [origin, run] if origin else [run]
     return list(dict.fromkeys(runs))
-
-
-def _card(run: str) -> dict[str, Any]:
-    card = read_json(Path(run) / "run.json")
-    if not isinstance(card, dict):
-        raise InputError(f"{run}/run.json: not a run card")
-    return card
 
 
 def _groups(folders: Sequence[str], card: str) -> list[list[str]]:
@@ -206,7 +201,7 @@ def _add_evaluations(
 ) -> None:
     """The first evaluation of a group in full, of the others what differs."""
     folder = folders[0]
-    summary, values = read_values(Path(folder))
+    summary, values = read_evaluation(Path(folder))
     part.add(folder)
     sampler = "no sampler" if summary["sampler"] == "direct" else f"sampler {summary['sampler']}"
     options = [str(summary[key]) for key in OPTIONS if summary.get(key, USUAL[0]) not in USUAL]
@@ -231,7 +226,7 @@ def _add_evaluations(
 def _add_runs(part: Branch, folders: Sequence[str], entries: Mapping[str, Any]) -> None:
     """The first run of a group in full, of the others what differs."""
     folder = folders[0]
-    card = _card(folder)
+    card = read_run_card(Path(folder))
     part.add(folder)
     source = f" ({card['source']})" if card.get("source") else ""
     part.add(f"{card['label']}{source}, training seed {card['seed']}")
@@ -296,7 +291,7 @@ def _add_data(
             seen.add(entry["folder"])
             _add_test_set(part, read_json(Path(folder) / "summary.json"), entry)
     for run in runs:
-        card = _card(run)
+        card = read_run_card(Path(run))
         of_run = {} if "imported_from" in card else card["settings"].get("data", {})
         for role, label in (("train", "training"), ("validation", "validation")):
             for name in of_run.get(role, ()):
@@ -348,7 +343,7 @@ def _add_set(part: Branch, name: str, folder: Path, recorded: str | None) -> Non
 def _add_code(
     part: Branch, content: Mapping[str, Any], evaluations: Sequence[str], runs: Sequence[str]
 ) -> None:
-    stages = [("trained", content["runs"][run], _card(run)) for run in runs]
+    stages = [("trained", content["runs"][run], read_run_card(Path(run))) for run in runs]
     stages += [
         ("evaluated", content["evaluations"][folder], read_json(Path(folder) / "summary.json"))
         for folder in evaluations

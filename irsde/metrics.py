@@ -137,12 +137,12 @@ def fidelity(
     dict of int to dict of str to ndarray, shape (B,)
         For each border `psnr` and `ssim`, over all channels; of RGB also `psnr_y` and `ssim_y`
         of MATLAB's luminance, not rounded. The PSNR (dB, for a peak of 255) of identical images is
-        infinite; an image that is not finite scores NaN.
+        infinite.
 
     Raises
     ------
     InputError
-        If a cropped image is smaller than the window.
+        If the shapes differ or a cropped image is smaller than the window.
 
     Notes
     -----
@@ -151,6 +151,8 @@ def fidelity(
     """
     import torch
 
+    if restored.shape != reference.shape:
+        raise InputError(f"{tuple(restored.shape)} and {tuple(reference.shape)} differ")
     cuts = sorted(set(borders))
     height, width = reference.shape[1:3]
     if min(height, width) - 2 * cuts[-1] < window.size:

@@ -147,7 +147,8 @@ def score_batch(
     Raises
     ------
     InputError
-        If the sizes differ or too little is left after the crop.
+        If the sizes differ, the restored images are no floats, or too little is left after the
+        crop.
     """
     output, target = _tensors(restored, reference, device)
     scores = _fidelities(output, target, [protocol])[0]
@@ -195,7 +196,7 @@ def score_protocols(
     Raises
     ------
     InputError
-        If the sizes differ.
+        If the sizes differ or the restored images are no floats.
     """
     output, target = _tensors(restored, reference, device)
     fitting = {
@@ -216,14 +217,18 @@ def score_protocols(
 
 
 def _tensors(restored: Restored, reference: Reference, device: str) -> "tuple[Tensor, Tensor]":
+    """Both on a device, the restored images in at least float32, all NaN where not finite."""
     import torch
 
     if restored.shape != reference.shape:
         raise InputError(
             f"restored {restored.shape[1:]} and reference {reference.shape[1:]} differ in size"
         )
-    output, target = (np.ascontiguousarray(images) for images in (restored, reference))
-    return torch.tensor(output, device=device), torch.tensor(target, device=device)
+    if not np.issubdtype(restored.dtype, np.floating):
+        raise InputError(f"restored images are floats in [0, 1], not {restored.dtype}")
+    output = np.array(restored, dtype=np.promote_types(restored.dtype, np.float32), order="C")
+    output[~np.isfinite(output).all((1, 2, 3))] = np.nan
+    return torch.from_numpy(output).to(device), torch.tensor(reference, device=device)
 
 
 def _pixels(image: "Tensor", rounded: bool) -> "Tensor":

@@ -17,7 +17,7 @@ from irsde.methods import METHODS
 from irsde.plan import Run
 
 PACKAGE = Path(__file__).parent
-LIBRARIES = ("numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "pillow")
+LIBRARIES = ("numba", "numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "pillow")
 
 _DATA = ("data/datasets", "degradations", "images", "masks", "resampling", "seeds", "tasks")
 _PAIRS = (*_DATA, "data/cache", "data/pairs")
@@ -61,6 +61,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "perceptual",
         "protocols",
         "scoring",
+        "ssim",
         "states",
         "statistics",
     ),
@@ -85,6 +86,7 @@ STAGE_MODULES: dict[str, tuple[str, ...]] = {
         "report/page_assets/viewer.js",
         "report/captions",
         "report/cells",
+        "report/checksums",
         "report/commands",
         "report/comparable",
         "report/compile",

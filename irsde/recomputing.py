@@ -18,9 +18,11 @@ from irsde.explaining import find
 from irsde.files import InputError, read_json
 from irsde.metrics import METRICS
 from irsde.plan import DATA, evaluation_of, run_of
-from irsde.report.lineage import keyed, read_lineage, read_values
+from irsde.report.lineage import keyed, read_lineage
+from irsde.report.rows import read_evaluation
 
-UNITS = {name: 10**-metric.decimals for name, metric in METRICS.items()}  # of the last digit
+# Rounding is a hundredth of a unit of the last digit that tables print, at most.
+ROUNDING = {name: 10.0 ** -(metric.decimals + 2) for name, metric in METRICS.items()}
 CHILD = """
 import sys
 from irsde.files import InputError
@@ -47,9 +49,10 @@ def recompute(address: str) -> tuple[str, bool]:
     str
         A line for each evaluation.
     bool
-        True if all values are the same bits, or differ by less than a unit of the last digit that
-        tables print, as they do where another processor or version rounds otherwise. Metrics that
-        cannot be computed here, such as LPIPS without weights, are named and left out.
+        True if all values are the same bits, or differ by a hundredth of a unit of the last digit
+        that tables print at most (0.0001 dB), as they do where another processor or version rounds
+        otherwise. Metrics that cannot be computed here, such as LPIPS without weights, are named
+        and left out.
 
     Raises
     ------
@@ -71,7 +74,7 @@ def recompute(address: str) -> tuple[str, bool]:
     if not folders:
         raise InputError(f"{place.table}/{place.row}: comes from no evaluation")
     paths = [Path(folder) for folder in folders]
-    summaries = {path: read_values(path)[0] for path in paths}
+    summaries = {path: read_evaluation(path)[0] for path in paths}
     with tempfile.TemporaryDirectory(prefix="irsde-") as name:
         _evaluate_in(Path(name), summaries)
         outcomes = [
@@ -152,7 +155,7 @@ def _difference(
         before, after = recorded[metric].astype(float), found[metric].astype(float)
         apart = (before - after).abs().fillna(np.inf).where(changed, 0)
         worst = int(apart.to_numpy().argmax())
-        if apart.iloc[worst] < UNITS.get(metric, 0):
+        if apart.iloc[worst] <= ROUNDING.get(metric, 0):
             rounded.append(f"{metric} by {apart.iloc[worst]:.1g}")
             continue
         differing.append(

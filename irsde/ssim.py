@@ -3,8 +3,7 @@
 With s = x + y and d = x - y, SSIM needs the means in the window of s, d, s² and d².
 """
 
-import os
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,19 @@ Taps = tuple[float, ...]
 
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # for pixels from 0 to 255
 
-# Multiplications and additions are fused, nothing else is rearranged, division by zero is no error.
-compiled = njit(
-    nogil=True,
-    fastmath={"contract"},
-    error_model="numpy",
-    cache=os.access(Path(__file__).parent, os.W_OK),
-)
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile for the processor at hand, and keep the code on disk where a folder admits it.
+
+    Multiplications and additions are fused, nothing else is rearranged, and division by zero is
+    no error.
+    """
+    options: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
+    try:
+        loops: Callable[..., Any] = njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder for the code can be written to
+        loops = njit(**options)(function)
+    return loops
 
 
 def _similarity(s: Any, d: Any, ss: Any, dd: Any, covariance_factor: float) -> Any:

@@ -16,14 +16,15 @@ from irsde.data.integrity import damages
 from irsde.files import InputError, digest_file, digest_json, read_json
 from irsde.methods import METHODS
 from irsde.plan import REPORTS, pairs_folder, run_of
+from irsde.report.checksums import CHECKSUMS, read_checksums
 from irsde.report.lineage import (
     PROVENANCE,
     agrees,
     lineage,
     read_lineage,
-    read_values,
     value_of,
 )
+from irsde.report.rows import read_evaluation
 from irsde.report.table import Table
 from irsde.report.written import csv_cells, markdown_cells, same_text, shown
 
@@ -98,6 +99,7 @@ def verify(
     problems = [
         *_cells(content),
         *_texts(content),
+        *_outputs(),
         *(_rebuilt(content, rebuild) if rebuild else ()),
         *_evaluations(content),
         *_runs(content),
@@ -133,7 +135,7 @@ def _cells(content: Mapping[str, Any]) -> Iterator[Problem]:
             continue
         try:
             for source in cell["sources"]:
-                found[source] = found.get(source) or read_values(Path(source))
+                found[source] = found.get(source) or read_evaluation(Path(source))
             value = value_of([found[source] for source in cell["sources"]], cell["metric"], rule)
         except (InputError, KeyError, TypeError, ValueError):
             continue  # the file itself is reported
@@ -176,13 +178,23 @@ def _texts(content: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(f"{path}:{key}", "text", text, found or "nothing", AGAIN)
 
 
+def _outputs() -> Iterator[Problem]:
+    """Files of the report beside what was written."""
+    try:
+        recorded = read_checksums()
+    except InputError as error:
+        yield Problem(str(CHECKSUMS), "hashes of the report", "readable", str(error), AGAIN)
+        return
+    yield from _files(REPORTS.as_posix(), {"files": recorded}, AGAIN)
+
+
 def _rebuilt(
     content: Mapping[str, Any], rebuild: Callable[[], Sequence[Table]]
 ) -> Iterator[Problem]:
     """Cells of tables made anew beside the recorded ones."""
     try:
         fresh = lineage(rebuild(), content["profile"])
-    except InputError as error:
+    except (InputError, KeyError, TypeError, ValueError) as error:
         yield Problem(str(PROVENANCE), "tables made anew", "tables", str(error), AGAIN)
         return
     now, then = dict(_addressed(fresh)), dict(_addressed(content))
@@ -214,7 +226,7 @@ def _evaluations(content: Mapping[str, Any]) -> Iterator[Problem]:
         again = f"run irsde evaluate --run {entry['run']} and irsde report again"
         yield from _files(folder, entry, again)
         try:
-            summary, values = read_values(Path(folder))
+            summary, values = read_evaluation(Path(folder))
             card = read_json(Path(entry["run"]) / "run.json")
             identity = digest_json(card["identity"])
             means = {m["name"]: m["mean"] for m in summary["metrics"]}

@@ -20,6 +20,7 @@ from irsde.outside import PreparedSet, evaluate_restored
 from irsde.plan import Evaluation, Run
 from irsde.recomputing import evaluate_again, recompute
 from irsde.report import render
+from irsde.report.checksums import write_checksums
 from irsde.report.cost_table import cost_table
 from irsde.report.lineage import PROVENANCE, lineage
 from irsde.report.protocol_tables import protocol_tables
@@ -43,12 +44,15 @@ def tables():
     return quality_tables(read_rows([e.folder for e in (IDENTITY, *SAMPLED)]), {})
 
 
-def write_report():
-    made = tables()
+def write_report(made=None):
+    made = made or tables()
     write_json(PROVENANCE, lineage(made, "tiny"))
-    write_text(PROVENANCE.parent / "tables.md", render.document("tiny", "Tiny.", made, []))
+    text = render.document("tiny", "Tiny.", made, [])
+    write_text(PROVENANCE.parent / "tables.md", text)
     lines = render.csv_lines(made)
     lines.to_csv(PROVENANCE.parent / "tables.csv", index=False, lineterminator="\n")
+    write_checksums()
+    return text
 
 
 def write_profile():
@@ -195,11 +199,7 @@ def test_an_exact_restoration_is_infinite_in_every_table(project):
     _, folder = evaluate_restored(PREPARED / "GT", None, "rgb", "oracle", None, test_set)
     rows = read_rows([IDENTITY.folder, folder])
     made = [*quality_tables(rows, {}), *protocol_tables(rows), cost_table(rows)]
-    write_json(PROVENANCE, lineage(made, "tiny"))
-    text = render.document("tiny", "Tiny.", made, [])
-    write_text(PROVENANCE.parent / "tables.md", text)
-    lines = render.csv_lines(made)
-    lines.to_csv(PROVENANCE.parent / "tables.csv", index=False, lineterminator="\n")
+    text = write_report(made)
     outcome, agrees = verify("tiny")
     assert agrees, outcome
     assert not re.search(r"\b(inf|nan)\b", text)
@@ -305,6 +305,30 @@ BREAKS = {
         lambda: edit(PROVENANCE.parent / "tables.md", " n/a |", " 0.1 |"),
         ["reports/tables.md:denoising-photographs-test/", "expected n/a, found 0.1"],
     ),
+    "words of the text": (
+        lambda: edit(PROVENANCE.parent / "tables.md", "Tiny.", "Huge."),
+        ["reports/tables.md: SHA-256"],
+    ),
+    "a report without hashes": (
+        (PROVENANCE.parent / "SHA256SUMS").unlink,
+        ["reports/SHA256SUMS: hashes of the report"],
+    ),
+    "a restored image": (
+        lambda: darken(next((SAMPLED[0].folder / "images").glob("*.png"))),
+        ["images/", "SHA-256"],
+    ),
+    "an empty summary": (
+        lambda: (IDENTITY.folder / "summary.json").write_text("{}"),
+        ["summary.json: SHA-256", "summary.json: has no commit"],
+    ),
+    "a word among the values": (
+        lambda: edit(IDENTITY.folder / "per_image.csv", ",0.", ",abc"),
+        ["per_image.csv: SHA-256", "per_image.csv: cannot be read"],
+    ),
+    "an empty run card": (
+        lambda: (RUNS[1].folder / "run.json").write_text("{}"),
+        ["run.json: SHA-256", "not a run card"],
+    ),
     "a cell of the lines": (
         lambda: edit(PROVENANCE.parent / "tables.csv", ",n/a,", ",0.1,"),
         ["reports/tables.csv:denoising-photographs-test/", "expected n/a, found 0.1"],
@@ -316,7 +340,7 @@ BREAKS = {
 def test_a_break_is_named_wherever_it_is(project, link):
     damage, expected = BREAKS[link]
     damage()
-    text, agree = verify("tiny")
+    text, agree = verify("tiny", tables)
     assert not agree
     for part in expected:
         assert part in text
@@ -329,6 +353,7 @@ def test_ends_of_intervals_are_compared_with_tables_made_anew(project):
     cell = content["tables"][0]["rows"][0]["cells"]["psnr"]
     cell["low"] -= 0.5
     write_json(PROVENANCE, content)
+    write_checksums()
     assert verify("tiny")[1]
     text, agree = verify("tiny", tables)
     assert not agree
@@ -365,6 +390,7 @@ def test_a_commit_that_is_nowhere_and_uncommitted_changes_are_mentioned(project)
     content = read_json(PROVENANCE)
     content["runs"][RUNS[0].folder.as_posix()]["dirty"] = True
     write_json(PROVENANCE, content)
+    write_checksums()
     text, agree = verify()
     assert agree
     assert f"made with uncommitted changes, which no commit holds: {RUNS[0].folder}" in text

@@ -178,8 +178,8 @@ def compared_method(
         A method that exists here.
     found : sequence of Entry
         Evaluations on the table's data set. Of several of the method, variants included, the one
-        with the fewest reasons against it is taken, then the one with the most evaluations of the
-        network.
+        with the fewest reasons against it is taken, then one that can be scored as published, then
+        the one with the most evaluations of the network.
 
     Returns
     -------
@@ -198,6 +198,7 @@ def compared_method(
         candidates,
         key=lambda candidate: (
             len(candidate.reasons(metrics[0])),
+            candidate.rescored is None,
             -(candidate.entry.first.summary["nfe"] or 0),
         ),
     )

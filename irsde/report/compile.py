@@ -13,6 +13,7 @@ from irsde.plan import (
     sweep_evaluations,
 )
 from irsde.report import causes_table, paper, render, tables
+from irsde.report.checksums import write_checksums
 from irsde.report.figures import write_figures, write_process_figures
 from irsde.report.lineage import lineage
 from irsde.report.page import write_page
@@ -68,6 +69,7 @@ def compile_report(profile: Profile, *, partial: bool = False) -> str:
     write_text(REPORTS / "cost.md", render.cost_document(profile.name, cost))
     write_page(profile.name, budget, compiled, cost, figures, folder, rows, REPORTS / "index.html")
     write_text(REPORTS / "tables.md", render.document(profile.name, budget, compiled, figures))
+    write_checksums()
     return (
         f"{REPORTS / 'tables.md'}: {len(compiled)} tables, {len(figures)} figures, "
         f"{len(rows) + len(sweep_rows)} evaluations"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from irsde.files import InputError, digest_file, digest_json, json_number, read_json
 from irsde.plan import REPORTS, pairs_folder
+from irsde.report.rows import read_evaluation
 from irsde.report.table import Cell, Table
 
 PROVENANCE = REPORTS / "provenance.json"
@@ -76,7 +77,7 @@ def lineage(tables: Sequence[Table], profile: str) -> dict[str, Any]:
         for folder in missing:
             runs[folder], origin = _run(Path(folder))
             used |= {origin} if origin else set()
-    reader = lru_cache(maxsize=None)(read_values)
+    reader = lru_cache(maxsize=None)(read_evaluation)
     return {
         "profile": profile,
         "tables": [
@@ -114,8 +115,10 @@ def read_lineage() -> dict[str, Any]:
     if not PROVENANCE.is_file():
         raise InputError(f"{PROVENANCE}: no such file; run irsde report first")
     content = read_json(PROVENANCE)
-    needed = ("profile", "tables", "evaluations", "runs")
-    if not isinstance(content, dict) or any(key not in content for key in needed):
+    needed = {"profile": str, "tables": list, "evaluations": dict, "runs": dict}
+    if not isinstance(content, dict) or any(
+        not isinstance(content.get(key), kind) for key, kind in needed.items()
+    ):
         raise InputError(f"{PROVENANCE}: not written by irsde report; run irsde report again")
     return content
 
@@ -123,25 +126,6 @@ def read_lineage() -> dict[str, Any]:
 def keyed(entries: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Tables, rows or columns of the lineage by their keys, in their order."""
     return {entry["key"]: entry for entry in entries}
-
-
-def read_values(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Summary and per-image values of an evaluation, as they lie there.
-
-    Raises
-    ------
-    InputError
-        If a file is absent or damaged.
-    """
-    summary = read_json(folder / "summary.json")
-    path = folder / "per_image.csv"
-    try:
-        values = pd.read_csv(path, dtype={"image": str, "scene": str})
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
-    if not isinstance(summary, dict) or "image" not in values:
-        raise InputError(f"{folder}: not an evaluation")
-    return summary, values
 
 
 def value_of(
@@ -152,8 +136,8 @@ def value_of(
     Parameters
     ----------
     evaluations : iterable of (dict, DataFrame)
-        Summary and per-image values, by `read_values`. Evaluations of one training seed are
-        averaged first.
+        Summary and per-image values, by `read_evaluation`. Those of one training seed are averaged
+        first.
     metric : str
         Key of the column.
     rule : str
@@ -237,12 +221,18 @@ def _rule(cell: Cell, column: str, reader: Any) -> tuple[Rule, str] | None:
     )
 
 
+def _pictures(folder: Path) -> list[str]:
+    """Restored images and states that lie in an evaluation."""
+    found = (path for name in ("images", "states") for path in (folder / name).rglob("*"))
+    return sorted(path.relative_to(folder).as_posix() for path in found if path.is_file())
+
+
 def _evaluation(folder: Path) -> dict[str, Any]:
     summary = read_json(folder / "summary.json")
     data = summary["dataset"]
     prepared = pairs_folder(summary["profile"], summary["task"], data["dataset"])
     return {
-        "files": _hashes(folder, EVALUATION_FILES),
+        "files": _hashes(folder, (*EVALUATION_FILES, *_pictures(folder))),
         "run": summary["run"],
         "run_identity": summary["run_identity"],
         "data": {

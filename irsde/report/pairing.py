@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from irsde.files import InputError, read_json
 from irsde.report.captions import counted
 from irsde.report.comparable import budget_text, millions, rescored, setting
-from irsde.report.rows import Entry, Row
+from irsde.report.rows import Entry, Row, read_evaluation
 from irsde.statistics import (
     RESAMPLING_SEED,
     SIGNIFICANCE,
@@ -185,16 +185,9 @@ def read_side(name: str, folder: Path) -> Side:
         raise InputError(f"{folder}: no such folder")
     if not (folder / "summary.json").is_file():
         folder = _only_evaluation(folder)
-    summary = read_json(folder / "summary.json")
-    path = folder / "per_image.csv"
-    try:
-        per_image = pd.read_csv(path, dtype={"image": str, "scene": str})
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
-    if not isinstance(summary, dict) or "metrics" not in summary or "image" not in per_image:
-        raise InputError(f"{folder}: not an evaluation; run irsde evaluate again")
+    summary, per_image = read_evaluation(folder, needed=("metrics",))
     if repeated := sorted(per_image["image"][per_image["image"].duplicated()]):
-        raise InputError(f"{path}: the image {repeated[0]} stands there twice")
+        raise InputError(f"{folder / 'per_image.csv'}: the image {repeated[0]} stands there twice")
     return Side(name, folder, summary, per_image, _card(folder, summary))
 
 

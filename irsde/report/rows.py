@@ -1,6 +1,6 @@
 """Finished evaluations as rows of tables, and rows that differ in their seeds put together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from irsde import provenance
 from irsde.files import InputError, digest_json, read_json
+from irsde.metrics import METRICS
+
+# What `summary.json` always has.
+SUMMARY = (
+    "commit", "dataset", "dirty", "leaked", "lpips", "method", "method_label", "metrics", "nfe",
+    "parameters", "profile", "protocol", "run", "run_identity", "sampler", "sampling_seed", "seed",
+    "task", "task_label",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -114,6 +123,38 @@ class Entry:
         return tuple(row.folder.as_posix() for row in self.rows)
 
 
+def read_evaluation(
+    folder: Path, needed: Collection[str] = SUMMARY
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Summary and per-image values of an evaluation, as they lie there.
+
+    Parameters
+    ----------
+    folder : Path
+    needed : collection of str
+        What the summary has to have.
+
+    Raises
+    ------
+    InputError
+        If a file is absent or damaged.
+    """
+    summary = read_json(folder / "summary.json")
+    path = folder / "per_image.csv"
+    try:
+        values = pd.read_csv(path, dtype={"image": str, "scene": str})
+        values = values.astype({name: float for name in METRICS if name in values})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+    if not isinstance(summary, dict) or "image" not in values:
+        raise InputError(f"{folder}: not an evaluation; run irsde evaluate again")
+    if missing := [key for key in needed if key not in summary]:
+        raise InputError(
+            f"{folder / 'summary.json'}: has no {missing[0]}; run irsde evaluate again"
+        )
+    return summary, values
+
+
 def read_row(folder: Path) -> Row:
     """Row of a finished evaluation.
 
@@ -122,13 +163,8 @@ def read_row(folder: Path) -> Row:
     InputError
         If a file is absent or damaged, or the evaluation is of an older run than the one there.
     """
-    summary = read_json(folder / "summary.json")
-    try:
-        text = dict.fromkeys(("image", "scene"), str)
-        per_image = pd.read_csv(folder / "per_image.csv", dtype=text, keep_default_na=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder / 'per_image.csv'}: cannot be read ({error})") from None
-    card = read_json(Path(summary["run"]) / "run.json")
+    summary, per_image = read_evaluation(folder)
+    card = provenance.read_run_card(Path(summary["run"]))
     if digest_json(card["identity"]) != summary["run_identity"]:
         raise InputError(
             f"{folder}: evaluates an earlier run than the one in {summary['run']}; "

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from irsde.files import InputError
 from irsde.report.captions import counted, joined
 from irsde.report.cells import (
     METHOD,
@@ -239,7 +240,10 @@ def training_curves(rows: Sequence[Row]) -> pd.DataFrame:
         history = Path(row.summary["run"]) / "training.csv"
         if history.is_file():
             run = f"{row.task}/{row.method}/seed{row.summary['seed']}"
-            parts.append(pd.read_csv(history).assign(run=run))
+            curve = pd.read_csv(history)
+            if "iteration" not in curve:
+                raise InputError(f"{history}: no training curve; train the run again")
+            parts.append(curve.assign(run=run))
     columns = ["iteration", "loss", "gradient_norm", "learning_rate", "validation_psnr", "run"]
     return pd.concat(parts) if parts else pd.DataFrame(columns=columns)
 

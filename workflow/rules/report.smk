@@ -12,6 +12,7 @@ rule report:
         metrics="reports/metrics.json",
         training="reports/training.csv",
         provenance="reports/provenance.json",
+        checksums="reports/SHA256SUMS",
         figures=report(
             directory("reports/figures"),
             patterns=["{name}.png"],

@@ -46,7 +46,9 @@ def evaluations(root, tables, methods, seeds, images_of_a_scene):
         table["nfe"] = 100
         folder.mkdir(parents=True)
         table.to_csv(folder / "per_image.csv", index=False)
-        write_json(run / "run.json", {"identity": {"method": method, "seed": seed}})
+        identity = {"method": method, "seed": seed}
+        card = {"task": "denoising", "label": f"method {method}", "settings": {}, "parameters": 1}
+        write_json(run / "run.json", {**identity, **card, "identity": identity})
         write_json(
             folder / "summary.json",
             {
@@ -57,7 +59,7 @@ def evaluations(root, tables, methods, seeds, images_of_a_scene):
                 "seed": seed,
                 "sampling_seed": 0,
                 "run": run.as_posix(),
-                "run_identity": digest_json({"method": method, "seed": seed}),
+                "run_identity": digest_json(identity),
                 "dataset": {
                     "dataset": f"set{k}",
                     "label": f"set {k}",
@@ -66,6 +68,9 @@ def evaluations(root, tables, methods, seeds, images_of_a_scene):
                     "degradation": "none",
                     "source": {"differences": []},
                 },
+                "profile": "made",
+                "commit": None,
+                "dirty": False,
                 "leaked": [],
                 "sampler": "posterior",
                 "nfe": 100,

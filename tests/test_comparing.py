@@ -206,7 +206,7 @@ def test_other_folders_are_refused():
     with pytest.raises(InputError, match="cannot be read"):
         compare(a, Path("empty"))
     shutil.copy(a / "per_image.csv", "empty")
-    with pytest.raises(InputError, match="not an evaluation"):
+    with pytest.raises(InputError, match="has no metrics"):
         compare(a, Path("empty"))
 
 

@@ -194,9 +194,16 @@ def read_rows(folders: Iterable[Path]) -> list[Row]:
             if list(row.per_image["image"]) != list(first.per_image["image"]):
                 differing.append("images")
             if differing:
+                advice = "run irsde evaluate again"
+                if differing[0] == "lpips":
+                    networks = [one.summary["lpips"].get("network") for one in (row, first)]
+                    advice = (
+                        f"LPIPS is of {networks[0]} and of {networks[1]}; delete one of them and "
+                        "evaluate it again where IRSDE_LPIPS_WEIGHTS names the other's weights"
+                    )
                 raise InputError(
                     f"{row.folder} and {first.folder} differ in {differing[0]}: not one table; "
-                    "run irsde evaluate again"
+                    f"{advice}"
                 )
     return rows
 

@@ -194,7 +194,7 @@ def frame(axes: Any, window: Window) -> None:
 
 
 def save(figure: Figure, folder: Path, key: str, *, drawing: bool) -> None:
-    """Write `<key>.png` and, for a drawing, `<key>.svg` and `<key>.pdf`, the same bytes each time.
+    """Write `<key>.png`, `<key>.pdf` and, for a drawing, `<key>.svg`, the same bytes each time.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def save(figure: Figure, folder: Path, key: str, *, drawing: bool) -> None:
     """
     with mpl.rc_context(STYLE):
         figure.savefig(folder / f"{key}.png", metadata={"Software": None})
+        nothing = {"Creator": None, "Producer": None, "CreationDate": None}
+        figure.savefig(folder / f"{key}.pdf", metadata=nothing)
         if drawing:
             figure.savefig(folder / f"{key}.svg", metadata={"Creator": None, "Date": None})
-            nothing = {"Creator": None, "Producer": None, "CreationDate": None}
-            figure.savefig(folder / f"{key}.pdf", metadata=nothing)

@@ -245,6 +245,29 @@ def test_an_image_that_is_not_finite_scores_nan_and_its_neighbour_as_ever(row):
     assert scores[1] == score_pair(restored, clean, PROTOCOLS["rgb"])
 
 
+def test_what_is_infinite_scores_nan_too():
+    restored, clean = unrounded(size=(45, 20))
+    restored[0, 0, 0] = np.inf  # cut away by some protocols
+    for protocol in ("rgb", "authors"):
+        scores = score_pair(restored, clean, PROTOCOLS[protocol])
+        assert all(math.isnan(scores[key]) for key in FIDELITY)
+
+
+def test_half_precision_scores_as_its_values_in_single():
+    restored, clean = unrounded(size=(45, 20))
+    half = restored.astype(np.float16)
+    expected = score_pair(half.astype(np.float32), clean, PROTOCOLS["rgb"])
+    assert score_pair(half, clean, PROTOCOLS["rgb"]) == expected
+
+
+def test_whole_numbers_and_other_counts_of_images_are_refused():
+    a, b = pictures()
+    with pytest.raises(InputError, match=r"floats in \[0, 1\], not uint8"):
+        score_pair(a, b, PROTOCOLS["rgb"])
+    with pytest.raises(InputError, match="differ"):
+        fidelity(torch.zeros(2, 20, 20, 3), torch.zeros(1, 20, 20, 3), WINDOWS["gaussian"])
+
+
 def test_sizes_that_differ_are_refused():
     a, _ = pictures()
     with pytest.raises(InputError, match="differ in size"):

@@ -8,7 +8,16 @@ from typing import Any
 from irsde.config import Profile
 from irsde.data.datasets import CARD, dataset_card, dataset_folder
 from irsde.files import InputError, digest_file, read_json, replacing, replacing_folder, write_text
-from irsde.plan import REPORTS, RESULTS, Run, evaluations, further_evaluations, runs
+from irsde.plan import (
+    REPORTS,
+    RESULTS,
+    Evaluation,
+    Run,
+    cause_evaluations,
+    evaluations,
+    further_evaluations,
+    runs,
+)
 from irsde.tasks import TASKS, Degradation
 
 STUDY = REPORTS / "study"
@@ -55,11 +64,13 @@ def export_evidence(
         if unknown := sorted(set(chosen) - known):
             has = ", ".join(sorted(known))
             raise InputError(f"{profile.name} has no {kind} {unknown[0]}; it has {has}")
-    finished = [run for run in runs(profile) if (run.folder / "run.json").is_file()]
+    usual = {evaluation.folder for evaluation in evaluations(profile)}
+    further = [*further_evaluations(profile), *_of_causes(profile)]
+    known = dict.fromkeys([*runs(profile), *(evaluation.run for evaluation in further)])
+    finished = [run for run in known if (run.folder / "run.json").is_file()]
     if not finished:
         raise InputError(f"{RESULTS / profile.name}: no finished run; run snakemake or irsde train")
-    usual = {evaluation.folder for evaluation in evaluations(profile)}
-    found = [*usual, *(evaluation.folder for evaluation in further_evaluations(profile))]
+    found = [*usual, *(evaluation.folder for evaluation in further)]
     scored = sorted({path for path in found if (path / "summary.json").is_file()})
     first_seeds = {
         run.folder
@@ -85,6 +96,17 @@ def export_evidence(
                         shutil.copytree(path / name, temporary / _inside(path) / name)
     size = sum(file.stat().st_size for file in _files(target))
     return f"{target}: {len(finished)} runs, {len(scored)} evaluations, {size / 1e6:.1f} MB"
+
+
+def _of_causes(profile: Profile) -> list[Evaluation]:
+    """What a table of causes has of the profile, runs with other averages of weights among them."""
+    if profile.causes is None:
+        return []
+    return [
+        evaluation
+        for evaluation in cause_evaluations(profile.causes, profile)[1]
+        if evaluation.run.profile == profile.name
+    ]
 
 
 def _check_nothing_is_lost(there: Path, known: Collection[Path]) -> None:

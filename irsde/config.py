@@ -365,7 +365,9 @@ class Profile(Settings):
             if (cause.profile or causes.profile) != info.data["name"]:
                 continue
             method, seed = cause.method or causes.method, cause.seed or 0
-            if causes.task not in info.data["tasks"] or seed not in runs.get(method, ()):
+            averaged = method.rpartition("+width")[0]  # what `irsde average` makes its run of
+            known = runs.get(method) or runs.get(averaged, ())
+            if causes.task not in info.data["tasks"] or seed not in known:
                 where = f"row {number}: " if number else ""
                 raise ValueError(
                     f"{where}the profile has no {method} on {causes.task} of seed {seed}"

@@ -66,8 +66,8 @@ def export_evidence(
             raise InputError(f"{profile.name} has no {kind} {unknown[0]}; it has {has}")
     usual = {evaluation.folder for evaluation in evaluations(profile)}
     further = [*further_evaluations(profile), *_of_causes(profile)]
-    known = dict.fromkeys([*runs(profile), *(evaluation.run for evaluation in further)])
-    finished = [run for run in known if (run.folder / "run.json").is_file()]
+    grid = dict.fromkeys([*runs(profile), *(evaluation.run for evaluation in further)])
+    finished = [run for run in grid if (run.folder / "run.json").is_file()]
     if not finished:
         raise InputError(f"{RESULTS / profile.name}: no finished run; run snakemake or irsde train")
     found = [*usual, *(evaluation.folder for evaluation in further)]

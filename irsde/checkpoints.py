@@ -122,7 +122,7 @@ def write_tensors(
     try:
         with replacing(path) as temporary:
             save_file(tensors, temporary, metadata)
-    except (OSError, SafetensorError) as error:
+    except SafetensorError as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{path}: cannot be written ({reason}); what was there before is whole: make room and "

@@ -670,7 +670,10 @@ def sync(profile: ProfileOption = None) -> None:
     from irsde import tracking as mlflow_view
 
     name = _profile_name(profile)
-    logged, present = mlflow_view.sync(name)
+    try:
+        logged, present = mlflow_view.sync(name)
+    except Exception as error:  # noqa: BLE001 - a store fails in ways of its backend
+        raise InputError(f"the store cannot be reached ({_reason(error)})") from None
     print(f"{mlflow_view.tracking_uri()}: {logged} logged, {present} already there")
 
 
@@ -699,7 +702,10 @@ def track_run(
     if (folder / "run.json").is_file():
         _track(run.profile, training=run.folder)
     else:
-        Tracker(run.profile).log_unfinished(run)
+        try:
+            Tracker(run.profile).log_unfinished(run)
+        except Exception as error:  # noqa: BLE001 - a store fails in ways of its backend
+            raise InputError(f"the store cannot be reached ({_reason(error)})") from None
 
 
 @app.command()
@@ -744,7 +750,7 @@ def _track(
     report: bool = False,
 ) -> None:
     """Log what is finished; the result files stay good if the store cannot be reached."""
-    from irsde.tracking import MlflowException, Tracker
+    from irsde.tracking import Tracker
 
     try:
         tracker = Tracker(profile)
@@ -754,11 +760,15 @@ def _track(
             tracker.log_evaluation(evaluation)
         if report:
             tracker.log_report()
-    except (MlflowException, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except Exception as error:  # noqa: BLE001 - a store fails in ways of its backend
         print(
-            f"irsde: not logged to MLflow ({reason}); run irsde track sync later", file=sys.stderr
+            f"irsde: not logged to MLflow ({_reason(error)}); run irsde track sync later",
+            file=sys.stderr,
         )
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 # Some versions of Typer bring a Click of their own; its ClickException is found by BadParameter.

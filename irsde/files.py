@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+TEMPORARY = ".part"  # in the names of files that are not whole yet
+
 
 class InputError(Exception):
     """What a user gave cannot be used; the message is one line that says what to do.
@@ -32,19 +34,40 @@ def replacing(path: Path) -> Iterator[Path]:
     ------
     Path
         Name to write to, with the suffix of `path`.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written, as on a full disk.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(f"{TEMPORARY}{path.suffix}", f".{path.stem}.", path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         temporary.chmod(0o644)
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename not in (None, str(temporary), str(path), str(path.parent)):
+            raise
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); what was there before is whole: make "
+            "room and run the same command again"
+        ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary != path:
+            temporary.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete the files that a killed process left half written in a folder."""
+    for path in folder.glob(f".*{TEMPORARY}*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

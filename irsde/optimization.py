@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from irsde.averaging import decay
 from irsde.config import TrainingSettings
-from irsde.data.pairs import Pair, draw_patch, to_tensor
+from irsde.data.pairs import Pair, check_patch, draw_patch, to_tensor
 from irsde.objectives import OBJECTIVES, largest_step, loss_per_image, per_image
 from irsde.parallel import World
 from irsde.restoration import REGRESSION_STEP, Restorer
@@ -49,6 +49,11 @@ class Batches:
     recipe : TrainingSettings
     world : World
         This process draws its share of a batch only.
+
+    Raises
+    ------
+    InputError
+        If an image is too small for a patch.
     """
 
     def __init__(
@@ -59,6 +64,9 @@ class Batches:
         recipe: TrainingSettings,
         world: World,
     ) -> None:
+        for pair in pairs:
+            for iteration in (0, recipe.iterations - 1):
+                check_patch(pair, recipe.patch_at(iteration))
         self.pairs, self.task, self.degradation = pairs, task, degradation
         self.recipe, self.world = recipe, world
 

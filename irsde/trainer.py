@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,14 +16,21 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from irsde import provenance
-from irsde.averaging import WIDTHS, file_of
+from irsde.averaging import SNAPSHOTS, WIDTHS, file_of
 from irsde.checkpoints import Row, TrainingState, resume, save, write_tensors
 from irsde.config import RunSettings, TrainingSettings
 from irsde.data.datasets import degradation_of
 from irsde.data.leakage import Leak, counts
 from irsde.data.pairs import Pair, load_all
 from irsde.devices import compute_device, device_name
-from irsde.files import InputError, digest_file, replacing, write_json, write_text
+from irsde.files import (
+    InputError,
+    digest_file,
+    remove_temporaries,
+    replacing,
+    write_json,
+    write_text,
+)
 from irsde.images import write_image
 from irsde.interruption import StoppedError, StopRequest, stop_on_signals
 from irsde.optimization import Batches, Stream, Update, learning_rate, make_optimizer
@@ -48,6 +56,7 @@ COLUMNS = (
     "validation_psnr",
 )
 BAD_UPDATES_IN_A_ROW = 10
+REPORT_EVERY = 10  # seconds between reports of the progress
 MAX_ROLLBACKS = 3
 
 
@@ -105,6 +114,8 @@ def train_network(
         stop_on_signals() as stop,
     ):
         trainer = Trainer(run, settings, identity, pairs, validation, world, device, follow)
+        if world.is_first:
+            (run.folder / "run.json").unlink(missing_ok=True)
         resumed = trainer.resume(overwrite=overwrite)
         try:
             trainer.train(stop)
@@ -129,6 +140,8 @@ def _alone_with(run: Run, world: World) -> Iterator[None]:
     except Timeout:
         raise InputError(f"{run.folder}: is being trained by another process already") from None
     try:
+        for folder in ("", CHECKPOINTS, SNAPSHOTS, "validation"):
+            remove_temporaries(run.folder / folder)
         yield
     finally:
         lock.release()
@@ -199,11 +212,20 @@ class Trainer:
         resumed = 0
         if self.world.is_first:
             resumed = resume(self.state, self.folder, self.identity, overwrite=overwrite)
+            if not resumed:
+                self._clear()
         self.world.wait()
         if not self.world.is_first:
             resumed = resume(self.state, self.folder, self.identity, overwrite=False)
         self.started = time.monotonic() - self.state.seconds
         return resumed
+
+    def _clear(self) -> None:
+        """Delete what another training left in the folder."""
+        for name in (SNAPSHOTS, "validation"):
+            shutil.rmtree(self.run.folder / name, ignore_errors=True)
+        for path in (self.folder / BEST, self.run.folder / HISTORY, self.run.folder / PROGRESS):
+            path.unlink(missing_ok=True)
 
     @property
     def stream(self) -> Stream:
@@ -228,9 +250,12 @@ class Trainer:
                     f"{self.run.folder}: loss or gradient do not stay finite, not after "
                     f"{MAX_ROLLBACKS} rollbacks either; lower training.learning_rate"
                 )
+            started, skipped = self.started, self.state.skipped
             self._begin(rollbacks)
             resume(self.state, self.folder, self.identity, overwrite=False)
+            self.started = started
             self.state.rollbacks = rollbacks
+            self.state.skipped.copy_(skipped)
             self.state.skipped_in_a_row.zero_()
 
     def _iterate(self, stop: StopRequest) -> bool:
@@ -238,7 +263,9 @@ class Trainer:
         state, recipe = self.state, self.recipe
         label = f"{self.run.task} {self.run.method} seed {self.run.seed}"
         first = state.iteration
+        self._report(first, time.monotonic())
         iterations = range(first, recipe.iterations)
+        begun = time.monotonic()
         steps = (
             track(iterations, label, recipe.iterations, first, recipe.batch)
             if self.world.is_first
@@ -251,12 +278,15 @@ class Trainer:
             state.iteration = iteration + 1
             last = state.iteration == recipe.iterations
             looked_at = last or state.iteration % BAD_UPDATES_IN_A_ROW == 0
-            tolerated = 0 if last else BAD_UPDATES_IN_A_ROW - 1
-            if looked_at and float(state.skipped_in_a_row) > tolerated:
+            if looked_at and float(state.skipped_in_a_row) >= BAD_UPDATES_IN_A_ROW:
                 return False
             self._store_snapshots()
             if last or state.iteration % recipe.validate_every == 0:
-                self._validate(norm, rate, first)
+                self._validate(norm, rate)
+                self._report(first, begun)
+                self.follow()
+            elif time.monotonic() > self.reported + REPORT_EVERY:
+                self._report(first, begun)
             stopping = self.world.any(bool(stop), self.device)
             if last or stopping or state.iteration % recipe.checkpoint_every == 0:
                 self._save()
@@ -264,7 +294,7 @@ class Trainer:
                 raise StoppedError(
                     f"{self.run.folder}: stopped by {stop.signal or 'another process'} at "
                     f"iteration {state.iteration} of {recipe.iterations}; the same command goes "
-                    "on from there"
+                    "on from its last checkpoint"
                 )
         return True
 
@@ -299,12 +329,16 @@ class Trainer:
         )
 
     def _save(self) -> None:
-        """Write a checkpoint, unless the last update was left out: its weights may be the cause."""
-        if self.world.is_first and float(self.state.skipped_in_a_row) == 0:
+        """Write a checkpoint; not after an update left out, of which the weights may be the cause.
+
+        The last one is written all the same: it is what the finished run was made of.
+        """
+        last = self.state.iteration == self.recipe.iterations
+        if self.world.is_first and (last or float(self.state.skipped_in_a_row) == 0):
             self.state.seconds = time.monotonic() - self.started
             save(self.state, self.folder, self.identity, self.recipe.keep_checkpoints)
 
-    def _validate(self, norm: Tensor, rate: float, first: int) -> None:
+    def _validate(self, norm: Tensor, rate: float) -> None:
         """A row of the history, the images of the validation, and the best weights so far."""
         state = self.state
         losses = [value for value in map(float, state.losses) if math.isfinite(value)]
@@ -329,22 +363,23 @@ class Trainer:
         if found.psnr > state.best_psnr:
             state.best_psnr = found.psnr
             write_tensors(self.folder / BEST, _contiguous(state.average))
-        self._report(first)
-        self.follow()
 
-    def _report(self, first: int) -> None:
-        """What `irsde status` shows of a run in training."""
+    def _report(self, first: int, begun: float) -> None:
+        """What `irsde status` shows of a run in training; it began at an iteration and time."""
+        self.reported = time.monotonic()
+        if not self.world.is_first:
+            return
         state = self.state
-        seconds = time.monotonic() - self.started
-        rate = (state.iteration - first) / max(seconds - state.seconds, 1e-9)
+        done = state.iteration - first
+        seconds = (self.reported - begun) / done if done else None
         write_json(
             self.run.folder / PROGRESS,
             {
                 "iteration": state.iteration,
                 "iterations": self.recipe.iterations,
-                "patches_per_second": rate * self.recipe.batch,
-                "seconds_left": (self.recipe.iterations - state.iteration) / max(rate, 1e-9),
-                "validation_psnr": state.history[-1]["validation_psnr"],
+                "patches_per_second": self.recipe.batch / seconds if seconds else None,
+                "seconds_left": seconds and (self.recipe.iterations - state.iteration) * seconds,
+                "validation_psnr": state.history[-1]["validation_psnr"] if state.history else None,
                 "device": device_name(self.device),
                 "host": socket.gethostname(),
                 "process": os.getpid(),

@@ -58,10 +58,10 @@ def train(
                 f"{run.folder}: holds a run of another configuration, code or data; "
                 "nothing was changed; give --overwrite to replace it"
             )
-    card.unlink(missing_ok=True)
     if settings.training is None:
         from irsde.tuning import tune
 
+        card.unlink(missing_ok=True)
         return tune(run, settings, identity, leaks)
     from irsde.trainer import train_network
 

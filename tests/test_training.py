@@ -176,6 +176,40 @@ def test_another_configuration_is_refused_and_nothing_overwritten(project):
     assert results(run().folder) != before
 
 
+def test_what_cannot_be_trained_leaves_the_finished_run_alone(project):
+    train(run(), settings("ir-sde"), overwrite=False)
+    before = {path: path.read_bytes() for path in run().folder.rglob("*") if path.is_file()}
+    for changes in ({"patch": 4096}, {"late_patch": 4096}):
+        with pytest.raises(InputError, match="smaller than the patch of 4096"):
+            train(run(), settings("ir-sde", **changes), overwrite=True)
+    assert {p: p.read_bytes() for p in run().folder.rglob("*") if p.is_file()} == before
+
+
+def test_a_training_that_starts_afresh_keeps_nothing_of_another(project):
+    train(run(), settings("ir-sde", iterations=12, ema_snapshots=4), overwrite=False)
+    (run().folder / "checkpoint" / ".00000002.abcdefgh.part.safetensors").touch()
+    assert len(list(run().folder.glob("checkpoint/snapshots/*"))) > 0
+    train(run(), settings("ir-sde", iterations=9), overwrite=True)
+    assert not (run().folder / "checkpoint" / "snapshots").exists()
+    assert not (run().folder / "validation" / "00000012.png").exists()
+    assert [path.name for path in run().folder.rglob(".*")] == [".lock"]
+
+
+def test_progress_tells_the_speed_since_the_start_whatever_is_saved(project, monkeypatch):
+    written = []
+    monkeypatch.setattr("irsde.trainer.write_json", lambda _, content: written.append(content))
+    monkeypatch.setattr("irsde.trainer.REPORT_EVERY", 0)
+    changes = {"iterations": 40, "validate_every": 40, "checkpoint_every": 2}
+    begun = time.time()
+    train(run(), settings("ir-sde", **changes), overwrite=False)
+    first, *_, last = written
+    assert first["iteration"] == 0
+    assert first["patches_per_second"] is None
+    fastest = last["iteration"] * 2 / (last["time"] - first["time"])
+    assert last["patches_per_second"] == pytest.approx(fastest, rel=0.5)
+    assert last["time"] - begun > 0
+
+
 def test_a_damaged_checkpoint_is_refused(project):
     train(run(), settings("ir-sde"), overwrite=False)
     (run().folder / "run.json").unlink()
@@ -212,6 +246,14 @@ def test_an_update_that_is_not_finite_is_left_out_and_counted(project, monkeypat
     assert np.isfinite(history["loss"]).all()
 
 
+def test_a_last_update_that_is_not_finite_is_left_out_like_any_other(project, monkeypatch):
+    broken_batches(monkeypatch, lambda _, iteration: iteration == 11)
+    train(run(), settings("ir-sde", iterations=12), overwrite=False)
+    card = json.loads((run().folder / "run.json").read_text())
+    assert (card["skipped_updates"], card["rollbacks"]) == (1, 0)
+    assert checkpoints()[-1].stem == "00000012"
+
+
 def test_too_many_in_a_row_go_back_to_the_last_good_checkpoint(project, monkeypatch):
     broken_batches(
         monkeypatch, lambda stream, iteration: iteration >= 15 and "rollback" not in stream
@@ -219,7 +261,7 @@ def test_too_many_in_a_row_go_back_to_the_last_good_checkpoint(project, monkeypa
     whole = settings("ir-sde", iterations=40, checkpoint_every=4, learning_rate=0.01)
     train(run(), whole, overwrite=False)
     card = json.loads((run().folder / "run.json").read_text())
-    assert card["rollbacks"] == 1
+    assert (card["rollbacks"], card["skipped_updates"]) == (1, 15)
     history = pd.read_csv(run().folder / "training.csv")
     assert history["learning_rate"].iloc[-1] == 0.005
     assert np.isfinite(history["validation_psnr"]).all()

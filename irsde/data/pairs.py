@@ -140,6 +140,24 @@ def _read_array(path: Path) -> Image:
     return array
 
 
+def check_patch(pair: Pair, side: int) -> None:
+    """Refuse windows that `draw_patch` cannot draw.
+
+    Raises
+    ------
+    InputError
+        If the image is smaller than the window, or the window no multiple of the scale.
+    """
+    height, width = pair.x0.shape[:2]
+    if min(height, width) < side:
+        raise InputError(
+            f"training image {pair.image} of {width}x{height} pixels is smaller than the patch "
+            f"of {side}: set a smaller training.patch"
+        )
+    if side % pair.scale:
+        raise InputError(f"training.patch: {side} is no multiple of the scale {pair.scale}")
+
+
 def draw_patch(
     pair: Pair, task: Task, side: int, generator: np.random.Generator, degradation: Degradation
 ) -> tuple[Image, Image]:
@@ -167,15 +185,9 @@ def draw_patch(
     InputError
         If the image is smaller than the window, or the window no multiple of the scale.
     """
+    check_patch(pair, side)
     height, width = pair.x0.shape[:2]
     scale = pair.scale
-    if min(height, width) < side:
-        raise InputError(
-            f"training image {pair.image} of {width}x{height} pixels is smaller than the patch "
-            f"of {side}: set a smaller training.patch"
-        )
-    if side % scale:
-        raise InputError(f"training.patch: {side} is no multiple of the scale {scale}")
     top = scale * int(generator.integers((height - side) // scale + 1))
     left = scale * int(generator.integers((width - side) // scale + 1))
     x0 = to_float(pair.x0[top : top + side, left : left + side])

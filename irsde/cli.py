@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from irsde.files import InputError
+from irsde.files import INPUT_EXIT_CODE, InputError
 from irsde.interruption import STOPPED_EXIT_CODE, StoppedError
 
 app = typer.Typer(
@@ -783,15 +783,15 @@ def main() -> None:
         message = str(getattr(error, "format_message", error.__str__)())
         is_help = message.startswith("Usage:")
         print(message if is_help else f"irsde: {message.rstrip('.')}; try --help", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(INPUT_EXIT_CODE)
     except InputError as error:
         print(f"irsde: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(INPUT_EXIT_CODE)
     except OSError as error:
         if error.filename is None:
             raise
         print(f"irsde: {error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(INPUT_EXIT_CODE)
     except StoppedError as error:
         print(f"irsde: {error}", file=sys.stderr)
         sys.exit(STOPPED_EXIT_CODE)

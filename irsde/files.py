@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+INPUT_EXIT_CODE = 2
 TEMPORARY = ".part"  # in the names of files that are not whole yet
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from irsde.files import InputError
+from irsde.interruption import SIGNALS, STOPPED_EXIT_CODE
 
 if TYPE_CHECKING:
     import torch
@@ -126,16 +127,27 @@ def joined(world: World, device: "torch.device") -> Iterator[None]:
 def start_processes(count: int) -> None:
     """Run the command of this process in several, by torchrun, and wait for them.
 
-    Ends this process with the exit code of the first that failed.
+    Signals that ask a training to stop go on to all of them. Ends this process with the exit code
+    of the first that failed, or with that of a stopped training.
     """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import get_args_parser, run
 
+    signals = ",".join(number.name for number in SIGNALS)
     arguments = get_args_parser().parse_args(
-        ["--standalone", f"--nproc_per_node={count}", "-m", "irsde.cli"]
+        [
+            "--standalone",
+            f"--nproc_per_node={count}",
+            f"--signals-to-handle={signals}",
+            "-m",
+            "irsde.cli",
+        ]
     )
     arguments.training_script_args = sys.argv[1:]
     try:
         run(arguments)  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
         sys.exit(error.get_first_failure()[1].exitcode)
+    except SignalException:  # the processes have said where they stopped
+        sys.exit(STOPPED_EXIT_CODE)

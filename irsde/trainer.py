@@ -24,6 +24,7 @@ from irsde.data.leakage import Leak, counts
 from irsde.data.pairs import Pair, load_all
 from irsde.devices import compute_device, device_name
 from irsde.files import (
+    INPUT_EXIT_CODE,
     InputError,
     digest_file,
     remove_temporaries,
@@ -32,7 +33,7 @@ from irsde.files import (
     write_text,
 )
 from irsde.images import write_image
-from irsde.interruption import StoppedError, StopRequest, stop_on_signals
+from irsde.interruption import STOPPED_EXIT_CODE, StoppedError, StopRequest, stop_on_signals
 from irsde.optimization import Batches, Stream, Update, learning_rate, make_optimizer
 from irsde.parallel import World, joined, world_of_environment
 from irsde.plan import Run
@@ -209,12 +210,17 @@ class Trainer:
 
     def resume(self, *, overwrite: bool) -> int:
         """Load the newest checkpoint; the iteration it was made at, 0 without one."""
-        resumed = 0
+        resumed, failure = 0, None
         if self.world.is_first:
-            resumed = resume(self.state, self.folder, self.identity, overwrite=overwrite)
-            if not resumed:
-                self._clear()
-        self.world.wait()
+            try:
+                resumed = resume(self.state, self.folder, self.identity, overwrite=overwrite)
+            except InputError as error:
+                failure = error
+            else:
+                if not resumed:
+                    self._clear()
+        if self.world.any(failure is not None, self.device):
+            raise failure or SystemExit(INPUT_EXIT_CODE)  # the first process says it
         if not self.world.is_first:
             resumed = resume(self.state, self.folder, self.identity, overwrite=False)
         self.started = time.monotonic() - self.state.seconds
@@ -291,6 +297,8 @@ class Trainer:
             if last or stopping or state.iteration % recipe.checkpoint_every == 0:
                 self._save()
             if stopping and not last:
+                if not self.world.is_first:
+                    raise SystemExit(STOPPED_EXIT_CODE)  # the first process says it
                 raise StoppedError(
                     f"{self.run.folder}: stopped by {stop.signal or 'another process'} at "
                     f"iteration {state.iteration} of {recipe.iterations}; the same command goes "

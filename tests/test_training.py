@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from safetensors.torch import load_file
 from irsde.config import TrainingSettings, load_profile, run_settings
 from irsde.evaluation import evaluate
 from irsde.files import InputError
+from irsde.interruption import STOPPED_EXIT_CODE
 from irsde.optimization import Batches, learning_rate
 from irsde.plan import Evaluation, Run
 from irsde.restoration import load_restorer
@@ -368,6 +371,26 @@ def test_two_processes_give_the_result_of_one_to_rounding(project):
     for name, tensor in together.items():
         assert torch.allclose(tensor, alone[name], atol=2e-4), name
     assert json.loads((run().folder / "run.json").read_text())["processes"] == 2
+
+
+def test_several_processes_stop_at_a_signal_with_one_line(project):
+    profile = Path("workflow/config/smoke.yaml")
+    text = profile.read_text().replace("training:\n", "training:\n  processes: 2\n", 1)
+    profile.write_text(re.sub(r"( {2}iterations:) \d+", r"\1 5000", text))
+    command = ["-m", "irsde.cli", "train", "--profile", "smoke", "--task", TASK, "--no-track"]
+    process = subprocess.Popen(
+        [sys.executable, *command, "--method", "ir-sde"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+    )
+    wait_for_a_checkpoint(process)
+    process.send_signal(signal.SIGUSR1)
+    message = process.communicate(timeout=60)[1]
+    assert process.returncode == STOPPED_EXIT_CODE, message
+    assert message.count("stopped by SIGUSR1 at iteration") == 1
+    assert "Traceback" not in message
+    assert 0 < int(checkpoints()[-1].stem) < 5000
 
 
 def test_a_batch_that_processes_cannot_share_is_refused(project, monkeypatch):

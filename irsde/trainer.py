@@ -284,7 +284,8 @@ class Trainer:
             state.iteration = iteration + 1
             last = state.iteration == recipe.iterations
             looked_at = last or state.iteration % BAD_UPDATES_IN_A_ROW == 0
-            if looked_at and float(state.skipped_in_a_row) >= BAD_UPDATES_IN_A_ROW:
+            tolerated = 1 if last else BAD_UPDATES_IN_A_ROW - 1
+            if looked_at and float(state.skipped_in_a_row) > tolerated:
                 return False
             self._store_snapshots()
             if last or state.iteration % recipe.validate_every == 0:

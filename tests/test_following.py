@@ -202,4 +202,4 @@ def test_a_stopped_training_ends_with_the_code_that_asks_for_another_try(project
     output = process.communicate()[0]
     assert process.returncode == 75, output
     assert "Traceback" not in output
-    assert "the same command goes on from there" in output
+    assert "the same command goes on from its last checkpoint" in output

@@ -10,7 +10,7 @@ from tests.project import call, copy_project
 
 pytestmark = pytest.mark.slow
 
-COST = {"cost.json", "cost.md", "index.html"}
+COST = {"cost.json", "cost.md", "index.html", "SHA256SUMS"}
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ same patches; the median of paired ratios is printed and nothing asserted:
   in the same memory layout. Goal: at most 1.05.
 - *authors' / step*: a step as the authors' training script does it (their layer norm and memory
   layout, unfused Adam, the moving average in a Python loop over the parameters, the loss read
-  after each step) / a step as `irsde train` does it. Above 1 we are faster. Goal: at least 1.3 on
-  a CPU, 2 on a GPU.
+  after each step) / a step as `irsde train` does it. Above 1 we are faster. Goal: at least 1.3.
+  On a CPU only: their U-Net is not written out here.
 - *plain / step*: the same with our network in place of theirs.
 - the same two for bfloat16;
 - what memory layout, torch.compile and the fused Adam give the bare step.
@@ -145,7 +145,7 @@ class AuthorsNAFNet(torch.nn.Module):
 
 def plain_step(authors=False):
     """Forward, loss, backward, Adam and moving average, each written the usual way."""
-    network = AuthorsNAFNet(build()) if authors and not GPU else build()
+    network = AuthorsNAFNet(build()) if authors else build()
     averaged = copy.deepcopy(network)
     optimizer = torch.optim.Adam(network.parameters(), 1e-4)
     process = mean_reverting()
@@ -236,6 +236,8 @@ COMPARISONS = {
 
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_training_step(name, capsys):
+    if GPU and name.startswith("authors'"):
+        pytest.skip("the authors' U-Net is not written out here")
     first, second = COMPARISONS[name]
     ratio, error = paired(first(), second())
     with capsys.disabled():

@@ -228,7 +228,8 @@ def _tensors(restored: Restored, reference: Reference, device: str) -> "tuple[Te
         raise InputError(f"restored images are floats in [0, 1], not {restored.dtype}")
     output = np.array(restored, dtype=np.promote_types(restored.dtype, np.float32), order="C")
     output[~np.isfinite(output).all((1, 2, 3))] = np.nan
-    return torch.from_numpy(output).to(device), torch.tensor(reference, device=device)
+    target = torch.tensor(np.ascontiguousarray(reference), device=device)
+    return torch.from_numpy(output).to(device), target
 
 
 def _pixels(image: "Tensor", rounded: bool) -> "Tensor":

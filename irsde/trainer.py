@@ -269,9 +269,9 @@ class Trainer:
         state, recipe = self.state, self.recipe
         label = f"{self.run.task} {self.run.method} seed {self.run.seed}"
         first = state.iteration
-        self._report(first, time.monotonic())
-        iterations = range(first, recipe.iterations)
         begun = time.monotonic()
+        self._report(first, begun)
+        iterations = range(first, recipe.iterations)
         steps = (
             track(iterations, label, recipe.iterations, first, recipe.batch)
             if self.world.is_first

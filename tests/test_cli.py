@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
-from irsde.images import read_image
+from irsde.images import read_image, write_image
 from irsde.provenance import STAGE_MODULES
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -46,6 +47,19 @@ def refused(folder, *arguments):
     assert done.stdout == ""
     assert contents(folder) == before
     return done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named(project):
+    for name in ("restored", "clean"):
+        (project / name).mkdir()
+        write_image(project / name / "a.png", np.full((16, 16, 3), 128, dtype=np.uint8))
+    (project / "file").touch()
+    command = ("evaluate", "--restored", "restored", "--reference", "clean", "--name", "mine")
+    for out, where in (("/proc/nowhere/scored", "/proc/nowhere"), ("file/scored", "file")):
+        done = irsde(project, *command, "--protocol", "rgb", "--out", out)
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].startswith(f"irsde: {where}: ")
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

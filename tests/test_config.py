@@ -188,11 +188,13 @@ def test_causes_are_of_runs_that_exist_and_are_planned(write_profile):
     assert extra.folder == Path(
         "results/mine/denoising/regression/seed0/evaluations/photographs-test/direct-1-raw"
     )
-    write_profile("variants:", causes.format("denoising", "profile: elsewhere"))
-    load_profile("mine")
+    for row in ("profile: elsewhere", "method: regression+width0.1"):  # of `irsde average`
+        write_profile("variants:", causes.format("denoising", row))
+        load_profile("mine")
     for task, row, words in (
         ("denoising", "seed: 1", "row 1: the profile has no regression on denoising of seed 1"),
         ("denoising", "method: goub", "row 1: the profile has no goub"),
+        ("denoising", "method: goub+width0.1", r"row 1: the profile has no goub\+width0\.1"),
         ("dehazing", "seed: 0", "causes: the profile has no regression on dehazing"),
         ("denoising", "protocol: lab", "unknown protocol"),
     ):

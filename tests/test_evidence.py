@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from irsde import evidence
-from irsde.config import load_profile, run_settings
+from irsde.config import Causes, load_profile, run_settings
 from irsde.evaluation import evaluate
 from irsde.evidence import export_evidence, import_evidence, run_with_weights
 from irsde.files import InputError, digest_file, read_json
@@ -56,6 +56,20 @@ def project(finished, tmp_path, monkeypatch):
 
 def files(folder):
     return {f.relative_to(folder): digest_file(f) for f in folder.rglob("*") if f.is_file()}
+
+
+def test_runs_with_other_averages_go_along_where_a_table_of_causes_has_them(finished, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(shutil.copytree(finished, tmp_path / "project"))
+        averaged = Run("smoke", TASK, f"{METHOD}+width0.1", 0)
+        shutil.copytree(RUN.folder, averaged.folder)
+        of = {"profile": "smoke", "task": TASK, "method": METHOD, "dataset": SET}
+        row = {"label": "width 0.1", "instead_of": "decay 0.999", "method": averaged.method}
+        causes = Causes.model_validate({**of, "rows": [row]})
+        profile = load_profile("smoke").model_copy(update={"causes": causes})
+        export_evidence(profile, FOLDER, [], [])
+        assert (FOLDER / averaged.folder / "run.json").is_file()
+        assert list((FOLDER / averaged.folder).rglob("per_image.csv"))
 
 
 def test_evidence_is_a_part_of_the_results(finished):

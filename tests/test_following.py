@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -73,6 +74,21 @@ def test_training_goes_on_without_the_tracking_server_and_sync_replays(project):
     assert "trained" in line
     assert "not logged to MLflow" in line
     assert "1 logged, 0 already there" in call(project, "irsde", "track", "sync")
+
+
+def test_a_store_that_is_none_fails_no_training_and_sync_in_one_line(project):
+    Path("results").mkdir(exist_ok=True)
+    Path("results/mlflow.db").write_text("no database")
+    line = call(project, "irsde", "train", "--task", TASK, "--method", "identity")
+    assert "not logged to MLflow" in line
+    done = subprocess.run(
+        [sys.executable, "-m", "irsde.cli", "track", "sync"],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "the store cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_following_starts_one_process_at_a_time_and_ends_it(tmp_path, monkeypatch):

@@ -152,7 +152,7 @@ def average(run: Run, width: float) -> str:
             settings,
             {"run": digest_json(card["identity"]), "width": f"{width:g}"},
             "averaged from snapshots",
-            0.0,
+            {"seconds": 0.0},
             {
                 "label": f"{card['label']} (average of width {width:g})",
                 "parameters": card["parameters"],

@@ -42,6 +42,10 @@ class TrainingState:
         How often training went back to a checkpoint because too many in a row were left out.
     best_psnr : float
         Largest validation PSNR so far.
+    unvalidated : float or None
+        Gradient norm of the last update where the validation after it is still to be done.
+    peak : dict of str to int
+        Largest memory so far, in earlier processes too, as `cost.peak_memory` has it.
     profiles : dict of float to dict of str to Tensor
         For each width of `averaging.WIDTHS` the average of that power profile, where snapshots
         are stored.
@@ -58,6 +62,8 @@ class TrainingState:
     skipped_in_a_row: Tensor = field(default_factory=lambda: torch.zeros(()))
     rollbacks: int = 0
     best_psnr: float = -1.0
+    unvalidated: float | None = None
+    peak: dict[str, int] = field(default_factory=dict)
     profiles: dict[float, dict[str, Tensor]] = field(default_factory=dict)
 
 
@@ -101,6 +107,8 @@ def save(state: TrainingState, folder: Path, identity: dict[str, str], keep: int
         "skipped_in_a_row": float(state.skipped_in_a_row),
         "rollbacks": state.rollbacks,
         "best_psnr": state.best_psnr,
+        "unvalidated": state.unvalidated,
+        "peak": state.peak,
         "identity": identity,
     }
     path = file_of(folder, state.iteration)
@@ -187,6 +195,7 @@ def resume(state: TrainingState, folder: Path, identity: dict[str, str], *, over
     state.iteration, state.seconds = header["iteration"], header["seconds"]
     state.losses, state.history = header["losses"], header["history"]
     state.rollbacks, state.best_psnr = header["rollbacks"], header["best_psnr"]
+    state.unvalidated, state.peak = header["unvalidated"], header["peak"]
     state.skipped.fill_(header["skipped"])
     state.skipped_in_a_row.fill_(header["skipped_in_a_row"])
     return state.iteration

@@ -238,7 +238,7 @@ def train(
         print(f"{run.folder}: {predict(run, settings).text}")
         return
     if settings.training and settings.training.processes > 1 and "RANK" not in os.environ:
-        from irsde.parallel import start_processes
+        from irsde.launching import start_processes
 
         start_processes(settings.training.processes)
         return
@@ -399,8 +399,9 @@ def _evaluate_run(
     from irsde.config import check_name, load_profile
     from irsde.data.leakage import leaked_images, read_leaks
     from irsde.evaluation import evaluate as evaluate_run
+    from irsde.launching import start_processes
     from irsde.methods import METHODS
-    from irsde.parallel import start_processes, world_of_environment
+    from irsde.parallel import world_of_environment
     from irsde.plan import Evaluation, default_sampler, run_of
     from irsde.provenance import evaluation_profile, imported_from, read_run_card
 

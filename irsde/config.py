@@ -184,11 +184,18 @@ class TrainingSettings(Settings):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the network's arithmetic; weights stay float32"
     )
-    compile: bool = Field(False, description="compile the network with torch.compile")
+    compile: bool | Literal["cuda-graphs"] = Field(
+        False, description="the network, with torch.compile, on a GPU also to CUDA graphs"
+    )
+    channels_last: bool = Field(True, description="memory layout of the network and its images")
     checkpoint_every: int = Field(ge=1, description="iterations")
     keep_checkpoints: int = Field(2, ge=1)
     validate_every: int = Field(ge=1, description="iterations")
     validation_nfe: int = Field(10, ge=1)
+    validation_images: int | None = Field(None, ge=1, description="the first ones; else all")
+    validation_window: int | None = Field(
+        None, ge=8, description="side of the window in their middle that is restored; else all"
+    )
     threads: int = Field(1, ge=1, description="of torch; part of a run's identity")
     processes: int = Field(1, ge=1, description="that share a batch, each on a GPU of its own")
 
@@ -205,6 +212,9 @@ class TrainingSettings(Settings):
         """Side of the patches of an iteration, counted from 0."""
         late = self.late_patch is not None and 4 * iteration >= 3 * self.iterations
         return self.late_patch if late and self.late_patch else self.patch
+
+
+SINCE_FIRST_RUNS = ("channels_last", "validation_images", "validation_window")
 
 
 class EvaluationSettings(Settings):
@@ -227,6 +237,13 @@ class EvaluationSettings(Settings):
     @classmethod
     def _known_protocol(cls, protocol: str) -> str:
         return _all_known("protocol", (protocol,), PROTOCOLS)[0]
+
+
+class MemorySettings(Settings):
+    """Memory that a process takes at most, in MB; bounds how many Snakemake runs at once."""
+
+    training: int = Field(1500, ge=1)
+    evaluation: int = Field(1500, ge=1)
 
 
 class Block(Settings):
@@ -299,6 +316,7 @@ class Profile(Settings):
     network: NetworkSettings
     training: TrainingSettings
     evaluation: EvaluationSettings = EvaluationSettings()
+    memory: MemorySettings = MemorySettings()
     variants: dict[str, dict[str, dict[str, Any]]] = Field(
         {}, description="method+name: settings that differ, by group"
     )
@@ -435,8 +453,17 @@ class RunSettings(Settings):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the settings in canonical form."""
-        return digest_json(self.model_dump(mode="json"))
+        """SHA-256 of the settings in canonical form.
+
+        A setting of `SINCE_FIRST_RUNS` is left out at its default: runs made before it existed
+        keep their hash.
+        """
+        content = self.model_dump(mode="json")
+        if self.training:
+            for name in SINCE_FIRST_RUNS:
+                if content["training"][name] == TrainingSettings.model_fields[name].default:
+                    del content["training"][name]
+        return digest_json(content)
 
 
 def run_settings(profile: Profile, task: str, method: str, seed: int) -> RunSettings:

@@ -1,12 +1,14 @@
 """Devices: one process a GPU, by lock files, and the settings that make results repeatable."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from irsde.files import InputError
 from irsde.parallel import ALONE, World
 from irsde.plan import RESULTS
 
@@ -14,14 +16,14 @@ if TYPE_CHECKING:
     import torch
 
 SLOTS = RESULTS / ".slots"
+SECONDS_BETWEEN_TRIES = 1.0
 
 
 @contextmanager
 def compute_device(threads: int, world: World = ALONE) -> "Iterator[torch.device]":
     """Device to compute on: a GPU that no other process of this project holds, else the CPU.
 
-    Snakemake and DVC count GPUs but do not say which one a job may take; a lock file for each
-    does. Where all are taken, this waits. Kernels are set to deterministic ones.
+    Kernels are set to deterministic ones.
 
     Parameters
     ----------
@@ -29,15 +31,15 @@ def compute_device(threads: int, world: World = ALONE) -> "Iterator[torch.device
         Threads of torch on the CPU. They come from the settings, because their number changes
         the last bits of a result.
     world : World
-        Processes that share one training; each takes the GPU of its place on its machine.
+        Processes that share one run; each takes the GPU of its place among those its machine
+        shows, which `parallel.start_processes` holds for them.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    count = torch.cuda.device_count()
-    if count == 0:
+    if torch.cuda.device_count() == 0:
         yield torch.device("cpu")
         return
     torch.backends.cudnn.benchmark = False
@@ -45,23 +47,60 @@ def compute_device(threads: int, world: World = ALONE) -> "Iterator[torch.device
         torch.cuda.set_device(world.local_rank)
         yield torch.device("cuda", world.local_rank)
         return
-    slot, lock = _free_slot(count)
-    try:
-        yield torch.device("cuda", slot)
-    finally:
-        lock.release()
+    with held_gpus(1) as (number,):
+        yield torch.device("cuda", number)
 
 
-def _free_slot(count: int) -> tuple[int, FileLock]:
+@contextmanager
+def held_gpus(count: int) -> Iterator[list[int]]:
+    """Numbers of so many GPUs of this machine, held until the block ends; none where it has none.
+
+    Snakemake and DVC count GPUs but do not say which one a job may take; a lock file for each
+    does. Its name is that of the card, so that jobs of a cluster whose nodes share the folder do
+    not wait for each other. Where too few are free, this waits, and meanwhile holds none.
+
+    Raises
+    ------
+    InputError
+        If the machine has GPUs, but fewer.
+    """
+    import torch
+
+    present = torch.cuda.device_count()
+    if present == 0:
+        yield []
+        return
+    if present < count:
+        raise InputError(
+            f"{count} processes need a GPU each and this machine has {present}; set fewer "
+            "processes in the profile"
+        )
     SLOTS.mkdir(parents=True, exist_ok=True)
-    locks = [FileLock(SLOTS / f"gpu{slot}.lock") for slot in range(count)]
-    while True:
-        for slot, lock in enumerate(locks):
-            try:
-                lock.acquire(timeout=0.5)
-            except Timeout:
-                continue
-            return slot, lock
+    names = [torch.cuda.get_device_properties(number).uuid for number in range(present)]
+    locks = [FileLock(SLOTS / f"{name}.lock") for name in names]
+    while len(held := _acquired(locks, count)) < count:
+        time.sleep(SECONDS_BETWEEN_TRIES)
+    try:
+        yield held
+    finally:
+        for number in held:
+            locks[number].release()
+
+
+def _acquired(locks: Sequence[FileLock], count: int) -> list[int]:
+    """Numbers of the locks that were taken: so many of them, or none."""
+    taken: list[int] = []
+    for number, lock in enumerate(locks):
+        if len(taken) == count:
+            break
+        with suppress(Timeout):
+            lock.acquire(timeout=0)
+            taken.append(number)
+    if len(taken) < count:
+        for number in taken:
+            locks[number].release()
+        return []
+    return taken
 
 
 def device_name(device: "torch.device") -> str:
@@ -72,3 +111,29 @@ def device_name(device: "torch.device") -> str:
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     return f"cpu, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def memory_text(device: "torch.device") -> str:
+    """Memory of a device for messages, such as "the 80 GiB of NVIDIA H100"."""
+    import torch
+
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory / 2**30
+        return f"the {total:.0f} GiB of {device_name(device)}"
+    return f"the memory of {device_name(device)}"
+
+
+def to_device(tensor: "torch.Tensor", device: "torch.device", **layout: Any) -> "torch.Tensor":
+    """A tensor on a device; to a GPU it is copied while the CPU goes on.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        In memory of the CPU.
+    device : torch.device
+    **layout
+        Further arguments of `Tensor.to`.
+    """
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True, **layout)
+    return tensor.to(device, **layout)

@@ -117,7 +117,7 @@ def import_weights(file: Path, run: Run, data: TaskData, *, overwrite: bool) -> 
             settings,
             {"settings": settings.hash, "weights_file": source["sha256"]},
             "imported, not trained here",
-            time.monotonic() - started,
+            {"seconds": time.monotonic() - started},
             {
                 "label": f"{METHODS[run.method.partition('+')[0]].label} (authors' weights)",
                 "parameters": parameters,

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from irsde.averaging import decay
 from irsde.config import TrainingSettings
 from irsde.data.pairs import Pair, check_patch, draw_patch, to_tensor
+from irsde.devices import memory_text, to_device
+from irsde.files import InputError
 from irsde.objectives import OBJECTIVES, largest_step, loss_per_image, per_image
 from irsde.parallel import World
 from irsde.restoration import REGRESSION_STEP, Restorer
@@ -120,10 +122,24 @@ def training_loss(
     places = list(range(len(x0)) if share is None else share)
     whole = len(x0) if share is None else recipe.batch
     t = torch.randint(1, last + 1, (whole,), generator=generator)[places]
-    noise = torch.randn((whole, *x0.shape[1:]), generator=generator)[places].to(x0)
+    noise = torch.randn((whole, *x0.shape[1:]), generator=generator)[places]
+    noise = to_device(noise, x0.device, dtype=x0.dtype)
     x_t = restorer.process.sample(x0, mu, t, noise)
     output = restorer.output(x_t, mu, t.to(x0.device)).float()
     return loss_per_image(objective, restorer.process, x0, mu, noise, t, output, recipe.norm).mean()
+
+
+def layout_of(recipe: TrainingSettings) -> torch.memory_format:
+    """Memory layout of the network and of its images."""
+    return torch.channels_last if recipe.channels_last else torch.contiguous_format
+
+
+def placed(network: nn.Module, recipe: TrainingSettings, device: torch.device) -> nn.Module:
+    """A network on a device, in the recipe's memory layout and compiled where it says so."""
+    network = network.to(device).to(memory_format=layout_of(recipe))
+    if recipe.compile:
+        network.compile(mode="reduce-overhead" if recipe.compile == "cuda-graphs" else None)
+    return network
 
 
 def make_optimizer(network: nn.Module, recipe: TrainingSettings) -> torch.optim.Adam:
@@ -170,7 +186,21 @@ class Update:
     def __call__(
         self, x0: Tensor, mu: Tensor, stream: Stream, iteration: int, rate: float
     ) -> tuple[Tensor, Tensor]:
-        """Loss and gradient norm of one update, left on the device."""
+        """Loss and gradient norm of one update, left on the device.
+
+        Raises
+        ------
+        InputError
+            If the batch does not fit into the device's memory; it says what would.
+        """
+        try:
+            return self._update(x0, mu, stream, iteration, rate)
+        except torch.OutOfMemoryError:
+            raise InputError(self._too_large(iteration)) from None
+
+    def _update(
+        self, x0: Tensor, mu: Tensor, stream: Stream, iteration: int, rate: float
+    ) -> tuple[Tensor, Tensor]:
         recipe, optimizer = self.recipe, self.state.optimizer
         network: Any = self.restorer.network
         seed = seed_from(*stream, iteration, "noise")
@@ -182,6 +212,8 @@ class Update:
             window = slice(start, start + part)
             last = start + part >= len(share)
             alone = self.world.size == 1 or last
+            if recipe.compile == "cuda-graphs":
+                torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
             with nullcontext() if alone else network.no_sync():
                 with torch.autocast(
                     self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"
@@ -207,6 +239,25 @@ class Update:
             for width, averaged in self.profiles.items():
                 torch._foreach_lerp_(averaged, self.raw, 1 - decay(width, iteration + 1))
         return loss, norm
+
+    def _too_large(self, iteration: int) -> str:
+        recipe = self.recipe
+        share = recipe.batch // self.world.size
+        side = recipe.patch_at(iteration)
+        parts = next((n for n in range(recipe.accumulate + 1, share + 1) if share % n == 0), None)
+        if parts:
+            advice = (
+                f"training.accumulate: {parts} computes the same batch in parts of {share // parts}"
+            )
+            if iteration:
+                advice += "; as it rounds otherwise, it starts afresh, with --overwrite"
+        else:
+            late = "late_" if side != recipe.patch else ""
+            advice = f"make training.{late}patch or the network smaller"
+        return (
+            f"{share // recipe.accumulate} patches of {side}x{side} pixels at once do not fit into "
+            f"{memory_text(self.device)}; {advice}"
+        )
 
     def decay(self, iterations: int) -> float:
         """Decay of the moving average at its last update in so many iterations."""

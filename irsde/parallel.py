@@ -1,14 +1,13 @@
 """Several processes that train one network: who does which part of a batch, and their sums."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from irsde.files import InputError
-from irsde.interruption import SIGNALS, STOPPED_EXIT_CODE
 
 if TYPE_CHECKING:
     import torch
@@ -86,14 +85,25 @@ class World:
 
 
 ALONE = World()
+LONGEST_WAIT = timedelta(hours=2)  # of a process for the others, as for one large validation image
 
 
 def world_of_environment() -> World:
-    """The world that `torchrun` describes in the environment; one process without it."""
-    rank, size, local = (
-        int(os.environ.get(name, default))
-        for name, default in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
-    )
+    """The world that `torchrun` describes in the environment; one process without it.
+
+    Raises
+    ------
+    InputError
+        If the variables are no numbers, or the rank is none of that many processes.
+    """
+    given = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+    texts = {name: os.environ.get(name, default) for name, default in given.items()}
+    if not all(text.isdecimal() for text in texts.values()):
+        shown = ", ".join(f"{name}={text}" for name, text in texts.items())
+        raise InputError(f"{shown}: are numbers where torchrun sets them; unset them otherwise")
+    rank, size, local = (int(text) for text in texts.values())
+    if rank >= size:
+        raise InputError(f"RANK={rank} is none of WORLD_SIZE={size}; unset them, or use torchrun")
     return World(rank, size, local)
 
 
@@ -112,7 +122,9 @@ def joined(world: World, device: "torch.device") -> Iterator[None]:
     from torch import distributed
 
     try:
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        distributed.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT
+        )
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f"{world.size} processes cannot connect ({' '.join(str(error).split())[:200]}); "
@@ -122,32 +134,3 @@ def joined(world: World, device: "torch.device") -> Iterator[None]:
         yield
     finally:
         distributed.destroy_process_group()
-
-
-def start_processes(count: int) -> None:
-    """Run the command of this process in several, by torchrun, and wait for them.
-
-    Signals that ask a training to stop go on to all of them. Ends this process with the exit code
-    of the first that failed, or with that of a stopped training.
-    """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import get_args_parser, run
-
-    signals = ",".join(number.name for number in SIGNALS)
-    arguments = get_args_parser().parse_args(
-        [
-            "--standalone",
-            f"--nproc_per_node={count}",
-            f"--signals-to-handle={signals}",
-            "-m",
-            "irsde.cli",
-        ]
-    )
-    arguments.training_script_args = sys.argv[1:]
-    try:
-        run(arguments)  # type: ignore[no-untyped-call]
-    except ChildFailedError as error:
-        sys.exit(error.get_first_failure()[1].exitcode)
-    except SignalException:  # the processes have said where they stopped
-        sys.exit(STOPPED_EXIT_CODE)

@@ -208,7 +208,7 @@ def write_run_card(
     settings: RunSettings,
     identity: dict[str, str],
     device: str,
-    seconds: float,
+    cost: dict[str, float],
     details: dict[str, Any],
 ) -> None:
     """Write the card of a finished run, and beside it what differs between two equal runs.
@@ -225,12 +225,12 @@ def write_run_card(
         What the run's weights depend on; two runs that agree in it are the same run.
     device : str
         What the weights were computed on.
-    seconds : float
-        How long it took.
+    cost : dict of str to float
+        Seconds it took, and its largest memory in bytes; that of this process unless given.
     details : dict
         Further fields; they replace those of the same name.
     """
-    write_json(folder / "cost.json", {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes()})
+    write_json(folder / "cost.json", {"peak_memory_bytes": peak_memory_bytes(), **cost})
     method = METHODS[run.method.partition("+")[0]]
     write_json(
         folder / "run.json",

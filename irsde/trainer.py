@@ -18,11 +18,12 @@ from torch import Tensor
 from irsde import provenance
 from irsde.averaging import SNAPSHOTS, WIDTHS, file_of
 from irsde.checkpoints import Row, TrainingState, resume, save, write_tensors
-from irsde.config import RunSettings, TrainingSettings
+from irsde.config import RunSettings
+from irsde.cost import peak_memory
 from irsde.data.datasets import degradation_of
 from irsde.data.leakage import Leak, counts
 from irsde.data.pairs import Pair, load_all
-from irsde.devices import compute_device, device_name
+from irsde.devices import compute_device, device_name, memory_text, to_device
 from irsde.files import (
     INPUT_EXIT_CODE,
     InputError,
@@ -34,7 +35,15 @@ from irsde.files import (
 )
 from irsde.images import write_image
 from irsde.interruption import STOPPED_EXIT_CODE, StoppedError, StopRequest, stop_on_signals
-from irsde.optimization import Batches, Stream, Update, learning_rate, make_optimizer
+from irsde.optimization import (
+    Batches,
+    Stream,
+    Update,
+    layout_of,
+    learning_rate,
+    make_optimizer,
+    placed,
+)
 from irsde.parallel import World, joined, world_of_environment
 from irsde.plan import Run
 from irsde.progress import track
@@ -118,10 +127,7 @@ def train_network(
         if world.is_first:
             (run.folder / "run.json").unlink(missing_ok=True)
         resumed = trainer.resume(overwrite=overwrite)
-        try:
-            trainer.train(stop)
-        except torch.OutOfMemoryError:
-            raise InputError(_out_of_memory(run, recipe, world, device)) from None
+        trainer.train(stop)
         if world.is_first:
             trainer.finish(counts(leaks))
         world.wait()
@@ -189,7 +195,12 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_from("initialization", self.run.task, self.run.seed))
             network = build_network(self.settings)
-        network = network.to(self.device).to(memory_format=torch.channels_last).train()
+        try:
+            network = placed(network, self.recipe, self.device).train()
+        except torch.OutOfMemoryError:
+            raise InputError(
+                f"{self.run.folder}: the network does not fit into {memory_text(self.device)}"
+            ) from None
         self.state = TrainingState(
             network=network,
             average={name: tensor.clone() for name, tensor in network.state_dict().items()},
@@ -202,8 +213,6 @@ class Trainer:
                 for width in (WIDTHS if self.recipe.ema_snapshots else ())
             },
         )
-        if self.recipe.compile:
-            network.compile()
         restorer = restorer_of(self.settings, self.world.wrapped(network))
         self.update = Update(restorer, self.state, self.recipe, self.world, self.device)
         self.started = time.monotonic()
@@ -271,6 +280,9 @@ class Trainer:
         first = state.iteration
         begun = time.monotonic()
         self._report(first, begun)
+        if state.unvalidated is not None:
+            self._validate(stop)
+            self._end_if_asked(stop)
         iterations = range(first, recipe.iterations)
         steps = (
             track(iterations, label, recipe.iterations, first, recipe.batch)
@@ -278,8 +290,7 @@ class Trainer:
             else iterations
         )
         for iteration, (x0, mu) in zip(steps, self._prefetched(iterations), strict=True):
-            rate = learning_rate(recipe, iteration) * 0.5**state.rollbacks
-            loss, norm = self.update(x0, mu, self.stream, iteration, rate)
+            loss, norm = self.update(x0, mu, self.stream, iteration, self._rate(iteration))
             state.losses.append(loss)
             state.iteration = iteration + 1
             last = state.iteration == recipe.iterations
@@ -289,7 +300,8 @@ class Trainer:
                 return False
             self._store_snapshots()
             if last or state.iteration % recipe.validate_every == 0:
-                self._validate(norm, rate)
+                state.unvalidated = float(norm)
+                self._validate(stop)
                 self._report(first, begun)
                 self.follow()
             elif time.monotonic() > self.reported + REPORT_EVERY:
@@ -297,15 +309,26 @@ class Trainer:
             stopping = self.world.any(bool(stop), self.device)
             if last or stopping or state.iteration % recipe.checkpoint_every == 0:
                 self._save()
-            if stopping and not last:
-                if not self.world.is_first:
-                    raise SystemExit(STOPPED_EXIT_CODE)  # the first process says it
-                raise StoppedError(
-                    f"{self.run.folder}: stopped by {stop.signal or 'another process'} at "
-                    f"iteration {state.iteration} of {recipe.iterations}; the same command goes "
-                    "on from its last checkpoint"
-                )
+            if stopping:
+                self._end_if_asked(stop)
         return True
+
+    def _end_if_asked(self, stop: StopRequest) -> None:
+        """Leave where a signal asked to stop, unless all is done."""
+        state, recipe = self.state, self.recipe
+        done = state.iteration == recipe.iterations and state.unvalidated is None
+        if done or not self.world.any(bool(stop), self.device):
+            return
+        if not self.world.is_first:
+            raise SystemExit(STOPPED_EXIT_CODE)  # the first process says it
+        raise StoppedError(
+            f"{self.run.folder}: stopped by {stop.signal or 'another process'} at iteration "
+            f"{state.iteration} of {recipe.iterations}; the same command goes on from its last "
+            "checkpoint"
+        )
+
+    def _rate(self, iteration: int) -> float:
+        return learning_rate(self.recipe, iteration) * 0.5**self.state.rollbacks
 
     def _store_snapshots(self) -> None:
         """Store the averages of power profiles at evenly spaced iterations."""
@@ -328,13 +351,13 @@ class Trainer:
                 x0, mu = waiting.pop(0).result()
                 if iteration + 2 < iterations.stop:
                     waiting.append(pool.submit(self.batches.draw, stream, iteration + 2))
-                yield self._moved(x0.pin_memory(), mu.pin_memory())
+                yield self._moved(x0, mu)
 
     def _moved(self, x0: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
-        layout = torch.channels_last
+        layout = layout_of(self.recipe)
         return (
-            x0.to(self.device, memory_format=layout, non_blocking=True),
-            mu.to(self.device, memory_format=layout, non_blocking=True),
+            to_device(x0, self.device, memory_format=layout),
+            to_device(mu, self.device, memory_format=layout),
         )
 
     def _save(self) -> None:
@@ -345,22 +368,41 @@ class Trainer:
         last = self.state.iteration == self.recipe.iterations
         if self.world.is_first and (last or float(self.state.skipped_in_a_row) == 0):
             self.state.seconds = time.monotonic() - self.started
+            self._note_peak()
             save(self.state, self.folder, self.identity, self.recipe.keep_checkpoints)
 
-    def _validate(self, norm: Tensor, rate: float) -> None:
-        """A row of the history, the images of the validation, and the best weights so far."""
+    def _note_peak(self) -> None:
+        now = peak_memory(self.device)
+        self.state.peak = {name: max(now[name], self.state.peak.get(name, 0)) for name in now}
+
+    def _validate(self, stop: StopRequest) -> None:
+        """A row of the history, the images of the validation, and the best weights so far.
+
+        Nothing of it where a signal comes meanwhile: a training that goes on begins with it.
+        """
         state = self.state
+        found = validate(
+            self.settings,
+            self.validation,
+            state.network,
+            state.average,
+            self.device,
+            self.world,
+            stop.__bool__,
+        )
+        if found is None:
+            return
+        norm, state.unvalidated = float(state.unvalidated or 0.0), None
         losses = [value for value in map(float, state.losses) if math.isfinite(value)]
         state.losses.clear()
         if not self.world.is_first:
             return
-        found = validate(self.settings, self.validation, state.network, state.average, self.device)
         state.history.append(
             {
                 "iteration": state.iteration,
                 "loss": math.fsum(losses) / len(losses) if losses else math.nan,
-                "gradient_norm": float(norm),
-                "learning_rate": rate,
+                "gradient_norm": norm,
+                "learning_rate": self._rate(state.iteration - 1),
                 "ema_decay": self.update.decay(state.iteration),
                 "skipped": float(state.skipped),
                 "validation_psnr": found.psnr,
@@ -402,13 +444,14 @@ class Trainer:
         write_tensors(folder / WEIGHTS, _contiguous(state.average))
         write_text(folder / HISTORY, _history_text(state.history))
         (folder / PROGRESS).unlink(missing_ok=True)
+        self._note_peak()
         provenance.write_run_card(
             folder,
             self.run,
             self.settings,
             self.identity,
             device_name(self.device),
-            time.monotonic() - self.started,
+            {"seconds": time.monotonic() - self.started, **state.peak},
             {
                 "parameters": sum(p.numel() for p in state.network.parameters()),
                 "leakage": leaked,
@@ -434,19 +477,3 @@ def _history_text(history: Sequence[Row]) -> str:
     writer.writeheader()
     writer.writerows(history)
     return text.getvalue()
-
-
-def _out_of_memory(run: Run, recipe: TrainingSettings, world: World, device: torch.device) -> str:
-    total = torch.cuda.get_device_properties(device).total_memory / 2**30
-    share = recipe.batch // world.size
-    part = share // recipe.accumulate
-    parts = next((n for n in range(recipe.accumulate + 1, share + 1) if share % n == 0), None)
-    advice = (
-        f"training.accumulate: {parts} computes the same batch in parts of {share // parts}"
-        if parts
-        else "make training.patch or the network smaller"
-    )
-    return (
-        f"{run.folder}: {part} patches of {recipe.patch}x{recipe.patch} pixels at once do not fit "
-        f"into the {total:.0f} GiB of {device_name(device)}; {advice}"
-    )

@@ -35,7 +35,7 @@ def tune(run: Run, settings: RunSettings, identity: dict[str, str], leaks: Seque
         }
     seconds = time.monotonic() - start
     provenance.write_run_card(
-        run.folder, run, settings, identity, "cpu, 1 thread", seconds, details
+        run.folder, run, settings, identity, "cpu, 1 thread", {"seconds": seconds}, details
     )
     return f"{run.folder}: done"
 

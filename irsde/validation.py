@@ -2,8 +2,8 @@
 
 import copy
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 from irsde.config import RunSettings
 from irsde.data.datasets import noise_level_of
 from irsde.data.pairs import Pair, to_tensor
+from irsde.devices import memory_text
+from irsde.files import InputError
 from irsde.images import Pixels, to_pixels
 from irsde.methods import METHODS
 from irsde.metrics import psnr
-from irsde.restoration import restorer_of
+from irsde.optimization import layout_of
+from irsde.parallel import ALONE, World
+from irsde.restoration import Restorer, restorer_of
 from irsde.seeds import torch_generator
 
 SHOWN = 4
@@ -44,8 +48,10 @@ def validate(
     network: torch.nn.Module,
     average: dict[str, torch.Tensor],
     device: torch.device,
-) -> Validation:
-    """Restore the validation pairs with the averaged weights.
+    world: World = ALONE,
+    stop: Callable[[], bool] = lambda: False,
+) -> Validation | None:
+    """Restore the validation pairs with the averaged weights, in the precision of the training.
 
     Parameters
     ----------
@@ -55,28 +61,83 @@ def validate(
         Of the run; a copy of it takes the averaged weights.
     average : dict of str to Tensor
     device : torch.device
+    world : World
+        Processes that share the pairs; all of them get the result.
+    stop : callable () -> bool
+        Asked before each image.
+
+    Returns
+    -------
+    Validation or None
+        None if `stop` was true in one of the processes.
+
+    Raises
+    ------
+    InputError
+        If an image does not fit into the device's memory.
     """
     recipe = settings.training
     assert recipe is not None
     averaged = copy.deepcopy(network).eval()
     averaged.load_state_dict(average)
     restorer = restorer_of(settings, averaged)
+    pairs = pairs[: recipe.validation_images]
+    scores: list[tuple[int, float]] = []
+    rows: list[tuple[int, Pixels]] = []
+    stopped = False
+    for index in world.share(len(pairs)):
+        stopped = stopped or stop()
+        if stopped:
+            break
+        pair = _window(pairs[index], recipe.validation_window)
+        restored = _restored(pair, settings, restorer, device)
+        scores.append((index, psnr(restored, pair.x0) if restored is not None else math.nan))
+        if index < SHOWN:
+            shown = np.zeros_like(pair.x0) if restored is None else restored
+            rows.append((index, _row([to_pixels(pair.mu), shown, pair.x0])))
+    parts = world.gather((stopped, scores, rows))
+    if any(was_stopped for was_stopped, _, _ in parts):
+        return None
+    values = [value for _, value in sorted(pair for _, part, _ in parts for pair in part)]
+    images = sorted((row for _, _, part in parts for row in part), key=lambda row: row[0])
+    return Validation(sum(values) / len(values), _stacked([row for _, row in images]))
+
+
+def _window(pair: Pair, side: int | None) -> Pair:
+    """The middle of a pair, at most of that side; the pair itself unless given."""
+    if side is None:
+        return pair
+    height, width = pair.x0.shape[:2]
+    low = side // pair.scale
+    top = max(0, (height - side) // 2 // pair.scale)
+    left = max(0, (width - side) // 2 // pair.scale)
+    lq = None if pair.lq is None else pair.lq[top : top + low, left : left + low]
+    top, left, side = (pair.scale * value for value in (top, left, low))
+    return replace(pair, x0=pair.x0[top : top + side, left : left + side], lq=lq)
+
+
+def _restored(
+    pair: Pair, settings: RunSettings, restorer: Restorer, device: torch.device
+) -> Pixels | None:
+    """Restored image of a pair; None where it is not finite."""
+    recipe = settings.training
+    assert recipe is not None
     noise_level = noise_level_of(settings.task, settings.data)
     nfe = min(recipe.validation_nfe, restorer.first_step(noise_level))
     sampler = METHODS[settings.method.partition("+")[0]].sampler
-    scores: list[float] = []
-    rows: list[Pixels] = []
-    for pair in pairs:
-        mu = to_tensor([pair.mu]).to(device, memory_format=torch.channels_last)
-        generator = torch_generator("validation", settings.task, pair.image)
-        restored = restorer.restore(mu, sampler, nfe, [generator], noise_level=noise_level)
-        image = restored[0].cpu().numpy().transpose(1, 2, 0)
-        finite = bool(np.isfinite(image).all())
-        pixels = to_pixels(image if finite else np.zeros_like(image))
-        scores.append(psnr(pixels, pair.x0) if finite else math.nan)
-        if len(rows) < SHOWN:
-            rows.append(_row([to_pixels(pair.mu), pixels, pair.x0]))
-    return Validation(sum(scores) / len(scores), _stacked(rows))
+    mu = to_tensor([pair.mu]).to(device, memory_format=layout_of(recipe))
+    generator = torch_generator("validation", settings.task, pair.image)
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            restored = restorer.restore(mu, sampler, nfe, [generator], noise_level=noise_level)
+    except torch.OutOfMemoryError:
+        height, width = pair.x0.shape[:2]
+        raise InputError(
+            f"restoring the validation image {pair.image} of {width}x{height} pixels does not fit "
+            f"into {memory_text(device)}; set training.validation_window"
+        ) from None
+    image = restored[0].float().cpu().numpy().transpose(1, 2, 0)
+    return to_pixels(image) if np.isfinite(image).all() else None
 
 
 def _row(images: list[NDArray[np.uint8]]) -> Pixels:

@@ -1,29 +1,58 @@
-"""What a training will cost on this machine, from a short calibration."""
+"""What training will cost on this machine, from a short calibration."""
 
+import multiprocessing
 import statistics
 import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from tabulate import tabulate
 
-from irsde import provenance
 from irsde.checkpoints import TrainingState
-from irsde.config import RunSettings, TrainingSettings
+from irsde.config import Profile, RunSettings, TrainingSettings, run_settings
+from irsde.cost import peak_memory
+from irsde.data.catalogue import find_split
 from irsde.data.datasets import CARD, degradation_of
 from irsde.data.pairs import Pair, load_all
 from irsde.devices import compute_device, device_name
-from irsde.files import InputError
-from irsde.optimization import Batches, Update, make_optimizer
+from irsde.files import InputError, digest_json
+from irsde.methods import METHODS
+from irsde.optimization import Batches, Update, layout_of, make_optimizer, placed
 from irsde.parallel import ALONE
-from irsde.plan import Run, pairs_folder
-from irsde.restoration import build_network, restorer_of
+from irsde.plan import Run, pairs_folder, runs
+from irsde.restoration import REGRESSION_STEP, build_network, restorer_of
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation
-from irsde.validation import validate
 
 WARM_UP, TIMED = 3, 8
+ENOUGH_SECONDS = 20  # after which fewer updates must do
+SIDE = 256  # of the image that a network evaluation is timed with, pixels
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured of a network on this machine.
+
+    Parameters
+    ----------
+    device : str
+    parameters : int
+    seconds_per_iteration : float
+        Mean over the training, with late patches where there are any.
+    seconds_per_pixel : float
+        Of one network evaluation in a validation.
+    peak_memory_bytes : int
+        Of the GPU where there is one, else of the process.
+    """
+
+    device: str
+    parameters: int
+    seconds_per_iteration: float
+    seconds_per_pixel: float
+    peak_memory_bytes: int
 
 
 @dataclass(frozen=True)
@@ -32,39 +61,33 @@ class Prediction:
 
     Parameters
     ----------
-    device : str
-    parameters : int
-    seconds_per_iteration, seconds_per_validation : float
-        Measured.
+    speed : Speed
+    seconds_per_validation : float
     hours : float
         Of the whole training, its validations included.
-    peak_memory_bytes : int
-        Of the GPU where there is one, else of this process.
     note : str
-        What the calibration could not use.
+        What had to be assumed.
     """
 
-    device: str
-    parameters: int
-    seconds_per_iteration: float
+    speed: Speed
     seconds_per_validation: float
     hours: float
-    peak_memory_bytes: int
     note: str
 
     @property
     def text(self) -> str:
         """The prediction as one line."""
+        speed = self.speed
         return (
-            f"{self.hours:.1f} h on {self.device}: {self.seconds_per_iteration:.3f} s an "
+            f"{self.hours:.1f} h on {speed.device}: {speed.seconds_per_iteration:.3f} s an "
             f"iteration, {self.seconds_per_validation:.1f} s a validation, "
-            f"{self.peak_memory_bytes / 2**30:.1f} GiB, {self.parameters / 1e6:.1f} million "
+            f"{speed.peak_memory_bytes / 2**30:.1f} GiB, {speed.parameters / 1e6:.1f} million "
             f"parameters{self.note}"
         )
 
 
 def predict(run: Run, settings: RunSettings) -> Prediction:
-    """Time a few updates and one validation image of a run; nothing is written.
+    """Time a few updates and a network evaluation of a run; nothing is written.
 
     Parameters
     ----------
@@ -77,76 +100,206 @@ def predict(run: Run, settings: RunSettings) -> Prediction:
     InputError
         If the run has no network, or its batch does not fit the device.
     """
-    recipe = settings.training
-    if recipe is None:
+    return _predicted(run, settings, measure(run, settings))
+
+
+def overview(profile: Profile, task: str | None = None, method: str | None = None) -> str:
+    """Predictions for all runs with a network of a profile, as a table for a terminal.
+
+    Runs that differ in their data alone are measured once; each measurement is a process of its
+    own, so that its memory is its own too.
+
+    Parameters
+    ----------
+    profile : Profile
+    task, method : str, optional
+        Only the runs of these.
+
+    Raises
+    ------
+    InputError
+        If there is no such run, or a batch does not fit the device.
+    """
+    chosen = [
+        run
+        for run in runs(profile)
+        if run.is_trained and task in (None, run.task) and method in (None, run.method)
+    ]
+    if not chosen:
+        raise InputError(f"profile {profile.name}: has no such run with a network")
+    seeds: dict[tuple[str, str], list[Run]] = {}
+    for run in chosen:
+        seeds.setdefault((run.task, run.method), []).append(run)
+    measured: dict[str, Speed] = {}
+    rows, notes, total = [], set(), 0.0
+    for (name, its_method), alike in seeds.items():
+        settings = run_settings(profile, name, its_method, alike[0].seed)
+        key = _key(settings)
+        if key not in measured:
+            measured[key] = _measured_apart(alike[0], settings)
+        found = _predicted(alike[0], settings, measured[key])
+        total += found.hours * len(alike)
+        notes.add(found.note)
+        rows.append(
+            [
+                f"{name}/{its_method}",
+                len(alike),
+                f"{found.speed.parameters / 1e6:.1f}",
+                f"{found.speed.seconds_per_iteration:.3f}",
+                f"{found.seconds_per_validation:.1f}",
+                f"{found.speed.peak_memory_bytes / 2**30:.1f}",
+                f"{found.hours:.1f}",
+            ]
+        )
+    header = (
+        "run", "seeds", "million parameters", "s/iteration", "s/validation", "GiB", "hours each",
+    )  # fmt: skip
+    device = next(iter(measured.values())).device
+    lines = tabulate(
+        rows, header, "simple", disable_numparse=True, colalign=("left", *["right"] * 6)
+    )
+    remarks = "".join(sorted(notes))
+    return f"{lines}\n\n{len(chosen)} runs on {device}: {total:.1f} h one after the other{remarks}"
+
+
+def measure(run: Run, settings: RunSettings) -> Speed:
+    """Time a few updates and one network evaluation on this machine.
+
+    With several processes, the share of one of them is timed.
+
+    Raises
+    ------
+    InputError
+        If the run has no network, or its batch does not fit the device.
+    """
+    whole = settings.training
+    if whole is None:
         raise InputError(f"{run.method}: has no network to train; nothing to predict")
-    names = (*settings.data.train, *settings.data.validation)
-    prepared = all((pairs_folder(run.profile, run.task, name) / CARD).is_file() for name in names)
+    recipe = whole.model_copy(update={"batch": whole.batch // whole.processes, "processes": 1})
+    prepared = _is_prepared(run, settings)
     largest = max(recipe.patch, recipe.late_patch or 0)
     pairs = load_all(run, settings.data.train) if prepared else _random_pairs(run, largest)
-    validation = load_all(run, settings.data.validation) if prepared else pairs[:1]
     degradation = degradation_of(settings.data) if prepared else Degradation()
     with compute_device(recipe.threads) as device:
         torch.manual_seed(0)
-        network = build_network(settings).to(device).to(memory_format=torch.channels_last)
-        if recipe.compile:
-            network.compile()
-        average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        state = _state(network, average, recipe, device)
-        update = Update(restorer_of(settings, network), state, recipe, ALONE, device)
-        batches = Batches(pairs, TASKS[run.task], degradation, recipe, ALONE)
-        early = _seconds(update, batches, 0, device)
-        late = _seconds(update, batches, recipe.iterations - 1, device)
-        begin = time.perf_counter()
-        validate(settings, validation[:1], network, average, device)
-        validation_seconds = (time.perf_counter() - begin) * len(validation)
-        peak = (
-            torch.cuda.max_memory_allocated(device)
-            if device.type == "cuda"
-            else provenance.peak_memory_bytes()
+        network = placed(build_network(settings), recipe, device)
+        state = TrainingState(
+            network=network,
+            average={name: tensor.clone() for name, tensor in network.state_dict().items()},
+            optimizer=make_optimizer(network, recipe),
+            skipped=torch.zeros((), device=device),
+            skipped_in_a_row=torch.zeros((), device=device),
         )
-        each = 0.75 * early + 0.25 * late if recipe.late_patch else early
-        total = recipe.iterations * each
-        total += recipe.iterations / recipe.validate_every * validation_seconds
-        return Prediction(
+        restorer = restorer_of(settings, network)
+        update = Update(restorer, state, recipe, ALONE, device)
+        batches = Batches(pairs, TASKS[run.task], degradation, recipe, ALONE)
+        each = _seconds_of_update(update, batches, 0, device)
+        if recipe.late_patch:
+            late = _seconds_of_update(update, batches, recipe.iterations - 1, device)
+            each = 0.75 * each + 0.25 * late
+        image = torch.rand(1, 3, SIDE, SIDE, device=device).to(memory_format=layout_of(recipe))
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"),
+        ):
+            begin = time.perf_counter()
+            restorer.output(image, image, REGRESSION_STEP).sum().item()
+            evaluation = time.perf_counter() - begin
+        peak = peak_memory(device)
+        return Speed(
             device_name(device),
             sum(p.numel() for p in network.parameters()),
             each,
-            validation_seconds,
-            total / 3600,
-            peak,
-            "" if prepared else "; on random images, as the pairs are not prepared",
+            evaluation / SIDE**2,
+            peak.get("peak_gpu_memory_bytes", peak["peak_memory_bytes"]),
         )
 
 
-def _seconds(update: Update, batches: Batches, iteration: int, device: torch.device) -> float:
+def _measured_apart(run: Run, settings: RunSettings) -> Speed:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
+        return pool.submit(measure, run, settings).result()
+
+
+def _key(settings: RunSettings) -> str:
+    """The same for runs that are alike in what they cost."""
+    method = METHODS[settings.method.partition("+")[0]]
+    assert settings.training is not None
+    assert settings.network is not None
+    return digest_json(
+        [
+            settings.network.model_dump(mode="json"),
+            settings.training.model_dump(mode="json"),
+            method.kind,
+            method.conditional,
+        ]
+    )
+
+
+def _predicted(run: Run, settings: RunSettings, speed: Speed) -> Prediction:
+    recipe = settings.training
+    assert recipe is not None
+    method = METHODS[run.method.partition("+")[0]]
+    nfe = recipe.validation_nfe if method.process else 1
+    pixels, note = _validation_pixels(run, settings, recipe)
+    validation = pixels * nfe * speed.seconds_per_pixel / recipe.processes
+    seconds = recipe.iterations * speed.seconds_per_iteration
+    seconds += recipe.iterations / recipe.validate_every * validation
+    if recipe.processes > 1:
+        note += (
+            f"; {recipe.processes} processes, each on a device of its own, without their exchange"
+        )
+    return Prediction(speed, validation, seconds / 3600, note)
+
+
+def _is_prepared(run: Run, settings: RunSettings) -> bool:
+    names = (*settings.data.train, *settings.data.validation)
+    return all((pairs_folder(run.profile, run.task, name) / CARD).is_file() for name in names)
+
+
+def _validation_pixels(
+    run: Run, settings: RunSettings, recipe: TrainingSettings
+) -> tuple[int, str]:
+    """Pixels of the images that a validation restores, and what was assumed of them."""
+    most, window = recipe.validation_images, recipe.validation_window
+    if _is_prepared(run, settings):
+        pairs = load_all(run, settings.data.validation)[:most]
+        sizes = [pair.x0.shape[:2] for pair in pairs]
+        cut = [(min(h, window or h), min(w, window or w)) for h, w in sizes]
+        return sum(height * width for height, width in cut), ""
+    count = 0
+    for name in settings.data.validation:
+        try:
+            count += find_split(name)[1].images
+        except InputError:  # a set of one's own that is not here
+            count += 1
+    side = window or settings.data.window or settings.data.resize or SIDE
+    note = "; on random images, as pairs are not prepared"
+    if side == SIDE and not window:
+        note += f", and with validation images of {SIDE}x{SIDE} pixels"
+    return min(count, most or count) * side**2, note
+
+
+def _seconds_of_update(
+    update: Update, batches: Batches, iteration: int, device: torch.device
+) -> float:
     """Median time of an update with the patches of an iteration."""
-    seconds = []
+    seconds: list[float] = []
     for k in range(WARM_UP + TIMED):
         begin = time.perf_counter()
         x0, mu = batches.draw(("calibration", k), iteration)
         loss, _ = update(x0.to(device), mu.to(device), ("calibration", k), iteration, 0.0)
         float(loss)
         seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds[WARM_UP:])
+        if k and sum(seconds) > ENOUGH_SECONDS:
+            break
+    return statistics.median(seconds[WARM_UP:] or seconds[1:])
 
 
-def _state(
-    network: nn.Module, average: dict[str, Tensor], recipe: TrainingSettings, device: torch.device
-) -> TrainingState:
-    return TrainingState(
-        network=network,
-        average=average,
-        optimizer=make_optimizer(network, recipe),
-        skipped=torch.zeros((), device=device),
-        skipped_in_a_row=torch.zeros((), device=device),
-    )
-
-
-def _random_pairs(run: Run, side: int) -> list[Pair]:
+def _random_pairs(run: Run, side: int) -> Sequence[Pair]:
     """One random image that fits the task, its degraded version taken from its own pixels."""
     scale = TASKS[run.task].scale
-    height = scale * -(-max(side, 256) // scale)
+    height = scale * -(-max(side, SIDE) // scale)
     generator = numpy_generator("calibration")
     clean = generator.integers(0, 256, (height, height, 3), dtype=np.uint8)
     lq = clean[::scale, ::scale]

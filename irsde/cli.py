@@ -199,8 +199,8 @@ def figures(profile: ProfileOption = None) -> None:
 
 @app.command()
 def train(
-    task: TaskOption,
-    method: Annotated[str, typer.Option(help="A method or variant, such as ir-sde.")],
+    task: Annotated[str | None, typer.Option("--task", help="A task, such as deraining.")] = None,
+    method: Annotated[str | None, typer.Option(help="A method or variant, such as ir-sde.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Training seed.")] = 0,
     profile: ProfileOption = None,
     overwrite: Annotated[
@@ -210,7 +210,12 @@ def train(
         bool, typer.Option(help="Train although training images show test scenes; it is recorded.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Predict hours and memory; train nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Predict hours and memory, of all runs of the profile without --task and "
+            "--method; train nothing.",
+        ),
     ] = False,
     track: TrackOption = True,
 ) -> None:
@@ -227,6 +232,13 @@ def train(
     from irsde.training import train as train_run
 
     loaded = load_profile(_profile_name(profile))
+    if dry_run and not (task and method):
+        from irsde.calibration import overview
+
+        print(overview(loaded, task, method))
+        return
+    if not task or not method:
+        raise InputError("irsde train: give --task and --method")
     settings = run_settings(loaded, task, method, seed)
     if allow_leakage:
         allowed = settings.data.model_copy(update={"allow_leakage": True})

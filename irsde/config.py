@@ -162,6 +162,10 @@ class DataSettings(TaskData):
         return chosen
 
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Threads = Annotated[int, Field(ge=1, le=1024)]
+
+
 class TrainingSettings(Settings):
     """Budget and recipe of every trained method of a profile."""
 
@@ -174,9 +178,9 @@ class TrainingSettings(Settings):
     learning_rate_schedule: Literal["milestones", "cosine"] = "milestones"
     warmup: int = Field(0, ge=0, description="iterations of linear warm-up")
     milestones: tuple[int, ...] = Field((), description="iterations at which the rate is halved")
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
     norm: Literal["l1", "l2"] = "l1"
-    ema_decay: float = Field(0.995, ge=0, lt=1)
+    ema_decay: Decay = 0.995
     ema_every: int = Field(1, ge=1, description="iterations between EMA updates")
     ema_snapshots: int = Field(
         0, ge=0, description="moments at which averages are stored for `irsde average`"
@@ -196,7 +200,7 @@ class TrainingSettings(Settings):
     validation_window: int | None = Field(
         None, ge=8, description="side of the window in their middle that is restored; else all"
     )
-    threads: int = Field(1, ge=1, description="of torch; part of a run's identity")
+    threads: Threads = Field(1, description="of torch; part of a run's identity")
     processes: int = Field(1, ge=1, description="that share a batch, each on a GPU of its own")
 
     @model_validator(mode="after")
@@ -222,7 +226,7 @@ class EvaluationSettings(Settings):
 
     nfe: int | None = Field(None, ge=1, description="for all sampled methods; else each its own")
     batch: int = Field(8, ge=1)
-    threads: int = Field(1, ge=1, description="of torch; part of an evaluation's identity")
+    threads: Threads = Field(1, description="of torch; part of an evaluation's identity")
     processes: int = Field(1, ge=1, description="that share the images, each on a GPU of its own")
     sampling_seeds: tuple[NonNegativeInt, ...] = Field(
         (0,), min_length=1, description="of the sampling noise; methods without any have one"

@@ -12,6 +12,7 @@ from tabulate import tabulate
 from irsde.config import Profile
 from irsde.files import read_json
 from irsde.plan import Run, evaluations, runs
+from irsde.provenance import read_run_card
 
 PROGRESS = "progress.json"
 QUIET_SECONDS = 3600
@@ -58,7 +59,7 @@ def standings(profile: Profile) -> list[Standing]:
 def _standing(run: Run, evaluated: int, count: int) -> Standing:
     card, progress = run.folder / "run.json", run.folder / PROGRESS
     if card.is_file():
-        content = read_json(card)
+        content = read_run_card(run.folder)
         iterations = content.get("iterations")
         psnr = content.get("final_validation_psnr")
         return Standing(run, "finished", iterations, iterations, None, None, psnr, evaluated, count)

@@ -51,7 +51,7 @@ def train(
     identity = _identity(run, settings)
     card = run.folder / "run.json"
     if card.is_file():
-        if read_json(card).get("identity") == identity and _weights_agree(run, settings):
+        if _is_finished(run, settings, identity):
             return f"{run.folder}: up to date"
         if not overwrite:
             raise InputError(
@@ -98,9 +98,12 @@ def _refuse_leaks(run: Run, settings: RunSettings, leaks: Sequence[Leak]) -> Non
         )
 
 
-def _weights_agree(run: Run, settings: RunSettings) -> bool:
+def _is_finished(run: Run, settings: RunSettings, identity: dict[str, str]) -> bool:
+    """True if the card is of this run and the weights beside it are those it records."""
+    card = read_json(run.folder / "run.json")
+    if not isinstance(card, dict) or card.get("identity") != identity:
+        return False
     weights = run.folder / "weights.safetensors"
-    recorded = read_json(run.folder / "run.json").get("weights_sha256")
-    if settings.training is None:
-        return True
-    return weights.is_file() and digest_file(weights) == recorded
+    return settings.training is None or (
+        weights.is_file() and digest_file(weights) == card.get("weights_sha256")
+    )

@@ -13,7 +13,7 @@ import pytest
 from mlflow.tracking import MlflowClient  # noqa: TID253
 
 from irsde import following
-from irsde.calibration import predict
+from irsde.calibration import overview, predict
 from irsde.config import load_profile, run_settings
 from irsde.files import InputError, write_json
 from irsde.following import Follower
@@ -156,9 +156,9 @@ def test_a_run_is_trained_by_one_process_at_a_time(project):
 def test_a_prediction_trains_and_writes_nothing(project):
     predicted = predict(RUN, settings(iterations=3600, validate_every=3600))
     assert not (project / "results").exists()
-    expected = predicted.seconds_per_iteration + predicted.seconds_per_validation / 3600
+    expected = predicted.speed.seconds_per_iteration + predicted.seconds_per_validation / 3600
     assert predicted.hours == pytest.approx(expected)
-    assert predicted.parameters > 1000
+    assert predicted.speed.parameters > 1000
     line = call(
         project, "irsde", "train", "--task", TASK, "--method", "ir-sde", "--dry-run",
         "--profile", "smoke",
@@ -174,6 +174,44 @@ def test_a_prediction_needs_no_prepared_pairs(tmp_path, monkeypatch):
     resolved = run_settings(load_profile("smoke"), TASK, "identity", 0)
     with pytest.raises(InputError, match="no network to train"):
         predict(RUN, resolved)
+
+
+def test_a_prediction_counts_the_pixels_that_a_validation_restores(project):
+    """Of two photographs, or of a window of the first."""
+    whole = predict(RUN, settings())
+    part = predict(RUN, settings(validation_images=1, validation_window=32))
+    pixels = [
+        found.seconds_per_validation / found.speed.seconds_per_pixel for found in (whole, part)
+    ]
+    assert pixels == [pytest.approx(2 * 2 * 64**2), pytest.approx(2 * 32**2)]
+
+
+def test_a_dry_run_of_a_profile_predicts_all_its_runs_and_measures_alike_ones_once(
+    project, monkeypatch
+):
+    from irsde import calibration
+
+    measured = []
+
+    def here(run, its_settings):
+        measured.append(run)
+        return calibration.measure(run, its_settings)
+
+    monkeypatch.setattr(calibration, "_measured_apart", here)
+    profile = load_profile("smoke")
+    shown = overview(profile)
+    assert [run.method for run in measured] == ["regression", "ir-sde+l2"]
+    for name in ("denoising", "super-resolution"):
+        assert f"{name}/regression" in shown
+        assert f"{name}/ir-sde+l2" in shown
+    assert "4 runs on cpu" in shown
+    assert "super-resolution/regression" not in overview(profile, method="ir-sde+l2")
+    with pytest.raises(InputError, match="no such run with a network"):
+        overview(profile, method="identity")
+    assert "2 runs on" in call(
+        project, "irsde", "train", "--dry-run", "--profile", "smoke", "--task", TASK
+    )
+    assert "give --task and --method" in call(project, "irsde", "train", "--task", TASK, code=2)
 
 
 def test_images_shared_by_processes_give_the_files_of_one_process(project):

@@ -1,7 +1,11 @@
 """The whole grid through both engines, in folders of their own."""
 
 import json
+import os
+import signal
 import sqlite3
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -105,6 +109,29 @@ def test_a_wrong_profile_stops_snakemake_with_one_line(by_snakemake):
     output = call(by_snakemake, "snakemake", "--cores", "1", "--config", "profile=none", code=1)
     assert "no profile 'none'" in output
     assert "Traceback" not in output
+
+
+def test_a_warning_to_the_whole_job_ends_in_a_checkpoint_and_another_try(tmp_path):
+    folder = copy_project(tmp_path)
+    profile = folder / "workflow/config/smoke.yaml"
+    profile.write_text(profile.read_text().replace("iterations: 6", "iterations: 1500"))
+    run = folder / "results/smoke/denoising/ir-sde+l2/seed0"
+    card = run.relative_to(folder) / "run.json"
+    job = subprocess.Popen(
+        ["snakemake", "--cores", "1", "--retries", "1", str(card)],
+        cwd=folder, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (run / "training.csv").is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(job.pid, signal.SIGUSR1)
+    output = job.communicate(timeout=180)[0]
+    assert job.returncode == 0, output
+    assert "Trying to restart job" in output
+    assert json.loads((folder / card).read_text())["iterations"] == 1500
+    log = folder / "logs/smoke/denoising/ir-sde+l2/seed0/train.log"
+    assert "resumed at" in log.read_text()
 
 
 def test_forcing_the_data_keeps_what_lies_there(by_snakemake):

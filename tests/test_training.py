@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,13 +18,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from irsde.config import TrainingSettings, load_profile, run_settings
+from irsde import devices, launching, optimization, trainer, validation
+from irsde.calibration import predict
+from irsde.config import SINCE_FIRST_RUNS, TrainingSettings, load_profile, run_settings
+from irsde.data.pairs import Pair, load_all
 from irsde.evaluation import evaluate
-from irsde.files import InputError
-from irsde.interruption import STOPPED_EXIT_CODE
+from irsde.files import InputError, digest_json
+from irsde.interruption import STOPPED_EXIT_CODE, StoppedError
 from irsde.optimization import Batches, learning_rate
+from irsde.parallel import world_of_environment
 from irsde.plan import Evaluation, Run
-from irsde.restoration import load_restorer
+from irsde.restoration import Restorer, load_restorer
 from irsde.seeds import numpy_generator
 from irsde.training import train
 from irsde.validation import Validation
@@ -322,6 +327,203 @@ def test_tables_use_the_last_averaged_weights_and_never_the_best(project, monkey
     assert (card["best_validation_psnr"], card["final_validation_psnr"]) == (30.0, 5.0)
     used = load_restorer(run().folder, settings("ir-sde"), torch.device("cpu")).network
     assert all(torch.equal(used.state_dict()[name], last[name]) for name in last)
+
+
+def test_a_signal_while_validating_leaves_a_checkpoint_that_begins_with_the_validation(
+    project, monkeypatch
+):
+    """The second validation is interrupted before its second image, and again when it goes on."""
+    changes = {"iterations": 6, "validate_every": 2, "checkpoint_every": 100}
+    train(run(), settings("ir-sde", **changes), overwrite=False)
+    undisturbed = results(run().folder)
+    shutil.rmtree(run().folder)
+    asked = []
+    restored = validation._restored
+
+    def interrupting(*arguments):
+        asked.append(len(asked))
+        if len(asked) in (3, 4):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return restored(*arguments)
+
+    monkeypatch.setattr(validation, "_restored", interrupting)
+    for _ in range(2):
+        with pytest.raises(StoppedError, match="by SIGTERM at iteration 4 of 6"):
+            train(run(), settings("ir-sde", **changes), overwrite=False)
+        assert [file.stem for file in checkpoints()] == ["00000004"]
+        assert len(pd.read_csv(run().folder / "training.csv")) == 1
+    assert "resumed at 4" in train(run(), settings("ir-sde", **changes), overwrite=False)
+    assert results(run().folder) == undisturbed
+
+
+def test_a_signal_in_the_last_validation_leaves_it_to_the_next_call(project, monkeypatch):
+    train(run(), settings("ir-sde"), overwrite=False)
+    undisturbed = results(run().folder)
+    shutil.rmtree(run().folder)
+    restored = validation._restored
+    asked = []
+
+    def interrupting(*arguments):
+        asked.append(len(asked))
+        if len(asked) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return restored(*arguments)
+
+    monkeypatch.setattr(validation, "_restored", interrupting)
+    with pytest.raises(StoppedError, match="at iteration 6 of 6"):
+        train(run(), settings("ir-sde"), overwrite=False)
+    assert not (run().folder / "run.json").exists()
+    train(run(), settings("ir-sde"), overwrite=False)
+    assert results(run().folder) == undisturbed
+
+
+def test_a_validation_takes_the_first_images_and_the_window_in_their_middle(project, monkeypatch):
+    seen = []
+    restored = validation._restored
+
+    def noting(pair, *others):
+        seen.append(pair)
+        return restored(pair, *others)
+
+    monkeypatch.setattr(validation, "_restored", noting)
+    changes = {"iterations": 1, "validation_images": 1, "validation_window": 30}
+    train(run(), settings("ir-sde", **changes), overwrite=False)
+    (pair,) = seen
+    (whole, _) = load_all(run(), settings("ir-sde").data.validation)
+    assert pair.image == whole.image
+    assert np.array_equal(pair.x0, whole.x0[17:47, 17:47])
+    assert np.array_equal(pair.mu, whole.mu[17:47, 17:47])
+
+
+def test_a_window_of_a_smaller_input_covers_the_same_place():
+    x0 = np.arange(48 * 40 * 3, dtype=np.uint8).reshape(48, 40, 3)
+    pair = Pair("a", "a", x0, x0[::4, ::4].copy(), scale=4)
+    window = validation._window(pair, 18)
+    assert window.x0.shape == (16, 16, 3)
+    assert np.array_equal(window.x0[::4, ::4], window.lq)
+    assert validation._window(pair, 100).x0.shape == (48, 40, 3)
+
+
+def out_of_memory(*_):
+    raise torch.OutOfMemoryError
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({}, r"2 patches of 16x16 .* training.accumulate: 2 computes .* in parts of 1$"),
+        ({"batch": 1}, "1 patches of 16x16 .* make training.patch or the network smaller"),
+        ({"batch": 1, "late_patch": 24}, "24x24 .* make training.late_patch or the network"),
+        ({"late_patch": 24}, "24x24 .* accumulate: 2 .* starts afresh, with --overwrite"),
+    ],
+)
+def test_too_little_memory_says_what_would_fit(project, monkeypatch, changes, advice):
+    usual = optimization.training_loss
+
+    def loss(restorer, x0, *others):
+        if changes.get("late_patch") in (None, x0.shape[-1]):
+            raise torch.OutOfMemoryError
+        return usual(restorer, x0, *others)
+
+    monkeypatch.setattr(optimization, "training_loss", loss)
+    with pytest.raises(InputError, match=advice):
+        train(run(), settings("ir-sde", **changes), overwrite=False)
+    if not changes:
+        with pytest.raises(InputError, match=advice):
+            predict(run(), settings("ir-sde"))
+
+
+def test_too_little_memory_for_a_validation_image_names_it(project, monkeypatch):
+    monkeypatch.setattr(Restorer, "restore", lambda *_, **__: out_of_memory())
+    with pytest.raises(InputError, match=r"of 64x64 pixels .* set training.validation_window"):
+        train(run(), settings("ir-sde"), overwrite=False)
+
+
+def test_the_cost_of_a_resumed_training_is_that_of_all_its_processes(project, monkeypatch):
+    def stop():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(trainer, "peak_memory", lambda _: {"peak_memory_bytes": 9 * 10**12})
+    with pytest.raises(StoppedError):
+        train(run(), settings("ir-sde"), overwrite=False, follow=stop)
+    monkeypatch.undo()
+    monkeypatch.chdir(project)
+    train(run(), settings("ir-sde"), overwrite=False)
+    cost = json.loads((run().folder / "cost.json").read_text())
+    assert cost["peak_memory_bytes"] == 9 * 10**12
+
+
+class FakeGPU:
+    def __init__(self, uuid):
+        self.uuid = uuid
+
+
+def test_processes_of_one_run_hold_their_gpus_together(tmp_path, monkeypatch):
+    """Three GPUs: two are held, so another two have to wait, and one more is free at once."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: FakeGPU(f"u{number}"))
+    monkeypatch.setattr(devices, "SECONDS_BETWEEN_TRIES", 0.01)
+    order = []
+
+    def waiting():
+        with devices.held_gpus(2) as numbers:
+            order.append(("second", numbers))
+
+    with devices.held_gpus(2) as first:
+        assert first == [0, 1]
+        other = threading.Thread(target=waiting)
+        other.start()
+        time.sleep(0.2)
+        with devices.held_gpus(1) as single:
+            assert single == [2]
+        order.append(("first", first))
+    other.join(30)
+    assert [name for name, _ in order] == ["first", "second"]
+    assert len(order[1][1]) == 2
+    with pytest.raises(InputError, match="4 processes need a GPU each and this machine has 3"):
+        devices.held_gpus(4).__enter__()
+
+
+@pytest.mark.parametrize(("visible", "shown"), [(None, "1,2"), ("4,5,GPU-abc", "5,GPU-abc")])
+def test_started_processes_see_the_gpus_that_are_held(monkeypatch, visible, shown):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    launching._show_only([])
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+    launching._show_only([1, 2])
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == shown
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [({"RANK": "a"}, "RANK=a"), ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK=2 is none of")],
+)
+def test_a_wrong_rank_is_refused(monkeypatch, variables, message):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=message):
+        world_of_environment()
+
+
+def test_settings_that_came_later_leave_the_hash_of_earlier_runs(project):
+    resolved = settings("ir-sde")
+    content = resolved.model_dump(mode="json")
+    for name in SINCE_FIRST_RUNS:
+        del content["training"][name]
+    assert resolved.hash == digest_json(content)
+    assert settings("ir-sde", validation_images=1).hash != resolved.hash
+    assert settings("ir-sde", channels_last=False).hash != resolved.hash
+
+
+def test_either_memory_layout_trains_to_the_same_weights_but_for_rounding(project):
+    train(run(), settings("ir-sde"), overwrite=False)
+    first = load_file(run().folder / "weights.safetensors")
+    train(run(), settings("ir-sde", channels_last=False), overwrite=True)
+    for name, tensor in load_file(run().folder / "weights.safetensors").items():
+        assert torch.allclose(tensor, first[name], atol=2e-4), name
 
 
 def test_late_patches_are_larger():

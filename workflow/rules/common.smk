@@ -1,6 +1,7 @@
 import os
 import re
 import shutil
+import signal
 import sys
 
 import psutil
@@ -22,6 +23,10 @@ from irsde.plan import (
     runs,
 )
 from irsde.provenance import code_hash
+
+# Slurm sends its warning to every process of a job: the training answers it with a checkpoint, and
+# Snakemake and the shell around it must live on to see how it ended.
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 try:
     PROFILE = load_profile(config["profile"])

@@ -15,7 +15,7 @@ rule evaluate:
     threads: CORES_PER_JOB * PROFILE.evaluation.threads * PROFILE.evaluation.processes
     resources:
         gpu=gpu_of,
-        mem_mb=1500 * PROFILE.evaluation.processes,
+        mem_mb=PROFILE.memory.evaluation * PROFILE.evaluation.processes,
     params:
         arguments=evaluation_arguments,
         settings=evaluation_settings,

@@ -16,7 +16,7 @@ rule train:
     threads: CORES_PER_JOB * PROFILE.training.threads * PROFILE.training.processes
     resources:
         gpu=GPU * PROFILE.training.processes,
-        mem_mb=1500 * PROFILE.training.processes,
+        mem_mb=PROFILE.memory.training * PROFILE.training.processes,
     params:
         settings=settings_hash,
         code=code_hash("train"),

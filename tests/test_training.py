@@ -386,13 +386,13 @@ def test_a_validation_takes_the_first_images_and_the_window_in_their_middle(proj
         return restored(pair, *others)
 
     monkeypatch.setattr(validation, "_restored", noting)
-    changes = {"iterations": 1, "validation_images": 1, "validation_window": 30}
+    changes = {"iterations": 1, "validation_images": 1, "validation_window": 16}
     train(run(), settings("ir-sde", **changes), overwrite=False)
     (pair,) = seen
     (whole, _) = load_all(run(), settings("ir-sde").data.validation)
     assert pair.image == whole.image
-    assert np.array_equal(pair.x0, whole.x0[17:47, 17:47])
-    assert np.array_equal(pair.mu, whole.mu[17:47, 17:47])
+    assert np.array_equal(pair.x0, whole.x0[8:24, 8:24])
+    assert np.array_equal(pair.mu, whole.mu[8:24, 8:24])
 
 
 def test_a_window_of_a_smaller_input_covers_the_same_place():
@@ -414,7 +414,7 @@ def out_of_memory(*_):
         ({}, r"2 patches of 16x16 .* training.accumulate: 2 computes .* in parts of 1$"),
         ({"batch": 1}, "1 patches of 16x16 .* make training.patch or the network smaller"),
         ({"batch": 1, "late_patch": 24}, "24x24 .* make training.late_patch or the network"),
-        ({"late_patch": 24}, "24x24 .* accumulate: 2 .* starts afresh, with --overwrite"),
+        ({"late_patch": 24}, "24x24 .* training.accumulate: 2 .* starts afresh, with --overwrite"),
     ],
 )
 def test_too_little_memory_says_what_would_fit(project, monkeypatch, changes, advice):
@@ -435,7 +435,7 @@ def test_too_little_memory_says_what_would_fit(project, monkeypatch, changes, ad
 
 def test_too_little_memory_for_a_validation_image_names_it(project, monkeypatch):
     monkeypatch.setattr(Restorer, "restore", lambda *_, **__: out_of_memory())
-    with pytest.raises(InputError, match=r"of 64x64 pixels .* set training.validation_window"):
+    with pytest.raises(InputError, match=r"of 32x32 pixels .* set training.validation_window"):
         train(run(), settings("ir-sde"), overwrite=False)
 
 

@@ -12,7 +12,8 @@ same patches; the median of paired ratios is printed and nothing asserted:
   On a CPU only: their U-Net is not written out here.
 - *plain / step*: the same with our network in place of theirs.
 - the same two for bfloat16;
-- what memory layout, torch.compile and the fused Adam give the bare step.
+- what bfloat16 gives the step, and what memory layout, torch.compile, CUDA graphs (on a GPU) and the
+  fused Adam give the bare step.
 
 On a GPU, if there is one, the U-Net of the paper on 128-pixel patches is timed instead.
 """
@@ -86,10 +87,10 @@ def our_step(precision):
     return step
 
 
-def bare_step(precision, *, layout=torch.channels_last, fused=True, compiled=False):
+def bare_step(precision, *, layout=torch.channels_last, fused=True, compiled=None):
     network = build().to(memory_format=layout)
     if compiled:
-        network.compile()
+        network.compile(mode=compiled)
     optimizer = torch.optim.Adam(network.parameters(), 1e-4, fused=fused)
     x0 = torch.rand(BATCH, 3, PATCH, PATCH, device=DEVICE).to(memory_format=layout)
     t = torch.ones(BATCH, device=DEVICE)
@@ -219,13 +220,18 @@ COMPARISONS = {
     "authors' / step, bfloat16": (lambda: plain_step(authors=True), lambda: our_step("bfloat16")),
     "plain / step, float32": (plain_step, lambda: our_step("float32")),
     "plain / step, bfloat16": (plain_step, lambda: our_step("bfloat16")),
+    "float32 / bfloat16": (lambda: our_step("float32"), lambda: our_step("bfloat16")),
     "contiguous / channels last": (
         lambda: bare_step("float32", layout=torch.contiguous_format),
         lambda: bare_step("float32"),
     ),
     "eager / compiled": (
         lambda: bare_step("float32"),
-        lambda: bare_step("float32", compiled=True),
+        lambda: bare_step("float32", compiled="default"),
+    ),
+    "eager / CUDA graphs": (
+        lambda: bare_step("float32"),
+        lambda: bare_step("float32", compiled="reduce-overhead"),
     ),
     "unfused / fused Adam": (
         lambda: bare_step("float32", fused=False),
@@ -238,6 +244,8 @@ COMPARISONS = {
 def test_training_step(name, capsys):
     if GPU and name.startswith("authors'"):
         pytest.skip("the authors' U-Net is not written out here")
+    if not GPU and name.endswith("CUDA graphs"):
+        pytest.skip("there are no CUDA graphs on a CPU")
     first, second = COMPARISONS[name]
     ratio, error = paired(first(), second())
     with capsys.disabled():

@@ -11,7 +11,7 @@ from irsde.files import INPUT_EXIT_CODE, InputError
 from irsde.interruption import STOPPED_EXIT_CODE, StoppedError
 
 app = typer.Typer(
-    help="Reproducible benchmarks of image restoration with mean-reverting SDEs (IR-SDE).",
+    context_settings={"max_content_width": 120},
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -34,6 +34,24 @@ ProfileOption = Annotated[
 ]
 TaskOption = Annotated[str, typer.Option("--task", help="A task, such as deraining.")]
 TrackOption = Annotated[bool, typer.Option(help="Log to MLflow afterwards.")]
+
+
+def _print_version(asked: bool) -> None:
+    from irsde import __version__
+
+    if asked:
+        print(f"irsde {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it and end."),
+    ] = False,
+) -> None:
+    """Reproducible benchmarks of image restoration with mean-reverting SDEs (IR-SDE)."""
 
 
 def _profile_name(name: str | None) -> str:

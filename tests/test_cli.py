@@ -215,3 +215,9 @@ def test_dvc_depends_on_the_modules_that_each_stage_runs():
         listed = {path for path in stage["deps"] if path.startswith("irsde/")}
         files = {module if "." in module else f"{module}.py" for module in modules}
         assert listed == {f"irsde/{file}" for file in files}, name
+
+
+def test_the_version_is_that_of_the_package(tmp_path):
+    from irsde import __version__
+
+    assert irsde(tmp_path, "--version").stdout == f"irsde {__version__}\n"

@@ -12,7 +12,7 @@ same patches; the median of paired ratios is printed and nothing asserted:
   On a CPU only: their U-Net is not written out here.
 - *plain / step*: the same with our network in place of theirs.
 - the same two for bfloat16;
-- what bfloat16 gives the step, and what memory layout, torch.compile, CUDA graphs (GPU only) and the
+- what bfloat16 gives the step, and what memory layout, torch.compile, CUDA graphs on a GPU and the
   fused Adam give the bare step.
 
 On a GPU, if there is one, the U-Net of the paper on 128-pixel patches is timed instead.

@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 import numpy as np
@@ -218,7 +219,13 @@ def measure(run: Run, settings: RunSettings) -> Speed:
 def _measured_apart(run: Run, settings: RunSettings) -> Speed:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
-        return pool.submit(measure, run, settings).result()
+        try:
+            return pool.submit(measure, run, settings).result()
+        except BrokenProcessPool:
+            raise InputError(
+                f"{run.task}/{run.method}: the calibration was killed; the machine's memory may "
+                "be too small for it"
+            ) from None
 
 
 def _key(settings: RunSettings) -> str:

@@ -32,7 +32,7 @@ def compute_device(threads: int, world: World = ALONE) -> "Iterator[torch.device
         the last bits of a result.
     world : World
         Processes that share one run; each takes the GPU of its place among those its machine
-        shows, which `parallel.start_processes` holds for them.
+        shows, which `launching.start_processes` holds for them.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient  # noqa: TID253
 
-from irsde import following
+from irsde import calibration, following
 from irsde.calibration import overview, predict
 from irsde.config import load_profile, run_settings
 from irsde.files import InputError, write_json
@@ -189,8 +189,6 @@ def test_a_prediction_counts_the_pixels_that_a_validation_restores(project):
 def test_a_dry_run_of_a_profile_predicts_all_its_runs_and_measures_alike_ones_once(
     project, monkeypatch
 ):
-    from irsde import calibration
-
     measured = []
 
     def here(run, its_settings):
@@ -212,6 +210,16 @@ def test_a_dry_run_of_a_profile_predicts_all_its_runs_and_measures_alike_ones_on
         project, "irsde", "train", "--dry-run", "--profile", "smoke", "--task", TASK
     )
     assert "give --task and --method" in call(project, "irsde", "train", "--task", TASK, code=2)
+
+
+def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_calibration_that_is_killed_gives_one_line(project, monkeypatch):
+    monkeypatch.setattr(calibration, "measure", killed)
+    with pytest.raises(InputError, match="denoising/regression: the calibration was killed"):
+        overview(load_profile("smoke"))
 
 
 def test_images_shared_by_processes_give_the_files_of_one_process(project):

@@ -457,17 +457,25 @@ class RunSettings(Settings):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the settings in canonical form.
+        """SHA-256 of the settings in canonical form."""
+        return settings_hash(self.model_dump(mode="json"))
 
-        A setting of `SINCE_FIRST_RUNS` is left out at its default: runs made before it existed
-        keep their hash.
-        """
-        content = self.model_dump(mode="json")
-        if self.training:
-            for name in SINCE_FIRST_RUNS:
-                if content["training"][name] == TrainingSettings.model_fields[name].default:
-                    del content["training"][name]
+
+def settings_hash(content: dict[str, Any]) -> str:
+    """SHA-256 of settings as a run card has them.
+
+    A setting of `SINCE_FIRST_RUNS` is left out at its default: runs made before it existed keep
+    their hash.
+    """
+    training = content.get("training")
+    if not training:
         return digest_json(content)
+    kept = {
+        name: value
+        for name, value in training.items()
+        if name not in SINCE_FIRST_RUNS or value != TrainingSettings.model_fields[name].default
+    }
+    return digest_json({**content, "training": kept})
 
 
 def run_settings(profile: Profile, task: str, method: str, seed: int) -> RunSettings:

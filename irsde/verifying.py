@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from irsde import provenance
-from irsde.config import load_profile, run_settings
+from irsde.config import load_profile, run_settings, settings_hash
 from irsde.data.datasets import CARD, dataset_card, dataset_folder
 from irsde.data.integrity import damages
 from irsde.files import InputError, digest_file, digest_json, read_json
@@ -264,8 +264,8 @@ def _runs(content: Mapping[str, Any]) -> Iterator[Problem]:
         if identity != entry["identity"]:
             recorded, found = digest_json(entry["identity"]), digest_json(identity)
             yield Problem(path.as_posix(), "identity", recorded, found, again)
-        if "settings" in identity and digest_json(card["settings"]) != identity["settings"]:
-            found = digest_json(card["settings"])
+        found = settings_hash(card["settings"])
+        if identity.get("settings", found) != found:
             yield Problem(
                 path.as_posix(), "hash of the settings", identity["settings"], found, again
             )

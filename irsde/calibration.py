@@ -1,8 +1,10 @@
 """What training will cost on this machine, from a short calibration."""
 
+import copy
 import multiprocessing
 import statistics
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,12 +15,12 @@ import torch
 from tabulate import tabulate
 
 from irsde.checkpoints import TrainingState
-from irsde.config import Profile, RunSettings, TrainingSettings, run_settings
+from irsde.config import Profile, RunSettings, TrainingSettings, check_name, run_settings
 from irsde.cost import peak_memory
 from irsde.data.catalogue import find_split
 from irsde.data.datasets import CARD, degradation_of
 from irsde.data.pairs import Pair, load_all
-from irsde.devices import compute_device, device_name
+from irsde.devices import compute_device, device_name, to_device
 from irsde.files import InputError, digest_json
 from irsde.methods import METHODS
 from irsde.optimization import Batches, Update, layout_of, make_optimizer, placed
@@ -121,18 +123,21 @@ def overview(profile: Profile, task: str | None = None, method: str | None = Non
     InputError
         If there is no such run, or a batch does not fit the device.
     """
+    if task:
+        check_name("task", task, profile.tasks)
     chosen = [
         run
         for run in runs(profile)
         if run.is_trained and task in (None, run.task) and method in (None, run.method)
     ]
     if not chosen:
-        raise InputError(f"profile {profile.name}: has no such run with a network")
+        of = "".join(f" of {name}" for name in (method, task) if name)
+        raise InputError(f"profile {profile.name}: has no run{of} with a network")
     seeds: dict[tuple[str, str], list[Run]] = {}
     for run in chosen:
         seeds.setdefault((run.task, run.method), []).append(run)
     measured: dict[str, Speed] = {}
-    rows, notes, total = [], set(), 0.0
+    rows, notes, total = [], Counter[str](), 0.0
     for (name, its_method), alike in seeds.items():
         settings = run_settings(profile, name, its_method, alike[0].seed)
         key = _key(settings)
@@ -140,7 +145,7 @@ def overview(profile: Profile, task: str | None = None, method: str | None = Non
             measured[key] = _measured_apart(alike[0], settings)
         found = _predicted(alike[0], settings, measured[key])
         total += found.hours * len(alike)
-        notes.add(found.note)
+        notes[found.note] += 1
         rows.append(
             [
                 f"{name}/{its_method}",
@@ -159,7 +164,11 @@ def overview(profile: Profile, task: str | None = None, method: str | None = Non
     lines = tabulate(
         rows, header, "simple", disable_numparse=True, colalign=("left", *["right"] * 6)
     )
-    remarks = "".join(sorted(notes))
+    remarks = "".join(
+        note if count == len(rows) else f"{note} ({count} of {len(rows)} lines)"
+        for note, count in sorted(notes.items())
+        if note
+    )
     return f"{lines}\n\n{len(chosen)} runs on {device}: {total:.1f} h one after the other{remarks}"
 
 
@@ -191,21 +200,22 @@ def measure(run: Run, settings: RunSettings) -> Speed:
             skipped=torch.zeros((), device=device),
             skipped_in_a_row=torch.zeros((), device=device),
         )
-        restorer = restorer_of(settings, network)
-        update = Update(restorer, state, recipe, ALONE, device)
+        update = Update(restorer_of(settings, network), state, recipe, ALONE, device)
         batches = Batches(pairs, TASKS[run.task], degradation, recipe, ALONE)
         each = _seconds_of_update(update, batches, 0, device)
         if recipe.late_patch:
             late = _seconds_of_update(update, batches, recipe.iterations - 1, device)
             each = 0.75 * each + 0.25 * late
         image = torch.rand(1, 3, SIDE, SIDE, device=device).to(memory_format=layout_of(recipe))
+        restorer = restorer_of(settings, copy.deepcopy(network).eval())
         with (
             torch.inference_mode(),
             torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"),
         ):
-            begin = time.perf_counter()
-            restorer.output(image, image, REGRESSION_STEP).sum().item()
-            evaluation = time.perf_counter() - begin
+            for _ in range(2):  # the first one warms up
+                begin = time.perf_counter()
+                restorer.output(image, image, REGRESSION_STEP).sum().item()
+                evaluation = time.perf_counter() - begin
         peak = peak_memory(device)
         return Speed(
             device_name(device),
@@ -218,7 +228,7 @@ def measure(run: Run, settings: RunSettings) -> Speed:
 
 def _measured_apart(run: Run, settings: RunSettings) -> Speed:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(1, context) as pool:
         try:
             return pool.submit(measure, run, settings).result()
         except BrokenProcessPool:
@@ -239,6 +249,7 @@ def _key(settings: RunSettings) -> str:
             settings.training.model_dump(mode="json"),
             method.kind,
             method.conditional,
+            TASKS[settings.task].fresh,  # degrading patches takes time
         ]
     )
 
@@ -280,9 +291,10 @@ def _validation_pixels(
             count += find_split(name)[1].images
         except InputError:  # a set of one's own that is not here
             count += 1
-    side = window or settings.data.window or settings.data.resize or SIDE
+    known = settings.data.window or settings.data.resize
+    side = min(known or window or SIDE, window or known or SIDE)
     note = "; on random images, as pairs are not prepared"
-    if side == SIDE and not window:
+    if not (known or window):
         note += f", and with validation images of {SIDE}x{SIDE} pixels"
     return min(count, most or count) * side**2, note
 
@@ -294,11 +306,13 @@ def _seconds_of_update(
     seconds: list[float] = []
     for k in range(WARM_UP + TIMED):
         begin = time.perf_counter()
-        x0, mu = batches.draw(("calibration", k), iteration)
-        loss, _ = update(x0.to(device), mu.to(device), ("calibration", k), iteration, 0.0)
+        batch = batches.draw(("calibration", k), iteration)
+        layout = layout_of(batches.recipe)
+        x0, mu = (to_device(part, device, memory_format=layout) for part in batch)
+        loss, _ = update(x0, mu, ("calibration", k), iteration, 0.0)
         float(loss)
         seconds.append(time.perf_counter() - begin)
-        if k and sum(seconds) > ENOUGH_SECONDS:
+        if sum(seconds[1:]) > ENOUGH_SECONDS:
             break
     return statistics.median(seconds[WARM_UP:] or seconds[1:])
 

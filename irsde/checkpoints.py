@@ -72,8 +72,10 @@ def file_of(folder: Path, iteration: int) -> Path:
     return folder / f"{iteration:08d}.safetensors"
 
 
-def save(state: TrainingState, folder: Path, identity: dict[str, str], keep: int) -> None:
-    """Write a checkpoint under a temporary name and rename it; drop all but the newest ones.
+def save(
+    state: TrainingState, folder: Path, identity: dict[str, str], keep: int, every: int
+) -> None:
+    """Write a checkpoint under a temporary name and rename it; drop older ones.
 
     Parameters
     ----------
@@ -83,7 +85,9 @@ def save(state: TrainingState, folder: Path, identity: dict[str, str], keep: int
     identity : dict
         What the run is; `resume` refuses a checkpoint of another.
     keep : int
-        How many checkpoints to keep.
+        How many checkpoints at multiples of `every` to keep. One at another iteration, where a
+        signal came, is dropped when the next is written.
+    every : int
 
     Raises
     ------
@@ -113,8 +117,10 @@ def save(state: TrainingState, folder: Path, identity: dict[str, str], keep: int
     }
     path = file_of(folder, state.iteration)
     write_tensors(path, tensors, {"irsde": json.dumps(header)})
-    for old in _found(folder)[:-keep]:
-        old.unlink(missing_ok=True)
+    kept = {path, *_found(folder, every)[-keep:]}
+    for old in _found(folder):
+        if old not in kept:
+            old.unlink(missing_ok=True)
 
 
 def write_tensors(
@@ -138,13 +144,21 @@ def write_tensors(
         ) from None
 
 
-def _found(folder: Path) -> list[Path]:
-    """Checkpoints in a folder, the newest last."""
-    return sorted(path for path in folder.glob("*.safetensors") if path.stem.isdigit())
+def _found(folder: Path, every: int = 1) -> list[Path]:
+    """Checkpoints in a folder that were made at multiples of an iteration, the newest last."""
+    found = sorted(path for path in folder.glob("*.safetensors") if path.stem.isdigit())
+    return [path for path in found if int(path.stem) % every == 0]
 
 
-def resume(state: TrainingState, folder: Path, identity: dict[str, str], *, overwrite: bool) -> int:
-    """Load the newest checkpoint into the state.
+def resume(
+    state: TrainingState,
+    folder: Path,
+    identity: dict[str, str],
+    *,
+    overwrite: bool,
+    every: int = 1,
+) -> int:
+    """Load the newest checkpoint, of those made at multiples of `every`, into the state.
 
     Returns
     -------
@@ -157,7 +171,7 @@ def resume(state: TrainingState, folder: Path, identity: dict[str, str], *, over
     InputError
         If the checkpoint is damaged, or is of another run and `overwrite` is False.
     """
-    found = _found(folder)
+    found = _found(folder, every)
     if not found:
         return 0
     path = found[-1]

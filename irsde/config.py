@@ -188,7 +188,7 @@ class TrainingSettings(Settings):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the network's arithmetic; weights stay float32"
     )
-    compile: bool | Literal["cuda-graphs"] = Field(
+    compile: Literal[False, True, "cuda-graphs"] = Field(
         False, description="the network, with torch.compile, on a GPU also to CUDA graphs"
     )
     channels_last: bool = Field(True, description="memory layout of the network and its images")
@@ -210,6 +210,11 @@ class TrainingSettings(Settings):
                 f"accumulate: a batch of {self.batch} cannot be cut into {self.accumulate} parts "
                 f"for each of {self.processes} processes"
             )
+        if self.compile == "cuda-graphs" and self.accumulate > 1:
+            raise ValueError(
+                "compile: CUDA graphs overwrite the gradients of the parts before; set accumulate "
+                "to 1, or compile to true"
+            )
         return self
 
     def patch_at(self, iteration: int) -> int:
@@ -218,7 +223,7 @@ class TrainingSettings(Settings):
         return self.late_patch if late and self.late_patch else self.patch
 
 
-SINCE_FIRST_RUNS = ("channels_last", "validation_images", "validation_window")
+SINCE_FIRST_RUNS = {"channels_last": True, "validation_images": None, "validation_window": None}
 
 
 class EvaluationSettings(Settings):
@@ -464,8 +469,8 @@ class RunSettings(Settings):
 def settings_hash(content: dict[str, Any]) -> str:
     """SHA-256 of settings as a run card has them.
 
-    A setting of `SINCE_FIRST_RUNS` is left out at its default: runs made before it existed keep
-    their hash.
+    A setting of `SINCE_FIRST_RUNS` is left out at the value that stands there, what was done
+    before it existed: earlier runs keep their hash.
     """
     training = content.get("training")
     if not training:
@@ -473,7 +478,7 @@ def settings_hash(content: dict[str, Any]) -> str:
     kept = {
         name: value
         for name, value in training.items()
-        if name not in SINCE_FIRST_RUNS or value != TrainingSettings.model_fields[name].default
+        if name not in SINCE_FIRST_RUNS or value != SINCE_FIRST_RUNS[name]
     }
     return digest_json({**content, "training": kept})
 
@@ -636,7 +641,9 @@ def _line(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:
             if found is None:
                 break
             line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+        elif (
+            isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value)
+        ):
             node = node.value[part]
             line = node.start_mark.line + 1
         else:

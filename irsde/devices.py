@@ -1,6 +1,8 @@
 """Devices: one process a GPU, by lock files, and the settings that make results repeatable."""
 
 import os
+import random
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -44,6 +46,11 @@ def compute_device(threads: int, world: World = ALONE) -> "Iterator[torch.device
         return
     torch.backends.cudnn.benchmark = False
     if world.size > 1:
+        if world.local_rank >= torch.cuda.device_count():
+            raise InputError(
+                f"process {world.local_rank} has no GPU of its own: this machine shows "
+                f"{torch.cuda.device_count()}; start fewer"
+            )
         torch.cuda.set_device(world.local_rank)
         yield torch.device("cuda", world.local_rank)
         return
@@ -78,8 +85,12 @@ def held_gpus(count: int) -> Iterator[list[int]]:
     SLOTS.mkdir(parents=True, exist_ok=True)
     names = [torch.cuda.get_device_properties(number).uuid for number in range(present)]
     locks = [FileLock(SLOTS / f"{name}.lock") for name in names]
-    while len(held := _acquired(locks, count)) < count:
-        time.sleep(SECONDS_BETWEEN_TRIES)
+    held = _acquired(locks, count)
+    if len(held) < count:
+        print(f"waiting for {count} of {present} GPUs", file=sys.stderr, flush=True)  # noqa: T201
+    while len(held) < count:
+        time.sleep(random.uniform(0.5, 1.5) * SECONDS_BETWEEN_TRIES)
+        held = _acquired(locks, count)
     try:
         yield held
     finally:

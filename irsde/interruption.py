@@ -26,16 +26,21 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
+def stop_on_signals(*, repeated: bool = False) -> Iterator[StopRequest]:
     """Note SIGTERM, SIGUSR1 (which Slurm can send before it pre-empts) and Ctrl-C.
 
-    A second signal of the same kind does what it usually does.
+    Parameters
+    ----------
+    repeated : bool
+        True where a signal may come twice, from outside and through the process that started this
+        one; else a second one of the same kind does what it usually does.
     """
     request = StopRequest()
 
     def note(number: int, _: FrameType | None) -> None:
         request.signal = signal.Signals(number).name
-        signal.signal(number, before[signal.Signals(number)])
+        if not repeated:
+            signal.signal(number, before[signal.Signals(number)])
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:

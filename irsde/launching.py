@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from irsde.devices import held_gpus
 from irsde.interruption import SIGNALS, STOPPED_EXIT_CODE
 
+SECONDS_TO_STOP = 600  # for an update or a validation image, after which they are killed
+
 
 def start_processes(count: int) -> None:
     """Run the command of this process in several, by torchrun, and wait for them.
@@ -30,6 +32,7 @@ def start_processes(count: int) -> None:
             "--standalone",
             f"--nproc_per_node={count}",
             f"--signals-to-handle={signals}",
+            f"--shutdown-timeout={SECONDS_TO_STOP}",
             "-m",
             "irsde.cli",
         ]

@@ -255,8 +255,8 @@ class Update:
             late = "late_" if side != recipe.patch else ""
             advice = f"make training.{late}patch or the network smaller"
         return (
-            f"{share // recipe.accumulate} patches of {side}x{side} pixels at once do not fit into "
-            f"{memory_text(self.device)}; {advice}"
+            f"patches of {side}x{side} pixels, {share // recipe.accumulate} at once, do not fit "
+            f"into {memory_text(self.device)}; {advice}"
         )
 
     def decay(self, iterations: int) -> float:

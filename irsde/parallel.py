@@ -85,7 +85,7 @@ class World:
 
 
 ALONE = World()
-LONGEST_WAIT = timedelta(hours=2)  # of a process for the others, as for one large validation image
+LONGEST_WAIT = timedelta(hours=1)  # of a process for the others, as for one large validation image
 
 
 def world_of_environment() -> World:
@@ -111,6 +111,8 @@ def world_of_environment() -> World:
 def joined(world: World, device: "torch.device") -> Iterator[None]:
     """Connect the processes of a world: NCCL between GPUs, gloo between CPUs.
 
+    A process that fails leaves without waiting for the others, which torchrun then ends.
+
     Raises
     ------
     InputError
@@ -130,7 +132,5 @@ def joined(world: World, device: "torch.device") -> Iterator[None]:
             f"{world.size} processes cannot connect ({' '.join(str(error).split())[:200]}); "
             "start them with torchrun"
         ) from None
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
+    yield
+    distributed.destroy_process_group()

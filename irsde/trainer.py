@@ -102,8 +102,8 @@ def train_network(
     Raises
     ------
     InputError
-        If a checkpoint cannot be used or written, the batch does not fit the device, or the loss
-        diverges again and again.
+        If a checkpoint cannot be used or written, the network, a batch or a validation image does
+        not fit the device, or the loss diverges again and again.
     StoppedError
         If a signal asked to stop; a checkpoint was written.
     """
@@ -121,13 +121,19 @@ def train_network(
         _alone_with(run, world),
         compute_device(recipe.threads, world) as device,
         joined(world, device),
-        stop_on_signals() as stop,
+        stop_on_signals(repeated=world.size > 1) as stop,
     ):
-        trainer = Trainer(run, settings, identity, pairs, validation, world, device, follow)
-        if world.is_first:
-            (run.folder / "run.json").unlink(missing_ok=True)
-        resumed = trainer.resume(overwrite=overwrite)
-        trainer.train(stop)
+        try:
+            trainer = Trainer(run, settings, identity, pairs, validation, world, device, follow)
+            if world.is_first:
+                (run.folder / "run.json").unlink(missing_ok=True)
+            resumed = trainer.resume(overwrite=overwrite)
+            trainer.train(stop)
+        except torch.OutOfMemoryError:
+            raise InputError(
+                f"{run.folder}: the network, its averages and the optimizer's state do not fit "
+                f"into {memory_text(device)}"
+            ) from None
         if world.is_first:
             trainer.finish(counts(leaks))
         world.wait()
@@ -195,12 +201,7 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_from("initialization", self.run.task, self.run.seed))
             network = build_network(self.settings)
-        try:
-            network = placed(network, self.recipe, self.device).train()
-        except torch.OutOfMemoryError:
-            raise InputError(
-                f"{self.run.folder}: the network does not fit into {memory_text(self.device)}"
-            ) from None
+        network = placed(network, self.recipe, self.device).train()
         self.state = TrainingState(
             network=network,
             average={name: tensor.clone() for name, tensor in network.state_dict().items()},
@@ -267,7 +268,13 @@ class Trainer:
                 )
             started, skipped = self.started, self.state.skipped
             self._begin(rollbacks)
-            resume(self.state, self.folder, self.identity, overwrite=False)
+            resume(
+                self.state,
+                self.folder,
+                self.identity,
+                overwrite=False,
+                every=self.recipe.checkpoint_every,
+            )
             self.started = started
             self.state.rollbacks = rollbacks
             self.state.skipped.copy_(skipped)
@@ -282,6 +289,7 @@ class Trainer:
         self._report(first, begun)
         if state.unvalidated is not None:
             self._validate(stop)
+            self._save()
             self._end_if_asked(stop)
         iterations = range(first, recipe.iterations)
         steps = (
@@ -303,7 +311,6 @@ class Trainer:
                 state.unvalidated = float(norm)
                 self._validate(stop)
                 self._report(first, begun)
-                self.follow()
             elif time.monotonic() > self.reported + REPORT_EVERY:
                 self._report(first, begun)
             stopping = self.world.any(bool(stop), self.device)
@@ -369,11 +376,18 @@ class Trainer:
         if self.world.is_first and (last or float(self.state.skipped_in_a_row) == 0):
             self.state.seconds = time.monotonic() - self.started
             self._note_peak()
-            save(self.state, self.folder, self.identity, self.recipe.keep_checkpoints)
+            save(
+                self.state,
+                self.folder,
+                self.identity,
+                self.recipe.keep_checkpoints,
+                self.recipe.checkpoint_every,
+            )
 
     def _note_peak(self) -> None:
-        now = peak_memory(self.device)
-        self.state.peak = {name: max(now[name], self.state.peak.get(name, 0)) for name in now}
+        peak = self.state.peak
+        for name, size in peak_memory(self.device).items():
+            peak[name] = max(size, peak.get(name, 0))
 
     def _validate(self, stop: StopRequest) -> None:
         """A row of the history, the images of the validation, and the best weights so far.
@@ -388,7 +402,7 @@ class Trainer:
             state.average,
             self.device,
             self.world,
-            stop.__bool__,
+            lambda: bool(stop),
         )
         if found is None:
             return
@@ -414,6 +428,7 @@ class Trainer:
         if found.psnr > state.best_psnr:
             state.best_psnr = found.psnr
             write_tensors(self.folder / BEST, _contiguous(state.average))
+        self.follow()
 
     def _report(self, first: int, begun: float) -> None:
         """What `irsde status` shows of a run in training; it began at an iteration and time."""

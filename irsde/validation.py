@@ -134,7 +134,8 @@ def _restored(
         height, width = pair.x0.shape[:2]
         raise InputError(
             f"restoring the validation image {pair.image} of {width}x{height} pixels does not fit "
-            f"into {memory_text(device)}; set training.validation_window"
+            f"into {memory_text(device)}; set training.validation_window, and as that makes it "
+            "another run, --overwrite"
         ) from None
     image = restored[0].float().cpu().numpy().transpose(1, 2, 0)
     return to_pixels(image) if np.isfinite(image).all() else None

@@ -204,7 +204,7 @@ def test_a_dry_run_of_a_profile_predicts_all_its_runs_and_measures_alike_ones_on
         assert f"{name}/ir-sde+l2" in shown
     assert "4 runs on cpu" in shown
     assert "super-resolution/regression" not in overview(profile, method="ir-sde+l2")
-    with pytest.raises(InputError, match="no such run with a network"):
+    with pytest.raises(InputError, match="no run of identity with a network"):
         overview(profile, method="identity")
     assert "2 runs on" in call(
         project, "irsde", "train", "--dry-run", "--profile", "smoke", "--task", TASK

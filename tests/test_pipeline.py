@@ -122,11 +122,16 @@ def test_a_warning_to_the_whole_job_ends_in_a_checkpoint_and_another_try(tmp_pat
         cwd=folder, start_new_session=True, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not (run / "training.csv").is_file() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(job.pid, signal.SIGUSR1)
-    output = job.communicate(timeout=180)[0]
+    try:
+        deadline = time.monotonic() + 240
+        while not (run / "training.csv").is_file() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert (run / "training.csv").is_file()
+        os.killpg(job.pid, signal.SIGUSR1)
+        output = job.communicate(timeout=240)[0]
+    finally:
+        if job.poll() is None:
+            os.killpg(job.pid, signal.SIGKILL)
     assert job.returncode == 0, output
     assert "Trying to restart job" in output
     assert json.loads((folder / card).read_text())["iterations"] == 1500

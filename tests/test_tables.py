@@ -191,6 +191,16 @@ def test_one_scene_has_means_and_no_intervals():
     assert "nan" not in document("made", "", [table, *significance_tables(rows)], [])
 
 
+def test_a_sweep_says_which_numbers_of_evaluations_have_which_sampling_seeds():
+    rows = [
+        made("ir-sde", 1.0, nfe=nfe, sampling_seed=seed)
+        for nfe, seeds in ((5, (0, 1)), (10, (0, 1)), (100, (0,)))
+        for seed in seeds
+    ]
+    (table,) = sweep_tables(rows)
+    assert "Sampling seeds: 0, 1 at 5 and 10 NFE; 0 at 100 NFE." in table.caption
+
+
 def test_seeds_are_put_together_and_the_caption_says_who_has_fewer():
     rows = [*three(), made("ir-sde", 1.2, seed=1), made("ir-sde", 0.9, seed=2)]
     (table,) = quality_tables(rows, {})

@@ -20,10 +20,17 @@ from safetensors.torch import load_file
 
 from irsde import devices, launching, optimization, trainer, validation
 from irsde.calibration import predict
-from irsde.config import SINCE_FIRST_RUNS, TrainingSettings, load_profile, run_settings
+from irsde.config import (
+    SINCE_FIRST_RUNS,
+    RunSettings,
+    TrainingSettings,
+    load_profile,
+    run_settings,
+)
 from irsde.data.pairs import Pair, load_all
 from irsde.evaluation import evaluate
 from irsde.files import InputError, digest_json
+from irsde.images import read_image
 from irsde.interruption import STOPPED_EXIT_CODE, StoppedError
 from irsde.optimization import Batches, learning_rate
 from irsde.parallel import world_of_environment
@@ -275,6 +282,32 @@ def test_too_many_in_a_row_go_back_to_the_last_good_checkpoint(project, monkeypa
     assert np.isfinite(history["validation_psnr"]).all()
 
 
+def test_a_run_stopped_before_a_rollback_equals_one_that_was_not(project, monkeypatch):
+    """Stopped at iteration 6: it goes back to 4, the last regular checkpoint, like the other."""
+    changes = {"iterations": 40, "checkpoint_every": 4, "validate_every": 40}
+    bad = set(range(6, 20))
+    broken_batches(
+        monkeypatch, lambda stream, iteration: "rollback" not in stream and iteration in bad
+    )
+    train(run(), settings("ir-sde", **changes), overwrite=False)
+    undisturbed = results(run().folder)
+    shutil.rmtree(run().folder)
+    usual = Batches.draw
+
+    def stopping(self, stream, iteration):
+        if "rollback" not in stream and iteration == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return usual(self, stream, iteration)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batches, "draw", stopping)
+        with pytest.raises(StoppedError, match="at iteration 6"):
+            train(run(), settings("ir-sde", **changes), overwrite=False)
+    train(run(), settings("ir-sde", **changes), overwrite=False)
+    assert json.loads((run().folder / "run.json").read_text())["rollbacks"] == 1
+    assert results(run().folder) == undisturbed
+
+
 def test_training_that_never_stays_finite_ends_with_one_line(project, monkeypatch):
     broken_batches(monkeypatch, lambda _, iteration: iteration >= 2)
     with pytest.raises(InputError, match="not after 3 rollbacks either") as error:
@@ -411,8 +444,8 @@ def out_of_memory(*_):
 @pytest.mark.parametrize(
     ("changes", "advice"),
     [
-        ({}, r"2 patches of 16x16 .* training.accumulate: 2 computes .* in parts of 1$"),
-        ({"batch": 1}, "1 patches of 16x16 .* make training.patch or the network smaller"),
+        ({}, r"of 16x16 pixels, 2 at once.* training.accumulate: 2 computes .* in parts of 1$"),
+        ({"batch": 1}, "of 16x16 pixels, 1 at once.* make training.patch or the network smaller"),
         ({"batch": 1, "late_patch": 24}, "24x24 .* make training.late_patch or the network"),
         ({"late_patch": 24}, "24x24 .* training.accumulate: 2 .* starts afresh, with --overwrite"),
     ],
@@ -487,14 +520,13 @@ def test_processes_of_one_run_hold_their_gpus_together(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("visible", "shown"), [(None, "1,2"), ("4,5,GPU-abc", "5,GPU-abc")])
 def test_started_processes_see_the_gpus_that_are_held(monkeypatch, visible, shown):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")  # to be put back afterwards
+    if not visible:
+        del os.environ["CUDA_VISIBLE_DEVICES"]
     launching._show_only([])
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
     launching._show_only([1, 2])
     assert os.environ["CUDA_VISIBLE_DEVICES"] == shown
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
 
 @pytest.mark.parametrize(
@@ -516,6 +548,10 @@ def test_settings_that_came_later_leave_the_hash_of_earlier_runs(project):
     assert resolved.hash == digest_json(content)
     assert settings("ir-sde", validation_images=1).hash != resolved.hash
     assert settings("ir-sde", channels_last=False).hash != resolved.hash
+    run_folder = PROJECT / "reports/study/results/bench/deraining/ir-sde/seed0"
+    card = json.loads((run_folder / "run.json").read_text())
+    assert "channels_last" not in card["settings"]["training"]
+    assert RunSettings.model_validate(card["settings"]).hash == card["identity"]["settings"]
 
 
 def test_either_memory_layout_trains_to_the_same_weights_but_for_rounding(project):
@@ -548,6 +584,8 @@ def test_two_processes_give_the_result_of_one_to_rounding(project):
     changes = {"iterations": 6, "batch": 4, "checkpoint_every": 3}
     train(run(), settings("ir-sde", **changes), overwrite=False)
     alone = load_file(run().folder / "weights.safetensors")
+    validated_alone = pd.read_csv(run().folder / "training.csv")["validation_psnr"]
+    alone_pictures = [read_image(path) for path in sorted((run().folder / "validation").iterdir())]
     shutil.rmtree(run().folder)
     script = project / "child.py"
     script.write_text(CHILD)
@@ -572,6 +610,14 @@ def test_two_processes_give_the_result_of_one_to_rounding(project):
     together = load_file(run().folder / "weights.safetensors")
     for name, tensor in together.items():
         assert torch.allclose(tensor, alone[name], atol=2e-4), name
+    validated = pd.read_csv(run().folder / "training.csv")["validation_psnr"]
+    assert np.allclose(validated, validated_alone, atol=0.01)
+    pictures = [read_image(path) for path in sorted((run().folder / "validation").iterdir())]
+    assert [picture.shape for picture in pictures] == [picture.shape for picture in alone_pictures]
+    assert all(
+        np.abs(picture.astype(int) - other.astype(int)).max() <= 2
+        for picture, other in zip(pictures, alone_pictures, strict=True)
+    )
     assert json.loads((run().folder / "run.json").read_text())["processes"] == 2
 
 
@@ -584,11 +630,12 @@ def test_several_processes_stop_at_a_signal_with_one_line(project):
         [sys.executable, *command, "--method", "ir-sde"],
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
     )
     wait_for_a_checkpoint(process)
-    process.send_signal(signal.SIGUSR1)
-    message = process.communicate(timeout=60)[1]
+    os.killpg(process.pid, signal.SIGUSR1)  # as Slurm does: to the starter and to all it started
+    message = process.communicate(timeout=120)[1]
     assert process.returncode == STOPPED_EXIT_CODE, message
     assert message.count("stopped by SIGUSR1 at iteration") == 1
     assert "Traceback" not in message

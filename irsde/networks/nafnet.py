@@ -147,6 +147,12 @@ class ConditionalNAFNet(nn.Module):
             nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in itertools.pairwise(widths)
         )
 
+    @property
+    def _layout(self) -> torch.memory_format:
+        """Memory layout of the weights, which images are brought to."""
+        channels_last = self.intro.weight.is_contiguous(memory_format=torch.channels_last)
+        return torch.channels_last if channels_last else torch.contiguous_format
+
     def forward(self, x_t: Tensor, mu: Tensor | None, step: int | Tensor) -> Tensor:
         """Predict from a state.
 
@@ -167,7 +173,7 @@ class ConditionalNAFNet(nn.Module):
         x = stack_inputs(x_t, mu, self.conditional)
         height, width = x.shape[-2:]
         x = nn.functional.pad(x, (0, -width % self.multiple, 0, -height % self.multiple))
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=self._layout)
         features = self.time_mlp(step, x)
 
         x = self.intro(x)

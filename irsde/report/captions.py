@@ -43,6 +43,20 @@ def about_seeds(shown: Sequence[Entry]) -> str:
     return f"Means over {' and '.join(parts)} where a method has them."
 
 
+def about_sampling(swept: Sequence[Entry]) -> str:
+    """Sampling seeds of the entries of a sweep, and at which network evaluations."""
+    at: dict[tuple[int, ...], set[int]] = {}
+    for entry in swept:
+        at.setdefault(tuple(entry.sampling_seeds), set()).add(int(entry.first.summary["nfe"]))
+    if len(at) == 1:
+        return f"Sampling seeds: {', '.join(map(str, *at))}."
+    parts = [
+        f"{', '.join(map(str, seeds))} at {joined([str(nfe) for nfe in sorted(numbers)])} NFE"
+        for seeds, numbers in sorted(at.items(), key=lambda item: min(item[1]))
+    ]
+    return f"Sampling seeds: {'; '.join(parts)}."
+
+
 def counted(number: int, noun: str) -> str:
     """Number and noun.
 

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 from scipy.stats import rankdata
 
-from irsde.report.captions import about_images, about_scores, about_seeds, counted, joined
+from irsde.report.captions import about_images, about_sampling, about_scores, counted, joined
 from irsde.report.figure import Figure
 from irsde.report.rows import Entry, Row, entries
 from irsde.report.style import DOUBLE, GRAY, LIGHT, STYLE, key_of, sampler_look, save
@@ -144,6 +144,7 @@ def sweep_figure(sweep: Sweep, budget: str, folder: Path) -> Figure:
     key = key_of("nfe", first.task, first.dataset, first.method)
     save(canvas, folder, key, drawing=True)
     lpips = "lpips" in sweep.values
+    trained = sorted({seed for entry in sweep.entries for seed in entry.training_seeds})
     return Figure(
         key=key,
         title=f"{first.label} on {first.summary['dataset']['label']}: samplers",
@@ -162,7 +163,8 @@ def sweep_figure(sweep: Sweep, budget: str, folder: Path) -> Figure:
             "spread of the images, which paired differences do not. "
             + ("What lies beyond a panel's edge is cut off. " if cut else "")
             + f"{about_images(first)} {about_scores(first, lpips=lpips)} "
-            f"{about_seeds(sweep.entries)} {budget}"
+            f"Training seeds: {', '.join(map(str, trained))}. {about_sampling(sweep.entries)} "
+            f"{budget}"
         ),
         alternative=_alternative(sweep, ranked),
     )

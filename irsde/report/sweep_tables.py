@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from irsde.report.captions import counted
+from irsde.report.captions import about_sampling, counted
 from irsde.report.cells import (
     difference_cell,
     key_of_table,
@@ -73,7 +73,8 @@ def _sweep(found: Sequence[Entry], title: str) -> Table:
         f"from {sampler_of(group[base].first)} with {most} NFE, the best by {metrics[0].label} at "
         "the largest NFE, paired by image; in brackets is their 95 % bootstrap interval"
         f"{unreliable(scenes)}. ± is half of that of a mean. Bold is the best, underlined the "
-        f"second. {seeds_of('Training', group, lambda entry: entry.training_seeds)}",
+        f"second. {seeds_of('Training', group, lambda entry: entry.training_seeds)} "
+        f"{about_sampling(group)}",
         (
             Column("sampler", "sampler", numeric=False),
             Column("nfe", "NFE"),

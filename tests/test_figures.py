@@ -358,7 +358,7 @@ def test_sweep_shows_means_with_the_intervals_of_the_tables_over_sampling_seeds(
     figure = sweep_figure(found, BUDGET, here)
     assert "2 samplers" in figure.caption
     assert "12 images of 6 scenes" in figure.caption
-    assert "sampling seeds 0, 1" in figure.caption
+    assert "Sampling seeds: 0, 1." in figure.caption
     panels = canvases[figure.key].axes
     assert [axes.get_ylabel() for axes in panels] == ["PSNR (dB) ↑", "SSIM ↑", "LPIPS ↓"]
     for axes, metric in zip(panels, ("psnr", "ssim", "lpips"), strict=True):

@@ -186,9 +186,7 @@ def test_a_prediction_counts_the_pixels_that_a_validation_restores(project):
     assert pixels == [pytest.approx(2 * 2 * 32**2), pytest.approx(2 * 16**2)]
 
 
-def test_a_dry_run_of_a_profile_predicts_all_its_runs_and_measures_alike_ones_once(
-    project, monkeypatch
-):
+def test_a_dry_run_of_a_profile_predicts_all_its_runs(project, monkeypatch):
     measured = []
 
     def here(run, its_settings):
@@ -198,7 +196,19 @@ def test_a_dry_run_of_a_profile_predicts_all_its_runs_and_measures_alike_ones_on
     monkeypatch.setattr(calibration, "_measured_apart", here)
     profile = load_profile("smoke")
     shown = overview(profile)
-    assert [run.method for run in measured] == ["regression", "ir-sde+l2"]
+    assert [(run.task, run.method) for run in measured] == [
+        ("denoising", "regression"),  # degrades every patch anew, super-resolution does not
+        ("denoising", "ir-sde+l2"),
+        ("super-resolution", "regression"),
+        ("super-resolution", "ir-sde+l2"),
+    ]
+    bench = load_profile("bench")
+    alike, other = (
+        {calibration._key(run_settings(bench, task, "ir-sde", seed)) for task, seed in runs}
+        for runs in ((("deraining", 0), ("dehazing", 1)), (("denoising", 0),))
+    )
+    assert len(alike) == 1
+    assert alike != other
     for name in ("denoising", "super-resolution"):
         assert f"{name}/regression" in shown
         assert f"{name}/ir-sde+l2" in shown

@@ -56,7 +56,7 @@ def make_run(folder, task="denoising", method="ir-sde", attention=False, recorde
     save_file(network.state_dict(), folder / "weights.safetensors")
     details = {"parameters": 1, "weights_sha256": digest_file(folder / "weights.safetensors")}
     run = Run("smoke", recorded_task or task, method, 0)
-    provenance.write_run_card(folder, run, chosen, {"code": "x"}, "cpu", 0.0, details)
+    provenance.write_run_card(folder, run, chosen, {"code": "x"}, "cpu", {"seconds": 0.0}, details)
     return folder
 
 

@@ -134,7 +134,7 @@ def memory_text(device: "torch.device") -> str:
     return f"the memory of {device_name(device)}"
 
 
-def to_device(tensor: "torch.Tensor", device: "torch.device", **layout: Any) -> "torch.Tensor":
+def to_device(tensor: "torch.Tensor", device: "torch.device", **options: Any) -> "torch.Tensor":
     """A tensor on a device; to a GPU it is copied while the CPU goes on.
 
     Parameters
@@ -142,9 +142,9 @@ def to_device(tensor: "torch.Tensor", device: "torch.device", **layout: Any) -> 
     tensor : Tensor
         In memory of the CPU.
     device : torch.device
-    **layout
+    **options
         Further arguments of `Tensor.to`.
     """
     if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True, **layout)
-    return tensor.to(device, **layout)
+        return tensor.pin_memory().to(device, non_blocking=True, **options)
+    return tensor.to(device, **options)

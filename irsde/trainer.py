@@ -406,7 +406,8 @@ class Trainer:
         )
         if found is None:
             return
-        norm, state.unvalidated = float(state.unvalidated or 0.0), None
+        norm, state.unvalidated = state.unvalidated, None
+        assert norm is not None
         losses = [value for value in map(float, state.losses) if math.isfinite(value)]
         state.losses.clear()
         if not self.world.is_first:

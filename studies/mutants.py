@@ -37,37 +37,30 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[1]
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.csv")
 
-# Tests of each module, as pytest takes them; what is slow and tells no break is left out.
-SCORING = ("tests/test_scoring.py", "-k", "not (vgg or alex or torchs_cache or without_torch)")
+# Tests of each module, as pytest takes them, the sharpest first.
+SCORING = ("tests/test_scoring_exact.py", "tests/test_scoring.py",
+           "-k", "not (vgg or alex or torchs_cache or without_torch or rain100h)")  # fmt: skip
 NETWORKS = ("tests/test_networks.py", "-k", "not (compiles or autocast)")
 RELEVANT: dict[str, tuple[str, ...]] = {
     "irsde/ssim.py": SCORING,
     "irsde/metrics.py": SCORING,
     "irsde/protocols.py": SCORING,
     "irsde/perceptual.py": ("tests/test_scoring.py", "-k", "lpips or weights or covers"),
-    "irsde/resampling.py": ("tests/test_resampling.py",),
-    "irsde/degradations.py": (
-        "tests/test_degradations.py", "-k", "not (rain100h or sots or gopro)"
-    ),
-    "irsde/tiling.py": (
-        "irsde/tiling.py", "tests/test_restoring.py",
-        "-k", "tiling or spans or weights or tiles or noise or neighbouring or source_counts",
-    ),
-    "irsde/seeds.py": ("irsde/seeds.py", "tests/test_masks.py"),
+    "irsde/resampling.py": ("tests/test_resampling_exact.py", "tests/test_resampling.py"),
+    "irsde/degradations.py": ("tests/test_degradations_exact.py",),
+    "irsde/tiling.py": ("tests/test_tiling_exact.py", "irsde/tiling.py"),
+    "irsde/seeds.py": ("tests/test_tiling_exact.py", "irsde/seeds.py"),
     "irsde/networks/layers.py": NETWORKS,
     "irsde/networks/nafnet.py": NETWORKS,
     "irsde/networks/unet.py": NETWORKS,
-    "irsde/data/similarity.py": ("tests/test_similarity.py", "-k", "not rain100h"),
-    "irsde/data/fingerprints.py": ("tests/test_adoption.py",),
-    "irsde/data/pairs.py": ("tests/test_preparation.py",),
+    "irsde/data/similarity.py": ("tests/test_similarity_exact.py",),
+    "irsde/data/fingerprints.py": ("tests/test_fingerprints_exact.py", "tests/test_adoption.py"),
+    "irsde/data/pairs.py": ("tests/test_pairs_exact.py", "tests/test_preparation.py"),
     "irsde/distributions.py": ("tests/test_distributions.py",),
-    "irsde/optimization.py": (
-        "tests/test_add_a_method.py", "tests/test_training.py",
-        "-k", "add_a_method or learning_rate or late_patches or accumulated or left_out or memory",
-    ),
-    "irsde/averaging.py": ("tests/test_averaging.py", "-k", "exponent or span or exact"),
-    "irsde/cost.py": ("tests/test_evaluation.py", "-k", "multiply"),
-    "irsde/classical.py": ("tests/test_classical.py",),
+    "irsde/optimization.py": ("tests/test_optimization_exact.py",),
+    "irsde/averaging.py": ("tests/test_averaging_exact.py", "tests/test_averaging.py"),
+    "irsde/cost.py": ("tests/test_cost_exact.py", "tests/test_evaluation.py"),
+    "irsde/classical.py": ("tests/test_classical_exact.py", "tests/test_classical.py"),
     "irsde/masks.py": ("tests/test_masks.py",),
     "irsde/images.py": ("tests/test_images.py",),
     "irsde/processes.py": ("tests/test_processes.py",),
@@ -201,7 +194,7 @@ def copy_of_project(folder: Path) -> None:
     sys.path.insert(0, str(folder))
     sys.dont_write_bytecode = True
     os.environ |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "NUMBA_DISABLE_JIT": "1"}
     os.environ |= {"NUMBA_CACHE_DIR": str(folder / ".numba")}
     os.environ.setdefault("IRSDE_REFERENCE", str(PROJECT.parent / "shared" / "reference"))
 

@@ -5,9 +5,18 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from irsde.config import Profile
+from irsde.config import Profile, run_settings
+from irsde.current import is_current_evaluation, is_current_run
 from irsde.data.datasets import CARD, dataset_card, dataset_folder
-from irsde.files import InputError, digest_file, read_json, replacing, replacing_folder, write_text
+from irsde.files import (
+    InputError,
+    digest_file,
+    read_json,
+    replacing,
+    replacing_folder,
+    write_json,
+    write_text,
+)
 from irsde.plan import (
     REPORTS,
     RESULTS,
@@ -26,6 +35,7 @@ RUN_FILES = ("run.json", "cost.json", "training.csv")
 SWEEP_FILES = ("summary.json", "per_image.csv", "cost.json")
 EVALUATION_FILES = (*SWEEP_FILES, "protocols.csv")
 PICTURES = ("images", "states")
+IMPORTED = "imported.json"
 
 
 def export_evidence(
@@ -147,7 +157,32 @@ def import_evidence(profile: str, folder: Path) -> str:
     for file in absent:
         with replacing(targets[file]) as temporary:
             shutil.copyfile(file, temporary)
+    cards = [path for path in targets.values() if path.name in ("run.json", "summary.json")]
+    write_json(RESULTS / profile / IMPORTED, sorted(path.parent.as_posix() for path in cards))
     return f"{RESULTS / profile}: {len(absent)} of {len(files)} files copied, the others were there"
+
+
+def given(profile: Profile) -> set[Path]:
+    """Folders of imported runs and evaluations that are what the profile asks for.
+
+    An engine takes them as they are. DVC could not know: it would make again what has no weights.
+    """
+    path = RESULTS / profile.name / IMPORTED
+    if not path.is_file():
+        return set()
+    imported = {Path(name) for name in read_json(path)}
+    kept = {
+        run.folder
+        for run in runs(profile)
+        if run.folder in imported
+        and is_current_run(run, run_settings(profile, run.task, run.method, run.seed))
+    }
+    kept |= {
+        one.folder
+        for one in [*evaluations(profile), *further_evaluations(profile)]
+        if one.folder in imported and is_current_evaluation(one, profile)
+    }
+    return kept
 
 
 def run_with_weights(task: str, method: str) -> Path:

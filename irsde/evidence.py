@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from irsde.code import code_hash, is_same_code
 from irsde.config import Profile, run_settings
 from irsde.current import is_current_evaluation, is_current_run
 from irsde.data.datasets import CARD, dataset_card, dataset_folder
@@ -159,7 +160,23 @@ def import_evidence(profile: str, folder: Path) -> str:
             shutil.copyfile(file, temporary)
     cards = [path for path in targets.values() if path.name in ("run.json", "summary.json")]
     write_json(RESULTS / profile / IMPORTED, sorted(path.parent.as_posix() for path in cards))
-    return f"{RESULTS / profile}: {len(absent)} of {len(files)} files copied, the others were there"
+    text = f"{RESULTS / profile}: {len(absent)} of {len(files)} files copied, the others were there"
+    if others := [path.parent for path in cards if not _is_of_this_code(path)]:
+        text += (
+            f"; {len(others)} results are of other code than this version's (the first is "
+            f"{others[0]}): an engine makes them again and keeps these in results/replaced"
+        )
+    return text
+
+
+def _is_of_this_code(path: Path) -> bool:
+    """True if a card's code is the present one or known to be equal; derived runs name none."""
+    card = read_json(path)
+    if path.name == "summary.json":
+        return is_same_code("evaluate", card["code"], code_hash("evaluate"))
+    stage = "train" if "method" in card["identity"] else "tune"
+    recorded = card["identity"].get("code")
+    return recorded is None or is_same_code(stage, recorded, code_hash(stage))
 
 
 def given(profile: Profile) -> set[Path]:

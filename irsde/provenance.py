@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from irsde.config import Profile, RunSettings
+from irsde.config import PARAMETERS, Profile, RunSettings
 from irsde.files import InputError, digest_file, read_json, write_json
 from irsde.methods import METHODS
 from irsde.plan import Run
@@ -20,11 +20,13 @@ LIBRARIES = ("numba", "numpy", "pandas", "scikit-image", "scipy", "torch", "lpip
 def commit() -> dict[str, Any]:
     """Commit of the working directory's checkout and whether tracked files differ from it.
 
-    Both are None outside a git checkout.
+    `params.yaml` does not count: it only names the active profile and repeats its grid. Both are
+    None outside a git checkout.
     """
     try:
         head = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no")
+        others = (":/", f":(top,exclude){PARAMETERS}")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *others)
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
     return {"commit": head, "dirty": bool(changed)}

@@ -183,7 +183,10 @@ def _data_files() -> list[Path]:
     return [
         path
         for path in sorted(PACKAGE.rglob("*"))
-        if path.is_file() and path.suffix not in (".py", ".pyc", ".typed") and path != KNOWN
+        if path.is_file()
+        and path.suffix not in (".py", ".typed")
+        and "__pycache__" not in path.parts
+        and path != KNOWN
     ]
 
 

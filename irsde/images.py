@@ -1,5 +1,6 @@
 """Image files and the two forms of an image: 8-bit pixels and floating point in [0, 1]."""
 
+import logging
 import os
 import stat
 import struct
@@ -39,6 +40,7 @@ BITS_PER_SAMPLE = 258  # tag of a TIFF
 # it says of damaged metadata concerns no pixel.
 warnings.filterwarnings("ignore", category=PILImage.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 def image_files(folder: Path, *, deep: bool = False) -> tuple[list[Path], list[Path]]:

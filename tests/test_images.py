@@ -151,13 +151,13 @@ REFUSED = {
     "empty": (b"", "an empty file; get it again"),
     "text": (
         b"<html>404 not found</html>",
-        "not a readable PNG, JPEG or BMP image, whatever its name",
+        "not a readable PNG, JPEG, BMP, TIFF or WebP image, whatever its name",
     ),
     "FITS": (
         b"SIMPLE  =                    T".ljust(2880),
-        "not a readable PNG, JPEG or BMP image",
+        "not a readable PNG, JPEG, BMP, TIFF or WebP image",
     ),
-    "GIF": (encoded(Image.new("RGB", (4, 4)), "GIF"), "not a readable PNG, JPEG or BMP image"),
+    "GIF": (encoded(Image.new("RGB", (4, 4)), "GIF"), "not a readable PNG, JPEG, BMP, TIFF or WebP image"),
     "PNG signature alone": (PNG[:8], "not a readable image: damaged or truncated"),
 }
 

@@ -54,11 +54,15 @@ def plan_by_names(name: str, search: Search) -> Plan:
             f"{search.folder}: no file is named as those of {name}; irsde data list {name} shows "
             "the names expected"
         )
-    best = min(arrangements, key=lambda one: (bool(one.flaws), -len(one.pairs), -len(one.used)))
+    expected = split.degraded or split.images
+
+    def order(one: _Arrangement) -> tuple[bool, bool, int, int]:
+        return bool(one.flaws), len(one.pairs) > expected, -len(one.pairs), -len(one.used)
+
+    best = min(arrangements, key=order)
     whole, _ = recognise(list(best.used), search.known)
     others = [f"these are the images of {one.name}" for one in whole if one.used >= best.used]
     flaws = best.flaws + others
-    expected = split.degraded or split.images
     agreement = {
         "pairs": expected,
         "agree": min(len(best.pairs), expected),
@@ -81,7 +85,7 @@ def plan_by_names(name: str, search: Search) -> Plan:
 
 
 def _arranged(name: str, layout: Layout, split: Split, search: Search) -> _Arrangement:
-    files, flaws = _sorted_files(layout, search)
+    files, flaws = _sorted_files(name, layout, search)
     clean, degraded, masks = (files[part] for part in PARTS)
     if layout.clean and layout.degraded:
         flaws += _unpaired(clean, degraded, "degraded")
@@ -94,27 +98,47 @@ def _arranged(name: str, layout: Layout, split: Split, search: Search) -> _Arran
 
 
 def _sorted_files(
-    layout: Layout, search: Search
+    name: str, layout: Layout, search: Search
 ) -> tuple[dict[Part, dict[_Pieces, Found]], list[str]]:
-    """Files of each part by their names, and complaints about those that cannot be used."""
+    """Files of each part by their names, and complaints about those that cannot be used.
+
+    A file that a sibling, as the training part, names more particularly is the sibling's.
+    """
+    family = next(f for f in read_catalogue().values() if name in f.splits)
+    siblings = [one for key, split in family.splits.items() if key != name for one in split.layouts]
     files: dict[Part, dict[_Pieces, Found]] = {part: {} for part in PARTS}
     doubles = []
     for file in search.found:
-        if place := _place(layout, file.path):
+        if place := _place(layout, file.path, siblings):
             part, pieces = place
             first = files[part].setdefault(pieces, file)
             if first.pixels != file.pixels:
                 doubles.append(f"{first.place} and {file.place}")
     folder = search.folder.absolute()
-    broken = [name for name in search.unreadable if _place(layout, folder / name)]
+    broken = [place for place in search.unreadable if _place(layout, folder / place, siblings)]
     flaws = [search.unreadable_line(broken)] if broken else []
     if doubles:
         flaws.append(f"{len(doubles)} names stand for two images ({first_few(doubles)})")
     return files, flaws
 
 
-def _place(layout: Layout, path: Path) -> tuple[Part, _Pieces] | None:
+def _place(
+    layout: Layout, path: Path, siblings: Collection[Layout] = ()
+) -> tuple[Part, _Pieces] | None:
     """Part that a file is of and the pieces of its name, by the pattern that leaves least open."""
+    fitting = _fitting(layout, path)
+    if not fitting:
+        return None
+    _, part, pieces = min(fitting, key=lambda one: one[0])
+    depth = getattr(layout, part).count("/")
+    for sibling in siblings:
+        if any(getattr(sibling, of).count("/") > depth for _, of, _ in _fitting(sibling, path)):
+            return None
+    return part, pieces
+
+
+def _fitting(layout: Layout, path: Path) -> list[tuple[tuple[int, int], Part, _Pieces]]:
+    """Parts that a file may be of, each with what its pattern leaves open and the name's pieces."""
     fitting: list[tuple[tuple[int, int], Part, _Pieces]] = []
     for part in PARTS:
         found = layout.match(part, path)
@@ -122,7 +146,7 @@ def _place(layout: Layout, path: Path) -> tuple[Part, _Pieces] | None:
             openness = (sum(map(len, found.values())), -len(getattr(layout, part)))
             pieces = (found.get(piece, "") for piece in ("scene", "image", "version"))
             fitting.append((openness, part, _Pieces(*pieces)))
-    return min(fitting, key=lambda one: one[0])[1:] if fitting else None
+    return fitting
 
 
 def _unpaired(clean: Collection[_Pieces], other: Collection[_Pieces], label: str) -> list[str]:

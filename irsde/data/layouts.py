@@ -100,53 +100,69 @@ def _arranged(name: str, layout: Layout, split: Split, search: Search) -> _Arran
 def _sorted_files(
     name: str, layout: Layout, search: Search
 ) -> tuple[dict[Part, dict[_Pieces, Found]], list[str]]:
-    """Files of each part by their names, and complaints about those that cannot be used.
-
-    A file that a sibling, as the training part, names more particularly is the sibling's.
-    """
-    family = next(f for f in read_catalogue().values() if name in f.splits)
-    siblings = [one for key, split in family.splits.items() if key != name for one in split.layouts]
+    """Files of each part by their names, and complaints about those that cannot be used."""
     files: dict[Part, dict[_Pieces, Found]] = {part: {} for part in PARTS}
     doubles = []
     for file in search.found:
-        if place := _place(layout, file.path, siblings):
+        if (place := _place(layout, file.path)) and not _is_of_sibling(name, file.path):
             part, pieces = place
             first = files[part].setdefault(pieces, file)
             if first.pixels != file.pixels:
                 doubles.append(f"{first.place} and {file.place}")
     folder = search.folder.absolute()
-    broken = [place for place in search.unreadable if _place(layout, folder / place, siblings)]
+    broken = [place for place in search.unreadable if _place(layout, folder / place)]
     flaws = [search.unreadable_line(broken)] if broken else []
     if doubles:
         flaws.append(f"{len(doubles)} names stand for two images ({first_few(doubles)})")
     return files, flaws
 
 
-def _place(
-    layout: Layout, path: Path, siblings: Collection[Layout] = ()
-) -> tuple[Part, _Pieces] | None:
+def _place(layout: Layout, path: Path) -> tuple[Part, _Pieces] | None:
     """Part that a file is of and the pieces of its name, by the pattern that leaves least open."""
     fitting = _fitting(layout, path)
-    if not fitting:
-        return None
-    _, part, pieces = min(fitting, key=lambda one: one[0])
-    depth = getattr(layout, part).count("/")
-    for sibling in siblings:
-        if any(getattr(sibling, of).count("/") > depth for _, of, _ in _fitting(sibling, path)):
-            return None
-    return part, pieces
+    return min(fitting, key=lambda one: one.openness).place if fitting else None
 
 
-def _fitting(layout: Layout, path: Path) -> list[tuple[tuple[int, int], Part, _Pieces]]:
-    """Parts that a file may be of, each with what its pattern leaves open and the name's pieces."""
-    fitting: list[tuple[tuple[int, int], Part, _Pieces]] = []
+@dataclass(frozen=True)
+class _Fit:
+    """A pattern that a path fits: what it leaves open, how many folders it names, what it says."""
+
+    openness: tuple[int, int]
+    folders: int
+    place: tuple[Part, _Pieces]
+
+
+def _fitting(layout: Layout, path: Path) -> list[_Fit]:
+    fitting = []
     for part in PARTS:
         found = layout.match(part, path)
         if found is not None:
-            openness = (sum(map(len, found.values())), -len(getattr(layout, part)))
+            pattern = getattr(layout, part)
             pieces = (found.get(piece, "") for piece in ("scene", "image", "version"))
-            fitting.append((openness, part, _Pieces(*pieces)))
+            openness = (sum(map(len, found.values())), -len(pattern))
+            fitting.append(_Fit(openness, pattern.count("/"), (part, _Pieces(*pieces))))
     return fitting
+
+
+def _is_of_sibling(name: str, path: Path) -> bool:
+    """True if another split of the family, such as the training part, fits the path more closely.
+
+    It must name more of the folders that the file lies in than any layout of this split does.
+    """
+    family = next(f for f in read_catalogue().values() if name in f.splits)
+    fits = {
+        key: [fit for layout in split.layouts for fit in _fitting(layout, path)]
+        for key, split in family.splits.items()
+    }
+    ours = fits.pop(name)
+    if not ours:
+        return False
+    best = min(ours, key=lambda fit: fit.openness)
+    return any(
+        fit.openness < best.openness and fit.folders > best.folders
+        for theirs in fits.values()
+        for fit in theirs
+    )
 
 
 def _unpaired(clean: Collection[_Pieces], other: Collection[_Pieces], label: str) -> list[str]:

@@ -570,6 +570,46 @@ def test_names_that_do_not_pair_are_refused_with_the_reason(project, rain, spoil
     assert said in refused(rain, "rain-test")
 
 
+LOW_LIGHT = """
+dim:
+  label: Dim
+  tasks: [dehazing]
+  licence: free
+  splits:
+    dim-train:
+      label: Dim, training part
+      role: train
+      images: 9
+      degraded: 9
+      layouts:
+        - {clean: "our/high/{image}.png", degraded: "our/low/{image}.png"}
+        - {clean: "high/{image}.*", degraded: "low/{image}.*"}
+    dim-test:
+      label: Dim
+      role: test
+      images: 3
+      degraded: 3
+      layouts:
+        - {clean: "eval/high/{image}.png", degraded: "eval/low/{image}.png"}
+        - {clean: "high/{image}.*", degraded: "low/{image}.*"}
+"""
+
+
+@pytest.mark.parametrize("folders", [("our", "eval"), ("our", "mine"), ("eval",)])
+def test_images_of_the_training_part_do_not_fill_up_a_test_part(project, tmp_path, folders):
+    (project / "data" / "catalogue.yaml").write_text(LOW_LIGHT)
+    for place, names in zip(folders, ((range(5), range(10, 12)) if len(folders) > 1 else (range(2),))):
+        for k in names:
+            save(tmp_path / "Dim" / place / "high" / f"{k}.png", picture(k))
+            save(tmp_path / "Dim" / place / "low" / f"{k}.png", picture(100 + k))
+    assert refused(tmp_path / "Dim", "dim-test").startswith(
+        "dim-test: 2 of 3 pairs by their file names, pixels not verified; 2 images instead of 3; "
+    )
+    adopt(tmp_path / "Dim", "dim-test", allow_differences=True)
+    images = [record.image for record in read_records(project_data() / "dim-test")]
+    assert images == (["10", "11"] if len(folders) > 1 else ["0", "1"])
+
+
 def test_names_that_differ_by_case_are_refused(project, tmp_path):
     for k in range(3):
         save(tmp_path / "clear" / f"a{k}.png", picture(k))

@@ -140,6 +140,16 @@ def test_the_option_allows_it_too(project, tmp_path):
     assert leakage_file("mine", "denoising").is_file()
 
 
+def test_what_the_catalogue_knows_of_common_scenes_is_said_whatever_is_found(project):
+    make_set("lol-train", {"81": PHOTOS["coffee"]})
+    make_set("lol-test", {"79": PHOTOS["chelsea"]})
+    known = "14 of the 15 test images show a scene of the training set"
+    for train, test in (("lol-train", "lol-test"), ("lol-test", "lol-train")):
+        text = check_sets([train], [test], [])
+        assert f"the catalogue says of {train} and {test}: {known}" in text
+    assert "the catalogue" not in check_sets(["lol-train"], ["mine-test"], [])
+
+
 def test_an_absent_set_is_named(project):
     with pytest.raises(InputError, match="nowhere: no data set in data/ and no folder"):
         pictures(["nowhere"])

@@ -257,8 +257,9 @@ def test_a_family_is_cited_and_says_how_it_is_got(families):
         assert family.citation, name
         assert family.page.startswith(("https://", "http://")), name
         assert "\n" not in family.citation + family.by_hand, name
-        for split, described in family.splits.items():
-            assert described.photographs or f"--as {split}" in family.by_hand, split
+        for name_of_split, split in family.splits.items():
+            known = split.photographs or f"--as {name_of_split}" in family.by_hand
+            assert known, name_of_split
 
 
 def test_sets_with_common_scenes_know_of_each_other(monkeypatch):

@@ -218,7 +218,10 @@ REFUSED = {
         b"SIMPLE  =                    T".ljust(2880),
         "not a readable PNG, JPEG, BMP, TIFF or WebP image",
     ),
-    "GIF": (encoded(Image.new("RGB", (4, 4)), "GIF"), "not a readable PNG, JPEG, BMP, TIFF or WebP image"),
+    "GIF": (
+        encoded(Image.new("RGB", (4, 4)), "GIF"),
+        "not a readable PNG, JPEG, BMP, TIFF or WebP image",
+    ),
     "PNG signature alone": (PNG[:8], "not a readable image: damaged or truncated"),
 }
 
@@ -237,7 +240,9 @@ def test_what_cannot_be_used_is_refused_by_name_on_one_line(tmp_path, case):
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.png")
-    with pytest.raises(InputError, match=r"a\.png: not a regular file but a pipe, socket or device"):
+    with pytest.raises(
+        InputError, match=r"a\.png: not a regular file but a pipe, socket or device"
+    ):
         read_image(tmp_path / "a.png")
     with pytest.raises(InputError, match="not a regular file"):
         read_image(Path("/dev/zero"))

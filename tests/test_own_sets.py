@@ -92,13 +92,19 @@ def test_holes_are_where_the_description_says(mine, holes):
         assert np.array_equal(pair.lq[20:], pair.x0[20:])
 
 
-COLORED = Image.fromarray(np.pad(np.full((20, 64, 3), (0, 255, 0), np.uint8), ((0, 28), *[(0, 0)] * 2)))
+COLORED = Image.fromarray(
+    np.pad(np.full((20, 64, 3), (0, 255, 0), np.uint8), ((0, 28), *[(0, 0)] * 2))
+)
 
 
 @pytest.mark.parametrize(
     ("mask", "description", "said"),
     [
-        (Image.new("L", (64, 48), 0), "holes: white", "mask/a.png: marks nothing: black everywhere"),
+        (
+            Image.new("L", (64, 48), 0),
+            "holes: white",
+            "mask/a.png: marks nothing: black everywhere",
+        ),
         (Image.new("L", (64, 48), 255), "holes: black", "a.png: marks nothing: white everywhere"),
         (Image.fromarray(np.eye(48, 64, dtype=np.uint8)), "holes: white", "has the values 0 and 1"),
         (COLORED, "holes: white", "has colors; a mask is black and white"),
@@ -275,7 +281,9 @@ def test_files_that_are_as_last_time_are_not_read_again(mine, monkeypatch):
     first = source_fingerprint("mine")
     read = []
     digest_file = datasets.digest_file
-    monkeypatch.setattr(datasets, "digest_file", lambda path: read.append(path) or digest_file(path))
+    monkeypatch.setattr(
+        datasets, "digest_file", lambda path: read.append(path) or digest_file(path)
+    )
     assert source_fingerprint("mine") == first
     assert read == []
     replacement = picture(98)

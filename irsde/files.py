@@ -168,15 +168,18 @@ def _in_one_line(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         place = None if error.filename is None else Path(os.fsdecode(error.filename))
-        about_path = place is None or place in (path, *path.parents)
-        if error.errno is None or not (about_path or _is_temporary(place, path.parent)):
+        if place is None:  # of writing, unless it says that bytes which were read make no sense
+            is_ours = error.errno not in (None, errno.EINVAL)
+        else:
+            is_ours = place in (path, *path.parents) or _is_temporary(place, path.parent)
+        if not is_ours:
             raise
         raise not_written(path, error) from None
 
 
-def _is_temporary(place: Path | None, parent: Path) -> bool:
+def _is_temporary(place: Path, parent: Path) -> bool:
     """True if a path lies in a temporary folder of `parent`."""
-    return place is not None and any(
+    return any(
         above.parent == parent and above.name.startswith(".") and above.name.endswith(TEMPORARY)
         for above in (place, *place.parents)
     )

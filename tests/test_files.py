@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +60,24 @@ def test_a_folder_that_was_being_replaced_is_put_back(tmp_path):
     assert not (tmp_path / "set").exists()
     write_text(tmp_path / "other.txt", "whole")
     assert names(tmp_path) == ["other.txt", "set"]
+    assert (tmp_path / "set" / "a.txt").read_text() == "first"
+
+
+def test_a_folder_that_cannot_be_replaced_is_put_back(tmp_path, monkeypatch):
+    with replacing_folder(tmp_path / "set") as temporary:
+        (temporary / "a.txt").write_text("first")
+    replace, calls = Path.replace, []
+
+    def second_fails(path, target):
+        calls.append(path)
+        if len(calls) == 2:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", second_fails)
+    with pytest.raises(InputError, match="Input/output error"), replacing_folder(tmp_path / "set"):
+        pass
+    assert names(tmp_path) == ["set"]
     assert (tmp_path / "set" / "a.txt").read_text() == "first"
 
 

@@ -195,7 +195,9 @@ def prepare(
 ) -> None:
     """Make the training, validation and test pairs of a task below data/prepared."""
     from irsde.config import check_name, load_profile
+    from irsde.data.datasets import dataset_folder, own_unread
     from irsde.data.preparation import prepare as prepare_pairs
+    from irsde.images import unread_line
     from irsde.plan import preparations
 
     loaded = load_profile(_profile_name(profile))
@@ -204,6 +206,8 @@ def prepare(
     names = [dataset] if dataset else [name for of, name in preparations(loaded) if of == task]
     for name in names:
         print(f"{prepare_pairs(loaded.name, task, name, settings)}: ready")
+        if unread := own_unread(dataset_folder(name)):
+            print(unread_line(unread))
     if dataset is None:
         from irsde.data.checking import check_profile
 

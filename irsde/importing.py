@@ -34,6 +34,7 @@ from irsde.tasks import TASKS
 METHOD = "ir-sde+authors"
 DENOISING_METHOD = "denoising-ode"
 MAX_BYTES = 8 * 2**30  # the largest released network with both of its EMA copies takes 1.2
+PROTOCOL_4 = r"Unsupported operand (147|149)\b"  # its instructions, in torch's words
 MAX_LEVELS = 8  # the released networks have four or five
 WRAPPERS = ("params", "params_ema", "state_dict", "model_state_dict", "model", "ema", "network")
 TRAINING_STATE = ("optimizer", "optimizers", "optimizer_state_dict", "schedulers", "param_groups")
@@ -180,6 +181,12 @@ def _load(file: Path) -> Any:
                 raise InputError(
                     f"{file}: holds a pickled object ({_shown(found[1])}), which could run code "
                     "and is not loaded; save the network's state_dict instead"
+                ) from None
+            if re.search(PROTOCOL_4, str(error)):
+                raise InputError(
+                    f"{file}: a pickle of protocol 4 or later, which could hold objects that run "
+                    "code and is not loaded; save the network's state_dict by torch.save with its "
+                    "own protocol"
                 ) from None
             raise InputError(
                 f"{file}: truncated or damaged, or no PyTorch file of weights only"

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import ExifTags
 from PIL import Image as PILImage
 
-from irsde.images import Pixels, read_image
+from irsde.images import FORMATS, Pixels, read_image
 
 # What Pillow raises on EXIF data that are damaged; the pixels are good all the same.
 DAMAGED = (
@@ -44,7 +44,7 @@ class Photo:
 
 
 def read_photo(path: Path) -> Photo:
-    """Photograph of a PNG, JPEG or BMP file.
+    """Photograph of a PNG, JPEG, BMP, TIFF or WebP file.
 
     The orientation of the EXIF data is applied to the pixels and left out of the data kept, so
     that nobody turns the image twice; the thumbnail, which shows the old image, is left out too.
@@ -57,7 +57,7 @@ def read_photo(path: Path) -> Photo:
         As `images.read_image`.
     """
     pixels = read_image(path)
-    with PILImage.open(path, formats=("PNG", "JPEG", "BMP")) as image:
+    with PILImage.open(path, formats=FORMATS) as image:
         profile = image.info.get("icc_profile") or b""
         try:
             exif = _upright(image)

@@ -9,7 +9,7 @@ rule fetch:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
     shell:
-        "irsde data fetch {wildcards.dataset} > {log} 2>&1"
+        "irsde data fetch {wildcards.dataset:q} > {log:q} 2>&1"
 
 
 rule prepare:
@@ -26,8 +26,8 @@ rule prepare:
         settings=preparation_settings,
         code=code_hash("prepare"),
     shell:
-        "irsde data prepare --profile {wildcards.profile} --task {wildcards.task} "
-        "--dataset {wildcards.dataset} > {log} 2>&1"
+        "irsde data prepare --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "--dataset {wildcards.dataset:q} > {log:q} 2>&1"
 
 
 rule check:
@@ -44,4 +44,4 @@ rule check:
         settings=preparation_settings,
         code=code_hash("check"),
     shell:
-        "irsde data check --profile {wildcards.profile} --task {wildcards.task} > {log} 2>&1"
+        "irsde data check --profile {wildcards.profile:q} --task {wildcards.task:q} > {log:q} 2>&1"

@@ -23,4 +23,4 @@ rule evaluate:
         inception=str(inception_weights()),
         code=code_hash("evaluate"),
     shell:
-        "irsde evaluate {params.arguments} > {log} 2>&1"
+        "irsde evaluate {params.arguments} > {log:q} 2>&1"

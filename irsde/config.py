@@ -35,6 +35,7 @@ PARAMETERS = Path("params.yaml")
 DATA = Path("data")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\+[A-Za-z0-9_-]+(?:\.[0-9]+)?)*")
 LONGEST_NAME = 100  # characters
+SEEDS = 2**31
 MOST_NODES = 100_000  # of a YAML file, what anchors stand for counted each time
 FIT_EVERY_PROCESS = ("posterior", "ddim")  # samplers that `Sampler.refusal` has nothing against
 TYPICAL_STD = 50 / 255  # lambda, where a process is asked for what does not depend on it
@@ -98,7 +99,7 @@ ProtocolName = Annotated[str, AfterValidator(_check_protocol)]
 DatasetNames = Annotated[
     tuple[DatasetName, ...], BeforeValidator(_as_tuple), AfterValidator(_different)
 ]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_different)]
 Iterations = Annotated[int, Field(ge=1, le=10**9)]
 Count = Annotated[int, Field(ge=1, le=10**5)]
@@ -160,9 +161,8 @@ def _of_unit_range(value: float) -> float:
     return value
 
 
-Deviation = Annotated[
-    float, BeforeValidator(_parse_fraction), Field(gt=0), AfterValidator(_of_unit_range)
-]
+Number = Annotated[float, BeforeValidator(_parse_fraction), Field(gt=0)]
+Deviation = Annotated[Number, AfterValidator(_of_unit_range)]
 
 
 class ProcessSettings(Settings):
@@ -729,8 +729,10 @@ def run_settings(profile: Profile, task: str, method: str, seed: int) -> RunSett
     Raises
     ------
     InputError
-        If the task, method or variant is unknown.
+        If the task, method or variant is unknown, or the seed out of range.
     """
+    if not 0 <= seed < SEEDS:
+        raise InputError(f"seed {seed}: give one from 0 to {SEEDS - 1}")
     check_name("task", task, TASKS)
     base = method.partition("+")[0]
     check_name("method", base, METHODS)

@@ -141,7 +141,7 @@ _DEFAULTS = ("", "uniform", "exact", "ema", "float32")
 _NAME = re.compile(
     r"(?P<sampler>.+?)-(?P<nfe>[0-9]{1,9})(?:-(?P<grid>quadratic|log-snr))?"
     r"(?:-(?P<conversion>plain))?(?:-(?P<weights>raw))?(?:-(?P<precision>bfloat16))?"
-    r"(?:-sampling(?P<sampling_seed>[0-9]{1,10}))?"
+    r"(?:-sampling(?P<sampling_seed>[0-9]{1,18}))?"
 )
 
 

@@ -512,7 +512,13 @@ class Profile(Settings):
         varied, own = self._varied(method), self.variants.get(method, {})
         nfe = varied.evaluation.nfe
         if record.kind == "process":
-            most = largest_nfe(record, self.data.of(task).noise_level, at_least=nfe or record.nfe)
+            level = self.data.of(task).noise_level
+            try:
+                most = largest_nfe(record, level, at_least=nfe or record.nfe)
+            except ValueError as error:
+                own_data = self.data.tasks.get(task, TaskData()).model_fields_set
+                of_task = ("tasks", task) if "noise_level" in own_data else ()
+                raise _PlacedError(str(error), "data", *of_task, "noise_level") from None
             if (nfe or record.nfe) > most:
                 of_variant = "nfe" in own.get("evaluation", {})
                 raise _PlacedError(

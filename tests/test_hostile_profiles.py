@@ -142,20 +142,28 @@ def test_every_stage_of_dvc_quotes_what_it_puts_into_a_shell():
 @pytest.mark.slow
 def test_neither_engine_runs_what_a_name_says(tmp_path):
     folder = copy_project(tmp_path)
-    text = SMOKE.replace(VARIANT, f"ir-sde+l2, 'regression+{CANARY}']").replace(
+    text = SMOKE.replace(VARIANT, f"ir-sde+l2, 'regression+{CANARY}']", 1).replace(
         "  ir-sde+l2: {", f"  'regression+{CANARY}': {{training: {{norm: l2}}}}\n  ir-sde+l2: {{"
     )
     (folder / "workflow/config/hostile.yaml").write_text(text)
+    log = "logs/hostile/denoising/regression+$(touch canary)/seed0/train.log"
+    snakemake = ("snakemake", "-n", "-p", "-c1", "--config", "profile=hostile", "--")
     target = f"results/hostile/denoising/regression+{CANARY}/seed0/run.json"
-    out = call(
-        folder, "snakemake", "-n", "-c1", "--config", "profile=hostile", "--", target, code=1
-    )
+    out = call(folder, *snakemake, target, code=1)
     assert "hostile.yaml, line 5: methods.4" in out
     assert "Traceback" not in out
-    out = call(folder, "irsde", "plan", "--profile", "hostile", code=2)
-    assert "line 5: methods.4" in out
+    assert "line 5: methods.4" in call(folder, "irsde", "plan", "--profile", "hostile", code=2)
+    code = folder / "irsde/config.py"
+    code.write_text(code.read_text().replace("if NAME.fullmatch(name) is None or", "if"))
+    out = call(folder, *snakemake, target, PYTHONPATH=str(folder))
+    assert f"--method 'regression+{CANARY}' --seed 0 > '{log}' 2>&1" in out
+    (folder / "params.yaml").write_text(f"profile: {CANARY}\nfetch: []\n")
+    for grid in ("prepare", "check", "train", "tune", "evaluate"):
+        with (folder / "params.yaml").open("a") as file:
+            file.write(f"{grid}: {{}}\n")
+    out = call(folder, "dvc", "repro", "fetch", code=255)
+    assert f"irsde data fetch --profile '{CANARY}'" in out
     assert not (folder / "canary").exists()
-    assert "irsde train" in call(folder, "dvc", "repro", "--dry", "--force")
 
 
 TRAPS = {

@@ -33,7 +33,8 @@ from irsde.tasks import TASKS, Degradation
 PROFILE_FOLDER = Path("workflow/config")
 PARAMETERS = Path("params.yaml")
 DATA = Path("data")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\+[A-Za-z0-9_-]+(?:\.[0-9]+)?)*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+METHOD = re.compile(NAME.pattern + r"(?:\+[A-Za-z0-9_-]+(?:\.[0-9]+)?)*")  # with its variants
 LONGEST_NAME = 100  # characters
 SEEDS = 2**31
 MOST_NODES = 100_000  # of a YAML file, what anchors stand for counted each time
@@ -65,17 +66,18 @@ def _different(values: tuple[T, ...]) -> tuple[T, ...]:
     return values
 
 
-def _check_form(name: str) -> str:
-    if NAME.fullmatch(name) is None or len(name) > LONGEST_NAME:
+def _check_form(name: str, pattern: re.Pattern[str] = NAME) -> str:
+    if pattern.fullmatch(name) is None or len(name) > LONGEST_NAME:
+        form = "letters, digits, '-' and '_'"
+        form += ", '+' before a variant" if pattern is METHOD else ""
         raise ValueError(
-            f"{name[:LONGEST_NAME]!r} is no name: letters, digits, '-' and '_', with '+' between "
-            f"a method and its variant, {LONGEST_NAME} characters at most"
+            f"{name[:LONGEST_NAME]!r} is no name: {form}, {LONGEST_NAME} characters at most"
         )
     return name
 
 
 def _check_method(method: str) -> str:
-    _check_form(method)
+    _check_form(method, METHOD)
     return _all_known("method", (method.partition("+")[0],), METHODS)[0] and method
 
 
@@ -672,13 +674,13 @@ def largest_nfe(method: Method, noise_level: float | None = None, at_least: int 
 def _largest_nfe(method: Method, noise_level: float) -> int:
     from irsde.objectives import OBJECTIVES
     from irsde.processes import matched_step
+    from irsde.samplers import first_evaluation
 
     assert method.process is not None
     process = method.process(TYPICAL_STD)
     if not method.conditional:
         return matched_step(process, noise_level)
-    predicts_noise = OBJECTIVES[method.objective].prediction in ("noise", "optimal-noise")
-    return process.steps - (process.is_bridge and predicts_noise)  # drawn, see `trajectory`
+    return first_evaluation(process, OBJECTIVES[method.objective].prediction)
 
 
 def _runs(
@@ -782,8 +784,8 @@ def check_name(kind: str, name: str, known: "dict[str, Any] | tuple[str, ...]") 
         raise InputError(f"unknown {kind} {name[:LONGEST_NAME]!r}: choose from {', '.join(known)}")
 
 
-def check_form(kind: str, name: str) -> str:
-    """The name itself, if it has the one form of names, which paths and shells take as it is.
+def check_form(kind: str, name: str, pattern: re.Pattern[str] = NAME) -> str:
+    """The name itself, if it has the form of names, which paths and shells take as it is.
 
     Raises
     ------
@@ -791,7 +793,7 @@ def check_form(kind: str, name: str) -> str:
         Says what a name is made of.
     """
     try:
-        return _check_form(name)
+        return _check_form(name, pattern)
     except ValueError as error:
         raise InputError(f"{kind}: {error}") from None
 

@@ -1,11 +1,10 @@
 """A trained run applied to images: network, process and sampler together."""
 
-import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,7 +16,7 @@ from irsde.methods import METHODS
 from irsde.networks import ConditionalNAFNet, ConditionalUNet
 from irsde.objectives import OBJECTIVES
 from irsde.processes import GaussianProcess, matched_step
-from irsde.samplers import Grid, NoiseSource, standard_normals, trajectory
+from irsde.samplers import Grid, NoiseSource, first_evaluation, standard_normals, trajectory
 
 Conversion = Literal["exact", "plain"]
 REGRESSION_STEP = 1
@@ -83,15 +82,20 @@ class Restorer:
         return mu + output if OBJECTIVES[self.objective].prediction == "clean" else output
 
     def first_step(self, noise_level: float | None) -> int:
-        """Step that restoration starts from: T, or that of the noise level in a noisy image.
+        """First step that the network is called at, and so the most evaluations there can be.
+
+        That of the noise level where a noisy image is the state to start from, else
+        `samplers.first_evaluation`; 1 for direct regression.
 
         Raises
         ------
         InputError
             If the noise level is needed and not given, or is out of the process's range.
         """
-        if self.process is None or self.conditional:
-            return self.process.steps if self.process else 1
+        if self.process is None:
+            return 1
+        if self.conditional:
+            return first_evaluation(self.process, OBJECTIVES[self.objective].prediction)
         if noise_level is None:
             raise InputError("this method starts from the noise level of the image; none is given")
         try:
@@ -167,6 +171,10 @@ class Restorer:
                     f"{nfe} network evaluations are n/a: the noisy image is the state at step "
                     f"{first}; give at most that many"
                 )
+        if conversion not in get_args(Conversion):
+            raise InputError(
+                f"unknown conversion {conversion!r}: {', '.join(get_args(Conversion))}"
+            )
         prediction = OBJECTIVES[self.objective].prediction
         if prediction == "optimal-noise" and conversion == "plain":
             prediction = "noise"
@@ -194,7 +202,7 @@ def restorer_of(settings: RunSettings, network: nn.Module) -> Restorer:
     method = METHODS[settings.method.partition("+")[0]]
     return Restorer(
         network=network,
-        process=method.process(settings.stationary_std or math.nan) if method.process else None,
+        process=method.process_for(settings.stationary_std),
         objective=method.objective,
         centered=method.centered,
         conditional=method.conditional,

@@ -58,6 +58,7 @@ ROWS = "rows: [{{label: a, instead_of: b, {}}}]}}\nsweeps:"
          f"line 29: variants.regression+{CANARY}"),
         ("train: photographs-train", f"train: '{CANARY}'", "line 8: data.train"),
         ("train: photographs-train", "train: ../../x", "line 8: data.train"),
+        ("train: photographs-train", "train: a+b.5", "line 8: data.train"),
         ("samplers: [posterior,", f"samplers: ['{CANARY}',", "line 31: sweeps.0.samplers.0"),
         ("sweeps:", CAUSES + ROWS.format(f"evaluation: 'direct;{CANARY};-1'"), "evaluation"),
         ("sweeps:", CAUSES + ROWS.format(f"profile: '{CANARY}'"), "causes.rows.0.profile"),
@@ -154,7 +155,7 @@ def test_neither_engine_runs_what_a_name_says(tmp_path):
     assert "Traceback" not in out
     assert "line 5: methods.4" in call(folder, "irsde", "plan", "--profile", "hostile", code=2)
     code = folder / "irsde/config.py"
-    code.write_text(code.read_text().replace("if NAME.fullmatch(name) is None or", "if"))
+    code.write_text(code.read_text().replace("if pattern.fullmatch(name) is None or", "if"))
     out = call(folder, *snakemake, target, PYTHONPATH=str(folder))
     assert f"--method 'regression+{CANARY}' --seed 0 > '{log}' 2>&1" in out
     (folder / "params.yaml").write_text(f"profile: {CANARY}\nfetch: []\n")
@@ -255,7 +256,7 @@ EVIDENCE = Path("evidence/results/smoke/denoising/identity/seed0")
 @pytest.fixture
 def evidence(project):
     EVIDENCE.mkdir(parents=True)
-    (EVIDENCE / "run.json").write_text("{}")
+    (EVIDENCE / "run.json").write_text('{"identity": {}}')
     (project / "elsewhere").mkdir()
     return project
 

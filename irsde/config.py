@@ -101,15 +101,17 @@ ProtocolName = Annotated[str, AfterValidator(_check_protocol)]
 DatasetNames = Annotated[
     tuple[DatasetName, ...], BeforeValidator(_as_tuple), AfterValidator(_different)
 ]
-Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
+Seed = Annotated[int, Field(ge=0, lt=SEEDS, strict=True)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_different)]
-Iterations = Annotated[int, Field(ge=1, le=10**9)]
-Count = Annotated[int, Field(ge=1, le=10**5)]
-Side = Annotated[int, Field(ge=8, le=2**14)]
-Width = Annotated[int, Field(ge=4, le=1024, multiple_of=2)]
+Iterations = Annotated[int, Field(ge=1, le=10**9, strict=True)]
+Count = Annotated[int, Field(ge=1, le=10**5, strict=True)]
+Side = Annotated[int, Field(ge=8, le=2**14, strict=True)]
+Width = Annotated[int, Field(ge=4, le=1024, multiple_of=2, strict=True)]
 Blocks = Annotated[
-    tuple[Annotated[int, Field(ge=0, le=100)], ...], Field(min_length=1, max_length=8)
+    tuple[Annotated[int, Field(ge=0, le=100, strict=True)], ...], Field(min_length=1, max_length=8)
 ]
+Threads = Annotated[int, Field(ge=1, le=1024, strict=True)]
+Megabytes = Annotated[int, Field(ge=1, le=10**8, strict=True)]
 
 
 class NAFNetSettings(Settings):
@@ -117,7 +119,7 @@ class NAFNetSettings(Settings):
 
     name: Literal["nafnet"]
     width: Width = 64
-    middle_blocks: int = Field(1, ge=1, le=100)
+    middle_blocks: int = Field(1, ge=1, le=100, strict=True)
     encoder_blocks: Blocks = (1, 1, 1, 28)
     decoder_blocks: Blocks = (1, 1, 1, 1)
 
@@ -137,14 +139,16 @@ class UNetSettings(Settings):
 
     name: Literal["unet"]
     width: Width = 64
-    depth: int = Field(4, ge=1, le=8)
+    depth: int = Field(4, ge=1, le=8, strict=True)
 
 
 NetworkSettings = Annotated[NAFNetSettings | UNetSettings, Field(discriminator="name")]
 
 
 def _parse_fraction(value: Any) -> Any:
-    """Accept "10/255" where a number is expected."""
+    """Accept "10/255" where a number is expected, and no truth value."""
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is not a number")
     if isinstance(value, str):
         try:
             numerator, _, denominator = value.partition("/")
@@ -239,8 +243,7 @@ class DataSettings(TaskData):
         return chosen
 
 
-Decay = Annotated[float, Field(ge=0, lt=1)]
-Threads = Annotated[int, Field(ge=1, le=1024)]
+Decay = Annotated[float, BeforeValidator(_parse_fraction), Field(ge=0, lt=1)]
 
 
 class TrainingSettings(Settings):
@@ -251,9 +254,9 @@ class TrainingSettings(Settings):
     patch: Side = Field(description="side of the training patches, pixels")
     late_patch: Side | None = Field(None, description="side in the last quarter")
     accumulate: Count = Field(1, description="parts that a batch is computed in")
-    learning_rate: float = Field(gt=0, le=1)
+    learning_rate: Annotated[Number, Field(le=1)]
     learning_rate_schedule: Literal["milestones", "cosine"] = "milestones"
-    warmup: int = Field(0, ge=0, le=10**9, description="iterations of linear warm-up")
+    warmup: int = Field(0, ge=0, le=10**9, strict=True, description="iterations of linear warm-up")
     milestones: Annotated[tuple[Iterations, ...], AfterValidator(_different)] = Field(
         (), description="iterations at which the rate is halved"
     )
@@ -262,7 +265,11 @@ class TrainingSettings(Settings):
     ema_decay: Decay = 0.995
     ema_every: Iterations = Field(1, description="iterations between EMA updates")
     ema_snapshots: int = Field(
-        0, ge=0, le=1000, description="moments at which averages are stored for `irsde average`"
+        0,
+        ge=0,
+        le=1000,
+        strict=True,
+        description="moments at which averages are stored for `irsde average`",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the network's arithmetic; weights stay float32"
@@ -322,15 +329,15 @@ class EvaluationSettings(Settings):
     noise_level: Literal["known", "estimated"] = Field(
         "known", description="what Denoising-SDE and -ODE start from"
     )
-    keep_images: Annotated[int, Field(ge=1, le=10**6)] | Literal["all"] = 2
+    keep_images: Count | Literal["all"] = 2
     protocol: ProtocolName = "rgb"
 
 
 class MemorySettings(Settings):
     """Memory that a process takes at most, in MB; bounds how many Snakemake runs at once."""
 
-    training: int = Field(1500, ge=1, le=10**8)
-    evaluation: int = Field(1500, ge=1, le=10**8)
+    training: Megabytes = 1500
+    evaluation: Megabytes = 1500
 
 
 TaskNames = Annotated[tuple[TaskName, ...], Field(min_length=1), AfterValidator(_different)]
@@ -512,6 +519,8 @@ class Profile(Settings):
     def _check_run(self, task: str, method: str, record: Method) -> None:
         """Refuse more network evaluations than there are steps, and patches that do not fit."""
         varied, own = self._varied(method), self.variants.get(method, {})
+        if varied is not self and varied == self:
+            raise _PlacedError("changes nothing: give settings that differ", "variants", method)
         nfe = varied.evaluation.nfe
         if record.kind == "process":
             level = self.data.of(task).noise_level
@@ -1011,7 +1020,8 @@ def _first_problem(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
         place += cause.place
     if cause is not None:
         return place, str(cause)
-    return place, first["msg"][0].lower() + first["msg"][1:]
+    message = first["msg"] if len(first["msg"]) < 300 else f"{first['msg'][:300]}..."
+    return place, message[0].lower() + message[1:]
 
 
 def _line(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:

@@ -55,9 +55,9 @@ def main_options(
 
 
 def _profile_name(name: str | None) -> str:
-    from irsde.config import active_profile
+    from irsde.config import active_profile, check_form
 
-    return name or active_profile()
+    return active_profile() if name is None else check_form("--profile", name)
 
 
 @app.command()
@@ -664,7 +664,7 @@ def verify(
     from irsde.report.lineage import read_lineage
     from irsde.verifying import verify as verify_chain
 
-    loaded = load_profile(profile or read_lineage()["profile"])
+    loaded = load_profile(read_lineage()["profile"] if profile is None else profile)
     text, agrees = verify_chain(loaded.name, lambda: rebuilt_tables(loaded))
     print(text)
     if recompute:
@@ -720,10 +720,15 @@ def status(profile: ProfileOption = None) -> None:
 def sync(profile: ProfileOption = None) -> None:
     """Log to MLflow every finished run and evaluation that the store lacks."""
     from irsde import tracking as mlflow_view
+    from irsde.plan import RESULTS
 
     name = _profile_name(profile)
+    if not (RESULTS / name).is_dir():
+        raise InputError(f"{RESULTS / name}: no results; run snakemake or irsde train first")
     try:
         logged, present = mlflow_view.sync(name)
+    except InputError:
+        raise
     except Exception as error:  # noqa: BLE001 - a store fails in ways of its backend
         raise InputError(f"the store cannot be reached ({_reason(error)})") from None
     print(f"{mlflow_view.tracking_uri()}: {logged} logged, {present} already there")
@@ -751,6 +756,8 @@ def track_run(
     from irsde.tracking import Tracker
 
     run = run_of(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no run there; run irsde train first")
     if (folder / "run.json").is_file():
         _track(run.profile, training=run.folder)
     else:

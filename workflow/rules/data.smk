@@ -11,7 +11,7 @@ rule fetch:
     params:
         own=lambda wildcards: own_contents(wildcards.dataset),
     shell:
-        "irsde data fetch {wildcards.dataset} > {log} 2>&1"
+        "irsde data fetch {wildcards.dataset:q} > {log:q} 2>&1"
 
 
 rule prepare:
@@ -28,8 +28,8 @@ rule prepare:
         settings=preparation_settings,
         code=current("prepare"),
     shell:
-        "irsde data prepare --profile {wildcards.profile} --task {wildcards.task} "
-        "--dataset {wildcards.dataset} > {log} 2>&1"
+        "irsde data prepare --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "--dataset {wildcards.dataset:q} > {log:q} 2>&1"
 
 
 rule check:
@@ -46,4 +46,4 @@ rule check:
         settings=preparation_settings,
         code=current("check"),
     shell:
-        "irsde data check --profile {wildcards.profile} --task {wildcards.task} > {log} 2>&1"
+        "irsde data check --profile {wildcards.profile:q} --task {wildcards.task:q} > {log:q} 2>&1"

@@ -1,6 +1,7 @@
 """One run, trained or tuned: what identifies it, what is refused, and which of the two is done."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from irsde import provenance
 from irsde.config import RunSettings
@@ -10,6 +11,9 @@ from irsde.files import InputError, digest_file, digest_json, read_json
 from irsde.methods import METHODS
 from irsde.plan import Run, pairs_folder
 
+if TYPE_CHECKING:
+    from irsde.starting import Start
+
 
 def train(
     run: Run,
@@ -18,6 +22,7 @@ def train(
     overwrite: bool,
     leaks: Sequence[Leak] = (),
     follow: Callable[[], None] = lambda: None,
+    start: "Start | None" = None,
 ) -> str:
     """Train or tune one run, resuming from its checkpoint if there is one.
 
@@ -33,6 +38,8 @@ def train(
         What the leakage check found in the data.
     follow : callable () -> None
         Called after each validation of a network, when the run's files are written.
+    start : starting.Start, optional
+        What a network starts from instead of fresh weights.
 
     Returns
     -------
@@ -49,6 +56,8 @@ def train(
     """
     _refuse_leaks(run, settings, leaks)
     identity = _identity(run, settings)
+    if start:
+        identity |= start.identity
     card = run.folder / "run.json"
     if card.is_file():
         if _is_finished(run, settings, identity):
@@ -65,7 +74,9 @@ def train(
         return tune(run, settings, identity, leaks)
     from irsde.trainer import train_network
 
-    return train_network(run, settings, identity, leaks, overwrite=overwrite, follow=follow)
+    return train_network(
+        run, settings, identity, leaks, overwrite=overwrite, follow=follow, start=start
+    )
 
 
 def _identity(run: Run, settings: RunSettings) -> dict[str, str]:

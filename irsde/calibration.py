@@ -183,7 +183,8 @@ def overview(
         "run", "seeds", "million parameters", "s/iteration", "s/validation", "GiB", "hours each",
     )  # fmt: skip
     if len(failures) == len(rows):
-        raise next(iter(failures.values()))
+        first, reason = next(iter(failures.items()))
+        raise InputError(f"{first}: {reason}")
     device = next(speed.device for speed in measured.values() if isinstance(speed, Speed))
     lines = tabulate(
         rows, header, "simple", disable_numparse=True, colalign=("left", *["right"] * 6)
@@ -219,8 +220,8 @@ def measure(run: Run, settings: RunSettings) -> Speed:
         compute_device(recipe.threads) as device,
         refusing_too_little_memory(
             lambda: (
-                f"{run.task}/{run.method}: the network, its averages and the optimizer's state do "
-                f"not fit into {memory_text(device)}"
+                "the network, its averages and the optimizer's state do not fit into "
+                f"{memory_text(device)}"
             )
         ),
     ):

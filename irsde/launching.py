@@ -57,6 +57,8 @@ def start_processes(count: int) -> None:
             _leave(report, error.get_first_failure()[1].exitcode)
         except SignalException:
             _leave(report, STOPPED_EXIT_CODE)
+        finally:
+            del os.environ[REPORT]
 
 
 def _leave(report: Path, code: int) -> None:

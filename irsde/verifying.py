@@ -18,6 +18,7 @@ from irsde.files import InputError, digest_file, digest_json, read_json
 from irsde.methods import METHODS
 from irsde.plan import REPORTS, pairs_folder, run_of
 from irsde.report.checksums import CHECKSUMS, read_checksums
+from irsde.report.commands import run_command
 from irsde.report.lineage import (
     PROVENANCE,
     agrees,
@@ -280,7 +281,7 @@ def _runs(content: Mapping[str, Any]) -> Iterator[Problem]:
             if now != identity.get("run"):
                 yield Problem(
                     path.as_posix(), f"identity of {origin}", str(identity.get("run")), now,
-                    "run irsde average again",
+                    f"move {folder} away and make it again: {run_command(card)}",
                 )  # fmt: skip
 
 

@@ -55,6 +55,16 @@ BACKBONES: dict[str, Backbone] = {
 }
 
 
+PAPERS_NETWORK = "alex"  # values of others are not comparable with the paper's
+
+
+def network_label(network: str | None) -> str:
+    """Name of a network of LPIPS in tables and captions, given the one that a summary records."""
+    if network in BACKBONES:
+        return BACKBONES[network].label
+    return network or "none"
+
+
 @dataclass(frozen=True)
 class PerceptualMetric:
     """LPIPS v0.1 with the weights at hand, or the reason why there is none.
@@ -80,11 +90,6 @@ class PerceptualMetric:
     sha256: str
     unavailable: str
     distances: Distances | None = None
-
-    @property
-    def is_papers(self) -> bool:
-        """Whether the network is the paper's, AlexNet: values of others are not comparable."""
-        return self.network == "alex"
 
 
 def perceptual_weights() -> Path | None:

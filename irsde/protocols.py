@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Channel = Literal["rgb", "y"]
+HEADLINES: dict[Channel, tuple[str, str]] = {"rgb": ("psnr", "ssim"), "y": ("psnr_y", "ssim_y")}
 Restored = NDArray[np.floating[Any]]
 Reference = NDArray[np.uint8]
 
@@ -61,7 +62,7 @@ class Protocol:
     @property
     def headline(self) -> tuple[str, str]:
         """Names of the PSNR and the SSIM that this protocol is about."""
-        return ("psnr_y", "ssim_y") if self.channel == "y" else ("psnr", "ssim")
+        return HEADLINES[self.channel]
 
     def fits(self, height: int, width: int) -> bool:
         """Whether an image is large enough for the window of SSIM after the crop."""

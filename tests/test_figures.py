@@ -360,7 +360,9 @@ def test_sweep_shows_means_with_the_intervals_of_the_tables_over_sampling_seeds(
     assert "12 images of 6 scenes" in figure.caption
     assert "Sampling seeds: 0, 1." in figure.caption
     panels = canvases[figure.key].axes
-    assert [axes.get_ylabel() for axes in panels] == ["PSNR (dB) ↑", "SSIM ↑", "LPIPS ↓"]
+    assert [axes.get_ylabel() for axes in panels] == [
+        "PSNR (dB) ↑", "SSIM ↑", "LPIPS (AlexNet) ↓",
+    ]  # fmt: skip
     for axes, metric in zip(panels, ("psnr", "ssim", "lpips"), strict=True):
         assert axes.get_xscale() == "log"
         assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "10", "100"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from irsde.perceptual import network_label
 from irsde.report.rows import Entry, Row
 
 
@@ -24,8 +25,7 @@ def about_scores(row: Row, *, lpips: bool = False) -> str:
     protocol = row.summary["protocol"]
     text = f"Protocol {protocol['name']} v{protocol['version']}: {protocol['label']}."
     if lpips:
-        network = row.summary["lpips"]["network"]
-        text += f" LPIPS uses {'AlexNet' if network == 'alex' else 'SqueezeNet'}."
+        text += f" LPIPS uses {network_label(row.summary['lpips']['network'])}."
     return text
 
 

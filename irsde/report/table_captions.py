@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from irsde.perceptual import PAPERS_NETWORK, network_label
 from irsde.report.captions import counted
 from irsde.report.cells import line_names
-from irsde.report.judging import LPIPS_NETWORKS
 from irsde.report.rows import Entry
 from irsde.statistics import FEW_SCENES, SIGNIFICANCE, too_few
 
@@ -31,10 +31,10 @@ def about(group: Sequence[Entry]) -> str:
         )
     if reason := summary["lpips"]["unavailable"]:
         parts.append(f"LPIPS is n/a: {reason}.")
-    elif (network := summary["lpips"]["network"]) != "alex":
+    elif (network := summary["lpips"]["network"]) != PAPERS_NETWORK:
         parts.append(
-            f"LPIPS uses {LPIPS_NETWORKS.get(network, network)}, not the paper's AlexNet: not "
-            "comparable with the paper."
+            f"LPIPS uses {network_label(network)}, not the paper's "
+            f"{network_label(PAPERS_NETWORK)}: not comparable with the paper."
         )
     if any(entry.first.summary.get("outside") for entry in group):
         parts.append(

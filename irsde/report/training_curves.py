@@ -107,7 +107,7 @@ def _figure(
         title=f"{task['task_label']}: {title}",
         section=str(task["task_label"]),
         caption=(
-            f"PSNR of what a validation restores while training, averaged weights, "
+            "PSNR of RGB of what a validation restores while training, averaged weights, "
             f"{_validation_nfe(rows)}of {counted(len(curves), 'method')}.{bands} "
             f"{'What lies below the axis is cut off. ' if cut else ''}{budget}"
         ),

@@ -403,9 +403,9 @@ def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | N
         caption=(
             f"Left: {psnr.label} of each of {counted(count, 'image')} by {names[0]} and by "
             f"{names[1]}; above the diagonal {names[0]} is better. Right: histogram of the "
-            f"differences, their mean {signed(difference.mean)} dB and its 95 % interval {interval} dB. {names[0]} is "
-            f"better on {100 * difference.wins:.0f} % of the images. {about_images(first)} "
-            f"{about_scores(first)} {about_seeds(pair)} {budget}"
+            f"differences, their mean {signed(difference.mean)} dB and its 95 % interval "
+            f"{interval} dB. {names[0]} is better on {100 * difference.wins:.0f} % of the images. "
+            f"{about_images(first)} {about_scores(first)} {about_seeds(pair)} {budget}"
         ),
         alternative=(
             f"{names[0]} minus {names[1]}: {signed(difference.mean)} dB on average, interval "

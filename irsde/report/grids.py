@@ -103,6 +103,7 @@ def comparison_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure 
             + "; last the ground truth."
             for scene in scenes
         ),
+        sources=tuple(entry.first.folder.as_posix() for entry in entries(rows)),
     )
 
 
@@ -281,6 +282,7 @@ def _strip(row: Row, budget: str, folder: Path) -> Figure:
             f"{forward[-1]} over steps {', '.join(map(str, forward))}. Lower row: from step "
             f"{reverse[-1]} back to the restored image at step {reverse[0]}."
         ),
+        sources=(row.folder.as_posix(),),
     )
 
 

@@ -11,6 +11,7 @@ from string import Template
 from typing import Any
 
 from irsde.files import InputError, read_json, write_text
+from irsde.report import departures
 from irsde.report.commands import evaluation_command, run_command
 from irsde.report.figure import Figure
 from irsde.report.judging import headline
@@ -33,7 +34,10 @@ IMAGE_BUDGET = 40_000_000
 COST_CHAPTER = "Cost"
 SCRIPTS = ("common.js", "tables.js", "values.js", "viewer.js", "page.js")
 FIGURE_SCALE = 0.6  # CSS pixels for a pixel of a figure at 200 dots per inch
-MARKS = {"≈": "the difference from the best is not resolved; the caption has the rule"}
+MARKS = {
+    "≈": "the difference from the best is not resolved; the caption has the rule",
+    **departures.MARKS,
+}
 HINT = (
     "Drag to move, + and − to zoom, 0 to fit, arrow keys on the image to move, [ and ] for the "
     "previous and the next image; on the divider the arrow keys move it. The wheel zooms once the "

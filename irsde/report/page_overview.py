@@ -115,7 +115,7 @@ def missing(tables: Sequence[Table]) -> str:
     for table in tables:
         for line in table.lines:
             for column, cell in zip(table.columns, line.cells, strict=True):
-                if cell.reason:
+                if cell.text == "n/a" and cell.reason:
                     place = f"{table.title}: {line.cells[0].text}, {column.label}"
                     places.setdefault(cell.reason, []).append(place)
     if not places:

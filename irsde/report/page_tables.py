@@ -196,7 +196,8 @@ def headline_table(tables: Sequence[OfTask]) -> tuple[Table, Commands] | None:
         for one in chosen:
             table, metric = one.table, one.metric.name
             if any(line.key == key for line in table.lines):
-                cells.append(table.cell(key, metric))
+                shown, name = table.cell(key, metric), table.cell(key, table.columns[0].key)
+                cells.append(replace(shown, mark=f"{shown.mark} {name.mark}".strip()))
                 commands[key, table.key] = explain_command(table.key, key, metric)
             else:
                 cells.append(Cell("n/a", reason="not among the profile's runs of this task"))

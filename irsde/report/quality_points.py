@@ -116,6 +116,11 @@ def plane_figure(
             f"{p.entry.first.label} {p.fidelity.mean:.2f} dB and {p.lpips.mean:.4f}" for p in points
         )
         + ".",
+        sources=tuple(
+            source
+            for entry in (*(p.entry for p in points), *(e for s in swept for e in s.entries))
+            for source in entry.sources
+        ),
     )
 
 
@@ -199,25 +204,19 @@ def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, 
         style = look(curve.method)
         dashes = (0, (4, 1.5)) if curve.sampler == PAPERS_SAMPLER else "-"
         within = _within(curve, limits)
+        line = {"color": style.color, "linewidth": 0.8, "zorder": 1}
         axes.plot(
-            curve.fidelity[within],
-            curve.lpips[within],
-            color=style.color,
-            linestyle="none",
+            np.where(within, curve.fidelity, np.nan),
+            np.where(within, curve.lpips, np.nan),
+            linestyle=dashes,
             marker=".",
             markersize=4,
-            zorder=1,
+            **line,
         )
         for piece in range(len(curve.nfe) - 1):
             ends = slice(piece, piece + 2)
-            axes.plot(
-                curve.fidelity[ends],
-                curve.lpips[ends],
-                color=style.color,
-                linestyle=dashes if within[ends].all() else BEYOND,
-                linewidth=0.8,
-                zorder=1,
-            )
+            if not within[ends].all():
+                axes.plot(curve.fidelity[ends], curve.lpips[ends], linestyle=BEYOND, **line)
         obstacles.append(_dense(curve.fidelity, curve.lpips))
     for point in inside:
         style = look(point.entry.first.method)
@@ -411,6 +410,7 @@ def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | N
             f"{names[0]} minus {names[1]}: {signed(difference.mean)} dB on average, interval "
             f"{interval}, better on {100 * difference.wins:.0f} % of {counted(count, 'image')}."
         ),
+        sources=tuple(source for entry in pair for source in entry.sources),
     )
 
 

@@ -166,6 +166,7 @@ def sweep_figure(sweep: Sweep, budget: str, folder: Path) -> Figure:
             f"{budget}"
         ),
         alternative=_alternative(sweep, ranked),
+        sources=tuple(source for entry in sweep.entries for source in entry.sources),
     )
 
 

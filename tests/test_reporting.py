@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +13,9 @@ from typer.testing import CliRunner
 
 from irsde.cli import app
 from irsde.files import digest_json, read_json, write_json
+from irsde.report.captions import about_sampling
 from irsde.report.departures import Departures
-from irsde.report.rows import read_rows
+from irsde.report.rows import entries, read_rows
 from irsde.report.tables import quality_tables
 from tests.fabricated import fabricate, write_profile
 
@@ -187,6 +189,13 @@ def test_rows_that_were_trained_otherwise_are_marked_in_every_file(mixed):
     assert "regression †" in Path("reports/cost.md").read_text()
 
 
+def test_the_caption_says_that_methods_differ_in_their_targets(mixed):
+    assert (
+        "Methods also differ in what the network predicts: the clean image (regression); the noise "
+        "of maximum likelihood (ir-sde, goub)."
+    ) in caption()
+
+
 def test_the_page_marks_rows_that_were_trained_otherwise(mixed):
     tables = page_data("page-data")["tables"].values()
     overview = next(table for table in tables if table["title"].startswith("PSNR"))
@@ -312,6 +321,22 @@ def test_an_average_of_a_run_is_compared_as_that_run(here):
     assert marks(table_of(profile)) == {}
     less = write_profile(methods=["ir-sde", "regression"], training=TRAINING)
     assert f"All networks of this table were {SETTINGS}" in table_of(less).caption
+
+
+def test_methods_with_one_target_do_not_speak_of_it(here):
+    fabricate(("identity", "ir-sde", "goub"))
+    assert "network predicts" not in table_of(write_profile()).caption
+
+
+def test_a_sweep_says_which_forms_of_the_exponential_integrators_were_run(here):
+    (folder,) = fabricate(("ir-sde",))
+    summary = read_json(folder / "summary.json")
+    rows = []
+    for sampler in ("posterior", "mrs-sde-1", "mrs-sde-1-data"):
+        rows.append(replace(read_rows([folder])[0], summary=summary | {"sampler": sampler}))
+        found = about_sampling(entries(rows))
+        assert ("those in the clean image (mrs-…-data) were not run" in found) == (len(rows) == 2)
+    assert found.endswith("mrs-…-data in the clean image, the others in the noise.")
 
 
 def test_weights_of_other_people_have_no_budget_to_depart_from(here):

@@ -145,9 +145,11 @@ class Departures:
         method = METHODS.get(str(card.get("method", "")).partition("+")[0])
         if method is None or not method.is_trained or "imported_from" in card:
             return None
-        present = method.fingerprint(card["settings"].get("stationary_std"))
-        earlier = card["identity"].get("method", present) != present
-        found = (self._changed(card) or None, "" if earlier else None)
+        process = card["identity"].get("method")
+        is_present = process is None or process == method.fingerprint(
+            card["settings"].get("stationary_std")
+        )
+        found = (self._changed(card) or None, None if is_present else "")
         return Training(card["label"], card["seed"], found)
 
     def _changed(self, card: Mapping[str, Any]) -> str:

@@ -68,8 +68,8 @@ def train(
             return f"{run.folder}: up to date"
         if not overwrite:
             raise InputError(
-                f"{run.folder}: holds another run, {_what_differs(run, settings, identity)}; nothing "
-                "was changed; give --overwrite to keep it in results/replaced and train"
+                f"{run.folder}: holds another run, {_what_differs(run, settings, identity)}; "
+                "nothing was changed; give --overwrite to keep it in results/replaced and train"
             )
         if world_of_environment().is_first:
             earlier = read_run_card(run.folder)["identity"]

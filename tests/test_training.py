@@ -180,7 +180,7 @@ def test_a_finished_run_is_left_alone(project):
 def test_another_configuration_is_refused_and_nothing_overwritten(project):
     train(run(), settings("ir-sde"), overwrite=False)
     before = results(run().folder)
-    with pytest.raises(InputError, match="another configuration"):
+    with pytest.raises(InputError, match="holds another run, which differs in settings"):
         train(run(), settings("ir-sde", learning_rate=0.1), overwrite=False)
     (run().folder / "run.json").unlink()
     with pytest.raises(InputError, match=r"checkpoint of another run.* learning_rate 0\.001, now"):

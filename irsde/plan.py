@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from irsde.config import PARAMETERS, Causes, Profile, RunSettings, run_settings
+from irsde.config import PARAMETERS, Causes, Profile, RunSettings, check_name, run_settings
 from irsde.files import InputError, digest_json, write_text
 from irsde.methods import METHODS
 
@@ -145,6 +145,65 @@ def evaluation_of(run: Run, dataset: str, name: str) -> Evaluation:
     fields: dict[str, Any] = {k: v for k, v in found.groupdict().items() if v}
     fields |= {key: int(fields[key]) for key in ("nfe", "sampling_seed") if key in fields}
     return Evaluation(run, dataset, **fields)
+
+
+def refuse_without_effect(evaluation: Evaluation) -> None:
+    """Refuse options of an evaluation that would change its name and not one pixel.
+
+    Raises
+    ------
+    InputError
+        Names the option as `irsde evaluate` has it, and why it does nothing.
+
+    Notes
+    -----
+    Methods without a network are evaluated as they are; direct regression is one call of the
+    network. A grid needs two steps to differ. How the noise is read off matters for networks
+    trained by maximum likelihood only, and there not for the Euler samplers, which take the output
+    as the noise. A deterministic sampler that starts from the noisy image itself draws no noise.
+    """
+    base = evaluation.run.method.partition("+")[0]
+    check_name("method", base, METHODS)
+    method = METHODS[base]
+    label = method.label
+    options = {
+        "grid": evaluation.grid != "uniform",
+        "conversion": evaluation.conversion != "exact",
+        "weights": evaluation.weights != "ema",
+        "precision": evaluation.precision != "float32",
+        "sampling-seed": evaluation.sampling_seed != 0,
+    }
+    given = [option for option, is_given in options.items() if is_given]
+    if method.kind != "process":
+        if (evaluation.sampler, evaluation.nfe) != (method.sampler, method.nfe):
+            raise InputError(f"{label} has no sampler: leave out --sampler and --nfe")
+        of_network = ("weights", "precision") if method.is_trained else ()
+        without = [option for option in given if option not in of_network]
+        reason = "draws no noise and has no steps" if of_network else "has no network"
+    else:
+        without, reason = _without_effect(evaluation, given)
+    if without:
+        raise InputError(f"{label} {reason}: leave out --{without[0]}, which would change nothing")
+
+
+def _without_effect(evaluation: Evaluation, given: list[str]) -> tuple[list[str], str]:
+    """Options among those given that change nothing of a process, and why."""
+    method = METHODS[evaluation.run.method.partition("+")[0]]
+    if evaluation.sampler == method.sampler and not given:
+        return [], ""
+    from irsde.samplers import SAMPLERS
+
+    check_name("sampler", evaluation.sampler, SAMPLERS)
+    sampler = SAMPLERS[evaluation.sampler]
+    if "grid" in given and evaluation.nfe == 1:
+        return ["grid"], "takes one step, the same on every grid"
+    if "conversion" in given and method.objective != "maximum-likelihood":
+        return ["conversion"], "is not trained by maximum likelihood"
+    if "conversion" in given and sampler.kind == "euler":
+        return ["conversion"], f"takes the output as the noise with {sampler.label}"
+    if "sampling-seed" in given and not method.conditional and not sampler.stochastic:
+        return ["sampling-seed"], f"draws no noise with {sampler.label}"
+    return [], ""
 
 
 def run_of(folder: Path) -> Run:

@@ -536,7 +536,8 @@ def restore(
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="Sampler; default: the method's.")] = None,
     nfe: Annotated[
-        int | None, typer.Option(min=1, help="Network evaluations; default: the method's.")
+        int | None,
+        typer.Option(min=1, help="Network evaluations; default: what the run was evaluated with."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling noise.")] = 0,
     samples: Annotated[
@@ -551,8 +552,9 @@ def restore(
     ] = None,
     batch: Annotated[int, typer.Option(help="Tiles in a network call.")] = 1,
     threads: Annotated[
-        int, typer.Option(min=1, help="Of torch; their number changes the last bits.")
-    ] = 1,
+        int | None,
+        typer.Option(help="Tiles at the same time on the CPU; default: all cores. Same bits."),
+    ] = None,
     mask: Annotated[
         Path | None,
         typer.Option(help="Of inpainting: image, or folder of images, white where to fill."),
@@ -561,8 +563,16 @@ def restore(
         float | None,
         typer.Option(help="Standard deviation of the noise, images in [0, 1]; of Denoising-SDE."),
     ] = None,
+    conversion: Annotated[
+        str | None,
+        typer.Option(help="As of irsde evaluate; default: exact, plain for imported weights."),
+    ] = None,
 ) -> None:
-    """Restore photographs of any size with a finished run, tile by tile."""
+    """Restore photographs of any size with a finished run, tile by tile.
+
+    A gray photograph stays gray. Sampler and network evaluations are those that the run was
+    evaluated with, unless given; what was taken is printed and stands in restored.json.
+    """
     from irsde.config import check_name
     from irsde.evidence import run_with_weights
     from irsde.photos import RestoreOptions, restore_photographs
@@ -575,12 +585,18 @@ def restore(
     if run is not None and method is not None:
         raise InputError("--method goes with --task; --run says it already")
     chosen = run or run_with_weights(str(task), method or "ir-sde")
-    if sampler is not None:
-        from irsde.samplers import SAMPLERS
-
-        check_name("sampler", sampler, SAMPLERS)
     options = RestoreOptions(
-        sampler, nfe, seed, samples, tile, overlap, batch, threads, mask, noise_level
+        sampler,
+        nfe,
+        seed,
+        samples,
+        tile,
+        overlap,
+        batch,
+        threads,
+        mask,
+        noise_level,
+        conversion,
     )
     print(restore_photographs(photo, chosen, out, options))
 

@@ -499,16 +499,30 @@ def import_weights(
     file: Annotated[Path, typer.Argument(help="The authors' released .pth file.")],
     task: TaskOption,
     profile: ProfileOption = None,
+    stationary_std: Annotated[
+        str | None,
+        typer.Option("--lambda", help="Such as 50/255; default: of the authors' configuration."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="T; default: of the authors' configuration.")
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="cosine, linear or constant; default: cosine.")
+    ] = None,
     overwrite: Annotated[
-        bool, typer.Option(help="Replace a run from another source, evaluations included.")
+        bool,
+        typer.Option(help="Replace a run of another source or process, evaluations included."),
     ] = False,
 ) -> None:
     """Write the authors' released weights as a run, to be evaluated like a trained one.
 
     The run lies at results/<profile>/<task>/ir-sde+authors/seed0, a network that sees the noisy
-    image only at .../denoising-ode+authors/seed0; it joins no table by itself.
+    image only at .../denoising-ode+authors/seed0; it joins no table by itself. A ConditionalUNet
+    gets the process of the authors' IR-SDE configuration, a ConditionalNAFNet that of Refusion's;
+    what was taken is printed and stands in the run card. Such a run is evaluated with the plain
+    conversion, as the authors' code reads the noise, unless irsde evaluate is told otherwise.
     """
-    from irsde.config import check_name, load_profile
+    from irsde.config import check_name, load_profile, parse_number
     from irsde.importing import METHOD
     from irsde.importing import import_weights as import_file
     from irsde.plan import Run
@@ -517,7 +531,21 @@ def import_weights(
     check_name("task", task, TASKS)
     loaded = load_profile(_profile_name(profile))
     run = Run(loaded.name, task, METHOD, 0)
-    print(import_file(file, run, loaded.data.of(task), overwrite=overwrite))
+    try:
+        chosen = None if stationary_std is None else float(parse_number(stationary_std))
+    except ValueError as error:
+        raise InputError(f"--lambda: {error}") from None
+    print(
+        import_file(
+            file,
+            run,
+            loaded.data.of(task),
+            overwrite=overwrite,
+            stationary_std=chosen,
+            steps=steps,
+            schedule=schedule,
+        )
+    )
 
 
 @app.command()

@@ -40,6 +40,7 @@ DENOISING_METHOD = "denoising-ode"
 MAX_BYTES = 8 * 2**30  # the largest released network with both of its EMA copies takes 1.2
 MAX_STEPS = 10_000
 MAX_BLOCKS = 256  # of one level; the released networks have up to 28
+MAX_TENSORS = 20_000  # the released networks have up to 800
 MAX_LEVELS = 8  # the released networks have four or five
 WRAPPERS = ("params", "params_ema", "state_dict", "model_state_dict", "model", "ema", "network")
 TRAINING_STATE = ("optimizer", "optimizers", "optimizer_state_dict", "schedulers", "param_groups")
@@ -150,6 +151,8 @@ def import_weights(
     _check_file(file)
     source = {"file": file.name, "sha256": digest_file(file)}
     state, origin = _state_dict(file, _load(file))
+    if len(state) > MAX_TENSORS:
+        raise InputError(f"{file}: names {len(state):,} tensors, more than {MAX_TENSORS:,}")
     for name, tensor in state.items():
         _check_tensor(file, name, tensor)
     network, is_conditional = _network_of(file, state)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from irsde.data.catalogue import ENDINGS
 from irsde.files import InputError
+from irsde.images import ENDINGS, KINDS, check_text, printable
 
 NAMED = 3  # names of each kind that a line shows
 
@@ -53,23 +53,23 @@ def list_images(folder: Path) -> ImageFolder:
     Raises
     ------
     InputError
-        If there is no such folder, it holds no image, or a name is not UTF-8.
+        If there is no such folder, it holds no image, or the name of one is no text.
     """
     if not folder.is_dir():
-        raise InputError(f"{shown(folder)}: no such folder")
+        raise InputError(f"{printable(folder)}: no such folder")
     files: list[Path] = []
     others: dict[str, list[str]] = {}
     for path in sorted(folder.iterdir()):
         if kind := _left_out(path):
             others.setdefault(kind, []).append(path.name)
         else:
-            check_utf8(path)
+            check_text(path)
             files.append(path)
     parts = [f"{kind} ({first_names(names)})" for kind, names in others.items()]
-    left_out = f"left out of {shown(folder)}: {', '.join(parts)}" if parts else ""
+    left_out = f"left out of {printable(folder)}: {', '.join(parts)}" if parts else ""
     if not files:
         raise InputError(
-            f"{shown(folder)}: no image in this folder ({', '.join(ENDINGS)})"
+            f"{printable(folder)}: no {KINDS} image in this folder"
             + (f"; {left_out}" if left_out else "")
         )
     return ImageFolder(tuple(files), left_out)
@@ -86,30 +86,6 @@ def _left_out(path: Path) -> str:
     return "" if path.is_file() else "what is no regular file"
 
 
-def check_utf8(path: Path) -> None:
-    """Refuse a path that no table and no record could name.
-
-    Raises
-    ------
-    InputError
-        If it is not valid UTF-8.
-    """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{shown(path)}: the name is not UTF-8; rename it") from None
-
-
-def shown(path: Path | str) -> str:
-    """A path or name as it may be printed on one line, whatever bytes it is made of."""
-    text = str(path)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
-    return text if text.isprintable() else ascii(text)[1:-1]
-
-
 def first_names(names: Iterable[str]) -> str:
     """The first few names and how many more there are, for a message of one line.
 
@@ -118,6 +94,6 @@ def first_names(names: Iterable[str]) -> str:
     >>> first_names("abcde")
     'a, b, c and 2 more'
     """
-    listed = [shown(name) for name in names]
+    listed = [printable(name) for name in names]
     more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
     return ", ".join(listed[:NAMED]) + more

@@ -1,7 +1,6 @@
 """Photographs on disk: pixels with the EXIF data and the color profile that go with them."""
 
 import struct
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,7 +9,7 @@ import numpy as np
 from PIL import ExifTags
 from PIL import Image as PILImage
 
-from irsde.images import Pixels, read_image
+from irsde.images import FORMATS, Pixels, read_image
 
 # What Pillow raises on EXIF data that are damaged; the pixels are good all the same.
 DAMAGED = (
@@ -24,7 +23,6 @@ DAMAGED = (
     ValueError,
     struct.error,
 )
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 # Tags of a TIFF file that say how its pixels are stored, not what the picture is.
 STORAGE_TAGS = frozenset(
     [*range(254, 267), 273, *range(277, 281), 284, 317, *range(320, 326), 330, 338, 339, 347]
@@ -58,7 +56,7 @@ class Photo:
 
 
 def read_photo(path: Path) -> Photo:
-    """Photograph of a file that `images.read_image` reads.
+    """Photograph of a PNG, JPEG, BMP, TIFF or WebP file.
 
     The orientation of the EXIF data is applied to the pixels and left out of the data kept, so
     that nobody turns the image twice; the thumbnail, which shows the old image, is left out too.
@@ -70,8 +68,7 @@ def read_photo(path: Path) -> Photo:
         As `images.read_image`.
     """
     pixels = read_image(path)
-    with warnings.catch_warnings(), PILImage.open(path, formats=FORMATS) as image:
-        warnings.simplefilter("ignore")  # of damaged EXIF data, which are left out
+    with PILImage.open(path, formats=FORMATS) as image:
         profile = image.info.get("icc_profile") or b""
         mode: Literal["L", "RGB"] = "L" if image.mode in ("1", "L", "LA") else "RGB"
         try:
@@ -100,9 +97,7 @@ def write_photo(path: Path, pixels: Pixels, original: Photo) -> None:
     """
     exif = PILImage.Exif()
     if original.exif:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damaged EXIF data
-            exif.load(original.exif)
+        exif.load(original.exif)
         height, width = pixels.shape[:2]
         inner = exif.get_ifd(ExifTags.IFD.Exif)
         for tags, tag, size in (

@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -24,12 +23,20 @@ from irsde.files import (
     digest_file,
     digest_json,
     read_json,
-    replacing,
+    temporary_folder,
     write_json,
 )
-from irsde.folders import check_utf8, first_names, list_images, shown
-from irsde.images import MAX_PIXELS, Pixels, read_image, to_float, to_pixels
-from irsde.masks import inpainting_holes
+from irsde.folders import first_names, list_images
+from irsde.images import (
+    MAX_PIXELS,
+    Pixels,
+    check_text,
+    printable,
+    read_image,
+    to_float,
+    to_pixels,
+)
+from irsde.masks import inpainting_holes, read_mask
 from irsde.methods import METHODS
 from irsde.photo_files import Photo, bands, read_photo, write_photo, write_scale
 from irsde.plan import Evaluation, Run, refuse_without_effect, run_of
@@ -182,7 +189,7 @@ def restore_photographs(
     card, settings = provenance.read_network_run(run)
     _check(run, card, options)
     task = TASKS[card["task"]]
-    check_utf8(out)
+    check_text(out)
     files, left_out = _files(source)
     with compute_device(1) as device:
         restorer = load_restorer(run, settings, device)
@@ -304,10 +311,8 @@ def _sources(
                 "pixels; cut or reduce it"
             )
         mask = masks.get(file)
-        if mask and (shape := _holes(mask).shape) != (height, width):
-            raise InputError(
-                f"{mask}: {shape[1]}x{shape[0]} pixels, but {file} has {width}x{height}"
-            )
+        if mask:
+            _holes(mask, (height, width))
         names = [file.stem]
         if options.samples > 1:
             ends = (*range(1, options.samples + 1), "mean", "uncertainty")
@@ -328,10 +333,10 @@ def _files(source: Path) -> tuple[tuple[Path, ...], str]:
 
 def _check_file(path: Path) -> None:
     if not path.exists():
-        raise InputError(f"{shown(path)}: no such file or folder")
+        raise InputError(f"{printable(path)}: no such file or folder")
     if not path.is_file():
-        raise InputError(f"{shown(path)}: not a regular file")
-    check_utf8(path)
+        raise InputError(f"{printable(path)}: not a regular file")
+    check_text(path)
 
 
 def _masks_of(files: Sequence[Path], mask: Path | None) -> dict[Path, Path]:
@@ -353,23 +358,21 @@ def _masks_of(files: Sequence[Path], mask: Path | None) -> dict[Path, Path]:
     return {file: masks[file.stem] for file in files}
 
 
-def _holes(mask: Path) -> NDArray[np.bool_]:
+def _holes(mask: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
     """Pixels to fill, shape (H, W): those of a mask that are nearer to white than to black.
 
     Raises
     ------
     InputError
-        If the mask has colors or marks nothing.
+        If the mask is of another size than its photograph, or as `masks.read_mask`.
     """
     pixels = read_image(mask)
-    if (pixels != pixels[..., :1]).any():
-        raise InputError(f"{mask}: has colors; a mask is white where to fill, black elsewhere")
-    holes: NDArray[np.bool_] = pixels[..., 0] > 127
-    if not holes.any():
+    if pixels.shape[:2] != size:
         raise InputError(
-            f"{mask}: marks nothing: no pixel is nearer to white than to black, and white is what "
-            "is filled"
+            f"{mask}: {pixels.shape[1]}x{pixels.shape[0]} pixels, but its photograph has "
+            f"{size[1]}x{size[0]}"
         )
+    holes: NDArray[np.bool_] = read_mask(pixels, *size, holes="white", place=mask) < 0.5
     return holes
 
 
@@ -513,7 +516,7 @@ def _work(
     """Tiles in the order in which they are restored."""
     for source in sources:
         photo = read_photo(source.file)
-        holes = _holes(source.mask) if source.mask else None
+        holes = _holes(source.mask, (source.height, source.width)) if source.mask else None
         of_source = _tiles_of(source, restorer, options)
         for sample in range(1, options.samples + 1):
             noise = NoiseField("restore", options.seed, source.file.name, sample)
@@ -654,8 +657,8 @@ def _write(
     Returns what is to be recorded of the uncertainty.
     """
     moments = _Moments(*source.size) if samples > 1 else None
-    with ExitStack() as stack:
-        written = [stack.enter_context(replacing(target)) for target in source.targets]
+    with temporary_folder(source.targets[0]) as folder:
+        written = [folder / target.name for target in source.targets]
         for sample, of_sample in groupby(restored, key=lambda pair: pair[0].sample):
             image = np.zeros((*source.size, 3), np.float32)
             for work, tile in of_sample:
@@ -677,9 +680,10 @@ def _write(
                 "range": [0, largest],
                 "mean": float(f"{deviation.mean(dtype=np.float64):.4g}"),
             }
-        for target in source.targets:
+        for path, target in zip(written, source.targets, strict=True):
             if target.exists():
                 raise InputError(f"{target}: was written meanwhile; choose another --out")
+            path.replace(target)
     return recorded
 
 

@@ -161,7 +161,9 @@ def _check_masks(name: str, own: OwnSet, masks: Iterable[Found]) -> None:
             f"marks a hole in {FOLDERS['mask']}/"
         )
     for file in masks:
-        read_mask(read_image(file.path), file.height, file.width, holes=own.holes, place=file.place)
+        read_mask(
+            read_image(file.path), file.height, file.width, holes=own.holes, place=file.place
+        )
 
 
 def _owner(stem: str, clean: Collection[str]) -> str:

@@ -522,7 +522,7 @@ def import_weights(
     what was taken is printed and stands in the run card. Such a run is evaluated with the plain
     conversion, as the authors' code reads the noise, unless irsde evaluate is told otherwise.
     """
-    from irsde.config import check_name, load_profile, parse_number
+    from irsde.config import check_name, load_profile
     from irsde.importing import METHOD
     from irsde.importing import import_weights as import_file
     from irsde.plan import Run
@@ -531,17 +531,13 @@ def import_weights(
     check_name("task", task, TASKS)
     loaded = load_profile(_profile_name(profile))
     run = Run(loaded.name, task, METHOD, 0)
-    try:
-        chosen = None if stationary_std is None else float(parse_number(stationary_std))
-    except ValueError as error:
-        raise InputError(f"--lambda: {error}") from None
     print(
         import_file(
             file,
             run,
             loaded.data.of(task),
             overwrite=overwrite,
-            stationary_std=chosen,
+            stationary_std=stationary_std,
             steps=steps,
             schedule=schedule,
         )

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from irsde import provenance
-from irsde.classical import CLASSICAL, estimate_noise_level
+from irsde.classical import classical_method, estimate_noise_level
 from irsde.config import EvaluationSettings
 from irsde.cost import EnergyMeter, multiply_accumulates, peak_memory
 from irsde.data.datasets import dataset_card
@@ -218,8 +218,8 @@ def _restored(
         if kind == "identity":
             restored = [pair.mu for pair in batch]
         else:
-            method = CLASSICAL[evaluation.run.task]
-            value = card["tuned"][method.parameter_name]
+            method = classical_method(evaluation.run.task)
+            value = _tuned(evaluation.run, card, method.parameter_name)
             restored = [method.function(pair.mu, value) for pair in batch]
         yield Batch(batch, np.stack(restored), 0, time.perf_counter() - start)
 

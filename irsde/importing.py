@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -39,7 +40,7 @@ METHOD = "ir-sde+authors"
 DENOISING_METHOD = "denoising-ode"
 MAX_BYTES = 8 * 2**30  # the largest released network with both of its EMA copies takes 1.2
 MAX_STEPS = 10_000
-MAX_BLOCKS = 256  # of one level; the released networks have up to 28
+MAX_BLOCKS = 100  # of one level; the released networks have up to 28
 MAX_TENSORS = 20_000  # the released networks have up to 800
 MAX_LEVELS = 8  # the released networks have four or five
 WRAPPERS = ("params", "params_ema", "state_dict", "model_state_dict", "model", "ema", "network")
@@ -108,7 +109,7 @@ def import_weights(
     data: TaskData,
     *,
     overwrite: bool,
-    stationary_std: float | None = None,
+    stationary_std: float | str | None = None,
     steps: int | None = None,
     schedule: str | None = None,
 ) -> str:
@@ -127,7 +128,8 @@ def import_weights(
         True to replace what lies there with its evaluations, if it comes from another source or
         has another process.
     stationary_std, steps, schedule : optional
-        Of the process; those of `authors_process` unless given.
+        Of the process; those of `authors_process` unless given. The first may be a fraction in
+        words, such as "50/255".
 
     Returns
     -------
@@ -203,25 +205,39 @@ def import_weights(
 
 def _process(
     usual: Process,
-    stationary_std: float | None,
+    stationary_std: float | str | None,
     steps: int | None,
     schedule: str | None,
     *,
     conditional: bool,
 ) -> Process:
     """The usual process with what was chosen instead."""
-    if stationary_std is not None and not 0 < stationary_std <= 1:
+    chosen: dict[str, Any] = {}
+    if stationary_std is not None:
+        chosen["stationary_std"] = _stationary_std(stationary_std)
+    if steps is not None:
+        if not 1 <= steps <= MAX_STEPS:
+            raise InputError(f"--steps {steps}: give 1 to {MAX_STEPS}")
+        chosen["steps"] = steps
+    if schedule is not None:
+        # the authors' DenoisingSDE knows two schedules and takes linear for any other name
+        check_name("schedule", schedule, ("cosine", "linear", "constant")[: 2 + conditional])
+        chosen["schedule"] = schedule
+    return replace(usual, **chosen)
+
+
+def _stationary_std(given: float | str) -> float:
+    value = float("nan")
+    if len(text := str(given)) <= 32 and re.fullmatch(r"[\d.]+(e-\d\d?)?(/[\d.]+)?", text):
+        with suppress(ValueError, ZeroDivisionError):
+            numerator, _, denominator = text.partition("/")
+            value = float(numerator) / float(denominator or 1)
+    if not 0 < value <= 1:
         raise InputError(
-            f"--lambda {stationary_std:g}: must lie in (0, 1], the unit of the images; write the "
-            "authors' max_sigma 50 as 50/255"
+            f"--lambda {_shown(text)}: must be a number or fraction in (0, 1], the unit of "
+            "the images; write the authors' max_sigma 50 as 50/255"
         )
-    if steps is not None and not 1 <= steps <= MAX_STEPS:
-        raise InputError(f"--steps {steps}: give 1 to {MAX_STEPS}")
-    # the authors' DenoisingSDE knows two schedules and takes linear for any other name
-    schedules = ("cosine", "linear", "constant") if conditional else ("cosine", "linear")
-    check_name("schedule", schedule or usual.schedule, schedules)
-    chosen = {"stationary_std": stationary_std, "steps": steps, "schedule": schedule}
-    return replace(usual, **{name: v for name, v in chosen.items() if v is not None})
+    return value
 
 
 def _check_source(folder: Path, name: str, sha256: str, settings: RunSettings) -> None:
@@ -436,23 +452,35 @@ def _network_of(file: Path, state: Mapping[str, Tensor]) -> tuple[NetworkSetting
             f"{file}: a network of {channels} input channels; networks of color images have 6"
         )
     is_conditional = channels == 2 * COLOR_CHANNELS
-    if kind is UNetSettings:
-        return UNetSettings(name="unet", width=width, depth=levels), is_conditional
-    middle = _count(state, "middle_blks.")
-    encoder = tuple(_count(state, f"encoders.{level}.") for level in range(levels))
-    decoder = tuple(_count(state, f"decoders.{level}.") for level in range(levels))
-    if (most := max(middle, *encoder, *decoder)) > MAX_BLOCKS:
+    network: NetworkSettings
+    try:
+        if kind is UNetSettings:
+            network = UNetSettings(name="unet", width=width, depth=levels)
+        else:
+            network = NAFNetSettings(
+                name="nafnet",
+                width=width,
+                middle_blocks=max(1, _count(state, "middle_blks.")),
+                encoder_blocks=_blocks(file, state, "encoders", levels),
+                decoder_blocks=_blocks(file, state, "decoders", levels),
+            )
+    except ValidationError as error:
+        first = error.errors()[0]
         raise InputError(
-            f"{file}: names {most} blocks of one level, more than the limit of {MAX_BLOCKS}"
-        )
-    network = NAFNetSettings(
-        name="nafnet",
-        width=width,
-        middle_blocks=max(1, middle),
-        encoder_blocks=encoder,
-        decoder_blocks=decoder,
-    )
+            f"{file}: no network of this size is built: {'.'.join(map(str, first['loc']))}: "
+            f"{first['msg']}"
+        ) from None
     return network, is_conditional
+
+
+def _blocks(file: Path, state: Mapping[str, Tensor], part: str, levels: int) -> tuple[int, ...]:
+    """Blocks of each level of the encoder or decoder."""
+    found = tuple(_count(state, f"{part}.{level}.") for level in range(levels))
+    if max(found) > MAX_BLOCKS:
+        raise InputError(
+            f"{file}: names {max(found)} blocks of one level, more than the limit of {MAX_BLOCKS}"
+        )
+    return found
 
 
 def _count(names: Iterable[str], prefix: str) -> int:

@@ -92,9 +92,7 @@ def test_what_a_folder_holds_besides_images_is_said_and_left_alone(tmp_path, run
 def test_a_folder_of_hidden_files_only_holds_no_image(tmp_path, run):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/._a.png").write_bytes(b"Mac OS X")
-    with pytest.raises(
-        InputError, match=r"image in this folder; left out .*\(\._a\.png\)"
-    ):
+    with pytest.raises(InputError, match=r"image in this folder; left out .*\(\._a\.png\)"):
         restore_photographs(tmp_path / "photos", run, tmp_path / "out", SMALL)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -311,12 +312,13 @@ def evaluate(
         str, typer.Option(help="Step grid: uniform, quadratic or log-snr.")
     ] = "uniform",
     conversion: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="How the clean image is read off a network trained by maximum likelihood: exact, "
-            "or plain (the noise formula, as the authors' code does)."
+            "or plain (the noise formula, as the authors' code does); default: exact, plain for "
+            "imported weights."
         ),
-    ] = "exact",
+    ] = None,
     weights: Annotated[
         str, typer.Option(help="ema, or raw: the last iteration's, from the checkpoint.")
     ] = "ema",
@@ -353,7 +355,7 @@ def evaluate(
         "--sampler": sampler is not None,
         "--nfe": nfe is not None,
         "--grid": grid != "uniform",
-        "--conversion": conversion != "exact",
+        "--conversion": conversion is not None,
         "--weights": weights != "ema",
         "--precision": precision != "float32",
         "--sampling-seed": sampling_seed != 0,
@@ -429,10 +431,11 @@ def _evaluate_run(
     from irsde.config import check_name, load_profile
     from irsde.data.leakage import leaked_images, read_leaks
     from irsde.evaluation import evaluate as evaluate_run
+    from irsde.evaluation import usual_evaluation
     from irsde.launching import start_processes
     from irsde.methods import METHODS
     from irsde.parallel import world_of_environment
-    from irsde.plan import Evaluation, default_sampler, run_of
+    from irsde.plan import refuse_without_effect, run_of
     from irsde.provenance import evaluation_profile, imported_from, read_run_card
 
     found = run_of(folder)
@@ -440,33 +443,31 @@ def _evaluate_run(
     base = found.method.partition("+")[0]
     check_name("method", base, METHODS)
     settings = evaluation_profile(loaded, found)
-    usual_sampler, usual_nfe = default_sampler(settings, found.method)
     check_name("weights", options["weights"], ("ema", "raw"))
     check_name("precision", options["precision"], ("float32", "bfloat16"))
-    if METHODS[base].kind == "process":
-        from irsde.samplers import GRIDS, SAMPLERS
-
-        check_name("sampler", sampler or usual_sampler, SAMPLERS)
-        check_name("grid", options["grid"], GRIDS)
-        check_name("conversion", options["conversion"], ("exact", "plain"))
-    elif sampler not in (None, "direct") or nfe not in (None, usual_nfe):
-        raise InputError(f"{found.method} has no sampler: leave out --sampler and --nfe")
-    read_run_card(found.folder)
+    check_name("grid", options["grid"], ("uniform", "quadratic", "log-snr"))
+    check_name("conversion", options["conversion"] or "exact", ("exact", "plain"))
+    chosen = {
+        name: value
+        for name, value in {"sampler": sampler, "nfe": nfe, **options}.items()
+        if value is not None
+    }
+    card = read_run_card(found.folder)
+    of_task = loaded.data.of(found.task)
+    wanted = [
+        replace(usual_evaluation(found, name, settings, card), **chosen)
+        for name in ((dataset,) if dataset else of_task.test)
+    ]
+    for evaluation in wanted:
+        refuse_without_effect(evaluation)
     if settings.evaluation.processes > 1 and "RANK" not in os.environ:
         start_processes(settings.evaluation.processes)
         return
-    of_task = loaded.data.of(found.task)
     trained_here = imported_from(found.folder) is None
     leaks = read_leaks(loaded.name, found.task, of_task) if trained_here else []
-    for name in (dataset,) if dataset else of_task.test:
-        evaluation = Evaluation(
-            found,
-            name,
-            sampler or usual_sampler,
-            usual_nfe if nfe is None else nfe,
-            **options,
-        )
-        line = evaluate_run(evaluation, settings.evaluation, leaked_images(leaks, name))
+    for evaluation in wanted:
+        leaked = leaked_images(leaks, evaluation.dataset)
+        line = evaluate_run(evaluation, settings.evaluation, leaked)
         if not world_of_environment().is_first:
             continue
         print(line)

@@ -332,6 +332,10 @@ def evaluate(
     reference: Annotated[
         Path | None, typer.Option(help="With --restored: folder of clean images of the same names.")
     ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(help="With --restored: how its files are named, such as '{name}_x4_Net'."),
+    ] = None,
     protocol: Annotated[
         str | None, typer.Option(help="With --restored: how to score; default: rgb.")
     ] = None,
@@ -348,8 +352,9 @@ def evaluate(
     """Restore a data set with a finished run and score every image; or score anyone's images.
 
     With --restored, the images of a folder are scored against those of --reference, paired by
-    name. With --task and --dataset they are results on a test set of the profile, restored from
-    data/prepared/<profile>/<task>/<dataset>/LQ, and join its tables.
+    equal names, by the rules of the catalogue (rain-001 with norain-001, 1400_1 with 1400) or by
+    --pattern. With --task and --dataset they are results on a test set of the profile, restored
+    from data/prepared/<profile>/<task>/<dataset>/LQ, and join its tables.
     """
     of_run = {
         "--sampler": sampler is not None,
@@ -362,6 +367,7 @@ def evaluate(
     }
     of_images = {
         "--reference": reference is not None,
+        "--pattern": pattern is not None,
         "--protocol": protocol is not None,
         "--name": name is not None,
         "--out": out is not None,
@@ -411,7 +417,14 @@ def evaluate(
         test_set = PreparedSet(loaded, task, dataset, leaked_images(leaks, dataset))
     usual = test_set.profile.evaluation.protocol if test_set else "rgb"
     text, folder = evaluate_restored(
-        restored, reference, protocol or usual, name, out, test_set, all_protocols=all_protocols
+        restored,
+        reference,
+        protocol or usual,
+        name,
+        out,
+        test_set,
+        all_protocols=all_protocols,
+        pattern=pattern,
     )
     print(text)
     if test_set and track:

@@ -9,7 +9,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from irsde.files import InputError, replacing
+from irsde.code import is_same_run
+from irsde.files import InputError, digest_json, replacing
+from irsde.replaced import keep_files
 
 Row = dict[str, float]
 ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
@@ -178,10 +180,9 @@ def resume(
     try:
         with safe_open(path, framework="pt") as stored:
             header = json.loads(stored.metadata()["irsde"])
-            if header["identity"] != identity:
+            if not is_same_run(header["identity"], identity):
                 if overwrite:
-                    for old in found:
-                        old.unlink()
+                    keep_files(found, digest_json(header["identity"])[:8])
                     return 0
                 raise InputError(
                     f"{path}: checkpoint of another configuration, code or data; nothing was "
@@ -227,7 +228,7 @@ def raw_weights(folder: Path, identity: dict[str, str]) -> dict[str, Tensor]:
     try:
         if found:
             with safe_open(found[-1], framework="pt") as stored:
-                if json.loads(stored.metadata()["irsde"])["identity"] == identity:
+                if is_same_run(json.loads(stored.metadata()["irsde"])["identity"], identity):
                     names = [name for name in stored.keys() if name.startswith("network.")]  # noqa: SIM118
                     return {n.removeprefix("network."): stored.get_tensor(n) for n in names}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

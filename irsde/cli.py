@@ -73,15 +73,19 @@ def plan(
     Snakemake reads only the profile's name there; DVC iterates over the whole grid.
     """
     from irsde.config import PARAMETERS, load_profile
+    from irsde.evidence import given
     from irsde.plan import evaluations, parameters, runs, write_parameters
 
     loaded = load_profile(_profile_name(profile))
+    imported = given(loaded)
     if check:
-        if not PARAMETERS.is_file() or PARAMETERS.read_text(encoding="utf-8") != parameters(loaded):
+        if not PARAMETERS.is_file() or PARAMETERS.read_text(encoding="utf-8") != parameters(
+            loaded, imported
+        ):
             raise InputError(f"{PARAMETERS}: not the grid of {loaded.name}; run irsde plan")
         print(f"{PARAMETERS}: up to date with profile {loaded.name}")
         return
-    write_parameters(loaded)
+    write_parameters(loaded, imported)
     print(
         f"{PARAMETERS}: profile {loaded.name}, {len(runs(loaded))} runs, "
         f"{len(evaluations(loaded))} evaluations"
@@ -216,6 +220,15 @@ def figures(profile: ProfileOption = None) -> None:
     print(write_figures(load_profile(_profile_name(profile)).tasks))
 
 
+@data.command()
+def state(profile: ProfileOption = None) -> None:
+    """Note in data/state.json what DVC compares: code, contents of data sets, metrics' weights."""
+    from irsde.config import load_profile
+    from irsde.current import write_state
+
+    print(write_state(load_profile(_profile_name(profile))))
+
+
 @app.command()
 def train(
     task: Annotated[str | None, typer.Option("--task", help="A task, such as deraining.")] = None,
@@ -223,7 +236,11 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Training seed.")] = 0,
     profile: ProfileOption = None,
     overwrite: Annotated[
-        bool, typer.Option(help="Replace a run or checkpoint of another configuration.")
+        bool,
+        typer.Option(
+            help="Train where a run of another configuration is; that one is kept in "
+            "results/replaced."
+        ),
     ] = False,
     allow_leakage: Annotated[
         bool, typer.Option(help="Train although training images show test scenes; it is recorded.")

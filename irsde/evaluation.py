@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from irsde import provenance
 from irsde.classical import classical_method, estimate_noise_level
+from irsde.code import code_hash
 from irsde.config import EvaluationSettings, Profile
 from irsde.cost import Meter, multiply_accumulates
+from irsde.current import is_scored
 from irsde.data.datasets import dataset_card
 from irsde.data.pairs import Pair, load_pairs, to_tensor
 from irsde.devices import compute_device
-from irsde.files import InputError, digest_json, replacing_folder, write_json
+from irsde.files import InputError, digest_json, write_json
 from irsde.images import Pixels, to_pixels, write_image
 from irsde.methods import METHODS
 from irsde.parallel import World, joined, world_of_environment
@@ -28,6 +30,7 @@ from irsde.plan import (
     refuse_without_effect,
 )
 from irsde.progress import track
+from irsde.replaced import replacing_evaluation
 from irsde.scoring import Score, score, score_card, write_table
 from irsde.states import States, Trail
 from irsde.tasks import TASKS
@@ -93,14 +96,14 @@ def usual_evaluation(run: Run, dataset: str, profile: Profile, card: dict[str, A
     sampler, nfe = default_sampler(profile, run.method)
     if "imported_from" not in card:
         return Evaluation(run, dataset, sampler, nfe)
-    from irsde.restoration import first_step, process_of, usual_conversion
+    from irsde.restoration import noise_step, process_of, usual_conversion
 
     _, settings = provenance.read_network_run(run.folder)
     process = process_of(settings)
     if process is not None:
         noise_level = dataset_card(pairs_folder(run.profile, run.task, dataset))["noise_level"]
         conditional = METHODS[run.method.partition("+")[0]].conditional
-        most = first_step(process, noise_level, conditional=conditional)
+        most = process.steps if conditional else noise_step(process, noise_level)
         nfe = most if profile.evaluation.nfe is None else min(profile.evaluation.nfe, most)
     conversion = usual_conversion(card, sampler)
     return Evaluation(run, dataset, sampler, nfe, conversion=conversion)
@@ -137,6 +140,8 @@ def evaluate(
     card = provenance.read_run_card(run.folder)
     if (card["task"], card["method"], card["seed"]) != (run.task, run.method, run.seed):
         raise InputError(f"{run.folder / 'run.json'}: is the card of another run")
+    if is_scored(evaluation, settings, leaked):
+        return f"{evaluation.folder}: up to date"
     folder = pairs_folder(run.profile, run.task, evaluation.dataset)
     data = dataset_card(folder)
     pairs = load_pairs(folder)
@@ -161,7 +166,7 @@ def evaluate(
     in_order = [scored[pair.image] for pair in pairs]
     table = pd.DataFrame([row.values for row in in_order])
     protocols = pd.DataFrame([line for row in in_order for line in row.score.by_protocol])
-    with replacing_folder(evaluation.folder) as temporary:
+    with replacing_evaluation(evaluation.folder) as temporary:
         (temporary / "images").mkdir()
         for row in in_order:
             if row.pixels is not None:
@@ -194,7 +199,7 @@ def evaluate(
                 "parameters": card["parameters"],
                 "multiply_accumulates": _multiply_accumulates(run, pairs, table["nfe"].tolist()),
                 "settings": settings.model_dump(mode="json"),
-                "code": provenance.code_hash("evaluate"),
+                "code": code_hash("evaluate"),
                 **provenance.commit(),
                 **score_card(
                     settings.protocol,

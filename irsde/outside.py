@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from irsde import provenance
+from irsde.code import code_hash
 from irsde.config import Profile, check_name
 from irsde.data.datasets import dataset_card, read_records
 from irsde.devices import compute_device
@@ -148,7 +149,7 @@ def evaluate_restored(
         "images": len(table),
         "identity": identity,
         "versions": provenance.versions(),
-        "code": provenance.code_hash("evaluate"),
+        "code": code_hash("evaluate"),
         **provenance.commit(),
         **score_card(
             protocol,

@@ -6,6 +6,7 @@ grammar of paths; Snakemake, DVC, MLflow and the reports all take it from here.
 
 import itertools
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -343,6 +344,13 @@ def needed_datasets(profile: Profile, task: str, dataset: str) -> list[str]:
     return [dataset, *without, *([chosen.masks] if chosen.masks else [])]
 
 
+def datasets_of_task(profile: Profile, task: str) -> list[str]:
+    """Data sets that the leakage check of a task looks at, in the order of the profile."""
+    chosen = profile.data.of(task)
+    names = (*chosen.train, *chosen.validation, *chosen.test, *chosen.without)
+    return list(dict.fromkeys(names))
+
+
 def preparation_hash(profile: Profile, task: str) -> str:
     """Hash of the settings that the prepared pairs of a task depend on."""
     return digest_json(profile.data.of(task).model_dump(mode="json"))
@@ -388,16 +396,24 @@ def default_sampler(profile: Profile, method: str) -> tuple[str, int]:
     return record.sampler, min(profile.evaluation.nfe or record.nfe, record.nfe)
 
 
-def parameters(profile: Profile) -> str:
+def parameters(profile: Profile, given: Collection[Path] = ()) -> str:
     """Text of params.yaml: the flattened grid that DVC iterates over.
 
     Every item carries the hash of the settings it depends on, so that a changed setting reruns
     what depends on it and nothing else.
+
+    Parameters
+    ----------
+    profile : Profile
+    given : collection of Path
+        Folders of runs and evaluations that are taken as they are, such as imported ones.
     """
     train: dict[str, Any] = {}
     tune: dict[str, Any] = {}
     evaluate: dict[str, Any] = {}
     for run in runs(profile):
+        if run.folder in given:
+            continue
         settings: RunSettings = run_settings(profile, run.task, run.method, run.seed)
         item = {
             "task": run.task,
@@ -409,6 +425,8 @@ def parameters(profile: Profile) -> str:
         (train if run.is_trained else tune)[run.key] = item
     usual = evaluations(profile)
     for evaluation in [*usual, *further_evaluations(profile)]:
+        if evaluation.folder in given:
+            continue
         name = f"{evaluation.run.key}_{evaluation.dataset}"
         name += "" if evaluation in usual else f"_{evaluation.name}"
         settings_of = profile.for_method(evaluation.run.method).evaluation
@@ -447,6 +465,6 @@ def parameters(profile: Profile) -> str:
     return head + yaml.safe_dump(content, sort_keys=False, width=100)
 
 
-def write_parameters(profile: Profile) -> None:
+def write_parameters(profile: Profile, given: Collection[Path] = ()) -> None:
     """Write the grid of a profile to params.yaml, which makes it the active one."""
-    write_text(PARAMETERS, parameters(profile))
+    write_text(PARAMETERS, parameters(profile, given))

@@ -1,11 +1,10 @@
 """A trained run applied to images: network, process and sampler together."""
 
-import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,7 +21,14 @@ from irsde.processes import (
     matched_step,
     mean_reverting,
 )
-from irsde.samplers import SAMPLERS, Grid, NoiseSource, standard_normals, trajectory
+from irsde.samplers import (
+    SAMPLERS,
+    Grid,
+    NoiseSource,
+    first_evaluation,
+    standard_normals,
+    trajectory,
+)
 
 Conversion = Literal["exact", "plain"]
 REGRESSION_STEP = 1
@@ -88,7 +94,10 @@ class Restorer:
         return mu + output if OBJECTIVES[self.objective].prediction == "clean" else output
 
     def first_step(self, noise_level: float | None) -> int:
-        """Step that restoration starts from: T, or that of the noise level in a noisy image.
+        """First step that the network is called at, and so the most evaluations there can be.
+
+        That of the noise level where a noisy image is the state to start from, else
+        `samplers.first_evaluation`; 1 for direct regression.
 
         Raises
         ------
@@ -97,7 +106,9 @@ class Restorer:
         """
         if self.process is None:
             return 1
-        return first_step(self.process, noise_level, conditional=self.conditional)
+        if self.conditional:
+            return first_evaluation(self.process, OBJECTIVES[self.objective].prediction)
+        return noise_step(self.process, noise_level)
 
     def restore(
         self,
@@ -167,6 +178,10 @@ class Restorer:
                     f"{nfe} network evaluations are n/a: the noisy image is the state at step "
                     f"{first}; give at most that many"
                 )
+        if conversion not in get_args(Conversion):
+            raise InputError(
+                f"unknown conversion {conversion!r}: {', '.join(get_args(Conversion))}"
+            )
         prediction = OBJECTIVES[self.objective].prediction
         if prediction == "optimal-noise" and conversion == "plain":
             prediction = "noise"
@@ -189,26 +204,20 @@ class Restorer:
             raise InputError(str(error)) from None
 
 
-def first_step(
-    process: GaussianProcess, noise_level: float | None, *, conditional: bool = True
-) -> int:
-    """Step that restoration starts from: T, or that of the noise level in a noisy image.
+def noise_step(process: GaussianProcess, noise_level: float | None) -> int:
+    """Step of a noisy image that is itself the state to start from.
 
     Parameters
     ----------
     process : GaussianProcess
     noise_level : float, optional
-        Standard deviation of the noise in the degraded image, in the unit of the images.
-    conditional : bool
-        False if the degraded image is itself the state to start from.
+        Standard deviation of the noise in the image, in its unit.
 
     Raises
     ------
     InputError
-        If the noise level is needed and not given, or is out of the process's range.
+        If the noise level is not given, or is out of the process's range.
     """
-    if conditional:
-        return process.steps
     if noise_level is None:
         raise InputError("this method starts from the noise level of the image; none is given")
     try:
@@ -225,11 +234,10 @@ def process_of(settings: RunSettings) -> GaussianProcess | None:
     method = METHODS[settings.method.partition("+")[0]]
     if method.process is None:
         return None
-    stationary_std = math.nan if settings.stationary_std is None else settings.stationary_std
-    if settings.process is None:
-        return method.process(stationary_std)
+    if settings.process is None or settings.stationary_std is None:
+        return method.process_for(settings.stationary_std)
     build = mean_reverting if method.conditional else gaussian_denoising
-    return build(settings.process.steps, settings.process.schedule, stationary_std)
+    return build(settings.process.steps, settings.process.schedule, settings.stationary_std)
 
 
 def usual_conversion(card: dict[str, Any], sampler: str) -> Conversion:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from irsde import provenance
+from irsde.code import code_hash, is_same_code
 from irsde.config import load_profile, run_settings, settings_hash
 from irsde.data.datasets import CARD, dataset_card, dataset_folder
 from irsde.data.integrity import damages
@@ -393,18 +394,17 @@ def _changed_code(content: Mapping[str, Any]) -> Iterator[str]:
     """Stages whose code is another one today."""
     stages: dict[tuple[str, str, str], list[str]] = {}
     for folder, entry in content["evaluations"].items():
-        key = ("evaluate", entry["code"], provenance.code_hash("evaluate"))
+        key = ("evaluate", entry["code"], code_hash("evaluate"))
         stages.setdefault(key, []).append(folder)
     for folder, entry in content["runs"].items():
-        stage = "weights" if "method" in entry["identity"] else "tune"
+        stage = "train" if "method" in entry["identity"] else "tune"
         if recorded := entry["identity"].get("code"):
-            key = (stage, recorded, provenance.code_hash(stage))
+            key = (stage, recorded, code_hash(stage))
             stages.setdefault(key, []).append(folder)
     for (stage, then, now), folders in stages.items():
-        if then != now:
-            what = {"weights": "train"}.get(stage, stage)
+        if not is_same_code(stage, then, now):
             yield (
-                f"the code of irsde {what} has changed since {_first(folders)}: {then[:SHORT]} "
+                f"the code of irsde {stage} has changed since {_first(folders)}: {then[:SHORT]} "
                 f"then, {now[:SHORT]} now"
             )
 

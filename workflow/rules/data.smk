@@ -24,7 +24,8 @@ rule prepare:
     threads: CORES_PER_JOB
     params:
         settings=preparation_settings,
-        code=code_hash("prepare"),
+        sources=sources,
+        code=current("prepare"),
     shell:
         "irsde data prepare --profile {wildcards.profile} --task {wildcards.task} "
         "--dataset {wildcards.dataset} > {log} 2>&1"
@@ -42,6 +43,7 @@ rule check:
     threads: CORES_PER_JOB
     params:
         settings=preparation_settings,
-        code=code_hash("check"),
+        sources=sources,
+        code=current("check"),
     shell:
         "irsde data check --profile {wildcards.profile} --task {wildcards.task} > {log} 2>&1"

@@ -27,7 +27,7 @@ rule report:
     params:
         profile=PROFILE.name,
         caption=PROFILE.caption,
-        code=code_hash("report"),
+        code=current("report"),
     shell:
         "irsde report --profile {params.profile} > {log} 2>&1"
 
@@ -48,6 +48,6 @@ rule degradations:
     threads: CORES_PER_JOB
     params:
         profile=PROFILE.name,
-        code=code_hash("figures"),
+        code=current("figures"),
     shell:
         "irsde data figures --profile {params.profile} > {log} 2>&1"

@@ -1,13 +1,25 @@
 """Evidence: what of a profile's results is small enough for git, and back into `results/`."""
 
+import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from irsde.config import Profile
+from irsde.code import code_hash, is_same_code
+from irsde.config import Profile, check_form, run_settings
+from irsde.current import is_current_evaluation, is_current_run
 from irsde.data.datasets import CARD, dataset_card, dataset_folder
-from irsde.files import InputError, digest_file, read_json, replacing, replacing_folder, write_text
+from irsde.files import (
+    InputError,
+    digest_file,
+    read_json,
+    replacing,
+    replacing_folder,
+    write_json,
+    write_text,
+)
 from irsde.plan import (
     REPORTS,
     RESULTS,
@@ -26,6 +38,7 @@ RUN_FILES = ("run.json", "cost.json", "training.csv")
 SWEEP_FILES = ("summary.json", "per_image.csv", "cost.json")
 EVALUATION_FILES = (*SWEEP_FILES, "protocols.csv")
 PICTURES = ("images", "states")
+IMPORTED = "imported.json"
 
 
 def export_evidence(
@@ -132,14 +145,16 @@ def import_evidence(profile: str, folder: Path) -> str:
     Raises
     ------
     InputError
-        If the folder has none of this profile, or `results/` has something else in its place;
-        nothing is copied then.
+        If the folder has none of this profile, or `results/` has something else in its place, or
+        one of them has symbolic links; nothing is copied then.
     """
-    source = folder / RESULTS / profile
+    source = folder / RESULTS / check_form("profile", profile)
+    _refuse_links(chain((folder / RESULTS, source), _below(source)))
     files = [file for file in _files(source) if file.name != "README.md"]
     if not files:
         raise InputError(f"{source}: no evidence there")
     targets = {file: RESULTS / profile / file.relative_to(source) for file in files}
+    _refuse_links(dict.fromkeys(chain.from_iterable(map(_way_to, targets.values()))))
     for file, target in targets.items():
         if target.exists() and digest_file(target) != digest_file(file):
             raise InputError(f"{target}: differs from {file}; nothing was copied; move it away")
@@ -147,7 +162,67 @@ def import_evidence(profile: str, folder: Path) -> str:
     for file in absent:
         with replacing(targets[file]) as temporary:
             shutil.copyfile(file, temporary)
-    return f"{RESULTS / profile}: {len(absent)} of {len(files)} files copied, the others were there"
+    cards = [path for path in targets.values() if path.name in ("run.json", "summary.json")]
+    write_json(RESULTS / profile / IMPORTED, sorted(path.parent.as_posix() for path in cards))
+    text = f"{RESULTS / profile}: {len(absent)} of {len(files)} files copied, the others were there"
+    if others := [path.parent for path in cards if not _is_of_this_code(path)]:
+        text += (
+            f"; {len(others)} results are of other code than this version's (the first is "
+            f"{others[0]}): an engine makes them again and keeps these in results/replaced"
+        )
+    return text
+
+
+def _is_of_this_code(path: Path) -> bool:
+    """True if a card's code is the present one or known to be equal; derived runs name none."""
+    card = read_json(path)
+    if path.name == "summary.json":
+        return is_same_code("evaluate", card["code"], code_hash("evaluate"))
+    stage = "train" if "method" in card["identity"] else "tune"
+    recorded = card["identity"].get("code")
+    return recorded is None or is_same_code(stage, recorded, code_hash(stage))
+
+
+def given(profile: Profile) -> set[Path]:
+    """Folders of imported runs and evaluations that are what the profile asks for.
+
+    An engine takes them as they are. DVC could not know: it would make again what has no weights.
+    """
+    path = RESULTS / profile.name / IMPORTED
+    if not path.is_file():
+        return set()
+    imported = {Path(name) for name in read_json(path)}
+    kept = {
+        run.folder
+        for run in runs(profile)
+        if run.folder in imported
+        and is_current_run(run, run_settings(profile, run.task, run.method, run.seed))
+    }
+    kept |= {
+        one.folder
+        for one in [*evaluations(profile), *further_evaluations(profile)]
+        if one.folder in imported and is_current_evaluation(one, profile)
+    }
+    return kept
+
+
+def _refuse_links(paths: Iterable[Path]) -> None:
+    """Refuse what is neither a plain file nor a folder: links lead out of where they lie."""
+    for path in paths:
+        if path.is_symlink() or (path.exists() and not (path.is_file() or path.is_dir())):
+            raise InputError(
+                f"{path}: is a link or no plain file; nothing was copied; put a copy in its place"
+            )
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for top, folders, files in os.walk(folder):
+        yield from (Path(top) / name for name in (*folders, *files))
+
+
+def _way_to(target: Path) -> list[Path]:
+    """A path in `results/` and the folders that it lies in there."""
+    return [*target.parents[: -len(RESULTS.parts) - 1], target]
 
 
 def run_with_weights(task: str, method: str) -> Path:

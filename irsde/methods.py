@@ -4,11 +4,13 @@ IR-SDE and its competitors differ only in these fields; network, data order, bud
 are the same for all. Importing this module does not import torch.
 """
 
+import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-from irsde.files import digest_json
+from irsde.files import InputError, digest_json
 
 if TYPE_CHECKING:
     from irsde.processes import GaussianProcess, Schedule
@@ -34,7 +36,8 @@ class Method:
     sampler : str
         Default sampler, a key of `samplers.SAMPLERS`, or "direct" where there is none.
     nfe : int
-        Default network evaluations.
+        Default network evaluations, at most T; T - 1 for a bridge whose network predicts noise,
+        of which there is none at T.
     centered : bool
         True if the process works on images in [-1, 1] instead of [0, 1].
     conditional : bool
@@ -68,16 +71,47 @@ class Method:
         """True if the method has a network."""
         return self.kind in ("regression", "process")
 
-    def fingerprint(self, stationary_std: float | None) -> str:
-        """SHA-256 of all of the method that weights depend on, the process's numbers included."""
-        import dataclasses
-        import math
+    def __post_init__(self) -> None:
+        """Refuse an entry whose parts do not fit together."""
+        if self.kind not in get_args(Kind):
+            raise ValueError(
+                f"{self.label}: kind {self.kind!r} is none of {', '.join(get_args(Kind))}"
+            )
+        if (self.process is not None) != (self.kind == "process"):
+            raise ValueError(f"{self.label}: a process and kind 'process' go together")
+        if (self.kind == "process") != (self.sampler != "direct"):
+            raise ValueError(f"{self.label}: a process needs a sampler, and nothing else has one")
+        if self.is_trained != (self.nfe > 0):
+            raise ValueError(f"{self.label}: nfe must be positive with a network, else 0")
 
+    def process_for(self, stationary_std: float | None) -> "GaussianProcess | None":
+        """The process for a lambda in the unit of the images; None for a method without one.
+
+        Raises
+        ------
+        InputError
+            If the method needs a lambda and it is not given, or is out of range.
+        """
+        if self.process is None:
+            return None
+        if stationary_std is None and self.has_lambda:
+            raise InputError(f"{self.label} needs a lambda: process.stationary_std is not given")
+        try:
+            return self.process(math.nan if stationary_std is None else stationary_std)
+        except ValueError as error:
+            raise InputError(f"{self.label}: {error}") from None
+
+    def fingerprint(self, stationary_std: float | None) -> str:
+        """SHA-256 of all of the method that weights depend on, the process's numbers included.
+
+        A part of the process that is at its default is left out, so that a new one changes
+        nothing for processes without it.
+        """
         content = [self.kind, self.objective, self.centered, self.conditional]
-        if self.process is not None:
-            process = self.process(math.nan if stationary_std is None else stationary_std)
-            for field in dataclasses.fields(process):
-                value = getattr(process, field.name)
+        process = self.process_for(stationary_std)
+        for field in dataclasses.fields(process) if process else ():
+            value = getattr(process, field.name)
+            if value is not field.default:
                 content.append(value.tolist() if hasattr(value, "tolist") else value)
         return digest_json(content)
 
@@ -234,7 +268,7 @@ METHODS: dict[str, Method] = {
         "process",
         _goub,
         "maximum-likelihood",
-        "posterior",
+        "euler-maruyama",
         99,
         source="arXiv 2312.10299",
     ),

@@ -6,19 +6,27 @@ sampler (`Objective.prediction`).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
 
 from irsde.processes import GaussianProcess
-from irsde.samplers import Prediction
+from irsde.samplers import Prediction, first_evaluation
 
 Norm = Literal["l1", "l2"]
 Target = Callable[[GaussianProcess, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def per_image(error: Tensor, norm: Norm) -> Tensor:
-    """Mean absolute ("l1") or squared ("l2") error of each image: (B, C, H, W) to (B,)."""
+    """Mean absolute ("l1") or squared ("l2") error of each image: (B, C, H, W) to (B,).
+
+    Raises
+    ------
+    ValueError
+        If the norm is another.
+    """
+    if norm not in get_args(Norm):
+        raise ValueError(f"unknown norm {norm!r}: {', '.join(get_args(Norm))}")
     return (error.abs() if norm == "l1" else error.square()).flatten(1).mean(1)
 
 
@@ -105,6 +113,7 @@ def loss_per_image(
     x0: Tensor,
     mu: Tensor,
     noise: Tensor,
+    x_t: Tensor,
     t: Tensor,
     output: Tensor,
     norm: Norm = "l1",
@@ -116,9 +125,9 @@ def loss_per_image(
     objective : Objective
         One of `OBJECTIVES`.
     process : GaussianProcess
-    x0, mu, noise, output : Tensor, shape (B, C, H, W)
-        Clean and degraded images, the noise that was drawn, the network's output at
-        ``process.sample(x0, mu, t, noise)``.
+    x0, mu, noise, x_t, output : Tensor, shape (B, C, H, W)
+        Clean and degraded images, the noise that was drawn, the state
+        ``process.sample(x0, mu, t, noise)`` and the network's output there.
     t : Tensor of int64, shape (B,)
         Steps in [1, T].
     norm : {"l1", "l2"}
@@ -127,17 +136,12 @@ def loss_per_image(
     -------
     Tensor, shape (B,)
     """
-    x_t = process.sample(x0, mu, t, noise)
     return per_image(objective.error(process, x0, mu, noise, x_t, t, output), norm)
 
 
 def largest_step(objective: Objective, process: GaussianProcess) -> int:
-    """Largest step a training state may be drawn at: T - 1 where a bridge's end tells nothing.
-
-    At the end of a bridge the state is mu itself, which holds no noise to predict.
-    """
-    noisy = objective.prediction in ("noise", "optimal-noise")
-    return process.steps - 1 if process.is_bridge and noisy else process.steps
+    """Largest step a training state may be drawn at: where sampling first calls the network."""
+    return first_evaluation(process, objective.prediction)
 
 
 OBJECTIVES: dict[str, Objective] = {

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,9 +12,8 @@ from torch import Tensor, nn
 from irsde.averaging import decay
 from irsde.config import TrainingSettings
 from irsde.data.pairs import Pair, check_patch, draw_patch, to_tensor
-from irsde.devices import memory_text, to_device
-from irsde.files import InputError
-from irsde.objectives import OBJECTIVES, largest_step, loss_per_image, per_image
+from irsde.devices import memory_text, refusing_too_little_memory, to_device
+from irsde.objectives import OBJECTIVES, Norm, largest_step, loss_per_image, per_image
 from irsde.parallel import World
 from irsde.restoration import REGRESSION_STEP, Restorer
 from irsde.seeds import numpy_generator, seed_from
@@ -83,27 +83,65 @@ class Batches:
         return to_tensor([x0 for x0, _ in patches]), to_tensor([mu for _, mu in patches])
 
 
+@dataclass(frozen=True)
+class Draws:
+    """What is random in the training states of some patches.
+
+    Parameters
+    ----------
+    steps : Tensor of int64, shape (B,)
+        In [1, T], or [1, T - 1] for a bridge whose network predicts noise.
+    noise : Tensor of float32, shape (B, 3, H, W)
+        Standard normals.
+    """
+
+    steps: Tensor
+    noise: Tensor
+
+    def __getitem__(self, window: slice) -> "Draws":
+        """Those of some of the patches."""
+        return Draws(self.steps[window], self.noise[window])
+
+
+def draw_states(
+    restorer: Restorer, shape: Sequence[int], batch: int, share: Sequence[int], seed: int
+) -> Draws | None:
+    """Steps and noise of this process's patches; None for direct regression, which has neither.
+
+    Parameters
+    ----------
+    restorer : Restorer
+    shape : sequence of int
+        Of one patch, (3, H, W).
+    batch : int
+        Size of the whole batch.
+    share : sequence of int
+        Places of this process's patches in it.
+    seed : int
+        Seed of the whole batch; the same for all methods.
+    """
+    if restorer.process is None:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    last = largest_step(OBJECTIVES[restorer.objective], restorer.process)
+    places = list(share)
+    steps = torch.randint(1, last + 1, (batch,), generator=generator)[places]
+    return Draws(steps, torch.randn((batch, *shape), generator=generator)[places])
+
+
 def training_loss(
-    restorer: Restorer,
-    x0: Tensor,
-    mu: Tensor,
-    recipe: TrainingSettings,
-    seed: int,
-    share: Sequence[int] | None = None,
+    restorer: Restorer, x0: Tensor, mu: Tensor, norm: Norm, draws: Draws | None
 ) -> Tensor:
-    """Mean loss of a batch or of a part of it.
+    """Mean loss of some patches.
 
     Parameters
     ----------
     restorer : Restorer
     x0, mu : Tensor, shape (B, 3, H, W)
         Clean and degraded patches in [0, 1].
-    recipe : TrainingSettings
-        Says the norm, and the size of the whole batch.
-    seed : int
-        Seed of the steps and of the noise of the whole batch; the same for all methods.
-    share : sequence of int, length B, optional
-        Places of the patches in the batch; all of it unless given.
+    norm : {"l1", "l2"}
+    draws : Draws or None
+        What `draw_states` gives for the patches.
 
     Returns
     -------
@@ -111,22 +149,18 @@ def training_loss(
     """
     if restorer.process is None:
         output = restorer.output(mu, mu, REGRESSION_STEP).float()
-        return per_image(output - x0, recipe.norm).mean()
+        return per_image(output - x0, norm).mean()
+    assert draws is not None
     if restorer.centered:
         x0, mu = 2 * x0 - 1, 2 * mu - 1
     if not restorer.conditional:
         mu = x0
-    objective = OBJECTIVES[restorer.objective]
-    generator = torch.Generator().manual_seed(seed)
-    last = largest_step(objective, restorer.process)
-    places = list(range(len(x0)) if share is None else share)
-    whole = len(x0) if share is None else recipe.batch
-    t = torch.randint(1, last + 1, (whole,), generator=generator)[places]
-    noise = torch.randn((whole, *x0.shape[1:]), generator=generator)[places]
-    noise = to_device(noise, x0.device, dtype=x0.dtype)
-    x_t = restorer.process.sample(x0, mu, t, noise)
+    process, t = restorer.process, draws.steps
+    noise = to_device(draws.noise, x0.device, dtype=x0.dtype)
+    x_t = process.sample(x0, mu, t, noise)
     output = restorer.output(x_t, mu, t.to(x0.device)).float()
-    return loss_per_image(objective, restorer.process, x0, mu, noise, t, output, recipe.norm).mean()
+    objective = OBJECTIVES[restorer.objective]
+    return loss_per_image(objective, process, x0, mu, noise, x_t, t, output, norm).mean()
 
 
 def layout_of(recipe: TrainingSettings) -> torch.memory_format:
@@ -193,10 +227,8 @@ class Update:
         InputError
             If the batch does not fit into the device's memory; it says what would.
         """
-        try:
+        with refusing_too_little_memory(lambda: self._too_large(iteration)):
             return self._update(x0, mu, stream, iteration, rate)
-        except torch.OutOfMemoryError:
-            raise InputError(self._too_large(iteration)) from None
 
     def _update(
         self, x0: Tensor, mu: Tensor, stream: Stream, iteration: int, rate: float
@@ -205,6 +237,7 @@ class Update:
         network: Any = self.restorer.network
         seed = seed_from(*stream, iteration, "noise")
         share = list(self.world.share(recipe.batch))
+        draws = draw_states(self.restorer, x0.shape[1:], recipe.batch, share, seed)
         optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=self.device)
         part = len(share) // recipe.accumulate
@@ -219,7 +252,11 @@ class Update:
                     self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"
                 ):
                     mean = training_loss(
-                        self.restorer, x0[window], mu[window], recipe, seed, share[window]
+                        self.restorer,
+                        x0[window],
+                        mu[window],
+                        recipe.norm,
+                        draws[window] if draws else None,
                     )
                 weighted = mean * (part / len(share))
                 weighted.backward()  # type: ignore[no-untyped-call]

@@ -46,6 +46,9 @@ class GaussianProcess:
     start_std : float
         Standard deviation of the noise that starts sampling: about mu where the process reverts,
         else about 0.
+    drift : Tensor, optional
+        Integral from 0 to t of the drift's coefficient of ``x - mu`` as Euler steps take it;
+        `log_a`, the exact one, unless given.
     """
 
     name: str
@@ -58,14 +61,19 @@ class GaussianProcess:
     diffusion: Tensor | None
     reverts: bool
     start_std: float
+    drift: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Refuse tables that do not describe a process."""
-        tables = (self.a, self.b, self.c, self.g, self.log_a, self.log_g)
-        if any(t.dtype != torch.float64 or t.shape != self.a.shape for t in tables):
-            raise ValueError(f"{self.name}: tables must be float64 and of one shape")
         if self.steps < 1:
             raise ValueError(f"{self.name}: at least one step is needed")
+        finite = [self.a, self.b, self.c, self.g]
+        finite += [table for table in (self.diffusion, self.drift) if table is not None]
+        tables = [*finite, self.log_a, self.log_g]
+        if any(t.dtype != torch.float64 or t.shape != self.a.shape for t in tables):
+            raise ValueError(f"{self.name}: tables must be float64 and of one shape")
+        if not all(bool(torch.isfinite(table).all()) for table in finite):
+            raise ValueError(f"{self.name}: its tables are not finite")
 
     @property
     def steps(self) -> int:
@@ -286,11 +294,11 @@ class GaussianProcess:
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Weights of x_t, mu and noise in one Euler step from t to s, and its noise deviation.
 
-        With Q the integral of ``a'/a`` and D that of the squared diffusion over (s, t], the
-        reverse-time SDE gives ``x_t - Q (x_t - mu) + D score``, plus ``sqrt(D)`` times
-        standard normals; the probability-flow ODE has half the score and no noise (paper,
-        section 3). Where the gauge g is not a, the drift contains the clean image, which is read
-        off the noise.
+        With Q the integral of the drift's coefficient and D that of the squared diffusion over
+        (s, t], the reverse-time SDE gives ``x_t - Q (x_t - mu) + D score``, plus ``sqrt(D)``
+        times standard normals; the probability-flow ODE has half the score and no noise (paper,
+        section 3; docs/mathematics.md, 4.2). Where the gauge g is not a, the drift contains the
+        clean image, which is read off the noise.
 
         Raises
         ------
@@ -299,18 +307,21 @@ class GaussianProcess:
         """
         if self.diffusion is None:
             raise ValueError(f"{self.name}: no SDE is defined, Euler steps do not apply")
+
+        def over_step(table: Tensor) -> Tensor:
+            return self.at(table, t, like) - self.at(table, s, like)
+
         c = self.at(self.c, t, like)
-        pull = self.at(self.log_a, t, like) - self.at(self.log_a, s, like)
-        gauge_pull = self.at(self.log_g, t, like) - self.at(self.log_g, s, like)
-        variance = self.at(self.diffusion, t, like) - self.at(self.diffusion, s, like)
+        pull = over_step(self.log_a if self.drift is None else self.drift)
+        clean_pull = over_step(self.log_a) - over_step(self.log_g)
+        variance = over_step(self.diffusion)
         if not bool(torch.isfinite(pull).all()) or bool((c == 0).any()):
             raise ValueError(f"{self.name}: no Euler step starts at step {t}")
         if probability_flow:
-            variance_a = variance + 2 * (gauge_pull - pull) * c**2
-            on_noise = -variance_a / (2 * c)
+            on_noise = -(variance - 2 * clean_pull * c**2) / (2 * c)
             std = torch.zeros_like(c)
         else:
-            on_noise = (pull - gauge_pull) * c - variance / c
+            on_noise = clean_pull * c - variance / c
             std = torch.sqrt(variance)
         on_mu = pull if self.reverts else torch.zeros_like(pull)
         return 1 - pull, on_mu, on_noise, std
@@ -408,9 +419,9 @@ def theta_integral(schedule: Schedule, steps: int, delta: float) -> Tensor:
     return total * (-math.log(delta) / total[-1])
 
 
-def _check_std(stationary_std: float) -> None:
-    if not stationary_std > 0:
-        raise ValueError(f"stationary_std must be positive, not {stationary_std}")
+def _check_positive(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be positive and finite, not {value}")
 
 
 def mean_reverting(
@@ -444,7 +455,7 @@ def mean_reverting(
     >>> round(float(process.a[-1]), 6), round(255 * float(process.c[-1]), 4)
     (0.005, 9.9999)
     """
-    _check_std(stationary_std)
+    _check_positive("stationary_std", stationary_std)
     integral = theta_integral(schedule, steps, delta)
     a = _table(torch.exp(-integral))
     return GaussianProcess(
@@ -531,6 +542,8 @@ def variance_preserving(steps: int = 1000, schedule: str = "linear") -> Gaussian
     if steps < 1:
         raise ValueError(f"steps must be positive, not {steps}")
     if schedule == "linear":
+        if steps <= 20:
+            raise ValueError(f"the linear schedule needs more than 20 steps, not {steps}")
         scale = 1000 / steps
         beta = torch.linspace(scale * 1e-4, scale * 0.02, steps, dtype=torch.float64)
     elif schedule == "cosine":
@@ -568,6 +581,7 @@ def brownian_bridge(steps: int = 1000, beta_max: float = 0.3) -> GaussianProcess
         ``sqrt(beta_max / 1000)``, turns halfway and falls again. Values are for 1000 steps and
         scaled by 1000 / T, so that the noise hardly depends on T.
     """
+    _check_positive("beta_max", beta_max)
     if steps < 2:
         raise ValueError(f"a bridge needs at least two steps, not {steps}")
     rising = torch.linspace(1e-2, math.sqrt(beta_max / 1000), steps, dtype=torch.float64)
@@ -598,8 +612,15 @@ def ornstein_uhlenbeck_bridge(
     stationary_std: float = 30 / 255,
     delta: float = 0.005,
 ) -> GaussianProcess:
-    """GOUB: the mean-reverting SDE conditioned to end at mu (docs/mathematics.md, 6.5)."""
-    _check_std(stationary_std)
+    """GOUB: the mean-reverting SDE conditioned to end at mu (docs/mathematics.md, 6.5).
+
+    Notes
+    -----
+    Conditioning adds a second pull to the drift, which grows without bound towards T. Over one
+    step the authors' code takes theta's integral times both rates at the step's end t,
+    ``coth(theta_bar_T - theta_bar_t)`` together, and leaves the second one out at T.
+    """
+    _check_positive("stationary_std", stationary_std)
     if steps < 2:
         raise ValueError(f"a bridge needs at least two steps, not {steps}")
     integral = theta_integral(schedule, steps, delta)
@@ -608,6 +629,8 @@ def ornstein_uhlenbeck_bridge(
     total = before[-1]
     log_a = -integral + torch.log(after / total)
     a = _table(torch.exp(log_a))
+    one_step = torch.diff(integral, prepend=integral[:1])
+    one_step[:-1] /= torch.tanh(integral[-1] - integral[:-1])
     return GaussianProcess(
         name="Ornstein-Uhlenbeck bridge",
         a=a,
@@ -619,6 +642,7 @@ def ornstein_uhlenbeck_bridge(
         diffusion=_table(2 * stationary_std**2 * integral),
         reverts=True,
         start_std=0.0,
+        drift=_table(-torch.cumsum(one_step, 0)),
     )
 
 
@@ -639,10 +663,13 @@ def residual_shift(
     power, end : float
         Exponent of the geometric schedule and last value of ``sqrt(eta)``.
     """
-    _check_std(kappa)
+    _check_positive("kappa", kappa)
+    _check_positive("power", power)
     if steps < 2:
         raise ValueError(f"at least two steps are needed, not {steps}")
     first = min(0.04 / kappa, 0.04)
+    if not first < end < 1:
+        raise ValueError(f"end must lie between {first:.4g} and 1, not {end}")
     fraction = torch.linspace(0, 1, steps, dtype=torch.float64) ** power
     eta = first * (end / first) ** fraction
     eta = torch.cat([torch.zeros(1, dtype=torch.float64), eta**2])
@@ -678,7 +705,7 @@ def linear_interpolant(steps: int = 100, noise_level: float = 10 / 255) -> Gauss
     In the gauge ``g = t`` the posterior has no noise and is InDI's step, which is also the Euler
     step of the flow.
     """
-    _check_std(noise_level)
+    _check_positive("noise_level", noise_level)
     if steps < 1:
         raise ValueError(f"steps must be positive, not {steps}")
     time = torch.linspace(0, 1, steps + 1, dtype=torch.float64)

@@ -1,179 +1,32 @@
 """Where a result comes from: commit, code, settings, data, versions, device."""
 
-import ast
 import resource
 import subprocess
 import sys
-from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from irsde.config import Profile, RunSettings
-from irsde.files import InputError, digest, digest_file, digest_json, read_json, write_json
+from irsde.config import PARAMETERS, Profile, RunSettings
+from irsde.files import InputError, digest_file, read_json, write_json
 from irsde.methods import METHODS
 from irsde.plan import Run
 
-PACKAGE = Path(__file__).parent
 LIBRARIES = ("numba", "numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "pillow")
-
-_DATA = ("data/datasets", "degradations", "images", "masks", "resampling", "seeds", "tasks")
-_PAIRS = (*_DATA, "data/cache", "data/pairs")
-_NETWORK = (
-    "methods",
-    "networks/layers",
-    "networks/nafnet",
-    "networks/unet",
-    "objectives",
-    "processes",
-    "restoration",
-    "samplers",
-)
-STAGE_MODULES: dict[str, tuple[str, ...]] = {
-    "prepare": (*_DATA, "data/preparation"),
-    "check": ("data/checking", "data/datasets", "data/leakage", "data/similarity", "images"),
-    "tune": (*_PAIRS, "classical", "metrics", "training", "tuning"),
-    "train": (
-        *_PAIRS,
-        *_NETWORK,
-        "averaging",
-        "checkpoints",
-        "devices",
-        "metrics",
-        "optimization",
-        "parallel",
-        "trainer",
-        "training",
-        "validation",
-    ),
-    "evaluate": (
-        *_PAIRS,
-        *_NETWORK,
-        "checkpoints",
-        "classical",
-        "cost",
-        "devices",
-        "distributions",
-        "evaluation",
-        "metrics",
-        "perceptual",
-        "protocols",
-        "scoring",
-        "ssim",
-        "states",
-        "statistics",
-    ),
-    "figures": (
-        "degradations",
-        "images",
-        "masks",
-        "report/degradations",
-        "report/samples",
-        "report/style",
-        "resampling",
-        "tasks",
-    ),
-    "report": (
-        "published.yaml",
-        "report/page_assets/common.js",
-        "report/page_assets/page.js",
-        "report/page_assets/style.css",
-        "report/page_assets/tables.js",
-        "report/page_assets/template.html",
-        "report/page_assets/values.js",
-        "report/page_assets/viewer.js",
-        "report/captions",
-        "report/cells",
-        "report/checksums",
-        "report/commands",
-        "report/comparable",
-        "report/compile",
-        "report/causes_table",
-        "report/cost_table",
-        "report/difference_tables",
-        "report/figure",
-        "report/figures",
-        "report/grids",
-        "report/judging",
-        "report/labels",
-        "report/lineage",
-        "report/page",
-        "report/page_images",
-        "report/page_overview",
-        "report/page_tables",
-        "report/paper",
-        "report/pictures",
-        "report/process_curves",
-        "report/protocol_tables",
-        "report/published",
-        "report/quality_points",
-        "report/render",
-        "report/rows",
-        "report/style",
-        "report/sweep_curves",
-        "report/sweep_tables",
-        "report/table",
-        "report/table_captions",
-        "report/tables",
-        "report/training_curves",
-        "seeds",
-        "statistics",
-    ),
-}
-
-
-WEIGHTS = (
-    *_PAIRS,
-    "averaging",
-    "networks/layers",
-    "networks/nafnet",
-    "networks/unet",
-    "objectives",
-    "optimization",
-    "parallel",
-    "processes",
-    "restoration",
-    "trainer",
-)
-
-
-@lru_cache
-def code_hash(stage: str) -> str:
-    """SHA-256 of the package modules a stage runs, without comments and docstrings.
-
-    Parameters
-    ----------
-    stage : str
-        A key of `STAGE_MODULES`, or "weights" for those that trained weights depend on.
-    """
-    modules = WEIGHTS if stage == "weights" else STAGE_MODULES[stage]
-    return digest_json({name: _hash(PACKAGE / name) for name in modules})
-
-
-def _hash(path: Path) -> str:
-    """Hash of a module, named without its ending, or of another file of the package."""
-    if path.suffix:
-        return digest_file(path)
-    tree = ast.parse(path.with_suffix(".py").read_bytes())
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            constant = body[0].value
-            if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
-                del body[0]
-    return digest(ast.dump(tree).encode())
 
 
 def commit() -> dict[str, Any]:
     """Commit of the working directory's checkout and whether tracked files differ from it.
 
-    Both are None outside a git checkout.
+    `params.yaml` does not count: it only names the active profile and repeats its grid. Both are
+    None outside a git checkout.
     """
     try:
         head = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no")
+        others = (":/", f":(top,exclude){PARAMETERS}")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *others)
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
     return {"commit": head, "dirty": bool(changed)}

@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from irsde import provenance
+from irsde.code import PACKAGE
 from irsde.config import EvaluationSettings
 from irsde.explaining import find
 from irsde.files import InputError, read_json
@@ -100,7 +101,7 @@ def _evaluate_in(project: Path, summaries: Mapping[Path, Mapping[str, Any]]) -> 
     done = subprocess.run(
         [sys.executable, "-c", CHILD, *(str(folder.resolve()) for folder in summaries)],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": str(provenance.PACKAGE.parent)},
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
         stdout=subprocess.PIPE,
         text=True,
         check=False,

@@ -10,21 +10,23 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from irsde.processes import GaussianProcess
 
+Kind = Literal["euler", "posterior", "deterministic", "exponential"]
 Grid = Literal["uniform", "quadratic", "log-snr"]
 Prediction = Literal["noise", "optimal-noise", "clean", "velocity"]
 Network = Callable[[Tensor, Tensor, int], Tensor]
 Noise = Callable[[int, torch.Size], Tensor]
 NoiseSource = torch.Generator | Callable[[torch.Size], Tensor]
 
-GRIDS: tuple[Grid, ...] = ("uniform", "quadratic", "log-snr")
-PREDICTIONS: tuple[Prediction, ...] = ("noise", "optimal-noise", "clean", "velocity")
+GRIDS: tuple[Grid, ...] = get_args(Grid)
+PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
+FEW_STEPS = 10  # below which MaRS makes the last step before the clean image one of order 1
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,15 @@ def step_grid(
     return steps[::-1]
 
 
+def first_evaluation(process: GaussianProcess, prediction: Prediction) -> int:
+    """First step that the network is called at, and so the most evaluations there can be.
+
+    T, but T - 1 for a bridge whose network predicts noise: its state at T is mu, without noise.
+    """
+    predicts_noise = prediction in ("noise", "optimal-noise")
+    return process.steps - 1 if process.is_bridge and predicts_noise else process.steps
+
+
 def _log_snr_positions(process: GaussianProcess, nfe: int, first: int) -> Tensor:
     """Fractional steps, rising from 0, uniform in the half log-SNR between step 1 and `first`."""
     has_end = float(process.a[first]) > 0 and float(process.c[first]) > 0
@@ -150,13 +161,13 @@ class _Step:
     draw: Callable[[], Tensor]
 
 
-def _euler(step: _Step, *, probability_flow: bool) -> Tensor:
+def _euler(step: _Step, *, stochastic: bool, flow: bool) -> Tensor:
     """One Euler step of the reverse SDE or of the probability-flow ODE (paper, section 3)."""
     on_x, on_mu, on_noise, std = step.process.reverse_step_coefficients(
-        step.t, step.s, step.x, probability_flow=probability_flow
+        step.t, step.s, step.x, probability_flow=flow
     )
     x = float(on_x) * step.x + float(on_mu) * step.mu + float(on_noise) * step.noise
-    return x if probability_flow else x - float(std) * step.draw()
+    return x - float(std) * step.draw() if stochastic else x
 
 
 def _affine(step: _Step, rho: float, tau: float) -> Tensor:
@@ -221,6 +232,9 @@ class Sampler:
         Update rule.
     stochastic : bool
         True if it draws noise on the way.
+    flow : bool
+        True if an Euler sampler follows the probability-flow ODE, which has half the score;
+        False for the reverse SDE, whose noise is left out where `stochastic` is False.
     order : int
         Order of convergence (in law, for stochastic samplers).
     data : bool
@@ -230,16 +244,37 @@ class Sampler:
     """
 
     label: str
-    kind: Literal["euler", "posterior", "deterministic", "exponential"]
+    kind: Kind
     stochastic: bool
+    flow: bool = False
     order: int = 1
     data: bool = False
     source: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown kind, and fields that have no effect on the kind."""
+        allowed = {
+            "euler": self.order == 1 and not self.data and not (self.flow and self.stochastic),
+            "posterior": self.order == 1 and not self.data and not self.flow and self.stochastic,
+            "deterministic": self.order == 1 and not (self.data or self.flow or self.stochastic),
+            "exponential": self.order in (1, 2) and not self.flow,
+        }
+        if self.kind not in allowed:
+            raise ValueError(f"{self.label}: kind {self.kind!r} is none of {', '.join(allowed)}")
+        if not allowed[self.kind]:
+            raise ValueError(f"{self.label}: its fields are not those of kind {self.kind!r}")
+
+    @property
+    def is_mean_ode(self) -> bool:
+        """True if it is the reverse SDE with the noise left out."""
+        return self.kind == "euler" and not self.stochastic and not self.flow
 
     def refusal(self, process: GaussianProcess) -> str | None:
         """Why the sampler cannot be used with a process, or None if it can."""
         if self.kind == "euler" and process.diffusion is None:
             return f"{self.label} needs an SDE, which the {process.name} does not define"
+        if self.is_mean_ode and not process.is_bridge:
+            return f"{self.label} is defined for bridges, unlike the {process.name}"
         if self.kind == "exponential" and not self.data and 0 == process.a[-1] < process.c[-1]:
             return (
                 f"{self.label} extrapolates the noise, but the {process.name} ends without a "
@@ -281,9 +316,10 @@ def trajectory(
     ``sigma_1 sqrt(dt)``. The first step of a bridge, whose start holds no noise, is drawn from
     the marginal (docs/mathematics.md, 3); where the network predicts noise, of which that start
     has none, the state at T - 1 is drawn about mu without a network evaluation, an error of
-    ``a_{T-1} (x0 - mu)``, and the solver starts there. Euler samplers take the output of a
-    network trained with the maximum-likelihood objective as the noise itself: that is what it
-    was trained to be for Euler-Maruyama's step from t to t - 1, and the paper's use of it.
+    ``a_{T-1} (x0 - mu)``, and the solver starts there (docs/mathematics.md, 4.4). Euler samplers
+    take the output of a network trained with the maximum-likelihood objective as the noise
+    itself: that is what it was trained to be for Euler-Maruyama's step from t to t - 1, and the
+    paper's use of it.
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {sampler!r}: {', '.join(SAMPLERS)}")
@@ -298,11 +334,11 @@ def trajectory(
 
     x, calls = x_T, 0
     earlier: tuple[float, Tensor] | None = None
-    if process.is_bridge and prediction in ("noise", "optimal-noise") and start is None:
+    first = first_evaluation(process, prediction) if start is None else start
+    if start is None and first < process.steps:
         yield State(process.steps, x, calls)
-        start = process.steps - 1
-        x = mu + float(process.c[start]) * draw(process.steps)
-    steps = step_grid(process, nfe, grid, start)
+        x = _leave_bridge_end(solver, process, mu, draw)
+    steps = step_grid(process, nfe, grid, first)
     yield State(steps[0], x, calls)
     for t, s in itertools.pairwise(steps):
         output = network(x, mu, t)
@@ -316,9 +352,9 @@ def trajectory(
                 _, predicted_noise = _clean_and_noise(process, "clean", clean, x, mu, t)
         step = _Step(process, t, s, x, mu, clean, predicted_noise, partial(draw, t))
         if float(process.c[t]) == 0.0:
-            x = _affine(step, 0.0, float(process.c[s]))
+            x = _affine(step, 0.0, 0.0 if solver.is_mean_ode else float(process.c[s]))
         elif solver.kind == "euler":
-            x = _euler(step, probability_flow=not solver.stochastic)
+            x = _euler(step, stochastic=solver.stochastic, flow=solver.flow)
         elif s == 0:
             x = clean
         elif solver.kind == "posterior":
@@ -326,6 +362,8 @@ def trajectory(
         elif solver.kind == "deterministic":
             x = _deterministic(step)
         else:
+            if nfe < FEW_STEPS and s == steps[-2]:
+                earlier = None
             x = _exponential(step, earlier, stochastic=solver.stochastic, data=solver.data)
             if solver.order == 2:
                 half_log_snr = float(process.log_a[t]) - math.log(float(process.c[t]))
@@ -333,9 +371,24 @@ def trajectory(
         yield State(s, x, calls)
 
 
+def _leave_bridge_end(
+    solver: Sampler, process: GaussianProcess, mu: Tensor, draw: Callable[[int], Tensor]
+) -> Tensor:
+    """State at T - 1 of a bridge whose network predicts noise (docs/mathematics.md, 4.4)."""
+    if solver.is_mean_ode:
+        return mu
+    if solver.kind == "euler" and not solver.flow:
+        assert process.diffusion is not None
+        variance = float(process.diffusion[-1] - process.diffusion[-2])
+        return mu - math.sqrt(variance) * draw(process.steps)
+    return mu + float(process.c[-2]) * draw(process.steps)
+
+
 def _noise_source(
     noise: Noise | None, generators: Sequence[NoiseSource] | None, x: Tensor
 ) -> Callable[[int], Tensor]:
+    if noise is not None and generators is not None:
+        raise ValueError("give noise or generators, not both")
     if noise is not None:
         return lambda t: noise(t, x.shape)
     if generators is None:
@@ -394,21 +447,23 @@ def sample(
     sampler : str
         A key of `SAMPLERS`.
     nfe : int
-        Network evaluations, from 1 to T.
+        Network evaluations, from 1 to the first step that the network is called at:
+        `first_evaluation`, or `start`.
     grid : {"uniform", "quadratic", "log-snr"}
         Step grid; `step_grid`.
     prediction : {"noise", "optimal-noise", "clean", "velocity"}
         What the network predicts. "optimal-noise" is what the maximum-likelihood objective
         trains: the clean image is then read off by the exact inverse (docs/mathematics.md, 5).
     noise : callable (step, shape) -> Tensor, optional
-        Standard normals used when leaving `step`; overrides `generators`.
+        Standard normals used when leaving `step`.
     generators : sequence of NoiseSource, optional
-        One for each image, so that an image's result does not depend on its batch.
+        One for each image, so that an image's result does not depend on its batch. Without either,
+        torch's global state is drawn from.
     start : int, optional
         Step of x_T if not T, for Gaussian denoising from the matched step.
     clean_range : (float, float), optional
         Range that estimates of the clean image are clipped to before they are used, the noise
-        being recomputed from them, as DDPM does; not by the Euler samplers.
+        being recomputed from them, as DDPM does; Euler samplers take predicted noise as it is.
 
     Returns
     -------
@@ -447,8 +502,13 @@ SAMPLERS: dict[str, Sampler] = {
         "posterior", "posterior", stochastic=True, source="arXiv 2404.09732, arXiv 2006.11239"
     ),
     "probability-flow": Sampler(
-        "probability-flow Euler", "euler", stochastic=False, source="IR-SDE, arXiv 2301.11699"
+        "probability-flow Euler",
+        "euler",
+        stochastic=False,
+        flow=True,
+        source="IR-SDE, arXiv 2301.11699",
     ),
+    "mean-ode": Sampler("Mean-ODE", "euler", stochastic=False, source="GOUB, arXiv 2312.10299"),
     "ddim": Sampler("DDIM", "deterministic", stochastic=False, source="arXiv 2010.02502"),
     "mrs-sde-1": Sampler("MRS SDE 1", "exponential", stochastic=True, source="arXiv 2502.07856"),
     "mrs-sde-2": Sampler(

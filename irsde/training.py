@@ -1,14 +1,21 @@
 """One run, trained or tuned: what identifies it, what is refused, and which of the two is done."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from irsde import provenance
+from irsde.code import is_same_run
 from irsde.config import RunSettings
-from irsde.data.datasets import dataset_card
+from irsde.current import identity_of, is_finished
 from irsde.data.leakage import Leak
-from irsde.files import InputError, digest_file, digest_json, read_json
-from irsde.methods import METHODS
-from irsde.plan import Run, pairs_folder
+from irsde.files import InputError, digest_json
+from irsde.identity import differences
+from irsde.parallel import world_of_environment
+from irsde.plan import Run
+from irsde.provenance import read_run_card
+from irsde.replaced import keep
+
+if TYPE_CHECKING:
+    from irsde.starting import Start
 
 
 def train(
@@ -18,6 +25,7 @@ def train(
     overwrite: bool,
     leaks: Sequence[Leak] = (),
     follow: Callable[[], None] = lambda: None,
+    start: "Start | None" = None,
 ) -> str:
     """Train or tune one run, resuming from its checkpoint if there is one.
 
@@ -28,11 +36,14 @@ def train(
     settings : RunSettings
         Resolved settings of the run.
     overwrite : bool
-        True to start afresh where what lies there belongs to another configuration.
+        True to start afresh where what lies there belongs to another configuration; a finished run
+        is kept in `results/replaced/`.
     leaks : sequence of Leak
         What the leakage check found in the data.
     follow : callable () -> None
         Called after each validation of a network, when the run's files are written.
+    start : starting.Start, optional
+        What a network starts from instead of fresh weights.
 
     Returns
     -------
@@ -48,43 +59,41 @@ def train(
         If a signal asked training to stop; a checkpoint was written.
     """
     _refuse_leaks(run, settings, leaks)
-    identity = _identity(run, settings)
-    card = run.folder / "run.json"
-    if card.is_file():
-        if _is_finished(run, settings, identity):
+    identity = identity_of(run, settings)
+    if start:
+        identity |= start.identity
+    kept = ""
+    if (run.folder / "run.json").is_file():
+        if is_finished(run, settings, identity):
             return f"{run.folder}: up to date"
         if not overwrite:
             raise InputError(
-                f"{run.folder}: holds a run of another configuration, code or data; "
-                "nothing was changed; give --overwrite to replace it"
+                f"{run.folder}: holds another run, {_what_differs(run, settings, identity)}; "
+                "nothing was changed; give --overwrite to keep it in results/replaced and train"
             )
+        if world_of_environment().is_first:
+            earlier = read_run_card(run.folder)["identity"]
+            kept = f"; the earlier run is kept in {keep(run.folder, digest_json(earlier)[:8])}"
     if settings.training is None:
         from irsde.tuning import tune
 
-        card.unlink(missing_ok=True)
-        return tune(run, settings, identity, leaks)
+        return tune(run, settings, identity, leaks) + kept
     from irsde.trainer import train_network
 
-    return train_network(run, settings, identity, leaks, overwrite=overwrite, follow=follow)
+    done = train_network(
+        run, settings, identity, leaks, overwrite=overwrite, follow=follow, start=start
+    )
+    return done + kept
 
 
-def _identity(run: Run, settings: RunSettings) -> dict[str, str]:
-    """What a run's weights depend on; two runs that agree in it are the same run."""
-    identity = {
-        "settings": settings.hash,
-        "code": provenance.code_hash("weights" if settings.training else "tune"),
-        "train_data": _fingerprint(run, settings.data.train),
-        "validation_data": _fingerprint(run, settings.data.validation),
-    }
-    if settings.training:
-        method = METHODS[settings.method.partition("+")[0]]
-        identity["method"] = method.fingerprint(settings.stationary_std)
-    return identity
-
-
-def _fingerprint(run: Run, datasets: tuple[str, ...]) -> str:
-    folders = [pairs_folder(run.profile, run.task, name) for name in datasets]
-    return digest_json([dataset_card(folder)["fingerprint"] for folder in folders])
+def _what_differs(run: Run, settings: RunSettings, identity: dict[str, str]) -> str:
+    """In what the finished run in a folder differs from the one that was asked for."""
+    card = read_run_card(run.folder)
+    known = card["identity"]
+    if is_same_run(known, {**known, "code": identity["code"]}):
+        identity = {**identity, "code": known.get("code", identity["code"])}
+    differing = differences(known, identity, card["settings"], settings.model_dump(mode="json"))
+    return f"which differs in {', '.join(differing)}" if differing else "without its weights"
 
 
 def _refuse_leaks(run: Run, settings: RunSettings, leaks: Sequence[Leak]) -> None:
@@ -96,14 +105,3 @@ def _refuse_leaks(run: Run, settings: RunSettings, leaks: Sequence[Leak]) -> Non
             f"{first.test_set}/{first.test_image} by {first.train_set}/{first.train_image} "
             f"({first.evidence}); leave their scenes out (data.without), or give --allow-leakage"
         )
-
-
-def _is_finished(run: Run, settings: RunSettings, identity: dict[str, str]) -> bool:
-    """True if the card is of this run and the weights beside it are those it records."""
-    card = read_json(run.folder / "run.json")
-    if not isinstance(card, dict) or card.get("identity") != identity:
-        return False
-    weights = run.folder / "weights.safetensors"
-    return settings.training is None or (
-        weights.is_file() and digest_file(weights) == card.get("weights_sha256")
-    )

@@ -12,11 +12,11 @@ from irsde.config import Profile, load_profile, run_settings
 from irsde.data.pairs import Pair
 from irsde.methods import METHODS
 from irsde.objectives import OBJECTIVES
-from irsde.optimization import Batches, training_loss
+from irsde.optimization import Batches, draw_states, training_loss
 from irsde.parallel import ALONE
 from irsde.plan import evaluations
 from irsde.restoration import build_network, restorer_of
-from irsde.samplers import SAMPLERS
+from irsde.samplers import SAMPLERS, first_evaluation
 from irsde.seeds import numpy_generator, torch_generator
 from irsde.tasks import TASKS, Degradation
 
@@ -67,7 +67,8 @@ def train_and_restore(method, monkeypatch):
     x0, mu = synthetic_batch(settings.training)
     losses, before = [], [p.detach().clone() for p in restorer.network.parameters()]
     for iteration in range(2):
-        loss = training_loss(restorer, x0, mu, settings.training, iteration)
+        draws = draw_states(restorer, x0.shape[1:], len(x0), range(len(x0)), iteration)
+        loss = training_loss(restorer, x0, mu, settings.training.norm, draws)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -123,6 +124,7 @@ def test_defaults_of_every_process_fit_together(name):
     method = METHODS[name]
     process = method.process(0.1)
     assert SAMPLERS[method.sampler].refusal(process) is None
-    assert 1 <= method.nfe <= process.steps
     assert method.objective in OBJECTIVES
+    prediction = OBJECTIVES[method.objective].prediction
+    assert 1 <= method.nfe <= first_evaluation(process, prediction)
     assert method.objective != "maximum-likelihood" or process.diffusion is not None

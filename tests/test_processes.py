@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irsde.objectives import OBJECTIVES, loss_per_image
+from irsde.objectives import OBJECTIVES, loss_per_image, per_image
 from irsde.processes import (
     brownian_bridge,
     gaussian_denoising,
@@ -163,8 +163,8 @@ def test_maximum_likelihood_loss_vanishes_for_the_optimal_noise_only():
         steps = torch.full((2,), t)
         x_t = process.sample(x0, mu, steps, noise)
         optimal = process.optimal_noise(x_t, x0, mu, t)
-        at_optimum = loss_per_image(objective, process, x0, mu, noise, steps, optimal)
-        at_truth = loss_per_image(objective, process, x0, mu, noise, steps, noise)
+        at_optimum = loss_per_image(objective, process, x0, mu, noise, x_t, steps, optimal)
+        at_truth = loss_per_image(objective, process, x0, mu, noise, x_t, steps, noise)
         assert float(at_optimum.max()) < 1e-14
         assert float(at_truth.min()) > 1e-9
 
@@ -182,9 +182,10 @@ def test_every_objective_vanishes_at_its_target_and_gives_gradients(name, norm):
         "velocity": process.velocity(x0, mu, noise, t),
         "maximum-likelihood": process.optimal_noise(x_t, x0, mu, t),
     }[name]
-    assert float(loss_per_image(objective, process, x0, mu, noise, t, target, norm).max()) < 1e-13
+    state = (objective, process, x0, mu, noise, x_t, t)
+    assert float(loss_per_image(*state, target, norm).max()) < 1e-13
     output = (target + 0.1).requires_grad_()
-    loss = loss_per_image(objective, process, x0, mu, noise, t, output, norm)
+    loss = loss_per_image(*state, output, norm)
     assert loss.shape == (2,)
     loss.sum().backward()
     assert bool((output.grad.abs() > 0).all())
@@ -197,6 +198,99 @@ def test_golden_numbers_of_the_cosine_process():
     assert math.isclose(process.c[1], 0.00073652003859768528, rel_tol=1e-12)
     assert math.isclose(theta_integral("cosine", 100, 0.005)[100], math.log(200), rel_tol=1e-12)
     assert math.isclose(process.diffusion[100], 2 * (10 / 255) ** 2 * math.log(200), rel_tol=1e-12)
+
+
+GOUB_STEPS = {  # one-step mean and optimum at x, of noise 0 at x = 1 and mu = 0, and c_t
+    1: (
+        (0.301511683375188, 0.799186583162266, 0.497109424331733),
+        (0.2, 0.9, 0.55),
+        None,
+        0.00220956010604699,
+    ),
+    50: (
+        (0.298763981246445, 0.815765721152031, 0.477447412609102),
+        (0.300300811437662, 0.795025071663081, 0.504523711180425),
+        None,
+        0.109712583345919,
+    ),
+    90: (
+        (0.291712057615425, 0.842058862667206, 0.45380911527592),
+        (0.318400848993643, 0.762913884212059, 0.509484842297477),
+        1.13063013456607,
+        0.109911002085333,
+    ),
+    95: (
+        (0.277877573070733, 0.874465046034347, 0.439075469445275),
+        (0.31909610137659, 0.761634005664481, 0.509721842270634),
+        1.21638280726168,
+        0.0945507248799392,
+    ),
+    98: (
+        (0.228039083089281, 0.985813414936609, 0.394898432704608),
+        (0.319349624731295, 0.761172614500011, 0.509802948403046),
+        1.50642511845669,
+        0.0686400372297306,
+    ),
+    99: (
+        (0.138933813752832, 1.17858204817342, 0.326324942005931),
+        (0.319408774032546, 0.761066837506883, 0.509820001444298),
+        2.00290479611263,
+        0.0509976294525471,
+    ),
+}
+
+
+def pixels(*values):
+    return torch.tensor(values, dtype=torch.float64).reshape(1, 1, 1, -1)
+
+
+@pytest.mark.parametrize("t", GOUB_STEPS)
+def test_a_step_of_goub_is_its_authors(t):
+    """Numbers of the authors' code (github.com/Hammour-steak/GOUB) run in float64."""
+    process = ornstein_uhlenbeck_bridge(100, "cosine", 30 / 255)
+    mean, optimum, alone, std = GOUB_STEPS[t]
+    x0, mu = pixels(0.2, 0.9, 0.55), pixels(0.5, 0.4, 0.6)
+    x, noise = pixels(0.3, 0.8, 0.5), pixels(-0.7, 0.4, 1.3)
+    close = {"rtol": 0, "atol": 1e-11}
+    assert math.isclose(process.c[t], std, rel_tol=1e-11)
+    torch.testing.assert_close(process.reverse_mean(x, mu, noise, t, t - 1), pixels(*mean), **close)
+    torch.testing.assert_close(process.posterior(x, x0, mu, t, t - 1)[0], pixels(*optimum), **close)
+    if alone is not None:
+        one, zero = pixels(1), pixels(0)
+        torch.testing.assert_close(
+            process.reverse_mean(one, zero, zero, t, t - 1), pixels(alone), **close
+        )
+
+
+def test_the_loss_of_goub_is_its_authors():
+    process, objective = ornstein_uhlenbeck_bridge(), OBJECTIVES["maximum-likelihood"]
+    x0, mu, noise, output = (
+        pixels(*values).reshape(3, 1, 1, 1)
+        for values in ((0.2, 0.9, 0.55), (0.5, 0.4, 0.6), (-0.7, 0.4, 1.3), (0.1, -0.2, 0.9))
+    )
+    t = torch.tensor([1, 50, 99])
+    x_t = process.sample(x0, mu, t, noise)
+    loss = loss_per_image(objective, process, x0, mu, noise, x_t, t, output)
+    theirs = torch.tensor([0.00176795524712964, 0.00766184831175976, 0.0222338483886289])
+    torch.testing.assert_close(loss, theirs.double(), rtol=1e-6, atol=0)
+
+
+def test_the_optimal_noise_of_goub_is_nearly_the_noise():
+    process = ornstein_uhlenbeck_bridge()
+    x0, mu, noise = images(count=50)
+    for t in (1, 50, 90, 99):
+        optimal = process.optimal_noise(process.sample(x0, mu, t, noise), x0, mu, t)
+        assert float((optimal - noise).abs().mean()) < 0.02
+    assert float((optimal - noise).abs().mean()) < 0.005
+
+
+def test_an_euler_step_over_several_steps_adds_their_drifts():
+    process = ornstein_uhlenbeck_bridge()
+    like = pixels(0)
+    pulls = [process.reverse_step_coefficients(t, t - 1, like)[1] for t in range(91, 100)]
+    on_x, on_mu, *_ = process.reverse_step_coefficients(99, 90, like)
+    assert math.isclose(on_mu, sum(pulls), rel_tol=1e-12)
+    assert math.isclose(on_x + on_mu, 1, rel_tol=1e-12)
 
 
 def test_denoising_starts_at_the_published_step():
@@ -218,9 +312,18 @@ def test_batched_steps_equal_single_ones():
     [
         (lambda: mean_reverting(schedule="cosin"), "cosin"),
         (lambda: mean_reverting(steps=0), "positive"),
-        (lambda: mean_reverting(stationary_std=0), "positive"),
+        (lambda: mean_reverting(stationary_std=0), "stationary_std must be positive"),
+        (lambda: mean_reverting(stationary_std=math.inf), "finite, not inf"),
+        (lambda: ornstein_uhlenbeck_bridge(stationary_std=math.nan), "finite, not nan"),
+        (lambda: residual_shift(kappa=-1), "kappa must be positive"),
+        (lambda: residual_shift(power=0), "power must be positive"),
+        (lambda: residual_shift(end=1.0), "end must lie between 0.04 and 1"),
+        (lambda: linear_interpolant(noise_level=0), "noise_level must be positive"),
+        (lambda: brownian_bridge(beta_max=-0.3), "beta_max must be positive"),
+        (lambda: per_image(images()[0], "l3"), "unknown norm 'l3'"),
         (lambda: mean_reverting(delta=1.0), "delta"),
         (lambda: variance_preserving(10, "sqrt"), "sqrt"),
+        (lambda: variance_preserving(20), "more than 20 steps"),
         (lambda: mean_reverting().marginal(*images()[:2], 101), r"\[0, 100\]"),
         (lambda: mean_reverting().marginal(images()[0], images()[1][..., :3], 1), "do not fit"),
         (lambda: mean_reverting().noise(*[images()[0]] * 3, 0), "no noise"),

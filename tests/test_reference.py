@@ -137,7 +137,8 @@ def test_training_loss_equals_the_authors():
         ("loss_l2", network, "l2"),
         ("loss_l1_true_noise", noise, "l1"),
     ):
-        loss = loss_per_image(objective, process, x0, mu, noise, t, output, norm).mean()
+        x_t = process.sample(x0, mu, t, noise)
+        loss = loss_per_image(objective, process, x0, mu, noise, x_t, t, output, norm).mean()
         close(loss, arrays[key], atol=1e-6)
 
 

@@ -15,7 +15,7 @@ from irsde.processes import (
     residual_shift,
     variance_preserving,
 )
-from irsde.samplers import GRIDS, SAMPLERS, sample, step_grid, trajectory
+from irsde.samplers import GRIDS, SAMPLERS, Sampler, sample, step_grid, trajectory
 from tests.problems import Mixture
 
 PROCESSES = [
@@ -162,7 +162,7 @@ def test_reading_the_optimal_noise_exactly_recovers_the_clean_image_where_the_pl
     assert float((plain - x0).abs().max()) > 0.1
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "mean-ode"])
 @pytest.mark.parametrize("nfe", [1, 10, 100])
 def test_network_evaluations_are_counted(sampler, nfe):
     process, calls = mean_reverting(), []
@@ -199,6 +199,110 @@ def test_an_image_is_the_same_alone_and_in_a_batch(sampler):
         assert torch.equal(restore([i]), together[i : i + 1])
 
 
+MRS = {  # sampler, evaluations: what the original restores
+    ("mrs-ode-2", 4): (0.259991623159187, 0.709574896114631, 0.499029787127067),
+    ("mrs-ode-2", 5): (0.25962981145863, 0.692306037991982, 0.500475549239253),
+    ("mrs-ode-2", 10): (0.258101704037043, 0.693807091496444, 0.499292483549435),
+    ("mrs-ode-2-data", 4): (0.259992813865087, 0.709484239081831, 0.498998833825267),
+    ("mrs-ode-2-data", 5): (0.25965475067161, 0.692195044958828, 0.500402145737884),
+    ("mrs-ode-2-data", 10): (0.258306396870729, 0.697777636055793, 0.498393387228092),
+    ("mrs-sde-2", 4): (0.223718176910957, 0.721926233803611, 0.3742199413397),
+    ("mrs-sde-2", 5): (0.0840653915624073, 0.819935226630318, 0.343480887847587),
+    ("mrs-sde-2", 10): (0.170966016290179, 0.704671147649221, 0.389645963525264),
+    ("mrs-sde-2-data", 4): (0.256224440756194, 0.694076877601992, 0.518784570516451),
+    ("mrs-sde-2-data", 5): (0.259962415746731, 0.731283173331693, 0.475379211886239),
+    ("mrs-sde-2-data", 10): (0.25779688129774, 0.694652360113923, 0.505793740067583),
+}
+
+
+def pixels(*values):
+    return torch.tensor(values, dtype=torch.float64).reshape(1, 1, 1, -1)
+
+
+X0, MU = pixels(0.2, 0.9, 0.55), pixels(0.5, 0.4, 0.6)
+
+
+def network_of(process):
+    """Noise for a clean image that depends on the state."""
+    return lambda x, m, t: process.noise(x, 0.8 * X0 + 0.1 * torch.sin(5 * x), m, t)
+
+
+def sines(t, shape):
+    """Stand in for the standard normals of a step."""
+    return torch.sin(pixels(1, 2, 3) * t)
+
+
+@pytest.mark.parametrize(("sampler", "nfe"), MRS)
+def test_second_order_equals_the_original_with_few_and_many_steps(sampler, nfe):
+    """Numbers of MRSampler's code (github.com/grrrute/mr-sampler) run in float64 on our tables."""
+    process = mean_reverting(stationary_std=50 / 255)
+    start = MU + pixels(0.1, -0.2, 0.05)
+    restored = sample(process, network_of(process), start, MU, sampler, nfe, noise=sines)
+    torch.testing.assert_close(restored, pixels(*MRS[sampler, nfe]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("prediction", ["noise", "optimal-noise"])
+@pytest.mark.parametrize(
+    ("sampler", "restored"),
+    [
+        ("euler-maruyama", (0.253672763984772, 0.686646903406978, 0.49927395526595)),
+        ("mean-ode", (0.255789047519148, 0.689760180905898, 0.499890854737106)),
+    ],
+)
+def test_goubs_own_samplers_equal_its_authors(sampler, restored, prediction):
+    """Numbers of the authors' code (github.com/Hammour-steak/GOUB) run in float64."""
+    process = ornstein_uhlenbeck_bridge()
+    *before, last = trajectory(
+        process, network_of(process), MU, MU, sampler, 99, prediction=prediction, noise=sines
+    )
+    torch.testing.assert_close(last.x, pixels(*restored), rtol=0, atol=1e-12)
+    assert [state.step for state in before] == list(range(100, 0, -1))
+    assert last.nfe == 99
+
+
+@pytest.mark.parametrize("sampler", ["euler-maruyama", "mean-ode", "posterior"])
+def test_goub_calls_its_network_from_the_last_step_but_one(sampler):
+    process, calls = ornstein_uhlenbeck_bridge(), []
+
+    def network(x, mu, t):
+        calls.append(t)
+        return torch.zeros_like(x)
+
+    *_, last = trajectory(process, network, MU, MU, sampler, 10)
+    assert calls == step_grid(process, 10, start=99)[:-1]
+    assert last.nfe == 10
+    with pytest.raises(ValueError, match="give 1 to 99"):
+        sample(process, network, MU, MU, sampler, 100)
+
+
+def test_mean_ode_draws_nothing():
+    def noise(t, shape):
+        raise AssertionError
+
+    for process, prediction in (
+        (ornstein_uhlenbeck_bridge(), "noise"),
+        (brownian_bridge(100), "clean"),
+    ):
+        sample(
+            process, lambda x, m, t: 0.5 * x, MU, MU, "mean-ode", 7, "uniform", prediction, noise
+        )
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"kind": "heun"}, "kind 'heun' is none of euler, posterior, deterministic, exponential"),
+        ({"kind": "exponential", "order": 3}, "not those of kind 'exponential'"),
+        ({"kind": "posterior", "order": 2}, "not those of kind 'posterior'"),
+        ({"kind": "euler", "data": True}, "not those of kind 'euler'"),
+        ({"kind": "deterministic"}, "not those of kind 'deterministic'"),
+    ],
+)
+def test_a_sampler_of_an_unknown_kind_or_with_fields_of_no_effect_is_refused(fields, words):
+    with pytest.raises(ValueError, match=words):
+        Sampler("new", **{"stochastic": True, **fields})
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -208,6 +312,7 @@ def test_an_image_is_the_same_alone_and_in_a_batch(sampler):
         ({"grid": "karras"}, "unknown grid"),
         ({"prediction": "x0"}, "unknown prediction"),
         ({"generators": []}, "0 generators"),
+        ({"generators": [], "noise": lambda t, shape: 0}, "noise or generators, not both"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, words):
@@ -222,6 +327,7 @@ def test_samplers_refuse_processes_they_are_not_valid_for():
         ("euler-maruyama", linear_interpolant()),
         ("mrs-sde-1-data", residual_shift()),
         ("mrs-ode-2", linear_interpolant()),
+        ("mean-ode", mean_reverting()),
     ):
-        with pytest.raises(ValueError, match=r"needs|extrapolates"):
+        with pytest.raises(ValueError, match=r"needs|extrapolates|bridges"):
             sample(process, lambda x, m, t: x, x0, mu, sampler, 3)

@@ -7,13 +7,14 @@ import sys
 import psutil
 from snakemake.resources import Resources
 
+from irsde.code import current
 from irsde.config import load_profile, run_settings
-from irsde.distributions import inception_weights
+from irsde.current import is_current_evaluation, is_current_run, metric_weights, own_contents
 from irsde.files import InputError, digest_json
-from irsde.perceptual import perceptual_key
 from irsde.plan import (
     Run,
     datasets,
+    datasets_of_task,
     evaluation_of,
     evaluations,
     further_evaluations,
@@ -22,7 +23,6 @@ from irsde.plan import (
     preparation_hash,
     runs,
 )
-from irsde.provenance import code_hash
 
 # Slurm sends its warning to every process of a job: the training answers it with a checkpoint, and
 # Snakemake and the shell around it must live on to see how it ended.
@@ -55,10 +55,54 @@ def names(values):
     return "|".join(sorted({re.escape(str(value)) for value in values})) or "(?!)"
 
 
-def gpu_of(wildcards):
-    """One GPU for methods with a network, where there is one."""
-    run = Run(wildcards.profile, wildcards.task, wildcards.method, int(wildcards.seed))
-    return GPU * PROFILE.evaluation.processes if run.is_trained else 0
+def run_of(wildcards):
+    """Run of a path of the grammar."""
+    return Run(wildcards.profile, wildcards.task, wildcards.method, int(wildcards.seed))
+
+
+def settings_of(wildcards):
+    """Settings of a run."""
+    run = run_of(wildcards)
+    return run_settings(PROFILE, run.task, run.method, run.seed)
+
+
+def profile_of(wildcards):
+    """Profile as a variant of a method changes it: threads, processes and memory too."""
+    return PROFILE.for_method(wildcards.method)
+
+
+def training_threads(wildcards):
+    """Threads of a training, all its processes together."""
+    training = profile_of(wildcards).training
+    return CORES_PER_JOB * training.threads * training.processes
+
+
+def training_gpus(wildcards):
+    """One GPU for each process of a training, where there are GPUs."""
+    return GPU * profile_of(wildcards).training.processes
+
+
+def training_memory(wildcards):
+    """Megabytes of a training, all its processes together."""
+    profile = profile_of(wildcards)
+    return profile.memory.training * profile.training.processes
+
+
+def evaluation_threads(wildcards):
+    """Threads of an evaluation, all its processes together."""
+    evaluation = profile_of(wildcards).evaluation
+    return CORES_PER_JOB * evaluation.threads * evaluation.processes
+
+
+def evaluation_gpus(wildcards):
+    """One GPU for each process of an evaluation with a network, where there are GPUs."""
+    return GPU * profile_of(wildcards).evaluation.processes if run_of(wildcards).is_trained else 0
+
+
+def evaluation_memory(wildcards):
+    """Megabytes of an evaluation, all its processes together."""
+    profile = profile_of(wildcards)
+    return profile.memory.evaluation * profile.evaluation.processes
 
 
 def needed_cards(wildcards):
@@ -69,17 +113,21 @@ def needed_cards(wildcards):
 
 def all_cards(wildcards):
     """Cards of all data sets of a task."""
-    chosen = PROFILE.data.of(wildcards.task)
-    names_of_task = (*chosen.train, *chosen.validation, *chosen.test, *chosen.without)
-    return [f"data/{name}/dataset.json" for name in dict.fromkeys(names_of_task)]
+    return [f"data/{name}/dataset.json" for name in datasets_of_task(PROFILE, wildcards.task)]
+
+
+def as_of(is_current, files):
+    """Input files whose age alone is no reason to make a result again that is current."""
+    return [ancient(file) for file in files] if is_current else files
 
 
 def training_pairs(wildcards):
-    """What a run of a task is trained and validated on, and what the leakage check found."""
+    """What a run is trained and validated on, and what the leakage check found."""
     chosen = PROFILE.data.of(wildcards.task)
     folder = f"data/prepared/{wildcards.profile}/{wildcards.task}"
     pairs = [f"{folder}/{name}/dataset.json" for name in (*chosen.train, *chosen.validation)]
-    return [*pairs, f"data/leakage/{wildcards.profile}/{wildcards.task}.json"]
+    files = [*pairs, f"data/leakage/{wildcards.profile}/{wildcards.task}.json"]
+    return as_of(is_current_run(run_of(wildcards), settings_of(wildcards)), files)
 
 
 def preparation_settings(wildcards):
@@ -89,20 +137,29 @@ def preparation_settings(wildcards):
 
 def settings_hash(wildcards):
     """Hash of the settings of a run; a changed one reruns it and what depends on it."""
-    run = run_settings(PROFILE, wildcards.task, wildcards.method, int(wildcards.seed))
-    return run.hash
+    return settings_of(wildcards).hash
+
+
+def evaluation_inputs(wildcards):
+    """Run and pairs of an evaluation, and what the leakage check found."""
+    run = run_of(wildcards)
+    files = [
+        (run.folder / "run.json").as_posix(),
+        f"data/prepared/{run.profile}/{run.task}/{wildcards.dataset}/dataset.json",
+        f"data/leakage/{run.profile}/{run.task}.json",
+    ]
+    evaluation = evaluation_of(run, wildcards.dataset, wildcards.evaluation)
+    return as_of(is_current_evaluation(evaluation, PROFILE), files)
 
 
 def evaluation_settings(wildcards):
     """Hash of the settings of an evaluation."""
-    resolved = PROFILE.for_method(wildcards.method).evaluation
-    return digest_json(resolved.model_dump(mode="json"))
+    return digest_json(profile_of(wildcards).evaluation.model_dump(mode="json"))
 
 
 def evaluation_arguments(wildcards):
     """Arguments of `irsde evaluate` for a path of the grammar."""
-    run = Run(wildcards.profile, wildcards.task, wildcards.method, int(wildcards.seed))
-    return evaluation_of(run, wildcards.dataset, wildcards.evaluation).arguments
+    return evaluation_of(run_of(wildcards), wildcards.dataset, wildcards.evaluation).arguments
 
 
 wildcard_constraints:

@@ -27,9 +27,9 @@ rule report:
     params:
         profile=PROFILE.name,
         caption=PROFILE.caption,
-        code=code_hash("report"),
+        code=current("report"),
     shell:
-        "irsde report --profile {params.profile} > {log} 2>&1"
+        "irsde report --profile {params.profile:q} > {log:q} 2>&1"
 
 
 rule degradations:
@@ -48,6 +48,6 @@ rule degradations:
     threads: CORES_PER_JOB
     params:
         profile=PROFILE.name,
-        code=code_hash("figures"),
+        code=current("figures"),
     shell:
-        "irsde data figures --profile {params.profile} > {log} 2>&1"
+        "irsde data figures --profile {params.profile:q} > {log:q} 2>&1"

@@ -2,10 +2,10 @@ rule train:
     input:
         training_pairs,
     output:
-        card="results/{profile}/{task}/{method}/seed{seed}/run.json",
-        weights="results/{profile}/{task}/{method}/seed{seed}/weights.safetensors",
-        history="results/{profile}/{task}/{method}/seed{seed}/training.csv",
-        cost="results/{profile}/{task}/{method}/seed{seed}/cost.json",
+        card=update("results/{profile}/{task}/{method}/seed{seed}/run.json"),
+        weights=update("results/{profile}/{task}/{method}/seed{seed}/weights.safetensors"),
+        history=update("results/{profile}/{task}/{method}/seed{seed}/training.csv"),
+        cost=update("results/{profile}/{task}/{method}/seed{seed}/cost.json"),
     log:
         "logs/{profile}/{task}/{method}/seed{seed}/train.log",
     wildcard_constraints:
@@ -13,24 +13,24 @@ rule train:
     priority: 1
     conda:
         "../envs/irsde.yaml"
-    threads: CORES_PER_JOB * PROFILE.training.threads * PROFILE.training.processes
+    threads: training_threads
     resources:
-        gpu=GPU * PROFILE.training.processes,
-        mem_mb=PROFILE.memory.training * PROFILE.training.processes,
+        gpu=training_gpus,
+        mem_mb=training_memory,
     params:
         settings=settings_hash,
-        code=code_hash("train"),
+        code=current("train"),
     shell:
-        "irsde train --overwrite --profile {wildcards.profile} --task {wildcards.task} "
-        "--method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"
+        "irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "--method {wildcards.method:q} --seed {wildcards.seed:q} > {log:q} 2>&1"
 
 
 rule tune:
     input:
         training_pairs,
     output:
-        card="results/{profile}/{task}/{method}/seed{seed}/run.json",
-        cost="results/{profile}/{task}/{method}/seed{seed}/cost.json",
+        card=update("results/{profile}/{task}/{method}/seed{seed}/run.json"),
+        cost=update("results/{profile}/{task}/{method}/seed{seed}/cost.json"),
     log:
         "logs/{profile}/{task}/{method}/seed{seed}/tune.log",
     wildcard_constraints:
@@ -40,7 +40,7 @@ rule tune:
     threads: CORES_PER_JOB
     params:
         settings=settings_hash,
-        code=code_hash("tune"),
+        code=current("tune"),
     shell:
-        "irsde train --overwrite --profile {wildcards.profile} --task {wildcards.task} "
-        "--method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"
+        "irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "--method {wildcards.method:q} --seed {wildcards.seed:q} > {log:q} 2>&1"

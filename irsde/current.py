@@ -1,0 +1,171 @@
+"""Whether a finished result is the one that is asked for: same settings, code and data.
+
+Both engines and the commands ask here, so that nothing is made twice and nothing stale is shown.
+"""
+
+from collections.abc import Collection
+
+from irsde.code import STAGES, code_hash, current, is_same_code, is_same_run
+from irsde.config import EvaluationSettings, Profile, RunSettings
+from irsde.data.catalogue import OWN
+from irsde.data.datasets import (
+    CARD,
+    dataset_card,
+    dataset_folder,
+    read_records,
+    source_fingerprint,
+)
+from irsde.data.leakage import leaked_images, read_leaks
+from irsde.distributions import inception_weights
+from irsde.files import InputError, digest_file, digest_json, read_json, write_json
+from irsde.methods import METHODS
+from irsde.perceptual import perceptual_weights
+from irsde.plan import (
+    DATA,
+    Evaluation,
+    Run,
+    datasets,
+    leakage_file,
+    pairs_folder,
+)
+from irsde.provenance import read_run_card
+
+STATE = DATA / "state.json"
+
+
+def identity_of(run: Run, settings: RunSettings, *, prepared: bool = True) -> dict[str, str]:
+    """What a run's weights depend on; two runs that agree in it are the same run.
+
+    Data that are not prepared are an error, or left out where `prepared` is False.
+    """
+    identity = {
+        "settings": settings.hash,
+        "code": code_hash("train" if settings.training else "tune"),
+    }
+    for role, names in (("train", settings.data.train), ("validation", settings.data.validation)):
+        folders = [pairs_folder(run.profile, run.task, name) for name in names]
+        if prepared or all((folder / CARD).is_file() for folder in folders):
+            cards = [dataset_card(folder)["fingerprint"] for folder in folders]
+            identity[f"{role}_data"] = digest_json(cards)
+    if settings.training:
+        method = METHODS[settings.method.partition("+")[0]]
+        identity["method"] = method.fingerprint(settings.stationary_std)
+    return identity
+
+
+def is_finished(
+    run: Run, settings: RunSettings, identity: dict[str, str], *, without_weights: bool = False
+) -> bool:
+    """True if the card is of this run and the weights beside it are those it records.
+
+    With `without_weights` they may be absent, as where evidence was imported without them.
+    """
+    try:
+        card = read_json(run.folder / "run.json")
+    except InputError:  # damaged, or just set aside by the first of several processes
+        return False
+    known = card.get("identity") if isinstance(card, dict) else None
+    if not isinstance(known, dict):
+        return False
+    unknown = {"train_data", "validation_data"} - identity.keys()
+    if not is_same_run(identity, {key: known[key] for key in known.keys() - unknown}):
+        return False
+    weights = run.folder / "weights.safetensors"
+    if settings.training is None or (without_weights and not weights.exists()):
+        return True
+    return weights.is_file() and digest_file(weights) == card.get("weights_sha256")
+
+
+def is_current_run(run: Run, settings: RunSettings) -> bool:
+    """True if a finished run is the one that its settings, the code and the data ask for.
+
+    Code that gives the same numbers counts as the same (`known_code.yaml`). Data that are not
+    prepared yet count as those of the run, and so do weights that evidence was imported without.
+    """
+    if not (run.folder / "run.json").is_file():
+        return False
+    identity = identity_of(run, settings, prepared=False)
+    return is_finished(run, settings, identity, without_weights=True)
+
+
+def is_current_evaluation(evaluation: Evaluation, profile: Profile) -> bool:
+    """True if a finished evaluation is the one that a profile asks for.
+
+    As in `is_current_run`, data that are not prepared or checked yet count as those of the
+    evaluation.
+    """
+    run = evaluation.run
+    settings = profile.for_method(run.method).evaluation
+    try:
+        checked = leakage_file(run.profile, run.task).is_file()
+        leaks = read_leaks(run.profile, run.task, profile.data.of(run.task)) if checked else []
+    except InputError:  # the check is of other data
+        return False
+    return is_scored(evaluation, settings, leaked_images(leaks, evaluation.dataset))
+
+
+def is_scored(
+    evaluation: Evaluation, settings: EvaluationSettings, leaked: Collection[str]
+) -> bool:
+    """True if a finished evaluation is the one that its run, the settings, code and data ask for.
+
+    Equal code counts as the same. Scores that need weights which are not here stay as they are.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    settings : EvaluationSettings
+    leaked : collection of str
+        Images of the data set that are shown in the training data.
+    """
+    try:
+        summary = read_json(evaluation.folder / "summary.json")
+        card = read_run_card(evaluation.run.folder)
+    except InputError:
+        return False
+    if not isinstance(summary, dict) or not (evaluation.folder / "per_image.csv").is_file():
+        return False
+    folder = pairs_folder(evaluation.run.profile, evaluation.run.task, evaluation.dataset)
+    if (folder / CARD).is_file():
+        if summary.get("dataset") != dataset_card(folder):
+            return False
+        shown = [r.image for r in read_records(folder) if r.source in leaked] if leaked else []
+        if summary.get("leaked") != shown:
+            return False
+    return (
+        summary.get("run_identity") == digest_json(card["identity"])
+        and summary.get("settings") == settings.model_dump(mode="json")
+        and is_same_code("evaluate", summary.get("code"), code_hash("evaluate"))
+        and all(
+            now in ("", summary.get(key, {}).get("sha256")) for key, now in metric_weights().items()
+        )
+    )
+
+
+def write_state(profile: Profile) -> str:
+    """Write `data/state.json`: what DVC, which runs no code of ours, compares between its calls.
+
+    It holds the code of each stage (``code``), the contents of data sets of one's own (``own``) and
+    the weights that metrics are computed with (``weights``).
+    """
+    content: dict[str, dict[str, str]] = {
+        "code": {stage: current(stage) for stage in STAGES},
+        "own": {name: own_contents(name) for name in datasets(profile)},
+        "weights": metric_weights(),
+    }
+    write_json(STATE, content)
+    return f"{STATE}: written"
+
+
+def own_contents(dataset: str) -> str:
+    """Hash of what a data set of one's own holds now; "" for one of the catalogue."""
+    is_own = (dataset_folder(dataset) / OWN).is_file()
+    return source_fingerprint(dataset) if is_own else ""
+
+
+def metric_weights() -> dict[str, str]:
+    """SHA-256 of the weights that LPIPS and FID are computed with here, "" where absent."""
+    files = {"lpips": perceptual_weights(), "distribution": inception_weights()}
+    return {
+        name: digest_file(file) if file and file.is_file() else "" for name, file in files.items()
+    }

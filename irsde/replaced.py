@@ -1,0 +1,87 @@
+"""Finished work is not deleted: what another result takes the place of is kept beside it."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from irsde.files import digest_file, replacing_folder
+from irsde.plan import RESULTS
+
+REPLACED = RESULTS / "replaced"
+CARDS = ("run.json", "summary.json")
+NUMBERS = ("per_image.csv", "protocols.csv")
+
+
+def keep(folder: Path, name: str) -> Path:
+    """Move a run or an evaluation out of the way of another one.
+
+    Where it was kept already (an engine can bring its files back when the new work fails), only
+    the files that are the same as the kept ones are deleted.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder below `results/`.
+    name : str
+        What tells this result from others of the folder: the start of a hash of its identity.
+
+    Returns
+    -------
+    Path
+        `results/replaced/<folder below results>/<name>`.
+    """
+    place = REPLACED / folder.relative_to(RESULTS)
+    for number in itertools.count(1):
+        kept = place / (name if number == 1 else f"{name}-{number}")
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            folder.replace(kept)
+            return kept
+        if _is_same(folder, kept):
+            for file in [path for path in folder.rglob("*") if path.is_file()]:
+                twin = kept / file.relative_to(folder)
+                if twin.is_file() and digest_file(twin) == digest_file(file):
+                    file.unlink()
+            return kept
+    raise AssertionError
+
+
+def keep_files(files: Sequence[Path], name: str) -> Path:
+    """Move files of an unfinished run out of the way of another one; the folder they are in then.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Files of one folder of a run, such as its checkpoints.
+    name : str
+        As `keep`.
+    """
+    folder = files[0].parent
+    kept = REPLACED / folder.parent.relative_to(RESULTS) / name / folder.name
+    kept.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        file.replace(kept / file.name)
+    return kept
+
+
+def _is_same(folder: Path, kept: Path) -> bool:
+    """True if the card of a run or an evaluation is the same file in both."""
+    cards = [(folder / name, kept / name) for name in CARDS if (folder / name).is_file()]
+    return bool(cards) and all(
+        twin.is_file() and digest_file(card) == digest_file(twin) for card, twin in cards
+    )
+
+
+@contextmanager
+def replacing_evaluation(folder: Path) -> Iterator[Path]:
+    """Temporary folder, renamed to `folder`; an evaluation there with other numbers is kept."""
+    with replacing_folder(folder) as temporary:
+        yield temporary
+        card = folder / "summary.json"
+        if card.is_file() and any(_differs(folder / name, temporary / name) for name in NUMBERS):
+            keep(folder, digest_file(card)[:8])
+
+
+def _differs(old: Path, new: Path) -> bool:
+    return old.is_file() and (not new.is_file() or digest_file(old) != digest_file(new))

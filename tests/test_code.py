@@ -1,0 +1,195 @@
+"""Which code made a result: the hash of a stage, its modules, older code that counts as equal."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from irsde import code
+from irsde.files import read_json
+
+PROJECT = Path(__file__).resolve().parents[1]
+SAMPLE = '''
+"""A module."""
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from irsde.other import scale
+
+if TYPE_CHECKING:
+    from irsde.files import InputError
+
+Kind = Literal["a", "b"]
+TABLE: dict[str, float] = {"a": 1e-3, "b": -0.0, "c": float("inf")}
+
+'''
+MORE = '''
+
+def f(x: "np.ndarray", /, *args: int, key: str = "k", **rest: object) -> str:
+    """Say it."""
+    first, *others = [value for value in args if value > 0]  # the positive ones
+    match key:
+        case "k" | "l":
+            text = f"{x!r:>{first}}{{}} {others=}" "joined" f"{scale(x):.3f}"
+        case _:
+            raise ValueError(f"{key}: unknown")
+    return text if (n := len(text)) else str(n)
+
+
+async def g(queue):
+    async with queue as q:
+        yield lambda a=1: a ** 2 @ q
+'''
+RECORDED = "6fa3c94fe1cfa8355618c05dc495cf02d80b951fa987c7d7d089d984fef8cec0"
+OTHER_PYTHONS = [f"python3.{minor}" for minor in (11, 12, 13) if minor != sys.version_info.minor]
+
+
+def package(folder: Path, **modules: str) -> Path:
+    """A package `irsde` with these modules; a dot in a name is written as two underscores."""
+    root = folder / "irsde"
+    for name, text in modules.items():
+        path = root.joinpath(*name.split("__")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    code._module.cache_clear()
+    return root
+
+
+def hashed(root: Path, first: str = "main") -> str:
+    return code.hash_modules(root, code.imported_modules(root, first))
+
+
+OTHER = "def scale(x):\n    return 2 * x\n"
+
+
+def test_the_hash_is_the_recorded_one_on_every_version_of_python(tmp_path):
+    assert hashed(package(tmp_path, main=SAMPLE + MORE, other=OTHER)) == RECORDED
+
+
+@pytest.mark.parametrize("python", OTHER_PYTHONS)
+def test_another_version_of_python_gives_the_same_hashes(python):
+    found = shutil.which(python)
+    if not found or subprocess.run([found, "-c", ""], capture_output=True).returncode:
+        pytest.skip(f"{python} is not installed")
+    script = "from irsde.code import *; print({s: code_hash(s) for s in STAGES})"
+    path = os.pathsep.join([str(PROJECT), sysconfig.get_paths()["purelib"]])
+    done = subprocess.run(
+        [found, "-c", script], env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == str({s: code.code_hash(s) for s in code.STAGES}), done.stderr
+
+
+def test_neither_place_nor_wording_changes_the_hash(tmp_path):
+    before = hashed(package(tmp_path / "before", main=SAMPLE + MORE, other=OTHER))
+    text = (SAMPLE + MORE).replace("irsde.other", "irsde.deeper.place").replace("A module", "Mine")
+    text = text.replace("Say it.", "Speak.").replace("  # the positive ones", "")
+    text = text.replace('f"{key}: unknown"', '"choose another"')
+    assert hashed(package(tmp_path / "after", main=text, deeper__place=OTHER)) == before
+
+
+def test_a_definition_that_moves_to_another_module_leaves_the_hash_as_it_is(tmp_path):
+    first = "A = 1\n\n\ndef f():\n    return A\n\n\ndef g():\n    return f()\n"
+    before = hashed(package(tmp_path / "before", main="from irsde.one import g\n", one=first))
+    after = package(
+        tmp_path / "after",
+        main="from irsde.one import g\n",
+        one="from irsde.two import f\n\n\ndef g():\n    return f()\n",
+        two="A = 1\n\n\ndef f():\n    return A\n",
+    )
+    assert hashed(after) == before
+
+
+def test_an_import_from_a_namesake_changes_the_hash(tmp_path):
+    two = {"one": "def f():\n    return 1\n", "two": "def f():\n    return 2\n"}
+    text = "from irsde import one, two\nfrom irsde.one import f\n"
+    before = hashed(package(tmp_path / "before", main=text, **two))
+    after = package(tmp_path / "after", main=text.replace("one import f", "two import f"), **two)
+    assert hashed(after) != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("value > 0", "value >= 0"),
+        ("1e-3", "1e-4"),
+        ("-0.0", "0.0"),
+        ("a=1", "a=2"),
+        (":.3f", ":.2f"),
+        ("**rest", "**others_of_it"),
+        ('Literal["a", "b"]', 'Literal["a"]'),
+        ("import numpy as np", "import torch as np"),
+        ("import scale", "import shift as scale"),
+    ],
+)
+def test_what_could_change_a_number_changes_the_hash(tmp_path, old, new):
+    other = OTHER + "\n\ndef shift(x):\n    return x + 2\n"
+    before = hashed(package(tmp_path / "before", main=SAMPLE + MORE, other=other))
+    assert old in SAMPLE + MORE
+    changed = package(tmp_path / "after", main=(SAMPLE + MORE).replace(old, new), other=other)
+    assert hashed(changed) != before
+
+
+def test_a_newly_imported_module_counts(tmp_path):
+    root = package(tmp_path, main="A = 1\n", other=OTHER)
+    assert code.imported_modules(root, "main") == ("main",)
+    late = "A = 1\n\n\ndef f():\n    from irsde.other import scale\n\n    return scale\n"
+    root = package(tmp_path, main=late)
+    assert code.imported_modules(root, "main") == ("main", "other")
+
+
+@pytest.mark.parametrize("stage", code.STAGES)
+def test_a_stage_has_the_modules_it_imports_but_for_the_exempt(stage):
+    names = code.stage_modules(stage)
+    assert code.STAGES[stage] in names
+    if stage in ("figures", "report"):
+        assert names == code.imported_modules(code.PACKAGE, code.STAGES[stage])
+    else:
+        assert not {*names} & {*code.EXEMPT}
+    assert ("degradations" in names) == (stage != "figures")
+
+
+def test_every_exempt_module_is_there_and_imported_by_a_stage():
+    everything = {
+        name for first in code.STAGES.values()
+        for name in code.imported_modules(code.PACKAGE, first)
+    }  # fmt: skip
+    assert {*code.EXEMPT, *code.EXEMPT_FROM_TRAINING} <= everything
+
+
+def test_known_code_names_each_hash_once_with_a_reason():
+    for stage, classes in code.known_code().items():
+        assert stage in code.STAGES
+        named = [known for same in classes for known in same]
+        assert len(named) == len(set(named))
+        assert all(
+            len(known) == 64 and reason for same in classes for known, reason in same.items()
+        )
+
+
+def test_a_named_hash_counts_as_the_first_of_its_class():
+    first, second = list(code.known_code()["train"][0])[:2]
+    assert code.canonical("train", second) == first
+    assert code.is_same_code("train", first, second)
+    assert not code.is_same_code("tune", first, second)
+    assert not code.is_same_code("train", first, "0" * 64)
+    assert not code.is_same_code("train", first, None)
+
+
+@pytest.mark.parametrize("stage", ["train", "tune", "evaluate"])
+def test_the_committed_study_is_of_code_that_counts_as_the_present_one(stage):
+    """A change that leaves all numbers as they are gets a line in known_code.yaml; see there."""
+    name = "summary.json" if stage == "evaluate" else "run.json"
+    cards = [read_json(path) for path in sorted((PROJECT / "reports/study").rglob(name))]
+    if stage == "evaluate":
+        made = {card["code"] for card in cards}
+    else:
+        identities = [card["identity"] for card in cards if "code" in card["identity"]]
+        made = {one["code"] for one in identities if ("method" in one) == (stage == "train")}
+    assert made
+    now = code.code_hash(stage)
+    assert [one for one in sorted(made) if not code.is_same_code(stage, one, now)] == []

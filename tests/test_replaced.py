@@ -1,0 +1,176 @@
+"""Finished work stays: what another setting, code or test set takes the place of is kept."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from irsde.config import load_profile, run_settings
+from irsde.current import is_current_evaluation, is_current_run
+from irsde.evaluation import evaluate
+from irsde.files import InputError, digest_file, read_json, write_json
+from irsde.plan import Evaluation, Run
+from irsde.replaced import REPLACED, keep
+from irsde.training import train
+from tests.project import copy_project, prepare_task
+
+TASK, SET = "denoising", "photographs-test"
+RUN = Run("smoke", TASK, "ir-sde+l2", 0)
+PLAIN = Run("smoke", TASK, "classical", 0)
+EVALUATION = Evaluation(RUN, SET, "posterior", 3)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("IRSDE_LPIPS_WEIGHTS", "")
+        prepare_task("smoke", TASK)
+        for run in (RUN, PLAIN):
+            train(run, settings(run), overwrite=False)
+        evaluate(EVALUATION, profile().evaluation)
+    return folder
+
+
+@pytest.fixture
+def project(finished, tmp_path, monkeypatch):
+    folder = tmp_path / "project"
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("irsde"))
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("IRSDE_LPIPS_WEIGHTS", "")
+
+
+def profile():
+    return load_profile("smoke")
+
+
+def settings(run=RUN, **changes):
+    found = run_settings(profile(), run.task, run.method, run.seed)
+    if changes:
+        recipe = found.training.model_copy(update=changes)
+        found = found.model_copy(update={"training": recipe})
+    return found
+
+
+def files(folder):
+    return {f.relative_to(folder): digest_file(f) for f in folder.rglob("*") if f.is_file()}
+
+
+def kept():
+    return sorted(path.parent for path in REPLACED.rglob("run.json"))
+
+
+def test_another_setting_is_refused_and_nothing_is_touched(project):
+    before = files(RUN.folder)
+    with pytest.raises(InputError, match="overwrite"):
+        train(RUN, settings(learning_rate=0.1), overwrite=False)
+    assert files(RUN.folder) == before
+
+
+def test_a_replaced_training_is_kept_with_its_evaluations(project):
+    before = files(RUN.folder)
+    line = train(RUN, settings(learning_rate=0.1), overwrite=True)
+    (place,) = kept()
+    assert place.as_posix() in line
+    assert place.is_relative_to(REPLACED / "smoke/denoising/ir-sde+l2/seed0")
+    assert files(place) == before
+    assert not (RUN.folder / "evaluations").exists()
+    assert read_json(RUN.folder / "run.json")["settings"]["training"]["learning_rate"] == 0.1
+
+
+def test_a_tuned_filter_is_kept_too(project):
+    before = files(PLAIN.folder)
+    data = settings(PLAIN).data.model_copy(update={"validation": (SET,)})
+    other = settings(PLAIN).model_copy(update={"data": data})
+    train(PLAIN, other, overwrite=True)
+    (place,) = kept()
+    assert files(place) == before
+
+
+def test_going_back_and_forth_keeps_every_one(project):
+    for rate in (0.1, 0.2, 0.1, 0.2):
+        train(RUN, settings(learning_rate=rate), overwrite=True)
+    rates = [
+        read_json(path / "run.json")["settings"]["training"]["learning_rate"] for path in kept()
+    ]
+    assert sorted(rates) == sorted([settings().training.learning_rate, 0.1, 0.2, 0.1])
+
+
+def test_what_an_engine_brought_back_is_not_kept_twice(project):
+    """Snakemake copies the outputs of a job that failed back to where they were."""
+    outputs = ["run.json", "weights.safetensors", "training.csv", "cost.json"]
+    name = "0" * 8
+    copies = {name: (RUN.folder / name).read_bytes() for name in outputs}
+    place = keep(RUN.folder, name)
+    RUN.folder.mkdir(parents=True)
+    for output, content in copies.items():
+        (RUN.folder / output).write_bytes(content)
+    (RUN.folder / "progress.json").write_text("{}")
+    assert keep(RUN.folder, name) == place
+    assert [path.name for path in RUN.folder.iterdir()] == ["progress.json"]
+
+
+def test_an_unfinished_training_of_another_setting_is_kept(project):
+    (RUN.folder / "run.json").unlink()
+    checkpoints = {
+        path.name: digest_file(path) for path in RUN.folder.glob("checkpoint/*.safetensors")
+    }
+    assert checkpoints
+    train(RUN, settings(learning_rate=0.1), overwrite=True)
+    found = {path.name: digest_file(path) for path in REPLACED.rglob("checkpoint/*.safetensors")}
+    assert checkpoints.items() <= found.items()
+
+
+def test_the_same_evaluation_is_not_made_twice(project):
+    before = files(EVALUATION.folder)
+    assert evaluate(EVALUATION, profile().evaluation) == f"{EVALUATION.folder}: up to date"
+    assert files(EVALUATION.folder) == before
+
+
+def test_an_evaluation_with_other_numbers_is_kept(project):
+    before = files(EVALUATION.folder)
+    changed = profile().evaluation.model_copy(update={"protocol": "y"})
+    assert "dB over" in evaluate(EVALUATION, changed)
+    (card,) = REPLACED.rglob("summary.json")
+    assert files(card.parent) == before
+
+
+def test_older_code_that_is_known_to_be_equal_counts_as_finished(project, monkeypatch):
+    from irsde import code
+
+    assert is_current_run(RUN, settings())
+    assert is_current_evaluation(EVALUATION, profile())
+    card = read_json(RUN.folder / "run.json")
+    older = "0" * 64
+    write_json(RUN.folder / "run.json", {**card, "identity": {**card["identity"], "code": older}})
+    assert not is_current_run(RUN, settings())
+    with pytest.raises(InputError, match="overwrite"):
+        train(RUN, settings(), overwrite=False)
+    same = {older: "equal", code.code_hash("train"): "now"}
+    monkeypatch.setattr(code, "known_code", lambda: {"train": [same]})
+    assert is_current_run(RUN, settings())
+    assert train(RUN, settings(), overwrite=True).endswith("up to date")
+    assert kept() == []
+
+
+@pytest.mark.parametrize("name", ["run.json", "weights.safetensors"])
+def test_a_damaged_run_is_not_current(project, name):
+    (RUN.folder / name).write_text("damaged")
+    assert not is_current_run(RUN, settings())
+
+
+def test_what_is_not_prepared_here_counts_as_what_was_seen(project):
+    shutil.rmtree(Path("data/prepared"))
+    assert is_current_run(RUN, settings())
+    assert is_current_evaluation(EVALUATION, profile())
+
+
+def test_other_data_make_a_run_and_its_evaluations_old(project):
+    for name, folder in (("train", "photographs-train"), ("test", SET)):
+        path = next(Path("data/prepared/smoke/denoising").glob(f"{folder}*/dataset.json"), None)
+        assert path, name
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"fingerprint": "0" * 64}))
+    assert not is_current_run(RUN, settings())
+    assert not is_current_evaluation(EVALUATION, profile())

@@ -1,0 +1,51 @@
+"""Options of an evaluation that would change its name and nothing else are refused."""
+
+import pytest
+
+from irsde.files import InputError
+from irsde.plan import Evaluation, Run, refuse_without_effect
+
+
+def evaluation(method, sampler, nfe, **options):
+    return Evaluation(Run("quick", "denoising", method, 0), "kodak24", sampler, nfe, **options)
+
+
+@pytest.mark.parametrize(
+    ("method", "sampler", "nfe", "options", "words"),
+    [
+        ("identity", "direct", 0, {"weights": "raw"}, "has no network: leave out --weights"),
+        ("identity", "direct", 0, {"precision": "bfloat16"}, "leave out --precision"),
+        ("classical", "direct", 0, {"sampling_seed": 5}, "leave out --sampling-seed"),
+        ("identity", "direct", 5, {}, "has no sampler: leave out --sampler and --nfe"),
+        ("identity", "posterior", 0, {}, "has no sampler"),
+        ("regression", "direct", 1, {"grid": "quadratic"}, "draws no noise and has no steps"),
+        ("regression", "direct", 1, {"conversion": "plain"}, "leave out --conversion"),
+        ("regression", "direct", 1, {"sampling_seed": 5}, "leave out --sampling-seed"),
+        ("regression+wide", "direct", 10, {}, "has no sampler"),
+        ("ir-sde", "posterior", 1, {"grid": "log-snr"}, "takes one step"),
+        ("ir-sde-noise", "posterior", 9, {"conversion": "plain"}, "not trained by maximum"),
+        ("ddpm", "ddim", 9, {"conversion": "plain"}, "not trained by maximum"),
+        ("ir-sde", "euler-maruyama", 9, {"conversion": "plain"}, "takes the output as the noise"),
+        ("denoising-ode", "probability-flow", 9, {"sampling_seed": 1}, "draws no noise"),
+        ("ir-sde", "heun", 9, {}, "unknown sampler 'heun'"),
+        ("ir-sd", "posterior", 9, {}, "unknown method 'ir-sd'"),
+    ],
+)
+def test_what_changes_nothing_is_refused(method, sampler, nfe, options, words):
+    with pytest.raises(InputError, match=words):
+        refuse_without_effect(evaluation(method, sampler, nfe, **options))
+
+
+@pytest.mark.parametrize(
+    ("method", "sampler", "nfe", "options"),
+    [
+        ("identity", "direct", 0, {}),
+        ("regression", "direct", 1, {"weights": "raw", "precision": "bfloat16"}),
+        ("ir-sde", "posterior", 2, {"grid": "quadratic", "conversion": "plain"}),
+        ("ir-sde", "ddim", 1, {"sampling_seed": 1}),  # of the terminal state
+        ("denoising-sde", "euler-maruyama", 9, {"sampling_seed": 1}),
+        ("denoising-ode", "ddim", 9, {"conversion": "plain"}),
+    ],
+)
+def test_what_changes_something_is_not(method, sampler, nfe, options):
+    refuse_without_effect(evaluation(method, sampler, nfe, **options))

@@ -234,6 +234,7 @@ def passes(tests: tuple[str, ...], seconds: float) -> bool:
         import pytest
 
         options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore"]
+        options += ["-o", "addopts=--doctest-modules"]
         code = 1
         with contextlib.suppress(BaseException):
             code = int(pytest.main([*options, *tests]))

@@ -15,6 +15,8 @@ from skimage.color import rgb2gray
 from skimage.morphology import dilation, erosion, opening
 from skimage.restoration import denoise_nl_means, inpaint_biharmonic
 
+from irsde.files import InputError
+
 Image = NDArray[np.float32]
 
 
@@ -233,6 +235,22 @@ def _guided_filter(
 def _clip(image: NDArray[np.floating]) -> Image:
     clipped: Image = np.clip(image, 0, 1).astype(np.float32)
     return clipped
+
+
+def classical_method(task: str) -> ClassicalMethod:
+    """The classical method of a task.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if task not in CLASSICAL:
+        raise InputError(
+            f"classical on {task}: n/a, there is no classical method for this task (there are some "
+            f"for {', '.join(CLASSICAL)}); leave classical out, or add one to irsde/classical.py"
+        )
+    return CLASSICAL[task]
 
 
 CLASSICAL: dict[str, ClassicalMethod] = {

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -195,7 +196,9 @@ def prepare(
 ) -> None:
     """Make the training, validation and test pairs of a task below data/prepared."""
     from irsde.config import check_name, load_profile
+    from irsde.data.datasets import dataset_folder, own_unread
     from irsde.data.preparation import prepare as prepare_pairs
+    from irsde.images import unread_line
     from irsde.plan import preparations
 
     loaded = load_profile(_profile_name(profile))
@@ -204,6 +207,8 @@ def prepare(
     names = [dataset] if dataset else [name for of, name in preparations(loaded) if of == task]
     for name in names:
         print(f"{prepare_pairs(loaded.name, task, name, settings)}: ready")
+        if unread := own_unread(dataset_folder(name)):
+            print(unread_line(unread))
     if dataset is None:
         from irsde.data.checking import check_profile
 
@@ -232,7 +237,7 @@ def state(profile: ProfileOption = None) -> None:
 def train(
     task: Annotated[str | None, typer.Option("--task", help="A task, such as deraining.")] = None,
     method: Annotated[str | None, typer.Option(help="A method or variant, such as ir-sde.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Training seed.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Training seed; 0 unless given.")] = None,
     profile: ProfileOption = None,
     overwrite: Annotated[
         bool,
@@ -241,6 +246,22 @@ def train(
             "results/replaced."
         ),
     ] = False,
+    continue_to: Annotated[
+        int | None,
+        typer.Option(
+            "--continue-to",
+            min=1,
+            help="Train a finished run on to so many iterations, as the run METHOD+toN beside it.",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Start from a run folder's weights or a safetensors file, as the run "
+            "METHOD+fromSHA256.",
+        ),
+    ] = None,
     allow_leakage: Annotated[
         bool, typer.Option(help="Train although training images show test scenes; it is recorded.")
     ] = False,
@@ -262,43 +283,64 @@ def train(
     from irsde.config import load_profile, run_settings
     from irsde.data.leakage import read_leaks
     from irsde.following import Follower
+    from irsde.launching import reported_end, start_processes
     from irsde.parallel import world_of_environment
     from irsde.plan import Run
     from irsde.training import train as train_run
 
+    without_effect = {
+        "--overwrite": overwrite,
+        "--allow-leakage": allow_leakage,
+        "--continue-to": continue_to is not None,
+        "--from": weights is not None,
+    }
+    if dry_run and (given := [option for option, is_given in without_effect.items() if is_given]):
+        raise InputError(f"irsde train --dry-run: {given[0]} has no effect; leave it out")
+    if continue_to is not None and weights is not None:
+        raise InputError("irsde train: give --continue-to or --from")
     loaded = load_profile(_profile_name(profile))
     if dry_run and not (task and method):
         from irsde.calibration import overview
 
-        print(overview(loaded, task, method))
+        print(overview(loaded, task, method, seed))
         return
     if not task or not method:
         raise InputError("irsde train: give --task and --method")
-    settings = run_settings(loaded, task, method, seed)
+    run = Run(loaded.name, task, method, seed or 0)
+    start = None
+    if continue_to is not None:
+        from irsde.starting import continuation
+
+        run, settings, start = continuation(loaded, run, continue_to)
+    else:
+        settings = run_settings(loaded, task, method, run.seed)
+    if weights is not None:
+        from irsde.starting import fine_tuning
+
+        run, start = fine_tuning(loaded, run, weights)
     if allow_leakage:
         allowed = settings.data.model_copy(update={"allow_leakage": True})
         settings = settings.model_copy(update={"data": allowed})
-    run = Run(loaded.name, task, method, seed)
     if dry_run:
         from irsde.calibration import predict
 
         print(f"{run.folder}: {predict(run, settings).text}")
         return
     if settings.training and settings.training.processes > 1 and "RANK" not in os.environ:
-        from irsde.launching import start_processes
-
         start_processes(settings.training.processes)
         return
     leaks = read_leaks(loaded.name, task, loaded.data.of(task))
     follower = Follower(run.folder)
     try:
-        line = train_run(
-            run,
-            settings,
-            overwrite=overwrite,
-            leaks=leaks,
-            follow=follower if track else lambda: None,
-        )
+        with reported_end():
+            line = train_run(
+                run,
+                settings,
+                overwrite=overwrite,
+                leaks=leaks,
+                follow=follower if track else lambda: None,
+                start=start,
+            )
     finally:
         follower.close()
     if not world_of_environment().is_first:
@@ -328,12 +370,13 @@ def evaluate(
         str, typer.Option(help="Step grid: uniform, quadratic or log-snr.")
     ] = "uniform",
     conversion: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="How the clean image is read off a network trained by maximum likelihood: exact, "
-            "or plain (the noise formula, as the authors' code does)."
+            "or plain (the noise formula, as the authors' code does); default: exact, plain for "
+            "imported weights."
         ),
-    ] = "exact",
+    ] = None,
     weights: Annotated[
         str, typer.Option(help="ema, or raw: the last iteration's, from the checkpoint.")
     ] = "ema",
@@ -346,6 +389,10 @@ def evaluate(
     ] = False,
     reference: Annotated[
         Path | None, typer.Option(help="With --restored: folder of clean images of the same names.")
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(help="With --restored: how its files are named, such as '{name}_x4_Net'."),
     ] = None,
     protocol: Annotated[
         str | None, typer.Option(help="With --restored: how to score; default: rgb.")
@@ -363,20 +410,22 @@ def evaluate(
     """Restore a data set with a finished run and score every image; or score anyone's images.
 
     With --restored, the images of a folder are scored against those of --reference, paired by
-    name. With --task and --dataset they are results on a test set of the profile, restored from
-    data/prepared/<profile>/<task>/<dataset>/LQ, and join its tables.
+    equal names, by the rules of the catalogue (rain-001 with norain-001, 1400_1 with 1400) or by
+    --pattern. With --task and --dataset they are results on a test set of the profile, restored
+    from data/prepared/<profile>/<task>/<dataset>/LQ, and join its tables.
     """
     of_run = {
         "--sampler": sampler is not None,
         "--nfe": nfe is not None,
         "--grid": grid != "uniform",
-        "--conversion": conversion != "exact",
+        "--conversion": conversion is not None,
         "--weights": weights != "ema",
         "--precision": precision != "float32",
         "--sampling-seed": sampling_seed != 0,
     }
     of_images = {
         "--reference": reference is not None,
+        "--pattern": pattern is not None,
         "--protocol": protocol is not None,
         "--name": name is not None,
         "--out": out is not None,
@@ -426,7 +475,14 @@ def evaluate(
         test_set = PreparedSet(loaded, task, dataset, leaked_images(leaks, dataset))
     usual = test_set.profile.evaluation.protocol if test_set else "rgb"
     text, folder = evaluate_restored(
-        restored, reference, protocol or usual, name, out, test_set, all_protocols=all_protocols
+        restored,
+        reference,
+        protocol or usual,
+        name,
+        out,
+        test_set,
+        all_protocols=all_protocols,
+        pattern=pattern,
     )
     print(text)
     if test_set and track:
@@ -446,10 +502,11 @@ def _evaluate_run(
     from irsde.config import check_name, load_profile
     from irsde.data.leakage import leaked_images, read_leaks
     from irsde.evaluation import evaluate as evaluate_run
+    from irsde.evaluation import usual_evaluation
     from irsde.launching import start_processes
     from irsde.methods import METHODS
     from irsde.parallel import world_of_environment
-    from irsde.plan import Evaluation, default_sampler, run_of
+    from irsde.plan import refuse_without_effect, run_of
     from irsde.provenance import evaluation_profile, imported_from, read_run_card
 
     found = run_of(folder)
@@ -457,33 +514,31 @@ def _evaluate_run(
     base = found.method.partition("+")[0]
     check_name("method", base, METHODS)
     settings = evaluation_profile(loaded, found)
-    usual_sampler, usual_nfe = default_sampler(settings, found.method)
     check_name("weights", options["weights"], ("ema", "raw"))
     check_name("precision", options["precision"], ("float32", "bfloat16"))
-    if METHODS[base].kind == "process":
-        from irsde.samplers import GRIDS, SAMPLERS
-
-        check_name("sampler", sampler or usual_sampler, SAMPLERS)
-        check_name("grid", options["grid"], GRIDS)
-        check_name("conversion", options["conversion"], ("exact", "plain"))
-    elif sampler not in (None, "direct") or nfe not in (None, usual_nfe):
-        raise InputError(f"{found.method} has no sampler: leave out --sampler and --nfe")
-    read_run_card(found.folder)
+    check_name("grid", options["grid"], ("uniform", "quadratic", "log-snr"))
+    check_name("conversion", options["conversion"] or "exact", ("exact", "plain"))
+    chosen = {
+        name: value
+        for name, value in {"sampler": sampler, "nfe": nfe, **options}.items()
+        if value is not None
+    }
+    card = read_run_card(found.folder)
+    of_task = loaded.data.of(found.task)
+    wanted = [
+        replace(usual_evaluation(found, name, settings, card), **chosen)
+        for name in ((dataset,) if dataset else of_task.test)
+    ]
+    for evaluation in wanted:
+        refuse_without_effect(evaluation)
     if settings.evaluation.processes > 1 and "RANK" not in os.environ:
         start_processes(settings.evaluation.processes)
         return
-    of_task = loaded.data.of(found.task)
     trained_here = imported_from(found.folder) is None
     leaks = read_leaks(loaded.name, found.task, of_task) if trained_here else []
-    for name in (dataset,) if dataset else of_task.test:
-        evaluation = Evaluation(
-            found,
-            name,
-            sampler or usual_sampler,
-            usual_nfe if nfe is None else nfe,
-            **options,
-        )
-        line = evaluate_run(evaluation, settings.evaluation, leaked_images(leaks, name))
+    for evaluation in wanted:
+        leaked = leaked_images(leaks, evaluation.dataset)
+        line = evaluate_run(evaluation, settings.evaluation, leaked)
         if not world_of_environment().is_first:
             continue
         print(line)
@@ -516,14 +571,28 @@ def import_weights(
     file: Annotated[Path, typer.Argument(help="The authors' released .pth file.")],
     task: TaskOption,
     profile: ProfileOption = None,
+    stationary_std: Annotated[
+        str | None,
+        typer.Option("--lambda", help="Such as 50/255; default: of the authors' configuration."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="T; default: of the authors' configuration.")
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="cosine, linear or constant; default: cosine.")
+    ] = None,
     overwrite: Annotated[
-        bool, typer.Option(help="Replace a run from another source, evaluations included.")
+        bool,
+        typer.Option(help="Replace a run of another source or process, evaluations included."),
     ] = False,
 ) -> None:
     """Write the authors' released weights as a run, to be evaluated like a trained one.
 
     The run lies at results/<profile>/<task>/ir-sde+authors/seed0, a network that sees the noisy
-    image only at .../denoising-ode+authors/seed0; it joins no table by itself.
+    image only at .../denoising-ode+authors/seed0; it joins no table by itself. A ConditionalUNet
+    gets the process of the authors' IR-SDE configuration, a ConditionalNAFNet that of Refusion's;
+    what was taken is printed and stands in the run card. Such a run is evaluated with the plain
+    conversion, as the authors' code reads the noise, unless irsde evaluate is told otherwise.
     """
     from irsde.config import check_name, load_profile
     from irsde.importing import METHOD
@@ -534,7 +603,17 @@ def import_weights(
     check_name("task", task, TASKS)
     loaded = load_profile(_profile_name(profile))
     run = Run(loaded.name, task, METHOD, 0)
-    print(import_file(file, run, loaded.data.of(task), overwrite=overwrite))
+    print(
+        import_file(
+            file,
+            run,
+            loaded.data.of(task),
+            overwrite=overwrite,
+            stationary_std=stationary_std,
+            steps=steps,
+            schedule=schedule,
+        )
+    )
 
 
 @app.command()
@@ -553,7 +632,8 @@ def restore(
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="Sampler; default: the method's.")] = None,
     nfe: Annotated[
-        int | None, typer.Option(min=1, help="Network evaluations; default: the method's.")
+        int | None,
+        typer.Option(min=1, help="Network evaluations; default: what the run was evaluated with."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling noise.")] = 0,
     samples: Annotated[
@@ -568,8 +648,9 @@ def restore(
     ] = None,
     batch: Annotated[int, typer.Option(help="Tiles in a network call.")] = 1,
     threads: Annotated[
-        int, typer.Option(min=1, help="Of torch; their number changes the last bits.")
-    ] = 1,
+        int | None,
+        typer.Option(help="Tiles at the same time on the CPU; default: all cores. Same bits."),
+    ] = None,
     mask: Annotated[
         Path | None,
         typer.Option(help="Of inpainting: image, or folder of images, white where to fill."),
@@ -578,8 +659,16 @@ def restore(
         float | None,
         typer.Option(help="Standard deviation of the noise, images in [0, 1]; of Denoising-SDE."),
     ] = None,
+    conversion: Annotated[
+        str | None,
+        typer.Option(help="As of irsde evaluate; default: exact, plain for imported weights."),
+    ] = None,
 ) -> None:
-    """Restore photographs of any size with a finished run, tile by tile."""
+    """Restore photographs of any size with a finished run, tile by tile.
+
+    A gray photograph stays gray. Sampler and network evaluations are those that the run was
+    evaluated with, unless given; what was taken is printed and stands in restored.json.
+    """
     from irsde.config import check_name
     from irsde.evidence import run_with_weights
     from irsde.photos import RestoreOptions, restore_photographs
@@ -592,12 +681,18 @@ def restore(
     if run is not None and method is not None:
         raise InputError("--method goes with --task; --run says it already")
     chosen = run or run_with_weights(str(task), method or "ir-sde")
-    if sampler is not None:
-        from irsde.samplers import SAMPLERS
-
-        check_name("sampler", sampler, SAMPLERS)
     options = RestoreOptions(
-        sampler, nfe, seed, samples, tile, overlap, batch, threads, mask, noise_level
+        sampler,
+        nfe,
+        seed,
+        samples,
+        tile,
+        overlap,
+        batch,
+        threads,
+        mask,
+        noise_level,
+        conversion,
     )
     print(restore_photographs(photo, chosen, out, options))
 

@@ -729,6 +729,13 @@ def _runs(
     return found
 
 
+class ImportedProcess(Settings):
+    """Steps and schedule that imported weights were trained with; the method's own otherwise."""
+
+    steps: int = Field(ge=1, le=10_000)
+    schedule: Literal["cosine", "linear", "constant"]
+
+
 class RunSettings(Settings):
     """Everything that determines a run's weights, save its code and data.
 
@@ -742,6 +749,7 @@ class RunSettings(Settings):
     data: TaskData
     network: NetworkSettings | None
     training: TrainingSettings | None
+    process: ImportedProcess | None = None
 
     @property
     def hash(self) -> str:
@@ -753,8 +761,9 @@ def settings_hash(content: dict[str, Any]) -> str:
     """SHA-256 of settings as a run card has them.
 
     A setting of `SINCE_FIRST_RUNS` is left out at the value that stands there, what was done
-    before it existed: earlier runs keep their hash.
+    before it existed, and `process` where it is the method's own: earlier runs keep their hash.
     """
+    content = {k: v for k, v in content.items() if k != "process" or v is not None}
     training = content.get("training")
     if not training:
         return digest_json(content)

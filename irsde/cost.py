@@ -1,6 +1,9 @@
 """What restoring costs: multiply-accumulates, memory, energy."""
 
 import importlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from irsde.config import RunSettings
@@ -46,20 +49,79 @@ def peak_memory(device: "torch.device") -> dict[str, int]:
     return found
 
 
-class EnergyMeter:
-    """Energy that a GPU takes from now on, as its driver counts it (NVML)."""
+class Meter:
+    """What the metered blocks take, and nothing between them: seconds, energy, GPU memory.
+
+    Parameters
+    ----------
+    device : torch.device
+        Device that computes.
+
+    Attributes
+    ----------
+    seconds : float
+        Of all blocks together.
+    joules : float or None
+        That the whole GPU took meanwhile, as its driver counts it (NVML); None where nothing does.
+    """
 
     def __init__(self, device: "torch.device") -> None:
-        self._handle: Any = None
-        self._nvml: Any = None
-        if device.type == "cuda":
-            self._handle, self._nvml = _nvml_handle(device)
-        self._start = self._millijoules()
+        self._device = device
+        self._handle, self._nvml = _nvml_handle(device)
+        self._held: int | None = None
+        self._peak = 0
+        self.seconds = 0.0
+        self.joules: float | None = None if self._nvml is None else 0.0
 
-    def joules(self) -> float | None:
-        """Joules of the whole GPU since this meter was made; None where nothing counts them."""
-        now = self._millijoules()
-        return None if now is None or self._start is None else (now - self._start) / 1000
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Meter a block, whose work on a GPU is waited for at both ends."""
+        self._wait()
+        held = self._start_memory()
+        energy, start = self._millijoules(), time.perf_counter()
+        yield
+        self._wait()
+        self.seconds += time.perf_counter() - start
+        used = self._millijoules()
+        if energy is None or used is None or self.joules is None:
+            self.joules = None
+        else:
+            self.joules += (used - energy) / 1000
+        self._add_memory(held)
+
+    def memory(self) -> dict[str, int]:
+        """Largest memory in bytes: of this process so far, and of the blocks on a GPU.
+
+        What others hold there between two blocks, such as networks that score, is not counted.
+        """
+        found = {"peak_memory_bytes": peak_memory_bytes()}
+        if self._device.type == "cuda":
+            found["peak_gpu_memory_bytes"] = self._peak
+        return found
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            import torch
+
+            torch.cuda.synchronize(self._device)
+
+    def _start_memory(self) -> int:
+        if self._device.type != "cuda":
+            return 0
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(self._device)
+        held = torch.cuda.memory_allocated(self._device)
+        self._held = held if self._held is None else self._held
+        return held
+
+    def _add_memory(self, held: int) -> None:
+        if self._device.type != "cuda" or self._held is None:
+            return
+        import torch
+
+        peak = torch.cuda.max_memory_allocated(self._device)
+        self._peak = max(self._peak, self._held + peak - held)
 
     def _millijoules(self) -> int | None:
         if self._nvml is None:
@@ -72,6 +134,8 @@ class EnergyMeter:
 
 def _nvml_handle(device: "torch.device") -> tuple[Any, Any]:
     """NVML's handle of a GPU and its module; None for both where they are absent."""
+    if device.type != "cuda":
+        return None, None
     import torch
 
     try:

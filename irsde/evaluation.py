@@ -1,7 +1,6 @@
 """Evaluating one run: restore a prepared data set, score every image, write one folder."""
 
-import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from irsde import provenance
-from irsde.classical import CLASSICAL, estimate_noise_level
+from irsde.classical import classical_method, estimate_noise_level
 from irsde.code import code_hash
-from irsde.config import EvaluationSettings
-from irsde.cost import EnergyMeter, multiply_accumulates, peak_memory
+from irsde.config import EvaluationSettings, Profile
+from irsde.cost import Meter, multiply_accumulates
 from irsde.current import is_scored
 from irsde.data.datasets import dataset_card
 from irsde.data.pairs import Pair, load_pairs, to_tensor
@@ -23,7 +22,13 @@ from irsde.files import InputError, digest_json, write_json
 from irsde.images import Pixels, to_pixels, write_image
 from irsde.methods import METHODS
 from irsde.parallel import World, joined, world_of_environment
-from irsde.plan import Evaluation, Run, pairs_folder
+from irsde.plan import (
+    Evaluation,
+    Run,
+    default_sampler,
+    pairs_folder,
+    refuse_without_effect,
+)
 from irsde.progress import track
 from irsde.replaced import replacing_evaluation
 from irsde.scoring import Score, score, score_card, write_table
@@ -50,8 +55,6 @@ class Batch:
         Nominally in [0, 1], not clipped.
     nfe : int
         Network evaluations spent on each image.
-    seconds : float
-        How long the restoration took.
     states : States, optional
         The way of the first image from the start to the restored image.
     """
@@ -59,7 +62,6 @@ class Batch:
     pairs: Sequence[Pair]
     restored: Image
     nfe: int
-    seconds: float
     states: States | None = None
 
 
@@ -71,6 +73,40 @@ class Scored:
     values: dict[str, Any]
     score: Score
     pixels: Pixels | None
+
+
+def usual_evaluation(run: Run, dataset: str, profile: Profile, card: dict[str, Any]) -> Evaluation:
+    """The evaluation of a run on a test set where one asks for nothing else.
+
+    Parameters
+    ----------
+    run : Run
+    dataset : str
+    profile : Profile
+        As `provenance.evaluation_profile` gives it.
+    card : dict
+        Run card. An imported run has as many steps as its own process, from T or the step of the
+        noise level down, and is read as its card says.
+
+    Raises
+    ------
+    InputError
+        If the data set of an imported run is not prepared, or its noise is out of range.
+    """
+    sampler, nfe = default_sampler(profile, run.method)
+    if "imported_from" not in card:
+        return Evaluation(run, dataset, sampler, nfe)
+    from irsde.restoration import noise_step, process_of, usual_conversion
+
+    _, settings = provenance.read_network_run(run.folder)
+    process = process_of(settings)
+    if process is not None:
+        noise_level = dataset_card(pairs_folder(run.profile, run.task, dataset))["noise_level"]
+        conditional = METHODS[run.method.partition("+")[0]].conditional
+        most = process.steps if conditional else noise_step(process, noise_level)
+        nfe = most if profile.evaluation.nfe is None else min(profile.evaluation.nfe, most)
+    conversion = usual_conversion(card, sampler)
+    return Evaluation(run, dataset, sampler, nfe, conversion=conversion)
 
 
 def evaluate(
@@ -96,8 +132,10 @@ def evaluate(
     Raises
     ------
     InputError
-        If the run or the data set is absent or does not fit.
+        If the run or the data set is absent or does not fit, an option has no effect, or a
+        restored image is not finite; nothing is written then.
     """
+    refuse_without_effect(evaluation)
     run = evaluation.run
     card = provenance.read_run_card(run.folder)
     if (card["task"], card["method"], card["seed"]) != (run.task, run.method, run.seed):
@@ -109,23 +147,20 @@ def evaluate(
     pairs = load_pairs(folder)
     world = world_of_environment()
     with compute_device(settings.threads, world) as device, joined(world, device):
-        meter = EnergyMeter(device)
+        meter = Meter(device)
         kept = len(pairs) if settings.keep_images == "all" else settings.keep_images
         shown = {pair.image for pair in pairs[:kept]}
         share: list[Scored] = []
-        seconds, pixels = 0.0, 0
+        pixels = 0
         states: States | None = None
-        batches = _restored(evaluation, card, pairs, settings, device, world)
+        batches = _restored(evaluation, card, pairs, settings, device, world, meter)
         label = f"{run.task} {run.method} seed {run.seed}, {evaluation.name}"
         total = -(-len(pairs) // world.size)
         for batch in track(batches, label, total, size=lambda batch: len(batch.pairs)):
-            seconds += batch.seconds
             pixels += batch.restored[..., 0].size
             states = states or batch.states
             share += _scored(batch, settings.protocol, device, shown)
         scored = {row.image: row for part in world.gather(share) for row in part}
-        joules = meter.joules()
-        peak = peak_memory(device)
     if not world.is_first:
         return ""
     in_order = [scored[pair.image] for pair in pairs]
@@ -177,11 +212,11 @@ def evaluate(
         write_json(
             temporary / "cost.json",
             {
-                "seconds": seconds,
-                "seconds_per_image": seconds / len(share),
-                "seconds_per_megapixel": 1e6 * seconds / pixels,
-                **peak,
-                "joules": joules,
+                "seconds": meter.seconds,
+                "seconds_per_image": meter.seconds / len(share),
+                "seconds_per_megapixel": 1e6 * meter.seconds / pixels,
+                **meter.memory(),
+                "joules": meter.joules,
             },
         )
     return f"{evaluation.folder}: {table['psnr'].mean():.2f} dB over {len(table)} images"
@@ -212,21 +247,42 @@ def _restored(
     settings: EvaluationSettings,
     device: "torch.device",
     world: World,
+    meter: Meter,
 ) -> Iterator[Batch]:
     """Pairs of this process with their restored images, batch by batch."""
     kind = METHODS[evaluation.run.method.partition("+")[0]].kind
     if kind in ("regression", "process"):
-        yield from _restored_by_network(evaluation, pairs, settings, device, world)
+        yield from _restored_by_network(evaluation, pairs, settings, device, world, meter)
         return
+    restore = _direct(evaluation.run, card)
     for batch in list(_batches(pairs, settings.batch))[world.rank :: world.size]:
-        start = time.perf_counter()
-        if kind == "identity":
-            restored = [pair.mu for pair in batch]
-        else:
-            method = CLASSICAL[evaluation.run.task]
-            value = card["tuned"][method.parameter_name]
-            restored = [method.function(pair.mu, value) for pair in batch]
-        yield Batch(batch, np.stack(restored), 0, time.perf_counter() - start)
+        with meter.running():
+            restored = np.stack([restore(pair.mu) for pair in batch])
+        _refuse_not_finite(batch, restored)
+        yield Batch(batch, restored, 0)
+
+
+def _refuse_not_finite(pairs: Sequence[Pair], restored: Image) -> None:
+    for pair, image in zip(pairs, restored, strict=True):
+        if not np.isfinite(image).all():
+            raise InputError(
+                f"{pair.image}: the restored image has values that are not finite; try another "
+                "sampler or more network evaluations"
+            )
+
+
+def _direct(run: Run, card: dict[str, Any]) -> Callable[[Image], Image]:
+    """What restores an image without a network: nothing, or the tuned classical method."""
+    if METHODS[run.method.partition("+")[0]].kind == "identity":
+        return lambda image: image
+    method = classical_method(run.task)
+    tuned = card.get("tuned")
+    value = tuned.get(method.parameter_name) if isinstance(tuned, dict) else None
+    if not isinstance(value, int | float):
+        raise InputError(
+            f"{run.folder / 'run.json'}: has no {method.parameter_name}; run irsde train again"
+        )
+    return lambda image: method.function(image, value)
 
 
 def _restored_by_network(
@@ -235,11 +291,12 @@ def _restored_by_network(
     settings: EvaluationSettings,
     device: "torch.device",
     world: World,
+    meter: Meter,
 ) -> Iterator[Batch]:
     import torch
 
     from irsde.checkpoints import raw_weights
-    from irsde.restoration import WEIGHTS, load_restorer
+    from irsde.restoration import WEIGHTS, check_finite, load_restorer
     from irsde.seeds import torch_generator
 
     run = evaluation.run
@@ -249,7 +306,10 @@ def _restored_by_network(
     restorer = load_restorer(run.folder, run_settings, device)
     provenance.check_weights(run.folder / WEIGHTS, card)
     if evaluation.weights == "raw":
-        restorer.network.load_state_dict(raw_weights(run.folder / "checkpoint", card["identity"]))
+        raw = raw_weights(run.folder / "checkpoint", card["identity"])
+        for name, tensor in raw.items():
+            check_finite(run.folder / "checkpoint", name, tensor)
+        restorer.network.load_state_dict(raw)
     estimated = settings.noise_level == "estimated" and not restorer.conditional
     batches = list(_batches(pairs, 1 if estimated else settings.batch))
     for index in range(world.rank, len(batches), world.size):
@@ -258,16 +318,16 @@ def _restored_by_network(
         nfe = evaluation.nfe
         if estimated:
             nfe = min(nfe, restorer.first_step(noise_level))
-        start = time.perf_counter()
-        mu = to_tensor([pair.mu for pair in batch])
         generators = [
             torch_generator("sampling", evaluation.sampling_seed, evaluation.dataset, pair.image)
             for pair in batch
         ]
-        with torch.autocast(
-            device.type, torch.bfloat16, enabled=evaluation.precision == "bfloat16"
+        trail = Trail(restorer, batch[0], nfe) if index == 0 else None
+        with (
+            meter.running(),
+            torch.autocast(device.type, torch.bfloat16, enabled=evaluation.precision == "bfloat16"),
         ):
-            trail = Trail(restorer, batch[0], nfe) if index == 0 else None
+            mu = to_tensor([pair.mu for pair in batch])
             for step, state in restorer.states(
                 mu.to(device, memory_format=torch.channels_last),
                 evaluation.sampler,
@@ -280,10 +340,10 @@ def _restored_by_network(
                 restored = state
                 if trail:
                     trail.add(step, state[0])
-        images = restored.float().cpu().numpy().transpose(0, 2, 3, 1)
-        seconds = time.perf_counter() - start
+            images = restored.float().cpu().numpy().transpose(0, 2, 3, 1)
+        _refuse_not_finite(batch, images)
         states = trail.states(evaluation) if trail and restorer.process else None
-        yield Batch(batch, images, nfe, seconds, states)
+        yield Batch(batch, images, nfe, states)
 
 
 def _multiply_accumulates(run: Run, pairs: Sequence[Pair], nfe: Sequence[int]) -> float:

@@ -1,5 +1,7 @@
 """Files written under a temporary name and renamed, digests, and paths that stay in a folder."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import math
@@ -7,12 +9,16 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 INPUT_EXIT_CODE = 2
-TEMPORARY = ".part"  # in the names of files that are not whole yet
+TEMPORARY = ".part"  # ends the names of what is not whole yet
+LOCK = ".lock"  # in a temporary folder: held by the process that writes there
+MOVED = ".moved"  # in a temporary folder: what is being replaced
+HELD = (errno.EWOULDBLOCK, errno.EACCES)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class InputError(Exception):
@@ -20,6 +26,96 @@ class InputError(Exception):
 
     The command line prints it and exits with code 2.
     """
+
+
+def not_written(path: Path, error: OSError) -> InputError:
+    """Why a file or folder cannot be written, with advice where the disk is full."""
+    place = None if error.filename is None else Path(os.fsdecode(error.filename))
+    where = f"{place}: " if place in path.parents else ""
+    advice = (
+        "; what was there before is whole: make room and run the same command again"
+        if error.errno in FULL
+        else ""
+    )
+    return InputError(f"{path}: cannot be written ({where}{error.strerror or error}){advice}")
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Hidden folder beside `path`, deleted when the block ends.
+
+    Parameters
+    ----------
+    path : Path
+        File or folder to be written; the folder it belongs in is made.
+
+    Yields
+    ------
+    Path
+        Empty folder but for a lock file, which this process holds. A killed process leaves its
+        folder behind and loses the lock: the next one that writes beside it deletes what it left,
+        after putting back what `replacing_folder` had moved out of the way.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path.parent)
+    folder, lock = _held_folder(path)
+    try:
+        yield folder
+    finally:
+        _discard(folder)
+        os.close(lock)
+
+
+def _held_folder(path: Path) -> tuple[Path, int]:
+    """New hidden folder and the descriptor of the lock in it."""
+    while True:
+        folder = Path(tempfile.mkdtemp(TEMPORARY, f".{path.name[:40]}.", path.parent))
+        try:
+            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+        except FileNotFoundError:
+            continue  # another process took the empty folder for an abandoned one
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = True
+        except OSError as error:
+            is_ours = error.errno not in HELD  # without locks nobody takes it for abandoned
+        if is_ours and (folder / LOCK).exists():
+            return folder, lock
+        os.close(lock)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Delete the temporary folders whose processes are gone."""
+    with os.scandir(parent) as entries:
+        found = [Path(entry) for entry in entries if _is_temporary_name(entry.name)]
+    for folder in found:
+        try:
+            lock = os.open(folder / LOCK, os.O_RDWR)
+        except OSError:
+            with suppress(OSError):
+                folder.rmdir()  # killed before it had a lock; nothing else is empty
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _discard(folder)
+        except OSError:
+            continue  # held, or the file system has no locks
+        finally:
+            os.close(lock)
+
+
+def _discard(folder: Path) -> None:
+    """Delete a temporary folder, and put back what was moved into it if nothing took its place."""
+    for moved in (folder / MOVED).glob("*"):
+        place = folder.parent / moved.name
+        if not place.exists():
+            moved.replace(place)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -41,34 +137,13 @@ def replacing(path: Path) -> Iterator[Path]:
     InputError
         If the file cannot be written, as on a full disk.
     """
-    temporary = path
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(f"{TEMPORARY}{path.suffix}", f".{path.stem}.", path.parent)
-        os.close(handle)
-        temporary = Path(name)
+    with _in_one_line(path), temporary_folder(path) as folder:
+        temporary = folder / path.name
         yield temporary
         temporary.chmod(0o644)
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except OSError as error:
-        if error.filename not in (None, str(temporary), str(path), str(path.parent)):
-            raise
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror}); what was there before is whole: make "
-            "room and run the same command again"
-        ) from None
-    finally:
-        if temporary != path:
-            temporary.unlink(missing_ok=True)
-
-
-def remove_temporaries(folder: Path) -> None:
-    """Delete the files that a killed process left half written in a folder."""
-    for path in folder.glob(f".*{TEMPORARY}*"):
-        if path.is_file():
-            path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -76,21 +151,57 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """Temporary folder beside `path`, renamed to it if the block ends without an exception.
 
     A folder already at `path` is moved away first and deleted after the rename.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written, as on a full disk.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
+    with _in_one_line(path), temporary_folder(path) as folder:
+        temporary = folder / path.name
+        temporary.mkdir()
         yield temporary
         temporary.chmod(0o755)
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-            path.replace(old / path.name)
-            temporary.replace(path)
-            shutil.rmtree(old)
+            moved = folder / MOVED / path.name
+            moved.parent.mkdir()
+            path.replace(moved)
+        temporary.replace(path)
+
+
+@contextmanager
+def _in_one_line(path: Path) -> Iterator[None]:
+    """Errors of writing `path` as one line; those of other files as they are."""
+    try:
+        yield
+    except OSError as error:
+        place = None if error.filename is None else Path(os.fsdecode(error.filename))
+        if place is None:  # of writing, unless it says that bytes which were read make no sense
+            is_ours = error.errno not in (None, errno.EINVAL)
         else:
-            temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            is_ours = place in (path, *path.parents) or _is_temporary(place, path.parent)
+        if not is_ours:
+            raise
+        raise not_written(path, error) from None
+
+
+def _is_temporary(place: Path, parent: Path) -> bool:
+    """True if a path lies in a temporary folder of `parent`."""
+    return any(
+        above.parent == parent and _is_temporary_name(above.name)
+        for above in (place, *place.parents)
+    )
+
+
+def _is_temporary_name(name: str) -> bool:
+    return name.startswith(".") and name.endswith(TEMPORARY)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete the files that a killed process of an earlier version left half written."""
+    for path in folder.glob(f".*{TEMPORARY}*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,7 +1,12 @@
 """Image files and the two forms of an image: 8-bit pixels and floating point in [0, 1]."""
 
+import logging
+import os
+import stat
 import struct
+import unicodedata
 import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +20,113 @@ from irsde.files import InputError
 MAX_PIXELS = 100_000_000
 Pixels = NDArray[np.uint8]
 
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+KINDS = "PNG, JPEG, BMP, TIFF or WebP"
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+UNREAD = (
+    *(".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jfif", ".jpe", ".dib", ".ico"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".psd", ".svg", ".exr", ".hdr", ".pfm", ".npy"),
+    *(".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2"),
+)  # endings of pictures that are not read
+
 PNG_START = b"\x89PNG\r\n\x1a\n"
 JPEG_START = b"\xff\xd8\xff"
 BMP_START = b"BM"
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 COLOR_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+BITS_PER_SAMPLE = 258  # tag of a TIFF
 
-# The limit here is stricter than the one at which Pillow begins to warn of large images.
+# The limit here is stricter than the one at which Pillow begins to warn of large images, and what
+# it says of damaged metadata concerns no pixel.
 warnings.filterwarnings("ignore", category=PILImage.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+
+def image_files(folder: Path, *, deep: bool = False) -> tuple[list[Path], list[Path]]:
+    """Files of a folder that are images by their names, and pictures that are not read.
+
+    Parameters
+    ----------
+    folder : Path
+        Hidden files and `__MACOSX` are skipped.
+    deep : bool
+        True to look into all folders below it too; links are followed, each folder is visited
+        once.
+
+    Returns
+    -------
+    images : list of Path
+        Sorted; those whose names end in one of `ENDINGS`.
+    unread : list of Path
+        Sorted; pictures in other formats.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, one below it cannot be listed, or an image's name is no text.
+    """
+    if not folder.is_dir():
+        what = "not a folder; unpack it first" if folder.exists() else "no such folder"
+        raise InputError(f"{folder}: {what}")
+    images, unread = [], []
+    for file in _files(folder, deep):
+        ending = file.suffix.lower()
+        if ending in ENDINGS:
+            check_text(file)
+            images.append(file)
+        elif ending in UNREAD:
+            unread.append(file)
+    return sorted(images), sorted(unread)
+
+
+def unread_line(files: Sequence[Path], shown: int = 3) -> str:
+    """What was left out because its format is not read, for people."""
+    names = [printable(file.name) for file in files[:shown]]
+    more = ", …" if len(files) > shown else ""
+    pictures = "1 picture" if len(files) == 1 else f"{len(files)} pictures"
+    return f"left out: {pictures} ({', '.join(names)}{more}); {KINDS} are read"
+
+
+def check_text(path: Path) -> None:
+    """Refuse a path that could not stand in a table or on a line.
+
+    Raises
+    ------
+    InputError
+        If a name in it is not UTF-8 or has control characters.
+    """
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in str(path)):
+        raise InputError(f"{printable(path)}: its name is not plain UTF-8 text; rename it")
+
+
+def printable(name: Path | str) -> str:
+    """Name with the bytes and the control characters escaped that are no text."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(
+        character if unicodedata.category(character) != "Cc" else f"\\x{ord(character):02x}"
+        for character in text
+    )
+
+
+def _files(folder: Path, deep: bool) -> Iterator[Path]:
+    visited = set()
+    for name, folders, files in os.walk(folder, followlinks=True, onerror=_refuse_folder):
+        here = Path(name)
+        if here.resolve() in visited:
+            folders.clear()
+            continue
+        visited.add(here.resolve())
+        folders[:] = sorted(f for f in folders if deep and not _is_hidden(f))
+        yield from (here / file for file in files if not _is_hidden(file))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise InputError(f"{printable(error.filename)}: cannot be listed ({error.strerror})")
 
 
 def rgb(pixels: Pixels) -> Pixels:
@@ -33,7 +138,7 @@ def rgb(pixels: Pixels) -> Pixels:
 
 
 def read_image(path: Path) -> Pixels:
-    """Pixels of a PNG, JPEG or BMP file as (H, W, 3) uint8.
+    """Pixels of a PNG, JPEG, BMP, TIFF or WebP file as (H, W, 3) uint8.
 
     Grey values are repeated on three channels, palettes looked up, 1 bit becomes 0 and 255, an
     alpha channel that is opaque everywhere is dropped. The image is turned upright as its EXIF
@@ -43,12 +148,13 @@ def read_image(path: Path) -> Pixels:
     Raises
     ------
     InputError
-        If the file is absent, empty, of another format, damaged or truncated, has more than
-        `MAX_PIXELS` pixels, 16 bits a channel, CMYK colors, transparent pixels or several frames.
+        If the file is absent, no regular file, empty, of another format, damaged or truncated, has
+        more than `MAX_PIXELS` pixels, 16 bits a channel, CMYK colors, transparent pixels or several
+        frames.
     """
     try:
         _check_header(path)
-        with PILImage.open(path, formats=("PNG", "JPEG", "BMP")) as image:
+        with PILImage.open(path, formats=FORMATS) as image:
             _check_size(path, *image.size)
             _check_kind(path, image)
             image.load()
@@ -78,12 +184,16 @@ def _reason(error: Exception) -> str:
 
 def _check_header(path: Path) -> None:
     """Refuse by the first bytes what Pillow would refuse less clearly, or silently reduce."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path}: not a regular file but a pipe, socket or device; leave it out")
     with path.open("rb") as stream:
         start = stream.read(25)
     if not start:
         raise InputError(f"{path}: an empty file; get it again")
-    if not start.startswith((PNG_START, JPEG_START, BMP_START)):
-        raise InputError(f"{path}: not a readable PNG, JPEG or BMP image, whatever its name says")
+    is_webp = start.startswith(b"RIFF") and start[8:12] == b"WEBP"
+    if not (is_webp or start.startswith((PNG_START, JPEG_START, BMP_START, *TIFF_STARTS))):
+        raise InputError(f"{path}: not a readable {KINDS} image, whatever its name says")
     if start.startswith(PNG_START) and len(start) == 25:
         width, height, depth = struct.unpack(">IIB", start[16:])
         _check_size(path, width, height)
@@ -103,12 +213,23 @@ def _too_large(path: Path) -> InputError:
 
 
 def _check_kind(path: Path, image: PILImage.Image) -> None:
-    if image.format == "PNG" and getattr(image, "is_animated", False):
+    if image.format in ("PNG", "WEBP") and getattr(image, "is_animated", False):
         raise InputError(f"{path}: animated; save the one frame that is meant")
+    if image.format == "TIFF":
+        _check_tiff(path, image)
     if image.mode == "CMYK":
         raise InputError(f"{path}: CMYK colors; convert it to RGB")
     if image.mode not in COLOR_MODES:
         raise InputError(f"{path}: mode {image.mode} is not 8-bit grey or RGB; convert it")
+
+
+def _check_tiff(path: Path, image: Any) -> None:
+    if image.is_animated:
+        raise InputError(f"{path}: several pages; save the one that is meant")
+    bits = image.tag_v2.get(BITS_PER_SAMPLE, (1,))
+    deepest = max(bits) if isinstance(bits, Iterable) else bits
+    if deepest > 8:  # Pillow would reduce 16-bit colors to 8 bits without a word
+        raise InputError(f"{path}: {deepest} bits a channel; convert it to 8")
 
 
 def _opaque(path: Path, image: PILImage.Image) -> PILImage.Image:

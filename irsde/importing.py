@@ -4,26 +4,31 @@ A released file is a stranger's: it is read without unpickling objects, compared
 with a network built without memory, and only then written, as safetensors and with a run card.
 """
 
+import pickletools
 import re
 import time
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal
 
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from irsde import provenance
 from irsde.config import (
+    ImportedProcess,
     NAFNetSettings,
     NetworkSettings,
     RunSettings,
     TaskData,
     UNetSettings,
+    check_name,
 )
 from irsde.files import InputError, digest_file, replacing, replacing_folder
 from irsde.methods import METHODS
@@ -34,15 +39,80 @@ from irsde.tasks import TASKS
 METHOD = "ir-sde+authors"
 DENOISING_METHOD = "denoising-ode"
 MAX_BYTES = 8 * 2**30  # the largest released network with both of its EMA copies takes 1.2
+MAX_STEPS = 10_000
+MAX_BLOCKS = 100  # of one level; the released networks have up to 28
+MAX_TENSORS = 20_000  # the released networks have up to 800
 MAX_LEVELS = 8  # the released networks have four or five
 WRAPPERS = ("params", "params_ema", "state_dict", "model_state_dict", "model", "ema", "network")
 TRAINING_STATE = ("optimizer", "optimizers", "optimizer_state_dict", "schedulers", "param_groups")
 AVERAGE, RAW = "ema_model.", "online_model."  # what ema_pytorch prefixes the names with
 BOOKKEEPING = ("initted", "step")  # of ema_pytorch, beside the weights
 COLOR_CHANNELS = 3
+OF_TENSORS = re.compile(  # what a pickle of a state dict names
+    r"collections\.OrderedDict|torch\._utils\._rebuild_\w+|torch\.nn\.parameter\.Parameter"
+    r"|torch\.(\w+Storage|Size|device|Tensor|b?float\d+|u?int\d+|bool)"
+    r"|torch\.(storage|_tensor)\.\w+"
+)
+MAX_PICKLES = 8  # a file of torch's older format has five
+MAX_OPERATIONS = 1_000_000
 
 
-def import_weights(file: Path, run: Run, data: TaskData, *, overwrite: bool) -> str:
+@dataclass(frozen=True)
+class Process:
+    """Process that weights were trained with.
+
+    Parameters
+    ----------
+    stationary_std : float
+        lambda, in the unit of images in [0, 1].
+    steps : int
+        T.
+    schedule : {"cosine", "linear", "constant"}
+        Schedule of theta.
+    """
+
+    stationary_std: float
+    steps: int = 100
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+
+    @property
+    def label(self) -> str:
+        """Words for a line, such as "lambda 50/255, T = 100, cosine"."""
+        return f"lambda {255 * self.stationary_std:g}/255, T = {self.steps}, {self.schedule}"
+
+
+def authors_process(network: NetworkSettings, task: str, *, conditional: bool) -> Process:
+    """Process of the authors' configuration that a network belongs to.
+
+    Parameters
+    ----------
+    network : NetworkSettings
+        A ConditionalUNet is IR-SDE's, a ConditionalNAFNet is Refusion's.
+    task : str
+    conditional : bool
+        False for a network that sees the noisy image only.
+
+    Notes
+    -----
+    Refusion's ``refusion.yml`` has ``max_sigma: 50`` and T = 100 for every task in image space, 70
+    and T = 1000 for denoising; ``ir-sde.yml`` has the task's own (`tasks.TASKS`) and T = 100, its
+    test of denoising 75 and T = 100. The schedule is cosine everywhere.
+    """
+    if isinstance(network, NAFNetSettings):
+        return Process(50 / 255) if conditional else Process(70 / 255, 1000)
+    return Process(TASKS[task].stationary_std if conditional else 75 / 255)
+
+
+def import_weights(
+    file: Path,
+    run: Run,
+    data: TaskData,
+    *,
+    overwrite: bool,
+    stationary_std: float | str | None = None,
+    steps: int | None = None,
+    schedule: str | None = None,
+) -> str:
     """Write a run whose weights are the authors' instead of trained here.
 
     Parameters
@@ -51,60 +121,61 @@ def import_weights(file: Path, run: Run, data: TaskData, *, overwrite: bool) -> 
         A released `.pth` file: a state dict of `ConditionalUNet` or `ConditionalNAFNet`, bare or
         wrapped by DataParallel, by ema_pytorch or in a dict with one set of weights.
     run : Run
-        Says where the run goes, and by its task which lambda belongs to the weights.
+        Says where the run goes.
     data : TaskData
         Data settings of the task in the run's profile, for the card.
     overwrite : bool
-        True to replace what lies there with its evaluations, if it comes from another source.
+        True to replace what lies there with its evaluations, if it comes from another source or
+        has another process.
+    stationary_std, steps, schedule : optional
+        Of the process; those of `authors_process` unless given. The first may be a fraction in
+        words, such as "50/255".
 
     Returns
     -------
     str
-        One line that says what was done.
+        One line that says what was done, the process among it.
 
     Raises
     ------
     InputError
-        If the file cannot be used, or something from another source lies in the run's folder and
+        If the file or the process cannot be used, or something else lies in the run's folder and
         `overwrite` is False; nothing is written then.
 
     Notes
     -----
     The released super-resolution weights expect the small image enlarged by nearest neighbor
     (docs/mathematics.md, 7): set `data.tasks.super-resolution.enlarge: nearest` in the profile that
-    evaluates them. An unconditional network is
-    imported as Denoising-ODE with lambda 70/255 and T = 100; the released training and test
-    configurations disagree in both (docs/mathematics.md, 7).
+    evaluates them. An unconditional network is imported as Denoising-ODE. The authors read the
+    noise off their networks by the noise formula, so the run card asks for the plain conversion.
     """
     started = time.monotonic()
     _check_file(file)
     source = {"file": file.name, "sha256": digest_file(file)}
     state, origin = _state_dict(file, _load(file))
+    if len(state) > MAX_TENSORS:
+        raise InputError(f"{file}: names {len(state):,} tensors, more than {MAX_TENSORS:,}")
     for name, tensor in state.items():
         _check_tensor(file, name, tensor)
     network, is_conditional = _network_of(file, state)
     if not is_conditional:
         run = _denoising_run(file, run)
-    if _is_up_to_date(run.folder, source["sha256"]):
-        return f"{run.folder}: up to date"
-    if (
-        not overwrite
-        and run.folder.exists()
-        and provenance.imported_from(run.folder) != source["sha256"]
-    ):
-        raise InputError(
-            f"{run.folder}: holds something that does not come from {file.name}; nothing was "
-            "changed; give --overwrite to replace it together with its evaluations"
-        )
+    usual = authors_process(network, run.task, conditional=is_conditional)
+    process = _process(usual, stationary_std, steps, schedule, conditional=is_conditional)
     settings = RunSettings(
         task=run.task,
         method=run.method,
         seed=run.seed,
-        stationary_std=TASKS[run.task].stationary_std if is_conditional else None,
+        stationary_std=process.stationary_std,
         data=data,
         network=network,
         training=None,
+        process=ImportedProcess(steps=process.steps, schedule=process.schedule),
     )
+    if _is_up_to_date(run.folder, source["sha256"], settings):
+        return f"{run.folder}: up to date, {process.label}"
+    if run.folder.exists() and not overwrite:
+        _check_source(run.folder, file.name, source["sha256"], settings)
     _compare(file, state, settings)
     weights = {name: _weights_of(file, name, tensor) for name, tensor in state.items()}
     parameters = sum(tensor.numel() for tensor in weights.values())
@@ -123,16 +194,77 @@ def import_weights(file: Path, run: Run, data: TaskData, *, overwrite: bool) -> 
                 "parameters": parameters,
                 "weights_sha256": digest_file(folder / WEIGHTS),
                 "imported_from": source,
+                "conversion": "plain",
             },
         )
     return (
         f"{run.folder}: imported {_described(network)}, {parameters:,} parameters, "
-        f"from {file.name}{origin}"
+        f"from {file.name}{origin}; {process.label}, read by the plain conversion"
     )
 
 
-def _is_up_to_date(folder: Path, sha256: str) -> bool:
+def _process(
+    usual: Process,
+    stationary_std: float | str | None,
+    steps: int | None,
+    schedule: str | None,
+    *,
+    conditional: bool,
+) -> Process:
+    """The usual process with what was chosen instead."""
+    chosen: dict[str, Any] = {}
+    if stationary_std is not None:
+        chosen["stationary_std"] = _stationary_std(stationary_std)
+    if steps is not None:
+        if not 1 <= steps <= MAX_STEPS:
+            raise InputError(f"--steps {steps}: give 1 to {MAX_STEPS}")
+        chosen["steps"] = steps
+    if schedule is not None:
+        # the authors' DenoisingSDE knows two schedules and takes linear for any other name
+        check_name("schedule", schedule, ("cosine", "linear", "constant")[: 2 + conditional])
+        chosen["schedule"] = schedule
+    return replace(usual, **chosen)
+
+
+def _stationary_std(given: float | str) -> float:
+    value = float("nan")
+    if len(text := str(given)) <= 32 and re.fullmatch(r"[\d.]+(e-\d\d?)?(/[\d.]+)?", text):
+        with suppress(ValueError, ZeroDivisionError):
+            numerator, _, denominator = text.partition("/")
+            value = float(numerator) / float(denominator or 1)
+    if not 0 < value <= 1:
+        raise InputError(
+            f"--lambda {_shown(text)}: must be a number or fraction in (0, 1], the unit of "
+            "the images; write the authors' max_sigma 50 as 50/255"
+        )
+    return value
+
+
+def _check_source(folder: Path, name: str, sha256: str, settings: RunSettings) -> None:
+    """Refuse to replace what comes from elsewhere, or was imported with another process."""
+    if provenance.imported_from(folder) != sha256:
+        raise InputError(
+            f"{folder}: holds something that does not come from {name}; nothing was "
+            "changed; give --overwrite to replace it together with its evaluations"
+        )
+    if _settings_of(folder) != settings:
+        raise InputError(
+            f"{folder}: was imported from {name} with another process or other data; nothing was "
+            "changed; give --overwrite to replace it together with its evaluations"
+        )
+
+
+def _settings_of(folder: Path) -> RunSettings | None:
+    try:
+        return provenance.read_network_run(folder)[1]
+    except InputError:
+        return None
+
+
+def _is_up_to_date(folder: Path, sha256: str, settings: RunSettings) -> bool:
     if provenance.imported_from(folder) != sha256 or not (folder / WEIGHTS).is_file():
+        return False
+    if _settings_of(folder) != settings:
         return False
     return digest_file(folder / WEIGHTS) == provenance.read_run_card(folder).get("weights_sha256")
 
@@ -156,6 +288,7 @@ def _check_file(file: Path) -> None:
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from None
     if not start.startswith((b"PK\x03\x04", b"\x80")):
+        _refuse_code(file)
         raise InputError(f"{file}: not a PyTorch checkpoint (neither a zip archive nor a pickle)")
 
 
@@ -177,13 +310,59 @@ def _load(file: Path) -> Any:
             raise
         except Exception as error:  # noqa: BLE001 (hostile bytes fail in any way they like)
             if found := re.search(r"GLOBAL (\S+)", str(error)):
-                raise InputError(
-                    f"{file}: holds a pickled object ({_shown(found[1])}), which could run code "
-                    "and is not loaded; save the network's state_dict instead"
-                ) from None
+                raise _holds_code(file, found[1]) from None
+            _refuse_code(file)
             raise InputError(
                 f"{file}: truncated or damaged, or no PyTorch file of weights only"
             ) from None
+
+
+def _holds_code(file: Path, name: str) -> InputError:
+    return InputError(
+        f"{file}: holds a pickled object ({_shown(name)}), which could run code "
+        "and is not loaded; save the network's state_dict instead"
+    )
+
+
+def _refuse_code(file: Path) -> None:
+    """Refuse a file whose pickles name functions or classes beyond those of plain tensors.
+
+    For files that torch gives up on for another reason, such as a later pickle protocol. Nothing
+    is unpickled: the operations are listed only.
+
+    Raises
+    ------
+    InputError
+        Naming the first such object.
+    """
+    with suppress(OSError, ValueError, zipfile.BadZipFile), ExitStack() as stack:
+        if zipfile.is_zipfile(file):
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            streams = [stack.enter_context(archive.open(name)) for name in names[:1]]
+        else:
+            streams = [stack.enter_context(file.open("rb"))]
+        for stream in streams:
+            for name in _names_in_pickles(stream):
+                if not OF_TENSORS.fullmatch(name):
+                    raise _holds_code(file, name)
+
+
+def _names_in_pickles(stream: IO[bytes]) -> Iterator[str]:
+    """Names of the functions and classes that consecutive pickles load; ends where none follows."""
+    texts: list[str] = []
+    for _ in range(MAX_PICKLES):
+        for count, (operation, argument, _) in enumerate(pickletools.genops(stream)):
+            if operation.name in ("GLOBAL", "INST"):
+                yield str(argument).replace(" ", ".")
+            elif operation.name == "STACK_GLOBAL":
+                yield ".".join(texts[-2:])
+            elif operation.name.startswith("EXT"):
+                yield f"extension {argument}"
+            elif isinstance(argument, str):
+                texts = [*texts[-1:], argument]
+            if count > MAX_OPERATIONS:
+                return
 
 
 def _state_dict(file: Path, content: Any) -> tuple[dict[str, Tensor], str]:
@@ -273,16 +452,35 @@ def _network_of(file: Path, state: Mapping[str, Tensor]) -> tuple[NetworkSetting
             f"{file}: a network of {channels} input channels; networks of color images have 6"
         )
     is_conditional = channels == 2 * COLOR_CHANNELS
-    if kind is UNetSettings:
-        return UNetSettings(name="unet", width=width, depth=levels), is_conditional
-    network = NAFNetSettings(
-        name="nafnet",
-        width=width,
-        middle_blocks=max(1, _count(state, "middle_blks.")),
-        encoder_blocks=tuple(_count(state, f"encoders.{level}.") for level in range(levels)),
-        decoder_blocks=tuple(_count(state, f"decoders.{level}.") for level in range(levels)),
-    )
+    network: NetworkSettings
+    try:
+        if kind is UNetSettings:
+            network = UNetSettings(name="unet", width=width, depth=levels)
+        else:
+            network = NAFNetSettings(
+                name="nafnet",
+                width=width,
+                middle_blocks=max(1, _count(state, "middle_blks.")),
+                encoder_blocks=_blocks(file, state, "encoders", levels),
+                decoder_blocks=_blocks(file, state, "decoders", levels),
+            )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            f"{file}: no network of this size is built: {'.'.join(map(str, first['loc']))}: "
+            f"{first['msg']}"
+        ) from None
     return network, is_conditional
+
+
+def _blocks(file: Path, state: Mapping[str, Tensor], part: str, levels: int) -> tuple[int, ...]:
+    """Blocks of each level of the encoder or decoder."""
+    found = tuple(_count(state, f"{part}.{level}.") for level in range(levels))
+    if max(found) > MAX_BLOCKS:
+        raise InputError(
+            f"{file}: names {max(found)} blocks of one level, more than the limit of {MAX_BLOCKS}"
+        )
+    return found
 
 
 def _count(names: Iterable[str], prefix: str) -> int:

@@ -8,6 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from irsde.files import InputError
+
+COLOR = 32  # levels by which the channels of a grey JPEG may differ
+
+Holes = Literal["white", "black"]
 Image = NDArray[np.float32]
 
 
@@ -83,40 +88,68 @@ def read_mask(
     height: int,
     width: int,
     *,
-    holes: Literal["black", "white"] = "black",
+    holes: Holes = "white",
+    place: object = "mask",
 ) -> NDArray[np.float32]:
     """Keep-mask of a stored 8-bit mask image, resized by the nearest pixel.
 
     Parameters
     ----------
     pixels : ndarray of uint8, shape (h, w) or (h, w, C)
-        Mask image of values 0 and 255; of several channels the first counts.
+        Mask image in black and white; grey is kept in part.
     height, width : int
         Size to return, in pixels.
-    holes : {"black", "white"}
-        Value of the holes in the file: black in the thin masks that IR-SDE is tested with, white
-        in those of ResShift's face samples, whose degraded images also have 0, not 1, there.
+    holes : {"white", "black"}
+        What marks a hole in the file: white in irsde and in ResShift's face samples, black in the
+        thin masks that IR-SDE is tested with.
+    place : object
+        File or set of the mask, for messages.
 
     Returns
     -------
     ndarray of float32, shape (height, width)
-        1 where the image is kept, 0 in the holes; a gray value v becomes v/255.
+        1 where the image is kept, 0 in the holes; a grey value v becomes v/255, or 1 - v/255 where
+        white marks the holes.
+
+    Raises
+    ------
+    InputError
+        If the mask has colors or the values 0 and 1, or marks nothing or everything.
 
     Notes
     -----
-    Row i comes from row ``floor(i * h / height)``, columns alike: the corner-aligned rule of
-    OpenCV's ``INTER_NEAREST`` in its own floating-point arithmetic, which the authors' code calls.
+    Row i comes from row ``floor(i * h / height)``, columns alike, with the quotient in single
+    precision: ``torch.nn.functional.interpolate(mode="nearest")``, which the authors' code calls.
     """
-    plane = pixels if pixels.ndim == 2 else pixels[..., 0]
+    plane = _plane(pixels, holes, place)
     rows = _nearest(plane.shape[0], height)
     columns = _nearest(plane.shape[1], width)
-    keep = plane[np.ix_(rows, columns)].astype(np.float32) / np.float32(255)
-    return keep if holes == "black" else 1 - keep
+    shade = plane[np.ix_(rows, columns)].astype(np.float32) / np.float32(255)
+    return shade if holes == "black" else 1 - shade
+
+
+def _plane(pixels: NDArray[np.uint8], holes: Holes, place: object) -> NDArray[np.uint8]:
+    """The one channel of a mask image, shape (h, w), once it is known to mark something."""
+    plane = pixels if pixels.ndim == 2 else pixels[..., 0]
+    if pixels.ndim == 3:
+        # Signed 16 bits hold the difference of two 8-bit values.
+        difference = pixels[..., 1:3].astype(np.int16) - plane[..., np.newaxis]
+        if difference.size and np.abs(difference).max() > COLOR:
+            raise InputError(f"{place}: has colors; a mask is black and white")
+    darkest, brightest = int(plane.min()), int(plane.max())
+    if brightest == 1:
+        raise InputError(f"{place}: has the values 0 and 1; save black as 0 and white as 255")
+    if not darkest < 128 <= brightest:
+        tone = "white" if darkest >= 128 else "black"
+        marked = "everything" if tone == holes else "nothing"
+        raise InputError(f"{place}: marks {marked}: {tone} everywhere, and holes are {holes}")
+    return plane
 
 
 def _nearest(length: int, n_out: int) -> NDArray[np.int64]:
-    """Source index of each of `n_out` pixels; the double reciprocal is OpenCV's."""
-    index = np.floor(np.arange(n_out) * (1 / (n_out / length))).astype(np.int64)
+    """Source index of each of `n_out` pixels."""
+    step = np.float32(length) / np.float32(n_out)
+    index = np.floor(np.arange(n_out, dtype=np.float32) * step).astype(np.int64)
     inside: NDArray[np.int64] = np.minimum(index, length - 1)
     return inside
 

@@ -1,7 +1,7 @@
 """Anyone's restored images: scored like ours, and put beside ours where they are of a test set."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ import pandas as pd
 from irsde import provenance
 from irsde.code import code_hash
 from irsde.config import Profile, check_name
-from irsde.data.catalogue import ENDINGS
 from irsde.data.datasets import dataset_card, read_records
 from irsde.devices import compute_device
-from irsde.files import InputError, digest, digest_json, replacing_folder, write_json
-from irsde.images import Pixels, read_image, to_float, write_image
+from irsde.files import InputError, digest, digest_json, read_json, replacing_folder, write_json
+from irsde.images import Pixels, check_text, read_image, to_float, write_image
 from irsde.metrics import METRICS
 from irsde.plan import OUTSIDE, Evaluation, Run, pairs_folder
 from irsde.progress import track
 from irsde.protocols import PROTOCOLS
+from irsde.restored_pairs import RestoredPair, pair_images
 from irsde.scoring import Score, protocol_means, score, score_card, write_table
 from irsde.tasks import TASKS
 
@@ -59,13 +59,15 @@ def evaluate_restored(
     test_set: PreparedSet | None = None,
     *,
     all_protocols: bool = False,
+    pattern: str | None = None,
 ) -> tuple[str, Path]:
     """Score a folder of restored images against a folder of clean ones, paired by file name.
 
     Parameters
     ----------
     restored : Path
-        Folder of 8-bit PNG, JPEG or BMP files, one for each clean image, of its name and size.
+        Folder of 8-bit image files, at least one for each clean image, of its size and named as
+        `restored_pairs.pair_images` has it.
     reference : Path, optional
         Folder of clean images; those of the test set unless given.
     protocol : str
@@ -80,16 +82,19 @@ def evaluate_restored(
         evaluation of the profile does, and joins its tables.
     all_protocols : bool
         Add the means under every protocol to the text.
+    pattern : str, optional
+        How the restored images are named, such as ``{name}_x4_Net``.
 
     Returns
     -------
     str, Path
-        What was scored, the means, and what was written; the first folder written.
+        What was scored, the means, and what was written or is up to date; the first folder.
 
     Raises
     ------
     InputError
-        If an image is missing or of another size, a folder holds no images, or the output exists.
+        If an image is missing or of another size, a folder holds no images, or other results lie
+        where these would be written; they are never overwritten.
     """
     check_name("protocol", protocol, PROTOCOLS)
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
@@ -112,14 +117,27 @@ def evaluate_restored(
         raise InputError(
             "irsde evaluate --restored: give --reference and --out, or --task and --dataset"
         )
-    for folder in folders:
-        if folder.exists():
-            raise InputError(f"{folder}: exists already; choose another --out or --name")
-    pairs, ignored = _paired(restored, reference, scenes)
+    for path in (restored, reference, *folders):
+        check_text(path)
+    dataset = test_set.dataset if test_set else None
+    pairing = pair_images(restored, reference, scenes, dataset, pattern)
+    pairs = pairing.pairs
+    identity = {
+        "restored": _digest({pair.name: pair.restored for pair in pairs}),
+        "reference": _digest({pair.name: pair.clean for pair in pairs}),
+    }
+    if test_set is not None:
+        _check_run_card(run, name)
+    wanted = {"method_label": name, "identity": identity}
+    there = [folder for folder in folders if folder.exists()]
+    for folder in there:
+        _check_same(folder, wanted, protocol)
+    if len(there) == len(folders):
+        return "\n".join(f"{folder}: up to date" for folder in folders), folders[0]
     scored = _scored(pairs, name, protocol)
     order = list(scenes) or list(scored)
-    table = pd.DataFrame([{"image": image, **scored[image].score.values} for image in order])
-    protocols = pd.DataFrame([line for i in order for line in scored[i].score.by_protocol])
+    table = pd.DataFrame([{"image": image, **scored[image].values} for image in order])
+    protocols = pd.DataFrame([line for i in order for line in scored[i].by_protocol])
     if test_set is not None:
         table.insert(1, "scene", [scenes[image] for image in order])
         table["nfe"] = 0
@@ -129,53 +147,90 @@ def evaluate_restored(
         "restored": restored.as_posix(),
         "reference": reference.as_posix(),
         "images": len(table),
-        "identity": {"restored": digest_json({i: scored[i].sha256 for i in order})},
+        "identity": identity,
         "versions": provenance.versions(),
         "code": code_hash("evaluate"),
         **provenance.commit(),
         **score_card(
             protocol,
             table,
-            [scored[image].score.features for image in order],
+            [scored[image].features for image in order],
             test_set.dataset if test_set else name,
         ),
     }
     kept: list[str] = []
     if test_set is not None:
-        card |= _evaluation_card(test_set, run, card["identity"])
+        card |= _evaluation_card(test_set, run)
         keep = test_set.profile.evaluation.keep_images
         kept = order if keep == "all" else order[:keep]
         _write_run_card(run, card)
-    for folder in folders:
+    for folder in (folder for folder in folders if folder not in there):
         with replacing_folder(folder) as temporary:
             (temporary / "images").mkdir()
-            for ours, theirs in pairs:
-                if theirs.stem in kept:
-                    write_image(temporary / "images" / f"{theirs.stem}.png", read_image(ours))
+            for pair in pairs:
+                if pair.name in kept:
+                    target = temporary / "images" / f"{pair.name}.png"
+                    write_image(target, read_image(pair.restored))
             write_table(temporary / "per_image.csv", table)
             write_table(temporary / "protocols.csv", protocols)
             write_json(temporary / "summary.json", card)
             write_json(temporary / "cost.json", {})
     text = [f"{name}: {len(table)} images under protocol {protocol}, {PROTOCOLS[protocol].label}"]
-    text += [f"{m.label}: {_mean(table, key)}" for key, m in METRICS.items()]
-    if ignored:
-        text.append(f"{ignored} other images in {restored} were left out")
+    reasons = {"lpips": card["lpips"]["unavailable"]}
+    text += [f"{m.label}: {_mean(table, key, reasons.get(key, ''))}" for key, m in METRICS.items()]
+    text += pairing.notes
     if all_protocols:
         text += ["", protocol_means(protocols), ""]
-    return "\n".join([*text, *(f"{folder}: written" for folder in folders)]), folders[0]
+    text += [f"{f}: {'up to date' if f in there else 'written'}" for f in folders]
+    return "\n".join(text), folders[0]
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """Scores of an image, and the SHA-256 of its restored pixels."""
-
-    score: Score
-    sha256: str
+def _digest(files: Mapping[str, Path]) -> str:
+    """SHA-256 over the names and the decoded pixels of images."""
+    return digest_json({name: digest(read_image(path).tobytes()) for name, path in files.items()})
 
 
-def _scored(pairs: Sequence[tuple[Path, Path]], name: str, protocol: str) -> dict[str, _Scored]:
+def _check_same(folder: Path, wanted: dict[str, Any], protocol: str) -> None:
+    """Refuse a folder that holds anything but the same images, scored in the same way."""
+    summary = read_json(folder / "summary.json") if (folder / "summary.json").is_file() else None
+    is_same = (
+        isinstance(summary, dict)
+        and all(summary.get(key) == value for key, value in wanted.items())
+        and isinstance(summary.get("protocol"), dict)
+        and summary["protocol"].get("name") == protocol
+    )
+    if not is_same:
+        raise InputError(
+            f"{folder}: exists already with other results, which are not overwritten; choose "
+            "another --out or --name"
+        )
+
+
+def _run_identity(run: Run) -> dict[str, str]:
+    """What makes results one run: their place, for all test sets and images alike."""
+    return {"outside": f"{run.profile}/{run.task}/{run.method}"}
+
+
+def _check_run_card(run: Run, name: str) -> None:
+    """Refuse a name that another method has, or a run whose card held for one test set only."""
+    if not (run.folder / "run.json").is_file():
+        return
+    card = provenance.read_run_card(run.folder)
+    if card["label"] != name:
+        raise InputError(
+            f"--name {name!r}: {run.folder} holds results of {card['label']!r}; write the name as "
+            "there, or choose another"
+        )
+    if card["identity"] != _run_identity(run):
+        raise InputError(
+            f"{run.folder}: was scored by an earlier version, whose card holds for one test set "
+            "only; move it away and score its images again"
+        )
+
+
+def _scored(pairs: Sequence[RestoredPair], name: str, protocol: str) -> dict[str, Score]:
     """Scores of every image by its name."""
-    found: dict[str, _Scored] = {}
+    found: dict[str, Score] = {}
     with compute_device(1) as device:
         for batch in track(_batches(pairs), f"scoring {name}", len(pairs), size=len):
             names = [loaded.name for loaded in batch]
@@ -183,46 +238,14 @@ def _scored(pairs: Sequence[tuple[Path, Path]], name: str, protocol: str) -> dic
             clean = np.stack([loaded.clean for loaded in batch])
             scores = score(names, images, clean, protocol, str(device))
             for loaded, of_image in zip(batch, scores, strict=True):
-                found[loaded.name] = _Scored(of_image, digest(loaded.restored.tobytes()))
+                found[loaded.name] = of_image
     return found
 
 
-def _mean(table: pd.DataFrame, metric: str) -> str:
+def _mean(table: pd.DataFrame, metric: str, reason: str) -> str:
     if table[metric].isna().any():
-        return "n/a"
+        return f"n/a, {reason}" if reason else "n/a"
     return f"{table[metric].mean():.{METRICS[metric].decimals}f}"
-
-
-def _paired(
-    restored: Path, reference: Path, scenes: dict[str, str]
-) -> tuple[list[tuple[Path, Path]], int]:
-    """Restored and clean files of one name, and how many restored ones have no clean one."""
-    ours, theirs = _by_stem(restored), _by_stem(reference)
-    if scenes and set(theirs) != set(scenes):
-        theirs = {stem: path for stem, path in theirs.items() if stem in scenes}
-        if lacking := sorted(set(scenes) - set(theirs)):
-            raise InputError(f"{reference}: lacks {lacking[0]} of the test set")
-    if missing := sorted(set(theirs) - set(ours)):
-        raise InputError(
-            f"{restored}: no image named {missing[0]} ({len(missing)} of {len(theirs)} in "
-            f"{reference} have none of their name)"
-        )
-    pairs = [(ours[stem], theirs[stem]) for stem in sorted(theirs)]
-    return pairs, len(set(ours) - set(theirs))
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
-    found: dict[str, Path] = {}
-    for path in files:
-        if path.stem in found:
-            raise InputError(f"{path} and {found[path.stem]} differ in their ending only")
-        found[path.stem] = path
-    if not found:
-        raise InputError(f"{folder}: no PNG, JPEG or BMP image in this folder")
-    return found
 
 
 @dataclass(frozen=True)
@@ -232,14 +255,16 @@ class _Loaded:
     clean: Pixels
 
 
-def _batches(pairs: Sequence[tuple[Path, Path]]) -> Iterator[list[_Loaded]]:
+def _batches(pairs: Sequence[RestoredPair]) -> Iterator[list[_Loaded]]:
     """Runs of consecutive pairs of one size, read and checked."""
     batch: list[_Loaded] = []
-    for ours, theirs in pairs:
-        loaded = _Loaded(theirs.stem, read_image(ours), read_image(theirs))
+    for pair in pairs:
+        loaded = _Loaded(pair.name, read_image(pair.restored), read_image(pair.clean))
         (height, width, _), (high, wide, _) = loaded.restored.shape, loaded.clean.shape
         if (height, width) != (high, wide):
-            raise InputError(f"{ours}: {width}x{height} pixels beside {wide}x{high} of {theirs}")
+            raise InputError(
+                f"{pair.restored}: {width}x{height} pixels beside {wide}x{high} of {pair.clean}"
+            )
         if batch and (len(batch) == BATCH or loaded.clean.shape != batch[0].clean.shape):
             yield batch
             batch = []
@@ -248,7 +273,7 @@ def _batches(pairs: Sequence[tuple[Path, Path]]) -> Iterator[list[_Loaded]]:
         yield batch
 
 
-def _evaluation_card(test_set: PreparedSet, run: Run, identity: dict[str, str]) -> dict[str, Any]:
+def _evaluation_card(test_set: PreparedSet, run: Run) -> dict[str, Any]:
     """What makes a summary one of the profile's evaluations."""
     records = read_records(test_set.folder)
     return {
@@ -258,7 +283,7 @@ def _evaluation_card(test_set: PreparedSet, run: Run, identity: dict[str, str]) 
         "method": run.method,
         "seed": 0,
         "run": run.folder.as_posix(),
-        "run_identity": digest_json(identity),
+        "run_identity": digest_json(_run_identity(run)),
         "dataset": dataset_card(test_set.folder),
         "leaked": [record.image for record in records if record.source in test_set.leaked],
         "sampler": "direct",
@@ -275,12 +300,15 @@ def _evaluation_card(test_set: PreparedSet, run: Run, identity: dict[str, str]) 
 
 
 def _write_run_card(run: Run, card: dict[str, Any]) -> None:
-    """Write the card of the run that an evaluation's summary names."""
-    own = ("profile", "task", "method", "seed", "outside", "identity", "parameters", "commit")
+    """Write the card of the run that the summaries of all its evaluations name, once."""
+    if (run.folder / "run.json").is_file():
+        return
+    own = ("profile", "task", "method", "seed", "outside", "parameters", "commit")
     write_json(
         run.folder / "run.json",
         {
             **{key: card[key] for key in (*own, "dirty")},
+            "identity": _run_identity(run),
             "label": card["method_label"],
             "settings": {},
         },

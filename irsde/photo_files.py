@@ -3,12 +3,13 @@
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import ExifTags
 from PIL import Image as PILImage
 
-from irsde.images import Pixels, read_image
+from irsde.images import FORMATS, Pixels, read_image
 
 # What Pillow raises on EXIF data that are damaged; the pixels are good all the same.
 DAMAGED = (
@@ -21,6 +22,10 @@ DAMAGED = (
     TypeError,
     ValueError,
     struct.error,
+)
+# Tags of a TIFF file that say how its pixels are stored, not what the picture is.
+STORAGE_TAGS = frozenset(
+    [*range(254, 267), 273, *range(277, 281), 284, 317, *range(320, 326), 330, 338, 339, 347]
 )
 
 
@@ -35,21 +40,27 @@ class Photo:
     exif : bytes
         EXIF data without orientation and thumbnail; empty if there are none.
     profile : bytes
-        ICC profile of RGB colors as it is stored; empty if there is none.
+        ICC profile as it is stored, of gray values where the file holds gray, else of RGB colors;
+        empty if there is none.
+    is_gray : bool
+        True if the three channels are equal everywhere.
+    mode : {"L", "RGB"}
+        How its pixels are stored again: "L" if the file itself holds gray values.
     """
 
     pixels: Pixels
     exif: bytes = b""
     profile: bytes = b""
+    is_gray: bool = False
+    mode: Literal["L", "RGB"] = "RGB"
 
 
 def read_photo(path: Path) -> Photo:
-    """Photograph of a PNG, JPEG or BMP file.
+    """Photograph of a PNG, JPEG, BMP, TIFF or WebP file.
 
     The orientation of the EXIF data is applied to the pixels and left out of the data kept, so
     that nobody turns the image twice; the thumbnail, which shows the old image, is left out too.
-    EXIF data that are damaged are left out, and so is the profile of a gray image, because the
-    restored one has RGB colors.
+    EXIF data that are damaged are left out, and so is a profile of other colors than the pixels'.
 
     Raises
     ------
@@ -57,25 +68,32 @@ def read_photo(path: Path) -> Photo:
         As `images.read_image`.
     """
     pixels = read_image(path)
-    with PILImage.open(path, formats=("PNG", "JPEG", "BMP")) as image:
+    with PILImage.open(path, formats=FORMATS) as image:
         profile = image.info.get("icc_profile") or b""
+        mode: Literal["L", "RGB"] = "L" if image.mode in ("1", "L", "LA") else "RGB"
         try:
             exif = _upright(image)
         except DAMAGED:
             exif = b""
-    return Photo(pixels, exif, profile if profile[16:20] == b"RGB " else b"")
+    colors = b"GRAY" if mode == "L" else b"RGB "
+    is_gray = all((pixels[rows] == pixels[rows, :, :1]).all() for rows in bands(len(pixels)))
+    return Photo(pixels, exif, profile if profile[16:20] == colors else b"", is_gray, mode)
 
 
 def _upright(image: PILImage.Image) -> bytes:
     exif = image.getexif()
     exif.pop(ExifTags.Base.Orientation, None)
+    if image.format == "TIFF":
+        for tag in STORAGE_TAGS & set(exif):
+            del exif[tag]
     return exif.tobytes() if len(exif) else b""
 
 
 def write_photo(path: Path, pixels: Pixels, original: Photo) -> None:
     """Write (H, W, 3) uint8 pixels as PNG with the original's EXIF data and color profile.
 
-    The data are those of the original but for the size in pixels, where they give one.
+    The data are those of the original but for the size in pixels, where they give one. Pixels of
+    an original that holds gray values are stored as gray values; their channels must be equal.
     """
     exif = PILImage.Exif()
     if original.exif:
@@ -90,7 +108,8 @@ def write_photo(path: Path, pixels: Pixels, original: Photo) -> None:
         ):
             if tag in tags:
                 tags[tag] = size
-    PILImage.fromarray(pixels).save(
+    stored = pixels[..., 0] if original.mode == "L" else pixels
+    PILImage.fromarray(stored).save(
         path,
         format="PNG",
         compress_level=1,

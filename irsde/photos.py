@@ -1,27 +1,45 @@
 """A finished run applied to photographs of any size on disk, tile by tile in bounded memory."""
 
-import tempfile
+import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from irsde import __version__, provenance
-from irsde.config import RunSettings
-from irsde.data.catalogue import ENDINGS
+from irsde.config import RunSettings, check_name, load_profile
 from irsde.data.datasets import noise_level_of
 from irsde.data.pairs import to_tensor
 from irsde.devices import compute_device, device_name
-from irsde.files import InputError, digest_file, digest_json, read_json, write_json
-from irsde.images import MAX_PIXELS, Pixels, read_image, to_float, to_pixels
-from irsde.masks import inpainting_holes
+from irsde.files import (
+    InputError,
+    digest_file,
+    digest_json,
+    read_json,
+    temporary_folder,
+    write_json,
+)
+from irsde.folders import first_names, list_images
+from irsde.images import (
+    MAX_PIXELS,
+    Pixels,
+    check_text,
+    printable,
+    read_image,
+    to_float,
+    to_pixels,
+)
+from irsde.masks import inpainting_holes, read_mask
 from irsde.methods import METHODS
 from irsde.photo_files import Photo, bands, read_photo, write_photo, write_scale
+from irsde.plan import Evaluation, Run, refuse_without_effect, run_of
 from irsde.progress import track
 from irsde.resampling import enlarge
 from irsde.tasks import TASKS
@@ -33,8 +51,11 @@ if TYPE_CHECKING:
     from irsde.restoration import Restorer
 
 RECORD = "restored.json"
+LIMITS = {"samples": 1000, "batch": 1024, "threads": 1024}
 REACH = 3  # small pixels beyond a tile that its bicubic enlargement looks at, and one more
 Image = NDArray[np.float32]
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -44,9 +65,9 @@ class RestoreOptions:
     Parameters
     ----------
     sampler : str, optional
-        A key of `samplers.SAMPLERS`; the method's unless given.
+        A key of `samplers.SAMPLERS`; unless given the method's, which every profile evaluates.
     nfe : int, optional
-        Network evaluations; the method's unless given.
+        Network evaluations; unless given those that the run was evaluated with (`usual_nfe`).
     seed : int
         Seed of the sampling noise, together with each file's name.
     samples : int
@@ -61,14 +82,18 @@ class RestoreOptions:
         depends on nothing else; more may change its last bits, because for some sizes a CPU's
         convolutions choose another algorithm (of 7 sizes tried, tiles of 64 to 512 among them,
         for 48x40 only).
-    threads : int
-        Threads of torch on the CPU; their number changes the last bits of a result.
+    threads : int, optional
+        Tiles that are restored at the same time on the CPU, each by one thread, so that their
+        number does not change a result; all cores unless given. A GPU takes one after the other.
     mask : Path, optional
         For inpainting: an image of the photograph's size, white where to fill; or a folder with
         one of each photograph's name. Unless given, the white holes must be in the photographs.
     noise_level : float, optional
         Standard deviation of the noise in the photographs, in the unit of images in [0, 1], for
         methods that start from it; unless given, the level that the run was trained for.
+    conversion : {"exact", "plain"}, optional
+        How the clean image is read off a network trained by maximum likelihood; unless given as
+        the run card says, exact for runs trained here.
     """
 
     sampler: str | None = None
@@ -78,9 +103,10 @@ class RestoreOptions:
     tile: int = 512
     overlap: int | None = None
     batch: int = 1
-    threads: int = 1
+    threads: int | None = None
     mask: Path | None = None
     noise_level: float | None = None
+    conversion: str | None = None
 
     @property
     def shared(self) -> int:
@@ -126,7 +152,7 @@ def restore_photographs(
     Parameters
     ----------
     source : Path
-        8-bit PNG, JPEG or BMP file, or a folder of them. For super-resolution the small image.
+        8-bit image file, or a folder of them. For super-resolution the small image.
     run : Path
         Folder of a finished run with a network.
     out : Path
@@ -137,12 +163,14 @@ def restore_photographs(
     Returns
     -------
     str
-        One line that says what was written.
+        A line that says what was written and how it was sampled; one more where something in the
+        folder was left out.
 
     Raises
     ------
     InputError
-        If the run, an image or an option cannot be used, or an output exists already.
+        If the run, an image or an option cannot be used, an output exists already, or a restored
+        image is not finite.
 
     Notes
     -----
@@ -150,7 +178,8 @@ def restore_photographs(
     mean as ``a-mean.png`` and the standard deviation over the samples (of a pixel, the root mean
     square over its channels) as ``a-uncertainty.png``, whose range is in ``restored.json``. That
     file says for each photograph which run and settings produced its outputs. EXIF data and color
-    profile go with the pixels (`photo_files`).
+    profile go with the pixels (`photo_files`). A photograph whose channels are equal is restored
+    to one: each pixel is the mean of the three channels that the network gives.
 
     The whole way from the noise to the image is gone for each tile on its own, and the restored
     tiles are blended (`tiling`); all tiles and the untiled restoration share one field of noise.
@@ -160,12 +189,14 @@ def restore_photographs(
     card, settings = provenance.read_network_run(run)
     _check(run, card, options)
     task = TASKS[card["task"]]
-    with compute_device(options.threads) as device:
+    check_text(out)
+    files, left_out = _files(source)
+    with compute_device(1) as device:
         restorer = load_restorer(run, settings, device)
         provenance.check_weights(run / WEIGHTS, card)
         _check_tile(restorer, options)
-        described = _described(run, card, settings, restorer, options)
-        everything = _sources(source, out, task.scale, options)
+        described, origin = _described(run, card, settings, restorer, options)
+        everything = _sources(files, out, task.scale, options)
         record = _read_record(out)
         sources = [
             each for each in everything if not _is_done(record.get(each.file.name), each, described)
@@ -174,7 +205,8 @@ def restore_photographs(
         began = time.monotonic()
         work = _work(sources, restorer, options)
         total = sum(len(_tiles_of(each, restorer, options)) for each in sources) * options.samples
-        restored = _restored(work, restorer, settings, described, options.batch, device)
+        workers = 1 if device.type == "cuda" else options.threads or available_cores()
+        restored = _restored(work, restorer, settings, described, options.batch, device, workers)
         stream = track(restored, f"restoring with {run}", total)
         for each, of_source in groupby(stream, key=lambda pair: pair[0].source):
             uncertainty = _write(each, of_source, options.samples)
@@ -188,7 +220,16 @@ def restore_photographs(
                 **uncertainty,
             }
             write_json(out / RECORD, record)
-    return _line(out, sources, len(everything) - len(sources), record, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    line = _line(out, sources, len(everything) - len(sources), record, seconds) + origin
+    return f"{line}\n{left_out}" if left_out else line
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _line(
@@ -211,14 +252,25 @@ def _check(run: Path, card: dict[str, Any], options: RestoreOptions) -> None:
     method = METHODS[card["method"].partition("+")[0]]
     if not method.is_trained:
         raise InputError(f"{run}: {card['label']} has no network to restore with")
-    for name in ("samples", "batch", "threads"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--{name} {getattr(options, name)}: give at least 1")
+    for name, limit in LIMITS.items():
+        value = getattr(options, name)
+        if value is not None and not 1 <= value <= limit:
+            raise InputError(f"--{name} {value}: give at least 1 and at most {limit}")
+    if options.overlap is not None and not options.tile:
+        raise InputError("--overlap: whole photographs have no tiles; leave it out")
     if method.kind == "regression":
         if options.sampler not in (None, "direct") or options.nfe not in (None, 1):
             raise InputError(f"{card['label']} has no sampler: leave out --sampler and --nfe")
-        if options.samples > 1:
-            raise InputError(f"{card['label']} draws no noise: leave out --samples")
+        for name in ("samples", "seed", "conversion"):
+            if getattr(options, name) != getattr(RestoreOptions, name):
+                raise InputError(f"{card['label']} draws no noise: leave out --{name}")
+    elif options.conversion is not None:
+        check_name("conversion", options.conversion, ("exact", "plain"))
+        sampler = options.sampler or method.sampler
+        of_run = Run(card["profile"], card["task"], card["method"], card["seed"])
+        refuse_without_effect(
+            Evaluation(of_run, "photographs", sampler, method.nfe, conversion=options.conversion)
+        )
     if options.mask and card["task"] != "inpainting":
         raise InputError(f"{run}: {card['task']} takes no mask; leave out --mask")
     if options.noise_level is not None and method.conditional:
@@ -245,21 +297,22 @@ def _multiple(restorer: "Restorer") -> int:
     return int(getattr(restorer.network, "multiple", 1))
 
 
-def _sources(source: Path, out: Path, scale: int, options: RestoreOptions) -> list[_Source]:
+def _sources(
+    files: Sequence[Path], out: Path, scale: int, options: RestoreOptions
+) -> list[_Source]:
     """What is to be restored; every image is read once, so that a bad one ends the run now."""
     found = []
-    for file in _files(source):
+    masks = _masks_of(files, options.mask)
+    for file in files:
         height, width = read_image(file).shape[:2]
         if height * width * scale**2 > MAX_PIXELS:
             raise InputError(
                 f"{file}: the result would have more than {MAX_PIXELS // 1_000_000} million "
                 "pixels; cut or reduce it"
             )
-        mask = _mask_of(file, options.mask)
-        if mask and (shape := _holes(mask).shape) != (height, width):
-            raise InputError(
-                f"{mask}: {shape[1]}x{shape[0]} pixels, but {file} has {width}x{height}"
-            )
+        mask = masks.get(file)
+        if mask:
+            _holes(mask, (height, width))
         names = [file.stem]
         if options.samples > 1:
             ends = (*range(1, options.samples + 1), "mean", "uncertainty")
@@ -269,30 +322,57 @@ def _sources(source: Path, out: Path, scale: int, options: RestoreOptions) -> li
     return found
 
 
-def _files(source: Path) -> list[Path]:
+def _files(source: Path) -> tuple[tuple[Path, ...], str]:
+    """Photographs to restore, and a line that names what of a folder is left out."""
     if source.is_dir():
-        files = sorted(file for file in source.iterdir() if file.suffix.lower() in ENDINGS)
-        if not files:
-            raise InputError(f"{source}: no PNG, JPEG or BMP image in this folder")
-        return files
-    if not source.is_file():
-        raise InputError(f"{source}: no such file or folder")
-    return [source]
+        found = list_images(source)
+        return found.files, found.left_out
+    _check_file(source)
+    return (source,), ""
 
 
-def _mask_of(file: Path, mask: Path | None) -> Path | None:
-    if mask is None or not mask.is_dir():
-        return mask
-    named = [mask / f"{file.stem}{ending}" for ending in ENDINGS]
-    for candidate in named:
-        if candidate.is_file():
-            return candidate
-    raise InputError(f"{named[0]}: no such file; each photograph needs a mask of its name")
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"{printable(path)}: no such file or folder")
+    if not path.is_file():
+        raise InputError(f"{printable(path)}: not a regular file")
+    check_text(path)
 
 
-def _holes(mask: Path) -> NDArray[np.bool_]:
-    """Pixels to fill, shape (H, W): those of a mask that are nearer to white than to black."""
-    holes: NDArray[np.bool_] = read_image(mask)[..., 0] > 127
+def _masks_of(files: Sequence[Path], mask: Path | None) -> dict[Path, Path]:
+    """Mask of each photograph; none where none is given."""
+    if mask is None:
+        return {}
+    if not mask.is_dir():
+        _check_file(mask)
+        return dict.fromkeys(files, mask)
+    masks = list_images(mask).by_stem
+    if missing := [file.name for file in files if file.stem not in masks]:
+        raise InputError(
+            f"{mask}: no mask of the name of {first_names(missing)}; each photograph needs one"
+        )
+    if unused := sorted(masks.keys() - {file.stem for file in files}):
+        raise InputError(
+            f"{mask}: no photograph of the name of {first_names(unused)}; take the mask away"
+        )
+    return {file: masks[file.stem] for file in files}
+
+
+def _holes(mask: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels to fill, shape (H, W): those of a mask that are nearer to white than to black.
+
+    Raises
+    ------
+    InputError
+        If the mask is of another size than its photograph, or as `masks.read_mask`.
+    """
+    pixels = read_image(mask)
+    if pixels.shape[:2] != size:
+        raise InputError(
+            f"{mask}: {pixels.shape[1]}x{pixels.shape[0]} pixels, but its photograph has "
+            f"{size[1]}x{size[0]}"
+        )
+    holes: NDArray[np.bool_] = read_mask(pixels, *size, holes="white", place=mask) < 0.5
     return holes
 
 
@@ -311,34 +391,93 @@ def _described(
     settings: RunSettings,
     restorer: "Restorer",
     options: RestoreOptions,
-) -> dict[str, Any]:
-    """All that the restored pixels depend on but the photograph and the device."""
+) -> tuple[dict[str, Any], str]:
+    """All that the restored pixels depend on but the photograph and the device; how it is sampled.
+
+    The text says the latter with where a number that was not given comes from.
+    """
+    from irsde.restoration import usual_conversion
+    from irsde.samplers import SAMPLERS
+
     method = METHODS[card["method"].partition("+")[0]]
     noise_level = options.noise_level
-    if not restorer.conditional:
-        noise_level = noise_level or noise_level_of(card["task"], settings.data)
+    if not restorer.conditional and noise_level is None:
+        noise_level = noise_level_of(card["task"], settings.data)
         if noise_level is None:
             raise InputError(
                 f"{run}: {card['label']} starts from the noise in the photograph, whose level is "
                 "not known: give --noise-level"
             )
-    nfe = options.nfe or min(method.nfe, restorer.first_step(noise_level))
-    return {
+    first = restorer.first_step(noise_level)
+    sampler, nfe, origin = options.sampler or method.sampler, options.nfe, ""
+    if restorer.process is not None:
+        check_name("sampler", sampler, SAMPLERS)
+    if nfe is None:
+        most = first if settings.process else method.nfe
+        usual, origin = usual_nfe(run, card, most)
+        nfe = min(usual, first)
+    conversion: str = "exact"
+    if restorer.process is not None:
+        conversion = options.conversion or usual_conversion(card, sampler)
+    described = {
         "run": run.as_posix(),
         "run_identity": digest_json(card["identity"]),
         "weights_sha256": card["weights_sha256"],
         "task": card["task"],
         "method": card["method"],
-        "sampler": options.sampler or method.sampler,
+        "sampler": sampler,
         "nfe": nfe,
+        "conversion": conversion,
         "noise_level": noise_level,
         "seed": options.seed,
         "samples": options.samples,
         "tile": options.tile,
         "overlap": options.shared,
         "batch": options.batch,
-        "threads": options.threads,
     }
+    if restorer.process is None:
+        return described, ""
+    reading = "" if conversion == "exact" else f", {conversion} conversion"
+    return described, f"; {sampler}, {nfe} network evaluations{reading}{origin}"
+
+
+def usual_nfe(run: Path, card: dict[str, Any], most: int) -> tuple[int, str]:
+    """Network evaluations that a run is evaluated with, and where that is from.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the run, in `results/` or among committed evidence.
+    card : dict
+        Its run card.
+    most : int
+        The method's own number, taken where neither the evaluations in the folder agree on one
+        nor the profile that the card names is here.
+
+    Returns
+    -------
+    int
+        At most `most`.
+    str
+        Words for a message.
+    """
+    recorded = {
+        summary["settings"]["nfe"]
+        for path in sorted(run.glob("evaluations/*/*/summary.json"))
+        if isinstance(summary := read_json(path), dict)
+        and isinstance(summary.get("settings"), dict)
+        and "nfe" in summary["settings"]
+    }
+    if len(recorded) == 1:
+        (nfe,) = recorded
+        origin = " as in its evaluations"
+    else:
+        try:
+            profile = provenance.evaluation_profile(load_profile(card["profile"]), run_of(run))
+        except InputError:
+            return most, " as the method has by default"
+        nfe, origin = profile.evaluation.nfe, f" as in profile {profile.name}"
+    return (most, origin) if nfe is None else (min(nfe, most), origin)
 
 
 def _read_record(out: Path) -> dict[str, Any]:
@@ -377,7 +516,7 @@ def _work(
     """Tiles in the order in which they are restored."""
     for source in sources:
         photo = read_photo(source.file)
-        holes = _holes(source.mask) if source.mask else None
+        holes = _holes(source.mask, (source.height, source.width)) if source.mask else None
         of_source = _tiles_of(source, restorer, options)
         for sample in range(1, options.samples + 1):
             noise = NoiseField("restore", options.seed, source.file.name, sample)
@@ -409,11 +548,12 @@ def _restored(
     described: dict[str, Any],
     batch_size: int,
     device: "torch.device",
+    workers: int,
 ) -> Iterator[tuple[_Work, Image]]:
-    """Tiles with their restored pixels, shape (height, width, 3), not clipped."""
+    """Tiles with their restored pixels, shape (height, width, 3), not clipped, in their order."""
     import torch
 
-    for batch in _batches(work, batch_size):
+    def restore(batch: list[_Work]) -> NDArray[np.float32]:
         mu = to_tensor([_degraded(each, settings.data.enlarge) for each in batch])
         restored = restorer.restore(
             mu.to(device, memory_format=torch.channels_last),
@@ -421,14 +561,49 @@ def _restored(
             described["nfe"],
             [each.noise.source(each.tile) for each in batch],
             noise_level=described["noise_level"],
+            conversion=described["conversion"],
         )
-        if described["samples"] > 1 and not batch[0].noise.n_draws:
+        images: NDArray[np.float32] = restored.cpu().numpy()
+        return images
+
+    for batch, images in _in_order(restore, _batches(work, batch_size), workers):
+        unused = "samples" if described["samples"] > 1 else "seed" if described["seed"] else ""
+        if unused and not batch[0].noise.n_draws:
             raise InputError(
                 f"{described['method']} with the sampler {described['sampler']} draws no noise: "
-                "leave out --samples"
+                f"leave out --{unused}"
             )
-        for each, image in zip(batch, restored.cpu().numpy(), strict=True):
+        for each, image in zip(batch, images, strict=True):
+            if not np.isfinite(image).all():
+                raise InputError(
+                    f"{each.source.file}: the restored image has values that are not finite, so "
+                    "it is not written; try another sampler or more network evaluations"
+                )
             yield each, image.transpose(1, 2, 0)
+
+
+def _in_order(
+    function: Callable[[A], B], items: Iterable[A], workers: int
+) -> Iterator[tuple[A, B]]:
+    """Items with the function's results, in order; so many are computed at the same time.
+
+    Each worker is one thread of torch: sums are then in one order, whatever their number.
+    """
+    import torch
+
+    waiting: deque[tuple[A, Future[B]]] = deque()
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(function, item)))
+                if len(waiting) > workers:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            for first, future in waiting:
+                yield first, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
 
 
 def _degraded(work: _Work, enlargement: Any) -> Image:
@@ -482,16 +657,16 @@ def _write(
     Returns what is to be recorded of the uncertainty.
     """
     moments = _Moments(*source.size) if samples > 1 else None
-    folder = source.targets[0].parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{source.file.stem}.", dir=folder) as name:
-        written = [Path(name) / target.name for target in source.targets]
+    with temporary_folder(source.targets[0]) as folder:
+        written = [folder / target.name for target in source.targets]
         for sample, of_sample in groupby(restored, key=lambda pair: pair[0].sample):
             image = np.zeros((*source.size, 3), np.float32)
             for work, tile in of_sample:
                 part = image[work.tile.rows.pixels, work.tile.columns.pixels]
                 part += work.tile.weights[..., np.newaxis] * tile
             _keep_known(image, work)
+            if work.photo.is_gray:
+                _make_gray(image)
             write_photo(written[sample - 1], _quantized(image), work.photo)
             if moments:
                 moments.add(image)
@@ -508,9 +683,14 @@ def _write(
         for path, target in zip(written, source.targets, strict=True):
             if target.exists():
                 raise InputError(f"{target}: was written meanwhile; choose another --out")
-            path.chmod(0o644)
             path.replace(target)
     return recorded
+
+
+def _make_gray(image: Image) -> None:
+    """Put the mean of a pixel's channels into each of them."""
+    for rows in bands(len(image)):
+        image[rows] = image[rows].mean(axis=2, keepdims=True)
 
 
 def _keep_known(image: Image, work: _Work) -> None:

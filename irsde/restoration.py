@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,8 +15,20 @@ from irsde.files import InputError
 from irsde.methods import METHODS
 from irsde.networks import ConditionalNAFNet, ConditionalUNet
 from irsde.objectives import OBJECTIVES
-from irsde.processes import GaussianProcess, matched_step
-from irsde.samplers import Grid, NoiseSource, first_evaluation, standard_normals, trajectory
+from irsde.processes import (
+    GaussianProcess,
+    gaussian_denoising,
+    matched_step,
+    mean_reverting,
+)
+from irsde.samplers import (
+    SAMPLERS,
+    Grid,
+    NoiseSource,
+    first_evaluation,
+    standard_normals,
+    trajectory,
+)
 
 Conversion = Literal["exact", "plain"]
 REGRESSION_STEP = 1
@@ -96,12 +108,7 @@ class Restorer:
             return 1
         if self.conditional:
             return first_evaluation(self.process, OBJECTIVES[self.objective].prediction)
-        if noise_level is None:
-            raise InputError("this method starts from the noise level of the image; none is given")
-        try:
-            return matched_step(self.process, noise_level)
-        except ValueError as error:
-            raise InputError(str(error)) from None
+        return noise_step(self.process, noise_level)
 
     def restore(
         self,
@@ -197,12 +204,64 @@ class Restorer:
             raise InputError(str(error)) from None
 
 
+def noise_step(process: GaussianProcess, noise_level: float | None) -> int:
+    """Step of a noisy image that is itself the state to start from.
+
+    Parameters
+    ----------
+    process : GaussianProcess
+    noise_level : float, optional
+        Standard deviation of the noise in the image, in its unit.
+
+    Raises
+    ------
+    InputError
+        If the noise level is not given, or is out of the process's range.
+    """
+    if noise_level is None:
+        raise InputError("this method starts from the noise level of the image; none is given")
+    try:
+        return matched_step(process, noise_level)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def process_of(settings: RunSettings) -> GaussianProcess | None:
+    """Process of a run: the method's, or what imported weights were trained with.
+
+    None for direct regression.
+    """
+    method = METHODS[settings.method.partition("+")[0]]
+    if method.process is None:
+        return None
+    if settings.process is None or settings.stationary_std is None:
+        return method.process_for(settings.stationary_std)
+    build = mean_reverting if method.conditional else gaussian_denoising
+    return build(settings.process.steps, settings.process.schedule, settings.stationary_std)
+
+
+def usual_conversion(card: dict[str, Any], sampler: str) -> Conversion:
+    """How a run's network is read unless one says otherwise.
+
+    Parameters
+    ----------
+    card : dict
+        Run card. Those of imported runs have a `conversion`, that of the authors' code; runs
+        trained here have none and are read by the exact inverse.
+    sampler : str
+        The Euler samplers take the output as the noise, so that none applies.
+    """
+    if card.get("conversion") != "plain" or SAMPLERS[sampler].kind == "euler":
+        return "exact"
+    return "plain"
+
+
 def restorer_of(settings: RunSettings, network: nn.Module) -> Restorer:
     """Restorer of a run's settings around a network."""
     method = METHODS[settings.method.partition("+")[0]]
     return Restorer(
         network=network,
-        process=method.process_for(settings.stationary_std),
+        process=process_of(settings),
         objective=method.objective,
         centered=method.centered,
         conditional=method.conditional,
@@ -230,7 +289,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
     Raises
     ------
     InputError
-        Naming the first parameter that differs.
+        Naming the first parameter that differs or is not finite.
     """
     own = network.state_dict()
     try:
@@ -248,8 +307,24 @@ def load_weights(network: nn.Module, path: Path) -> None:
                         f"{path}: weights of another network: {name} has the shape "
                         f"{tuple(tensor.shape)} instead of {tuple(parameter.shape)}"
                     )
+                check_finite(path, name, tensor)
                 parameter.copy_(tensor)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run irsde train again") from None
     except SafetensorError as error:
         raise InputError(f"{path}: not a readable safetensors file ({error})") from None
+
+
+def check_finite(path: Path, name: str, tensor: Tensor) -> None:
+    """Refuse weights of which some are NaN or infinite: whatever they restore is black.
+
+    Raises
+    ------
+    InputError
+        Naming the file and the parameter.
+    """
+    if not bool(tensor.isfinite().all()):
+        raise InputError(
+            f"{path}: {name} holds NaN or infinite values; such weights restore nothing: train "
+            "the run again, or get the file again"
+        )

@@ -73,12 +73,12 @@ class Trail:
         self._restorer, self._pair, self._nfe = restorer, pair, nfe
         self._wanted = set(np.linspace(0, nfe, min(SHOWN, nfe + 1)).round().astype(int).tolist())
         self._seen = 0
-        self._reverse: dict[int, Pixels] = {}
+        self._reverse: dict[int, Tensor] = {}
 
     def add(self, step: int, state: "Tensor") -> None:
         """Take the next state, of shape (3, H, W), nominally in [0, 1]."""
         if self._seen in self._wanted or step == 0:
-            self._reverse[step] = _pixels(state)
+            self._reverse[step] = state.clone()
         self._seen += 1
 
     def states(self, evaluation: Evaluation) -> States:
@@ -97,7 +97,8 @@ class Trail:
         for step in sorted(set(self._reverse) - {0}):
             state = process.sample(x0, mu, step, noise)[0]
             forward[step] = _pixels((state + 1) / 2 if self._restorer.centered else state)
-        return States(self._pair.image, evaluation.sampler, self._nfe, forward, dict(self._reverse))
+        reverse = {step: _pixels(state) for step, state in self._reverse.items()}
+        return States(self._pair.image, evaluation.sampler, self._nfe, forward, reverse)
 
 
 def _pixels(state: "Tensor") -> Pixels:

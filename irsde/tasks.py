@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irsde import degradations, masks, resampling
+from irsde.masks import Holes
 
 Image = NDArray[np.float32]
 
@@ -22,12 +23,15 @@ class Degradation:
     clipped : bool
         True if noisy images are clipped to [0, 1]; the paper's are not.
     masks : tuple of ndarray of uint8, shape (H, W, 3)
-        Mask images of inpainting, white where the image is kept; empty for generated strokes.
+        Mask images of inpainting; empty for generated strokes.
+    holes : {"white", "black"}
+        What marks a hole in them.
     """
 
     noise_level: float = 25 / 255
     clipped: bool = False
     masks: tuple[NDArray[np.uint8], ...] = ()
+    holes: Holes = "white"
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def _holes(image: Image, generator: np.random.Generator, chosen: Degradation) ->
     height, width = image.shape[:2]
     if chosen.masks:
         pixels = chosen.masks[generator.integers(len(chosen.masks))]
-        mask = masks.read_mask(pixels, height, width)
+        mask = masks.read_mask(pixels, height, width, holes=chosen.holes)
     else:
         mask = masks.thin_mask(height, width, generator)
     return masks.inpainting_holes(image, mask)

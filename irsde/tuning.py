@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from irsde import provenance
-from irsde.classical import CLASSICAL
+from irsde.classical import classical_method
 from irsde.config import RunSettings
 from irsde.data.leakage import Leak, counts
 from irsde.data.pairs import Pair, load_all
@@ -21,7 +21,7 @@ def tune(run: Run, settings: RunSettings, identity: dict[str, str], leaks: Seque
     start = time.monotonic()
     details: dict[str, Any] = {"parameters": 0, "leakage": counts(leaks)}
     if METHODS[run.method.partition("+")[0]].kind == "classical":
-        method = CLASSICAL[run.task]
+        method = classical_method(run.task)
         pairs = load_all(run, settings.data.validation)
         scores = {
             value: sum(_psnr(method.function(pair.mu, value), pair) for pair in pairs) / len(pairs)

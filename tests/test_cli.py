@@ -231,7 +231,7 @@ def test_a_run_of_another_configuration_is_not_overwritten(evaluated):
     words = refused(
         evaluated, "train", "--task", "super-resolution", "--method", "regression", "--no-track"
     )
-    assert "another configuration" in words
+    assert "differs in settings (training.batch 2, now 4)" in words
     assert "--overwrite" in words
 
 

@@ -2,19 +2,25 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
+from irsde import classical, cost, evaluation
+from irsde.cli import app
 from irsde.config import load_profile, run_settings
 from irsde.cost import multiply_accumulates
 from irsde.evaluation import evaluate
-from irsde.files import InputError
+from irsde.files import InputError, digest_file, read_json, write_json
 from irsde.images import read_image
 from irsde.metrics import METRICS
 from irsde.plan import Evaluation, Run, pairs_folder
 from irsde.protocols import PROTOCOLS
+from irsde.restoration import Restorer
 from irsde.training import train
 from tests.project import PROJECT, copy_project, prepare_task
 
@@ -35,9 +41,9 @@ def project(tmp_path_factory):
 
 
 def evaluated(**options):
-    evaluation = Evaluation(RUN, SET, "posterior", 3, **options)
-    evaluate(evaluation, load_profile("smoke").evaluation)
-    return evaluation.folder
+    wanted = Evaluation(RUN, SET, "posterior", 3, **options)
+    evaluate(wanted, load_profile("smoke").evaluation)
+    return wanted.folder
 
 
 def psnr(folder):
@@ -131,3 +137,111 @@ def test_multiply_accumulates_are_those_of_the_layers(monkeypatch):
     expected = ends + 2 * block(8) + down + block(16) / 4 + up
     settings = run_settings(load_profile("smoke"), "super-resolution", "regression", 0)
     assert multiply_accumulates(settings, 64, 96) == pytest.approx(expected * 64 * 96, rel=0.01)
+
+
+def command(*arguments):
+    done = CliRunner().invoke(app, ["evaluate", *arguments, "--no-track"])
+    if isinstance(done.exception, InputError):
+        return str(done.exception)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_the_noise_of_an_image_depends_on_no_other_image(project, monkeypatch):
+    """A network that returns its state shows the noise itself, to the last bit."""
+    monkeypatch.setattr(Restorer, "output", lambda _, x_t, mu, step: 0.01 * x_t)
+    profile = Path("workflow/config/smoke.yaml")
+    written = profile.read_text()
+    table = RUN.folder / f"evaluations/{SET}/posterior-3-sampling6/per_image.csv"
+    content = {}
+    for batch in (1, 4):
+        assert written.count("  nfe: 3\n  batch: 3\n") == 1
+        profile.write_text(written.replace("  batch: 3\n", f"  batch: {batch}\n"))
+        assert load_profile("smoke").evaluation.batch == batch
+        command("--run", str(RUN.folder), "--nfe", "3", "--sampling-seed", "6")
+        content[batch] = table.read_bytes()
+    profile.write_text(written)
+    assert content[1] == content[4]
+    assert len(set(pd.read_csv(table)["psnr"])) > 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--conversion", "plain", "--sampler", "euler-maruyama"], "leave out --conversion"),
+        (["--grid", "quadratic", "--nfe", "1"], "leave out --grid"),
+        (["--grid", "cubic"], "unknown grid 'cubic'"),
+        (["--sampler", "heun"], "unknown sampler 'heun'"),
+    ],
+)
+def test_options_without_effect_are_refused_by_the_command(project, arguments, words):
+    before = sorted((RUN.folder / "evaluations" / SET).glob("*"))
+    assert words in command("--run", str(RUN.folder), "--dataset", SET, *arguments)
+    assert sorted((RUN.folder / "evaluations" / SET).glob("*")) == before
+
+
+def test_options_of_a_network_are_refused_for_the_degraded_input(project):
+    run = Run("smoke", "denoising", "identity", 0)
+    train(run, run_settings(load_profile("smoke"), "denoising", "identity", 0), overwrite=False)
+    for option, value in (("weights", "raw"), ("precision", "bfloat16"), ("nfe", "5")):
+        assert f"--{option}" in command("--run", str(run.folder), f"--{option}", value)
+    assert not (run.folder / "evaluations").exists()
+    assert "dB over" in command("--run", str(run.folder))
+
+
+def test_a_task_without_a_classical_method_gets_one_line(project, monkeypatch):
+    run = Run("smoke", "denoising", "classical", 0)
+    settings = run_settings(load_profile("smoke"), "denoising", "classical", 0)
+    with monkeypatch.context() as patch:
+        patch.delitem(classical.CLASSICAL, "denoising")
+        with pytest.raises(InputError, match="classical on denoising: n/a, there is no classical"):
+            train(run, settings, overwrite=False)
+        assert not (run.folder / "run.json").exists()
+    train(run, settings, overwrite=False)
+    monkeypatch.delitem(classical.CLASSICAL, "denoising")
+    assert "there is no classical method for this task" in command("--run", str(run.folder))
+
+
+def test_energy_is_that_of_the_restoration_alone(project, monkeypatch):
+    """A driver's counter that rises by 1 J at each call of the network and 1 kJ at each scoring."""
+
+    class Counter:
+        NVMLError = RuntimeError
+        millijoules = 0
+
+        def nvmlDeviceGetTotalEnergyConsumption(self, _):
+            return self.millijoules
+
+    counter = Counter()
+
+    def costing(function, millijoules):
+        def call(*arguments, **options):
+            counter.millijoules += millijoules
+            return function(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(cost, "_nvml_handle", lambda _: ("handle", counter))
+    monkeypatch.setattr(evaluation, "score", costing(evaluation.score, 10**6))
+    monkeypatch.setattr(evaluation, "load_pairs", costing(evaluation.load_pairs, 10**6))
+    monkeypatch.setattr(Restorer, "output", costing(Restorer.output, 1000))
+    folder = evaluated(sampling_seed=7)
+    batches = -(-len(psnr(folder)) // load_profile("smoke").evaluation.batch)
+    assert read_json(folder / "cost.json")["joules"] == 3 * batches
+
+
+def test_weights_and_images_that_are_not_finite_are_refused(project, monkeypatch):
+    weights, card = RUN.folder / "weights.safetensors", RUN.folder / "run.json"
+    good = weights.read_bytes(), card.read_bytes()
+    tensors = load_file(weights)
+    tensors["ending.bias"][0] = math.nan
+    save_file(tensors, weights)
+    write_json(card, {**read_json(card), "weights_sha256": digest_file(weights)})
+    with pytest.raises(InputError, match=r"ending\.bias holds NaN or infinite values"):
+        evaluated(sampling_seed=8)
+    weights.write_bytes(good[0])
+    card.write_bytes(good[1])
+    monkeypatch.setattr(Restorer, "output", lambda _, x_t, mu, step: x_t * math.inf)
+    with pytest.raises(InputError, match="the restored image has values that are not finite"):
+        evaluated(sampling_seed=8)
+    assert not (RUN.folder / f"evaluations/{SET}/posterior-3-sampling8").exists()

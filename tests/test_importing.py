@@ -2,6 +2,8 @@
 
 import csv
 import os
+import pickle
+import re
 import shutil
 import sys
 import zipfile
@@ -65,8 +67,9 @@ def saved(content, path="latest_G.pth", **options):
     return Path(path)
 
 
-def imported(file, run=RUN, *, overwrite=False):
-    return import_weights(file, run, load_profile("smoke").data.of(run.task), overwrite=overwrite)
+def imported(file, run=RUN, *, overwrite=False, **process):
+    data = load_profile("smoke").data.of(run.task)
+    return import_weights(file, run, data, overwrite=overwrite, **process)
 
 
 def card():
@@ -145,7 +148,9 @@ def test_an_imported_run_restores_as_the_network_called_directly(name):
 
     restored = restorer().restore(mu, "posterior", 4, generators())
 
-    process = mean_reverting(100, "cosine", 30 / 255)  # lambda of inpainting
+    # ir-sde.yml has 30 for inpainting, refusion.yml 50 for every task
+    stationary_std = {"unet": 30 / 255, "nafnet": 50 / 255}[name]
+    process = mean_reverting(100, "cosine", stationary_std)
     direct, noise = original.to(memory_format=torch.channels_last), generators()
     start = process.start(mu, standard_normals(noise, mu))
     with torch.inference_mode():
@@ -236,8 +241,8 @@ def test_the_same_source_again_changes_nothing():
     file = saved(network("unet").state_dict())
     imported(file)
     before = files()
-    assert imported(file).endswith("up to date")
-    assert imported(file.rename("renamed.pth"), overwrite=True).endswith("up to date")
+    assert ": up to date, lambda 30/255, T = 100, cosine" in imported(file)
+    assert ": up to date, " in imported(file.rename("renamed.pth"), overwrite=True)
     assert files() == before
 
 
@@ -288,6 +293,25 @@ class Planted:
 def test_pickled_objects_are_refused_and_not_run(content, is_zip):
     file = saved(content, _use_new_zipfile_serialization=is_zip)
     assert "holds a pickled object" in refusal(file)
+    assert not Path("planted").exists()
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_a_pickle_of_a_later_protocol_is_not_called_damaged(protocol):
+    Path("odd.pth").write_bytes(pickle.dumps({"params": Planted()}, protocol=protocol))
+    said = refusal(Path("odd.pth"))
+    assert "odd.pth: a pickle of protocol 4 or later, which could hold objects that run" in said
+    assert "damaged" not in said
+    assert not Path("planted").exists()
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+@pytest.mark.parametrize("protocol", [1, 4, 5])
+def test_code_in_a_pickle_of_any_protocol_is_called_code(protocol, is_zip):
+    file = saved(Planted(), _use_new_zipfile_serialization=is_zip, pickle_protocol=protocol)
+    assert "holds a pickled object (posix.mkdir), which could run code" in refusal(file)
+    file.write_bytes(b"\x80\x02(S'planted'\nios\nmkdir\n.")
+    assert "holds a pickled object (os.mkdir), which could run code" in refusal(file)
     assert not Path("planted").exists()
 
 
@@ -380,6 +404,15 @@ def test_too_many_levels_are_refused():
     assert "no network has 2000 levels" in refusal(saved(state))
 
 
+def test_too_many_blocks_are_refused_at_once(monkeypatch):
+    many = {f"encoders.0.{block}.beta": torch.zeros(1) for block in range(101)}
+    file = saved(changed("nafnet") | many)
+    monkeypatch.setattr(importing, "_compare", lambda *_: pytest.fail("built the network"))
+    assert "names 101 blocks of one level, more than the limit of 100" in refusal(file)
+    monkeypatch.setattr(importing, "MAX_TENSORS", 200)
+    assert "tensors, more than 200" in refusal(file)
+
+
 def test_weights_of_another_network_are_refused():
     message = refusal(saved(torch.nn.Linear(2, 2).state_dict()))
     assert "neither a ConditionalUNet nor a ConditionalNAFNet" in message
@@ -455,7 +488,68 @@ def test_an_unconditional_network_is_a_denoiser_and_refused_for_other_tasks(name
     expected = built(noisy, None, 22)
     difference = (loaded.output(noisy, noisy, 22) - expected).abs().max()
     assert difference < 1e-4 * expected.abs().max()
-    assert loaded.first_step(25 / 255) == 22
+    # 70/255 and T = 1000 in refusion.yml, 75/255 and T = 100 in the U-Net's test configuration
+    assert loaded.process.steps == {"nafnet": 1000, "unet": 100}[name]
+    assert loaded.first_step(25 / 255) == {"nafnet": 230, "unet": 21}[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "stationary_std"),
+    [
+        ("unet", "deraining", 10 / 255),
+        ("unet", "super-resolution", 30 / 255),
+        ("nafnet", "deraining", 50 / 255),
+        ("nafnet", "super-resolution", 50 / 255),
+    ],
+)
+def test_the_network_decides_the_process(name, task, stationary_std):
+    folder = Run("smoke", task, METHOD, 0).folder
+    line = imported(saved(network(name).state_dict()), Run("smoke", task, METHOD, 0))
+    assert line.endswith(
+        f"; lambda {255 * stationary_std:g}/255, T = 100, cosine, read by the plain conversion"
+    )
+    content = read_json(folder / "run.json")
+    assert content["settings"]["stationary_std"] == stationary_std
+    assert content["settings"]["process"] == {"steps": 100, "schedule": "cosine"}
+    assert content["conversion"] == "plain"
+    settings = RunSettings.model_validate(content["settings"])
+    process = load_restorer(folder, settings, torch.device("cpu")).process
+    expected = mean_reverting(100, "cosine", stationary_std)
+    assert torch.equal(process.c, expected.c)
+    assert torch.equal(process.a, expected.a)
+
+
+def test_the_process_may_be_chosen_and_another_one_is_not_up_to_date():
+    file = saved(network("nafnet").state_dict())
+    imported(file)
+    assert "with another process or other data" in refusal(file, stationary_std="30/255")
+    line = imported(file, overwrite=True, stationary_std="30/255", steps=50, schedule="linear")
+    assert "; lambda 30/255, T = 50, linear" in line
+    expected = mean_reverting(50, "linear", 30 / 255)
+    assert torch.equal(restorer().process.c, expected.c)
+    assert restorer().first_step(None) == 50
+
+
+@pytest.mark.parametrize(
+    ("process", "words"),
+    [
+        ({"stationary_std": "50"}, "--lambda 50: must be .* write the authors' max_sigma 50 as"),
+        ({"stationary_std": "0"}, "--lambda 0: must be"),
+        ({"stationary_std": "nan"}, "--lambda nan: must be"),
+        ({"stationary_std": "1e999999999"}, "--lambda 1e999999999: must be"),
+        ({"steps": 0}, "--steps 0: give 1 to 10000"),
+        ({"steps": 10**9}, "--steps 1000000000: give 1 to 10000"),
+        ({"schedule": "cubic"}, "unknown schedule 'cubic': choose from cosine, linear, constant"),
+    ],
+)
+def test_a_process_that_cannot_be_is_refused(process, words):
+    assert re.search(words, refusal(saved(network("nafnet").state_dict()), **process))
+
+
+def test_a_denoiser_has_no_constant_schedule():
+    run = Run("smoke", "denoising", METHOD, 0)
+    file = saved(network("unet", conditional=False).state_dict())
+    assert "choose from cosine, linear" in refusal(file, run=run, schedule="constant")
 
 
 def test_a_network_of_latents_is_refused():

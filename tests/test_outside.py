@@ -1,17 +1,24 @@
 """Other people's restored images: paired, scored, put into the tables."""
 
 import json
+import os
+import re
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image as PILImage
 from skimage.metrics import peak_signal_noise_ratio
+from typer.testing import CliRunner
 
+from irsde.cli import app
 from irsde.config import load_profile
 from irsde.files import InputError
-from irsde.images import write_image
+from irsde.images import read_image, write_image
 from irsde.outside import PreparedSet, evaluate_restored
-from irsde.plan import pairs_folder
+from irsde.plan import outside_evaluations, pairs_folder
+from irsde.report.rows import read_evaluation
 from tests.project import copy_project, prepare_task
 
 COLUMNS = ["image", "psnr", "ssim", "psnr_y", "ssim_y", "lpips"]
@@ -52,8 +59,6 @@ def test_every_image_gets_its_line(folders):
     assert summary["method_label"] == "My method"
     assert summary["protocol"]["name"] == "rgb"
     assert f"{table['psnr'].mean():.2f}" in text
-    from irsde.images import read_image
-
     expected = [
         peak_signal_noise_ratio(
             read_image(folders / f"clean/{n}.png"), read_image(folders / f"restored/{n}.png")
@@ -73,7 +78,8 @@ def test_other_images_are_left_out_and_counted(folders):
     (folders / "clean/2.png").unlink()
     text, table = scored(folders)
     assert len(table) == 2
-    assert "1 other images" in text
+    assert "left out of" in text
+    assert "1 other images (2)" in text
 
 
 @pytest.mark.parametrize(
@@ -124,3 +130,188 @@ def test_results_on_a_test_set_lie_where_its_tables_look(tmp_path, monkeypatch):
     assert np.isinf(table["psnr"]).all()
     with pytest.raises(InputError, match="the tables of smoke use rgb"):
         evaluate_restored(clean, None, "y", "Other", None, test_set)
+
+
+# --- names
+
+
+def renamed(folder, names):
+    """Give the three images of a folder other names, each with its ending."""
+    for number, name in enumerate(names):
+        (folder / f"{number}.png").rename(folder / f"{name}.png")
+
+
+def copied(folder, number, names):
+    content = (folder / f"{number}.png").read_bytes()
+    (folder / f"{number}.png").unlink()
+    for name in names:
+        (folder / f"{name}.png").write_bytes(content)
+
+
+def test_the_rules_of_the_catalogue_pair_other_names(folders):
+    expected = scored(folders)[1]["psnr"].tolist()
+    for number, (clean, restored) in enumerate(
+        (
+            (["norain-1", "norain-2", "norain-3"], ["rain-1", "rain-2", "rain-3"]),
+            (["bird", "head_a", "baby"], ["bird_x4_Net", "head_a_x4_Net", "baby_x4_Net"]),
+            (["0801", "0802", "0803"], ["0801x4", "0802x4", "0803x4"]),
+        )
+    ):
+        place = folders / str(number)
+        for name, names in (("clean", clean), ("restored", restored)):
+            shutil.copytree(folders / name, place / name)
+            renamed(place / name, names)
+        _, table = scored(place)
+        assert dict(zip(table["image"], table["psnr"], strict=True)) == dict(
+            zip(clean, expected, strict=True)
+        )
+
+
+def test_several_versions_of_a_clean_image_are_each_scored(folders):
+    expected = scored(folders)[1]["psnr"].tolist()
+    shutil.rmtree(folders / "out")
+    renamed(folders / "clean", ["1400", "1401", "1402"])
+    for number, stem in enumerate(["1400", "1401", "1402"]):
+        copied(folders / "restored", number, [f"{stem}_{k}" for k in (1, 2)])
+    _, table = scored(folders)
+    assert list(table["image"]) == [f"{s}_{k}" for s in (1400, 1401, 1402) for k in (1, 2)]
+    assert table["psnr"].tolist() == [value for value in expected for _ in (1, 2)]
+
+
+def test_a_pattern_pairs_any_names(folders):
+    expected = scored(folders)[1]["psnr"].tolist()
+    shutil.rmtree(folders / "out")
+    renamed(folders / "clean", ["a", "b", "c"])
+    renamed(folders / "restored", ["net7-a-best", "net8-b-best", "net9-c-best"])
+    with pytest.raises(InputError, match=r"no image named a \(3 of 3 .* give --pattern"):
+        scored(folders)
+    _, table = scored(folders, pattern="net*-{name}-best.png")
+    assert list(table["image"]) == ["a", "b", "c"]
+    assert table["psnr"].tolist() == expected
+    for pattern, words in (
+        ("net", "write {name} once"),
+        ("{name}{name}", "write {name} once"),
+        ("{name}-best", "no image fits '{name}-best' for a, b, c"),
+    ):
+        with pytest.raises(InputError, match=re.escape(words)):
+            scored(folders, pattern=pattern, out=folders / "other")
+    shutil.copy(folders / "restored/net7-a-best.png", folders / "restored/net6-a-best.png")
+    with pytest.raises(InputError, match="net6-a-best and net7-a-best both fit"):
+        scored(folders, pattern="net*-{name}-best", out=folders / "other")
+    assert not (folders / "other").exists()
+
+
+def test_names_that_fit_two_clean_images_are_refused(folders):
+    renamed(folders / "clean", ["a", "a_1", "b"])
+    renamed(folders / "restored", ["a_9", "a_1_2", "b_3"])
+    with pytest.raises(InputError, match="no image named a "):
+        scored(folders)
+
+
+def test_names_that_two_rules_pair_otherwise_are_refused(folders):
+    renamed(folders / "clean", ["norain-1", "norain-2", "norain-3"])
+    for number in range(3):
+        copied(folders / "restored", number, [f"rain-{number + 1}", f"norain-{number + 1}x2"])
+    with pytest.raises(InputError, match=r"can be paired with .* in 2 ways"):
+        scored(folders)
+
+
+def test_what_is_no_image_is_said(folders):
+    (folders / "restored/._0.png").write_bytes(b"Mac OS X")
+    (folders / "restored/notes.txt").write_text("notes")
+    (folders / "restored/sub").mkdir()
+    text, table = scored(folders)
+    assert len(table) == 3
+    assert (
+        f"left out of {folders / 'restored'}: hidden files (._0.png), files of other kinds "
+        "(notes.txt), folders (sub)"
+    ) in text
+
+
+def test_tiff_and_webp_are_scored_as_png_is(folders):
+    expected = scored(folders)[1]["psnr"].tolist()
+    shutil.rmtree(folders / "out")
+    for name, number, ending in (
+        ("clean", 1, "tif"),
+        ("restored", 1, "webp"),
+        ("restored", 2, "tif"),
+    ):
+        file = folders / name / f"{number}.png"
+        with PILImage.open(file) as image:
+            image.save(
+                file.with_suffix(f".{ending}"), **({"lossless": True} if ending == "webp" else {})
+            )
+        file.unlink()
+    assert scored(folders)[1]["psnr"].tolist() == expected
+
+
+def test_names_that_are_not_utf8_are_refused_before_anything_is_written(folders):
+    (folders / "restored/1.png").rename(folders / "restored" / os.fsdecode(b"1\xe9.png"))
+    with pytest.raises(InputError, match=r"1\\xe9\.png: its name is not plain UTF-8"):
+        scored(folders)
+    assert not (folders / "out").exists()
+
+
+def test_the_same_again_is_up_to_date_and_anything_else_is_refused(folders):
+    scored(folders)
+    before = {p: p.read_bytes() for p in (folders / "out").rglob("*") if p.is_file()}
+    text, _ = scored(folders)
+    assert text == f"{folders / 'out'}: up to date"
+    with pytest.raises(InputError, match="exists already with other results"):
+        scored(folders, protocol="y")
+    with pytest.raises(InputError, match="exists already with other results"):
+        scored(folders, name="Another")
+    write_image(folders / "restored/0.png", np.zeros((40, 32, 3), np.uint8))
+    with pytest.raises(InputError, match="exists already with other results"):
+        scored(folders)
+    assert {p: p.read_bytes() for p in (folders / "out").rglob("*") if p.is_file()} == before
+
+
+# --- test sets of a profile
+
+
+@pytest.fixture
+def two_sets(tmp_path, monkeypatch):
+    """The smoke profile with two test sets of denoising, prepared."""
+    project = copy_project(tmp_path)
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("IRSDE_LPIPS_WEIGHTS", "")
+    file = project / "workflow/config/smoke.yaml"
+    file.write_text(
+        file.read_text().replace("test: photographs-test", f"test: [{', '.join(SETS)}]")
+    )
+    folder = project / "data/mine/GT"
+    folder.mkdir(parents=True)
+    (project / "data/mine/dataset.yaml").write_text("label: mine\n")
+    generator = np.random.default_rng(1)
+    for name in "ab":
+        write_image(folder / f"{name}.png", generator.integers(0, 256, (96, 96, 3), dtype=np.uint8))
+    prepare_task("smoke", "denoising")
+    return project
+
+
+SETS = ("photographs-test", "mine")
+
+
+def command(*arguments):
+    done = CliRunner().invoke(app, ["evaluate", *arguments, "--no-track"])
+    return str(done.exception) if isinstance(done.exception, InputError) else done.output
+
+
+def test_one_method_has_results_on_two_test_sets_of_a_task(two_sets):
+    for name in SETS:
+        clean = pairs_folder("smoke", "denoising", name) / "GT"
+        arguments = ("--restored", str(clean), "--task", "denoising", "--dataset", name)
+        assert ": written" in command(*arguments, "--name", "Perfect!")
+        assert ": up to date" in command(*arguments, "--name", "Perfect!")
+        assert "write the name as there" in command(*arguments, "--name", "perfect")
+    found = outside_evaluations("smoke")
+    assert [folder.parent.name for folder in found] == ["mine", "photographs-test"]
+    for folder in found:
+        assert read_evaluation(folder)[0]["method_label"] == "Perfect!"
+    lq = pairs_folder("smoke", "denoising", "mine") / "GT"
+    other = shutil.copytree(lq, two_sets / "other")
+    first = sorted(other.iterdir())[0]
+    write_image(first, 255 - read_image(first))
+    arguments = ("--restored", str(other), "--task", "denoising", "--dataset", "mine")
+    assert "exists already with other results" in command(*arguments, "--name", "Perfect!")

@@ -179,7 +179,7 @@ def test_tiled_equals_untiled_where_the_network_has_no_global_operation(
     run = make_run(tmp_path / "run", task="deraining")
     options = RestoreOptions(nfe=2, tile=64, overlap=overlap, sampler=sampler)
     tiled = restored(photo, run, tmp_path / "tiled", options)
-    whole = restored(photo, run, tmp_path / "whole", replace(options, tile=0))
+    whole = restored(photo, run, tmp_path / "whole", replace(options, tile=0, overlap=None))
     assert np.abs(tiled - whole).max() <= 1
     assert (tiled != whole).mean() < 1e-3
 
@@ -187,7 +187,7 @@ def test_tiled_equals_untiled_where_the_network_has_no_global_operation(
 def test_attention_over_the_tile_is_what_makes_them_differ(tmp_path, photo):
     run = make_run(tmp_path / "run", task="deraining", attention=True)
     tiled = restored(photo, run, tmp_path / "tiled", SMALL)
-    whole = restored(photo, run, tmp_path / "whole", replace(SMALL, tile=0))
+    whole = restored(photo, run, tmp_path / "whole", replace(SMALL, tile=0, overlap=None))
     assert (tiled != whole).mean() > 0.01
 
 
@@ -219,7 +219,7 @@ def test_super_resolution_enlarges_tile_by_tile(tmp_path):
     options = replace(SMALL, nfe=1)
     tiled = restored(photo, run, tmp_path / "tiled", options)
     assert tiled.shape == (148, 200, 3)
-    whole = restored(photo, run, tmp_path / "whole", replace(options, tile=0))
+    whole = restored(photo, run, tmp_path / "whole", replace(options, tile=0, overlap=None))
     assert np.abs(tiled - whole).max() <= 1
 
 
@@ -364,10 +364,30 @@ def test_exif_and_color_profile_are_kept_and_the_orientation_is_reset(tmp_path, 
     assert np.array_equal(read_image(out / "photo.png").shape, (160, 96, 3))
 
 
-def test_the_profile_of_a_gray_image_is_left_out(tmp_path):
-    gray = b"\0" * 16 + b"GRAY" + b"\0" * 200
-    photo = read_photo(tagged(tmp_path / "gray.png", mode="L", profile=gray))
-    assert photo.profile == b""
+@pytest.mark.parametrize(("mode", "stored"), [("L", "L"), ("LA", "L"), ("1", "L"), ("RGB", "RGB")])
+def test_gray_in_gray_out(tmp_path, mode, stored):
+    """Every channel of a gray photograph gets the same value, whatever the network gives."""
+    photo = photograph(tmp_path / "color.png", 40, 48)
+    with PILImage.open(photo) as image:
+        image.convert("L").convert(mode).save(tmp_path / "gray.png")
+    run = make_run(tmp_path / "run", attention=True)
+    for options, name in ((SMALL, "gray"), (replace(SMALL, samples=2), "gray-mean")):
+        out = tmp_path / name
+        restore_photographs(tmp_path / "gray.png", run, out, options)
+        with PILImage.open(out / f"{name}.png") as image:
+            assert image.mode == stored
+            values = np.array(image.convert("RGB"))
+        assert (values == values[..., :1]).all()
+        assert len(np.unique(values)) > 2
+    assert not read_photo(photo).is_gray
+
+
+def test_the_profile_of_a_gray_image_stays_with_gray_values(tmp_path):
+    profile = bytes(16) + b"GRAYXYZ " + bytes(104)
+    photo = read_photo(tagged(tmp_path / "photo.png", mode="L", profile=profile))
+    assert (photo.profile, photo.mode, photo.is_gray) == (profile, "L", True)
+    colored = read_photo(tagged(tmp_path / "other.png", profile=profile))
+    assert (colored.profile, colored.mode, colored.is_gray) == (b"", "RGB", False)
     assert photo.pixels.shape == (40, 24, 3)
 
 
@@ -465,6 +485,13 @@ def test_a_mask_says_where_to_fill_and_the_rest_is_kept(tmp_path, photo):
     assert np.array_equal(filled[holes], by_hand[holes])
 
 
+def marked(height, width):
+    """A mask with a hole in its corner."""
+    mask = np.zeros((height, width, 3), np.uint8)
+    mask[:5, :5] = 255
+    return mask
+
+
 def test_masks_of_a_folder_go_by_name(tmp_path):
     folder, masks = tmp_path / "photos", tmp_path / "masks"
     masks.mkdir()
@@ -472,15 +499,41 @@ def test_masks_of_a_folder_go_by_name(tmp_path):
         photograph(folder / name, 40, 48)
     run = make_run(tmp_path / "run", task="inpainting")
     options = replace(SMALL, mask=masks)
-    write_image(masks / "a.png", np.zeros((40, 48, 3), np.uint8))
-    with pytest.raises(InputError, match=r"b\.png: no such file; each photograph needs a mask"):
+    write_image(masks / "a.png", marked(40, 48))
+    with pytest.raises(InputError, match=r"no mask of the name of b\.jpg; each photograph needs"):
         restore_photographs(folder, run, tmp_path / "out", options)
-    write_image(masks / "b.png", np.zeros((40, 50, 3), np.uint8))
-    with pytest.raises(InputError, match=r"50x40 pixels, but .*b\.jpg has 48x40"):
+    write_image(masks / "b.png", marked(40, 50))
+    with pytest.raises(InputError, match=r"b\.png: 50x40 pixels, but its photograph has 48x40"):
         restore_photographs(folder, run, tmp_path / "out", options)
-    write_image(masks / "b.png", np.zeros((40, 48, 3), np.uint8))
+    write_image(masks / "b.png", marked(40, 48))
+    write_image(masks / "c.png", marked(40, 48))
+    with pytest.raises(InputError, match="no photograph of the name of c"):
+        restore_photographs(folder, run, tmp_path / "out", options)
+    (masks / "c.png").unlink()
     restore_photographs(folder, run, tmp_path / "out", options)
-    assert np.array_equal(read_image(tmp_path / "out/a.png"), read_image(folder / "a.png"))
+    for name in ("a.png", "b.jpg"):
+        filled = read_image(tmp_path / "out" / f"{name[0]}.png")
+        assert np.array_equal(filled[5:], read_image(folder / name)[5:])
+        assert not np.array_equal(filled[:5, :5], read_image(folder / name)[:5, :5])
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (np.zeros((100, 150, 3), np.uint8), "marks nothing"),
+        (np.eye(100, 150, dtype=np.uint8)[..., None].repeat(3, 2), "has the values 0 and 1"),
+        (np.full((100, 150, 3), (0, 255, 0), np.uint8), "has colors"),
+        (np.full((50, 75, 3), 255, np.uint8), "75x50 pixels, but its photograph"),
+    ],
+)
+def test_a_mask_that_marks_nothing_is_refused(tmp_path, photo, mask, words):
+    run = make_run(tmp_path / "run", task="inpainting")
+    write_image(tmp_path / "mask.png", mask)
+    with pytest.raises(InputError, match=words):
+        restore_photographs(
+            photo, run, tmp_path / "out", replace(SMALL, mask=tmp_path / "mask.png")
+        )
+    assert not (tmp_path / "out").exists()
 
 
 # --- refusals
@@ -493,13 +546,23 @@ def test_masks_of_a_folder_go_by_name(tmp_path):
         ("denoising", "ir-sde", {"tile": -1}, "give at least 8, or 0 for whole images"),
         ("denoising", "ir-sde", {"tile": 64, "overlap": 64}, "give 0 to 62 for tiles of 64"),
         ("denoising", "ir-sde", {"overlap": -1}, "give 0 to 510"),
+        ("denoising", "ir-sde", {"tile": 0, "overlap": 8}, "no tiles; leave it out"),
         ("denoising", "ir-sde", {"samples": 0}, "--samples 0: give at least 1"),
+        ("denoising", "ir-sde", {"samples": 10**8}, "give at least 1 and at most 1000"),
+        ("denoising", "ir-sde", {"batch": 10**9}, "give at least 1 and at most 1024"),
         ("denoising", "ir-sde", {"batch": 0}, "--batch 0: give at least 1"),
         ("denoising", "ir-sde", {"threads": 0}, "--threads 0: give at least 1"),
         ("denoising", "ir-sde", {"nfe": 101}, "101 steps do not fit"),
         ("denoising", "ir-sde", {"sampler": "heun"}, "unknown sampler 'heun'"),
         ("denoising", "ir-sde", {"noise_level": 0.1}, "asks for no noise level"),
         ("denoising", "regression", {"samples": 2}, "draws no noise: leave out --samples"),
+        ("denoising", "regression", {"seed": 3}, "draws no noise: leave out --seed"),
+        ("denoising", "regression", {"conversion": "plain"}, "leave out --conversion"),
+        ("denoising", "ddpm", {"conversion": "plain"}, "not trained by maximum likelihood"),
+        ("denoising", "ir-sde", {"conversion": "exactly"}, "unknown conversion 'exactly'"),
+        ("denoising", "denoising-ode", {"seed": 3}, "draws no noise: leave out --seed"),
+        ("denoising", "denoising-ode", {"noise_level": 0.0}, r"noise level 0.0000 must lie in"),
+        ("denoising", "denoising-ode", {"noise_level": float("nan")}, "must lie in"),
         ("denoising", "regression", {"nfe": 5}, "leave out --sampler and --nfe"),
         ("denoising", "regression", {"mask": Path("m.png")}, "takes no mask; leave out --mask"),
         ("denoising", "denoising-ode", {"samples": 2}, "draws no noise: leave out --samples"),
@@ -537,7 +600,7 @@ def test_sources_that_cannot_be_used_get_one_line(tmp_path, photo):
     (broken / "b.png").write_bytes(photo.read_bytes()[:300])
     for source, words in (
         (tmp_path / "x.png", "no such file or folder"),
-        (empty, "no PNG, JPEG or BMP image in this folder"),
+        (empty, "no PNG, JPEG, BMP, TIFF or WebP image in this folder"),
         (twins, "two images would be written as a.png"),
         (broken, "b.png: not a readable image"),
     ):

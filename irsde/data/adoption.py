@@ -14,6 +14,7 @@ from irsde.data.own_sets import plan_own
 from irsde.data.placing import Plan, check_plan, put
 from irsde.data.searching import SHOWN, Search, search_folder
 from irsde.files import InputError
+from irsde.images import KINDS, check_text
 
 RESERVED = ("cache", "downloads", "fingerprints", "leakage", "prepared", "sets")
 
@@ -49,10 +50,12 @@ def adopt(
     """
     if name is not None:
         _check_name(name)
+    check_text(folder.absolute())
     search = search_folder(folder)
     if not search.found:
-        why = f": {search.unreadable_line(search.unreadable)}" if search.unreadable else ""
-        raise InputError(f"{folder}: no PNG, JPEG or BMP images in it that can be used{why}")
+        reasons = search.rest((), "")
+        why = f": {'; '.join(reasons)}" if reasons else ""
+        raise InputError(f"{folder}: no {KINDS} images in it that can be used{why}")
     if name is None:
         plans, notes = _recognised(search)
     else:

@@ -10,15 +10,16 @@ from functools import cached_property, lru_cache
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from irsde.config import DatasetName, Settings, TaskName, read_yaml
 from irsde.files import InputError
+from irsde.images import ENDINGS as ENDINGS
+from irsde.masks import Holes
 from irsde.plan import DATA
 
 CATALOGUE = DATA / "catalogue.yaml"
 OWN = "dataset.yaml"
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
 
 Part = Literal["clean", "degraded", "mask"]
 PARTS: tuple[Part, ...] = ("clean", "degraded", "mask")
@@ -85,10 +86,13 @@ class Split(Settings):
         Widths and heights that occur, such as 481x321; empty where they vary.
     layouts : tuple of Layout
         Known arrangements of the files, tried in order.
-    holes : {"black", "white"}
-        Which value of its masks is the hole; black is the paper's.
+    holes : {"white", "black"}, optional
+        What marks a hole in its masks; given where it has masks.
     photographs : dict of str to str
         Photographs inside scikit-image's wheel, each with its licence.
+    shows : dict of str to str
+        Other splits that show scenes of it, each with what is known of that; each couple of splits
+        stands once.
     note : str
         What a user must know, such as scenes that occur twice.
     """
@@ -99,9 +103,19 @@ class Split(Settings):
     degraded: int = Field(0, ge=0)
     sizes: tuple[Annotated[str, Field(pattern=r"^\d+x\d+$")], ...] = ()
     layouts: tuple[Layout, ...] = (Layout(clean="{image}.*"),)
-    holes: Literal["black", "white"] = "black"
+    holes: Holes | None = None
     photographs: dict[str, str] = Field({})
+    shows: dict[DatasetName, str] = Field({})
     note: str = ""
+
+    @model_validator(mode="after")
+    def _says_what_marks_a_hole(self) -> "Split":
+        has_masks = any(layout.mask for layout in self.layouts)
+        if has_masks and self.holes is None:
+            raise ValueError("has masks: say with holes whether white or black marks a hole")
+        if self.holes and not has_masks:
+            raise ValueError("holes is of sets with masks")
+        return self
 
 
 class Archive(Settings):
@@ -176,12 +190,15 @@ class OwnSet(Settings):
     scene : str, optional
         Regular expression whose first group, found in an image's name, is its scene; each image is
         a scene of its own unless given.
+    holes : {"white", "black"}, optional
+        What marks a hole in the images of `mask/`; must be given where there are any.
     """
 
     label: str
     task: TaskName | None = None
     licence: str = "not stated"
     scene: str | None = None
+    holes: Holes | None = None
 
     @field_validator("scene")
     @classmethod
@@ -215,6 +232,10 @@ def _read_catalogue(_path: Path, _modified: int) -> dict[str, Family]:
     names = [name for family in found.values() for name in family.splits]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise InputError(f"{CATALOGUE}: the data set {min(repeated)} stands there twice")
+    splits = {name: split for family in found.values() for name, split in family.splits.items()}
+    for name, split in splits.items():
+        if unknown := split.shows.keys() - splits.keys():
+            raise InputError(f"{CATALOGUE}: {name}: shows: no data set {min(unknown)!r}")
     return found
 
 
@@ -252,6 +273,17 @@ def find_split(name: str) -> tuple[Family, Split]:
     )
 
 
+def common_scenes(first: str, second: str) -> str:
+    """What the catalogue knows of scenes that two data sets share; empty if nothing."""
+    splits = {
+        n: split for family in read_catalogue().values() for n, split in family.splits.items()
+    }
+    for one, other in ((first, second), (second, first)):
+        if one in splits and other in splits[one].shows:
+            return splits[one].shows[other]
+    return ""
+
+
 def _validated(adapter: TypeAdapter[Any], path: Path) -> Any:
     _, content = read_yaml(path)
     try:
@@ -259,4 +291,5 @@ def _validated(adapter: TypeAdapter[Any], path: Path) -> Any:
     except ValidationError as error:
         first: Any = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path}: {place}: {first['msg']}") from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{path}: {place}: {reason}" if place else f"{path}: {reason}") from None

@@ -1,5 +1,6 @@
 """Leakage: training images that show what a test image shows, by pixels, by scene, by look."""
 
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from irsde.config import Profile
-from irsde.data.catalogue import ENDINGS
+from irsde.data.catalogue import common_scenes
 from irsde.data.datasets import CARD, dataset_folder, read_records
 from irsde.data.leakage import Evidence, Leak, counts, write_leaks
 from irsde.data.similarity import Description, describe, find_copies
 from irsde.files import InputError, digest, replacing
-from irsde.images import read_image
+from irsde.images import image_files, read_image, unread_line
 
 SHOWN = 5
 
@@ -50,20 +51,33 @@ def pictures(names: Iterable[str], without: Iterable[str] = ()) -> list[Picture]
     found: dict[Path, tuple[str, str, str]] = {}
     for name in names:
         folder = dataset_folder(name)
-        if "/" not in name and (folder / CARD).is_file():
+        if _is_set(name):
             for record in read_records(folder):
                 if record.scene not in left_out:
                     file = folder / record.gt
                     found.setdefault(file, (name, file.stem, record.scene))
         elif Path(name).is_dir():
-            for file in sorted(Path(name).rglob("*")):
-                if file.suffix.lower() in ENDINGS and not file.name.startswith("."):
-                    relative = file.relative_to(name).with_suffix("").as_posix()
-                    found.setdefault(file, (Path(name).name, relative, ""))
+            for file in image_files(Path(name), deep=True)[0]:
+                relative = file.relative_to(name).with_suffix("").as_posix()
+                found.setdefault(file, (Path(name).name, relative, ""))
         else:
             raise InputError(f"{name}: no data set in data/ and no folder; run irsde data adopt")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(_picture, found, found.values()))
+
+
+def _is_set(name: str) -> bool:
+    return "/" not in name and (dataset_folder(name) / CARD).is_file()
+
+
+def _known(train: Sequence[str], test: Sequence[str], without: Sequence[str]) -> list[str]:
+    """What the catalogue knows of scenes that training and test sets share, a line each."""
+    lines = []
+    for shown, tested in itertools.product(train, test):
+        if known := common_scenes(shown, tested):
+            left_out = "; without the scenes that are known by name" if tested in without else ""
+            lines.append(f"  the catalogue says of {shown} and {tested}: {known}{left_out}")
+    return lines
 
 
 def _picture(file: Path, names: tuple[str, str, str]) -> Picture:
@@ -114,7 +128,14 @@ def check_sets(
     shown, tested = pictures(train, without), pictures(test)
     leaks = find_leaks(shown, tested)
     _write(leaks, [*shown, *tested], sheet, table)
-    return _described(f"{' + '.join(train)} against {' + '.join(test)}", leaks, len(shown))
+    folders = [Path(name) for name in (*train, *test) if not _is_set(name)]
+    unread = [file for folder in folders for file in image_files(folder, deep=True)[1]]
+    lines = [
+        _described(f"{' + '.join(train)} against {' + '.join(test)}", leaks, len(shown)),
+        *_known(train, test, without),
+        *([unread_line(unread)] if unread else []),
+    ]
+    return "\n".join(lines)
 
 
 def check_profile(
@@ -140,6 +161,7 @@ def check_profile(
         leaks = find_leaks(shown, tested)
         write_leaks(profile.name, task, settings, leaks)
         lines.append(_described(task, leaks, len(shown)))
+        lines += _known((*settings.train, *settings.validation), settings.test, settings.without)
         found += leaks
         seen += [*shown, *tested]
     _write(found, seen, sheet, table)

@@ -1,5 +1,6 @@
 """Bringing a data set into `data/`: out of scikit-image, by download, or by indexing one's own."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from irsde.config import Profile
@@ -10,7 +11,7 @@ from irsde.data.datasets import CARD, dataset_card, dataset_folder
 from irsde.data.downloads import download, read_lock, record
 from irsde.data.own_sets import index_own
 from irsde.data.photograph_sets import write_photographs
-from irsde.files import InputError, write_json
+from irsde.files import InputError, digest_file, write_json
 from irsde.plan import DATA, datasets, sets_file
 
 DOWNLOADS = DATA / "downloads"
@@ -41,7 +42,7 @@ def fetch(name: str) -> list[str]:
     family, split = find_split(name)
     if (folder / CARD).is_file():
         card = dataset_card(folder)
-        if card.get("licences", {}) == split.photographs:
+        if not split.photographs or card.get("licences") == split.photographs:
             return [f"{folder}: {card['pairs']} images, already there"]
     if split.photographs:
         return write_photographs(name)
@@ -80,8 +81,21 @@ def _unpack(archive: Archive, family: Family, name: str, folder: Path) -> None:
         if recorded is None:
             record(LOCK, file.name, sha256)
     if len(pieces) > 1:
-        join_parts(files, DOWNLOADS / archive.name)
+        _join(files, archive)
     extract(DOWNLOADS / archive.name, folder)
+
+
+def _join(parts: Sequence[Path], archive: Archive) -> None:
+    """Put the parts of an archive together and compare the whole with its known SHA-256."""
+    whole = DOWNLOADS / archive.name
+    join_parts(parts, whole)
+    if archive.sha256 and (found := digest_file(whole)) != archive.sha256:
+        whole.unlink()
+        raise InputError(
+            f"{whole}: SHA-256 {found[:12]} instead of {archive.sha256[:12]} of the catalogue: a "
+            f"part is not what it should be; delete {', '.join(part.name for part in parts)} and "
+            f"their lines in {LOCK}, and fetch it again"
+        )
 
 
 def _by_hand(family: Family, name: str) -> str:

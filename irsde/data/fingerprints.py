@@ -8,7 +8,7 @@ import csv
 import io
 import os
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
-from irsde.data.catalogue import ENDINGS, FOLDERS, PARTS, Part
+from irsde.data.catalogue import FOLDERS, PARTS, Part
 from irsde.files import InputError, digest, digest_file, write_text
-from irsde.images import JPEG_START, Pixels, read_image
+from irsde.images import JPEG_START, Pixels, image_files, read_image
 from irsde.plan import DATA
 from irsde.progress import track
 
@@ -146,12 +146,9 @@ def find_images(folder: Path) -> tuple[list[Found], dict[str, str]]:
     Raises
     ------
     InputError
-        If there is no such folder, or one below it cannot be listed.
+        If there is no such folder, one below it cannot be listed, or an image's name is no text.
     """
-    if not folder.is_dir():
-        what = "not a folder; unpack it first" if folder.exists() else "no such folder"
-        raise InputError(f"{folder}: {what}")
-    paths = sorted(_image_files(folder))
+    paths, _ = image_files(folder, deep=True)
     found: list[Found] = []
     unreadable = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -165,26 +162,6 @@ def find_images(folder: Path) -> tuple[list[Found], dict[str, str]]:
                 place = path.relative_to(folder).as_posix()
                 unreadable[place] = str(image).removeprefix(f"{path}: ")
     return found, unreadable
-
-
-def _image_files(folder: Path) -> Iterator[Path]:
-    visited = set()
-    for name, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
-        here = Path(name)
-        if here.resolve() in visited:
-            folders.clear()
-            continue
-        visited.add(here.resolve())
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__MACOSX")
-        yield from (
-            here / file
-            for file in files
-            if not file.startswith(".") and file.lower().endswith(ENDINGS)
-        )
-
-
-def _refuse(error: OSError) -> None:
-    raise InputError(f"{error.filename}: cannot be listed ({error.strerror})")
 
 
 def _examined(path: Path, folder: Path) -> Found | InputError:

@@ -9,7 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from irsde.data.datasets import CARD, TABLE, Record, dataset_card, read_records, write_dataset
+from irsde.data.catalogue import OWN
+from irsde.data.datasets import (
+    CARD,
+    TABLE,
+    Record,
+    changed_files,
+    contents,
+    dataset_card,
+    read_records,
+    write_dataset,
+)
 from irsde.files import InputError, digest
 from irsde.images import read_image
 
@@ -75,7 +85,18 @@ def damages(folder: Path) -> tuple[int, list[Damage]]:
         for (path, recorded), now in zip(files, hashes, strict=True)
         if now != recorded
     ]
+    if (folder / OWN).is_file() and not any(damage.path in dict(files) for damage in found):
+        found += _changes(folder, card)
     return len(files), found
+
+
+def _changes(folder: Path, card: Mapping[str, Any]) -> list[Damage]:
+    """What is new in a set of one's own, whose recorded images are as they were."""
+    recorded, now = card.get("contents", "nothing"), contents(folder)
+    if recorded == now:
+        return []
+    what = ", ".join(changed_files(folder)) or f"{OWN} or the bytes of images are others"
+    return [Damage(folder, f"contents ({what}) in {CARD}", str(recorded), now)]
 
 
 def fingerprint(records: Sequence[Record], card: Mapping[str, Any]) -> str:

@@ -2,16 +2,18 @@
 
 import difflib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
 from irsde.data.catalogue import FOLDERS, OWN, PARTS, OwnSet, Part, read_own, split_names
-from irsde.data.datasets import dataset_folder, write_dataset
+from irsde.data.datasets import dataset_folder, source_fingerprint, write_dataset
 from irsde.data.fingerprints import Found
 from irsde.data.placing import Pair, Plan, check_pairs
 from irsde.data.searching import Search, counted, first_few, search_folder
 from irsde.files import InputError
+from irsde.images import read_image
+from irsde.masks import read_mask
 from irsde.tasks import TASKS
 
 
@@ -38,11 +40,12 @@ def index_own(name: str) -> list[str]:
     own = read_own(name)
     if own is None:
         raise InputError(f"{target / OWN}: no such file; it describes a data set of your own")
+    found_before = source_fingerprint(name)
     search = search_folder(target)
     pairs = _pairs(name, own, search)
     if not pairs:
         raise InputError(f"{target / FOLDERS['clean']}: no clean images there")
-    card = _card(name, own, search)
+    card = _card(name, own, search) | {"contents": found_before}
     check_pairs(name, pairs, card["tasks"])
     write_dataset(target, [pair.record() for pair in pairs], card)
     scenes = len({pair.scene for pair in pairs})
@@ -134,6 +137,8 @@ def _pairs(name: str, own: OwnSet, search: Search) -> list[Pair]:
                 "case alike"
             )
     pairs = []
+    if masks:
+        _check_masks(name, own, search, masks.values())
     for stem, owner in owners.items():
         found: dict[Part, Found] = {"clean": clean[owner]}
         if degraded:
@@ -146,6 +151,18 @@ def _pairs(name: str, own: OwnSet, search: Search) -> list[Pair]:
         files = {part: (file.place.name, file) for part, file in found.items()}
         pairs.append(Pair(stem, scenes[clean[owner]], files))
     return pairs
+
+
+def _check_masks(name: str, own: OwnSet, search: Search, masks: Iterable[Found]) -> None:
+    """Refuse masks that mark nothing, and masks of which is not said what marks a hole."""
+    if own.holes is None:
+        raise InputError(
+            f"{dataset_folder(name) / OWN}: write 'holes: white' or 'holes: black', whichever "
+            f"marks a hole in {FOLDERS['mask']}/"
+        )
+    for file in masks:
+        place = search.folder / file.place
+        read_mask(read_image(file.path), file.height, file.width, holes=own.holes, place=place)
 
 
 def _owner(stem: str, clean: Collection[str]) -> str:

@@ -1,5 +1,6 @@
 """A data set put into `data/`: its pairs checked, its files linked or copied, its card written."""
 
+import errno
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +11,14 @@ from irsde.data.catalogue import FOLDERS, OWN, Part, find_split
 from irsde.data.datasets import (
     CARD,
     Record,
+    contents,
     dataset_card,
     dataset_folder,
     read_records,
     write_dataset,
 )
 from irsde.data.fingerprints import Found
-from irsde.files import InputError, replacing_folder, write_text
+from irsde.files import InputError, not_written, replacing_folder, write_text
 from irsde.tasks import TASKS
 
 Standing = Literal["new", "current", "replaced"]
@@ -207,12 +209,15 @@ def put(plan: Plan, standing: Standing, copy: bool) -> str:
     try:
         with replacing_folder(target) as temporary:
             _fill(temporary, plan.pairs, copy)
+            card = plan.card
             if plan.description:
                 write_text(temporary / OWN, plan.description)
-            write_dataset(temporary, [pair.record() for pair in plan.pairs], plan.card)
+                card = card | {"contents": contents(temporary)}
+            write_dataset(temporary, [pair.record() for pair in plan.pairs], card)
     except OSError as error:
-        hint = "" if copy else "; --copy makes no links"
-        raise InputError(f"{target}: cannot be written ({error.strerror}){hint}") from None
+        has_no_links = not copy and error.errno in (errno.EPERM, errno.EOPNOTSUPP)
+        hint = "; --copy makes no links" if has_no_links else ""
+        raise InputError(f"{not_written(target, error)}{hint}") from None
     how = "copied into" if copy else "linked into"
     return f"{said}; {how} {target}" + (", replaced" if standing == "replaced" else "")
 

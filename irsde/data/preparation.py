@@ -14,15 +14,17 @@ from PIL import Image as PILImage
 from irsde.config import TaskData
 from irsde.data.datasets import (
     Record,
+    check_unchanged,
     dataset_card,
     dataset_folder,
     degradation_of,
+    holes_of,
     read_records,
     write_dataset,
 )
 from irsde.files import InputError, digest, replacing_folder
 from irsde.images import Pixels, read_image, to_float, to_pixels, write_image
-from irsde.masks import inpainting_holes, read_mask
+from irsde.masks import Holes, inpainting_holes, read_mask
 from irsde.plan import pairs_folder
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation, Task
@@ -85,6 +87,8 @@ def prepare(profile: str, task_name: str, dataset: str, settings: TaskData) -> P
     """
     role = role_of(settings, dataset)
     source = dataset_folder(dataset)
+    for name in (dataset, *(settings.without if role != "test" else ())):
+        check_unchanged(name)
     card = dataset_card(source)
     without = settings.without if role != "test" else ()
     left_out = {record.scene for name in without for record in read_records(dataset_folder(name))}
@@ -105,7 +109,7 @@ def prepare(profile: str, task_name: str, dataset: str, settings: TaskData) -> P
             (temporary / part).mkdir()
         job = _Job(
             folder, temporary, source, task_name, TASKS[task_name], dataset, settings, degradation,
-            comes_degraded, comes_masked, card.get("holes", "black"),
+            comes_degraded, holes_of(dataset) if comes_masked else None,
         )  # fmt: skip
         write = job.training_pairs if role == "train" else job.scored_pairs
         rows = _on_all_cores(write, records)
@@ -133,8 +137,7 @@ class _Job:
     settings: TaskData
     degradation: Degradation
     comes_degraded: bool
-    comes_masked: bool
-    holes: Literal["black", "white"]
+    own_holes: Holes | None  # what marks a hole in the set's own masks, where these are used
 
     def training_pairs(self, _: int, record: Record) -> list[Record]:
         """Whole image, with its degraded version or as many synthesised ones as realizations."""
@@ -223,10 +226,14 @@ class _Job:
             return None
         height, width = clean.shape[:2]
         if self.degradation.masks:
-            pixels = self.degradation.masks[index % len(self.degradation.masks)]
-            return read_mask(pixels, height, width)
-        if self.comes_masked:
-            return read_mask(read_image(self.source / record.mask), height, width, holes=self.holes)
+            i = index % len(self.degradation.masks)
+            return read_mask(
+                self.degradation.masks[i], height, width, holes=self.degradation.holes,
+                place=f"{self.settings.masks}: mask {i}",
+            )  # fmt: skip
+        if self.own_holes:
+            path = self.source / record.mask
+            return read_mask(read_image(path), height, width, holes=self.own_holes, place=path)
         return None
 
     def _synthesised(self, row: Record, view: Pixels) -> Record:
@@ -250,7 +257,7 @@ def _prepared_card(job: _Job, card: dict[str, Any], role: Role, images: int) -> 
     described = job.task.description(job.degradation)
     if job.comes_degraded:
         described = "as the data set comes"
-    elif job.comes_masked:
+    elif job.own_holes:
         described = "white holes by the masks of the data set"
     if job.task.scale > 1:
         described += f", enlarged again by {job.settings.enlarge} interpolation"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from irsde.data.catalogue import split_names
 from irsde.data.fingerprints import Fingerprint, Found, find_images, known_scenes, read_fingerprints
+from irsde.images import image_files, unread_line
 
 SHOWN = 3  # names in a line
 
@@ -21,6 +22,8 @@ class Search:
         Sorted by place.
     unreadable : dict of str to str
         Place of each file that cannot be used, with the reason.
+    unread : list of Path
+        Pictures in formats that are not read.
     known : dict of str to list of Fingerprint
         Sets of the catalogue whose images are known.
     """
@@ -28,6 +31,7 @@ class Search:
     folder: Path
     found: Sequence[Found]
     unreadable: Mapping[str, str]
+    unread: Sequence[Path]
     known: Mapping[str, Sequence[Fingerprint]]
 
     @property
@@ -55,6 +59,8 @@ class Search:
         lines = [f"{what}: {counted(len(other), 'image')} ({first_few(other)})"] if other else []
         if self.unreadable:
             lines.append(self.unreadable_line(self.unreadable))
+        if self.unread:
+            lines.append(unread_line(self.unread))
         return lines
 
     def unreadable_line(self, places: Collection[str]) -> str:
@@ -74,7 +80,8 @@ def search_folder(folder: Path) -> Search:
     """
     known = {name: rows for name in split_names() if (rows := read_fingerprints(name))}
     found, unreadable = find_images(folder)
-    return Search(folder, found, unreadable, known)
+    _, unread = image_files(folder, deep=True)
+    return Search(folder, found, unreadable, unread, known)
 
 
 def first_few(names: Iterable[object]) -> str:

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-from irsde.data.datasets import CARD, Record, dataset_card, dataset_folder, read_records
+from irsde.data.datasets import CARD, Record, dataset_card, dataset_folder, holes_of, read_records
 from irsde.files import replacing_folder
 from irsde.images import Pixels, read_image, to_float
 from irsde.masks import inpainting_holes, read_mask
@@ -66,25 +65,25 @@ def _real(task_name: str) -> list[Example]:
     for card_file in sorted(DATA.glob(f"*/{CARD}")):
         folder = card_file.parent
         card = dataset_card(folder)
-        if task_name not in card.get("tasks", ()):
+        if task_name not in card["tasks"]:
             continue
         scenes: set[str] = set()
         for record in read_records(folder):
             if record.lq and record.scene not in scenes and len(examples) < MAX_REAL:
                 scenes.add(record.scene)
-                examples.append(_pair(folder, record, task_name, card.get("holes", "black")))
+                examples.append(_pair(folder, record, task_name))
     return examples
 
 
-def _pair(
-    folder: Path, record: Record, task_name: str, holes: Literal["black", "white"]
-) -> Example:
+def _pair(folder: Path, record: Record, task_name: str) -> Example:
     """A pair as preparation makes it, enlarged; holes are white, whatever the set has in them."""
     clean = read_image(folder / record.gt)
     scale = TASKS[task_name].scale
     if task_name == "inpainting" and record.mask:
         height, width = clean.shape[:2]
-        mask = read_mask(read_image(folder / record.mask), height, width, holes=holes)
+        path = folder / record.mask
+        holes = holes_of(folder.name)
+        mask = read_mask(read_image(path), height, width, holes=holes, place=path)
         degraded = inpainting_holes(to_float(clean), mask)
     else:
         degraded = to_float(read_image(folder / record.lq))

@@ -8,6 +8,8 @@ rule fetch:
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
+    params:
+        own=lambda wildcards: own_contents(wildcards.dataset),
     shell:
         "irsde data fetch {wildcards.dataset:q} > {log:q} 2>&1"
 
@@ -24,7 +26,6 @@ rule prepare:
     threads: CORES_PER_JOB
     params:
         settings=preparation_settings,
-        sources=sources,
         code=current("prepare"),
     shell:
         "irsde data prepare --profile {wildcards.profile:q} --task {wildcards.task:q} "
@@ -43,7 +44,6 @@ rule check:
     threads: CORES_PER_JOB
     params:
         settings=preparation_settings,
-        sources=sources,
         code=current("check"),
     shell:
         "irsde data check --profile {wildcards.profile:q} --task {wildcards.task:q} > {log:q} 2>&1"

@@ -1,0 +1,100 @@
+"""Run cards of anyone: those of this version are read, anything else ends with one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from irsde.cards import check_card, read_card
+from irsde.files import InputError
+
+PROJECT = Path(__file__).resolve().parents[1]
+CARD = {
+    "profile": "smoke",
+    "task": "denoising",
+    "method": "ir-sde+l2",
+    "seed": 0,
+    "label": "IR-SDE + l2",
+    "settings": {"network": {"name": "nafnet", "width": 8, "encoder_blocks": [1]}},
+    "identity": {"code": "0"},
+    "parameters": 1000,
+    "weights_sha256": "0" * 64,
+}
+
+
+def written(folder, text):
+    (folder / "run.json").write_text(text)
+    return folder / "run.json"
+
+
+def test_every_committed_card_is_read():
+    cards = sorted((PROJECT / "reports/study/results").rglob("run.json"))
+    assert cards
+    for path in cards:
+        assert read_card(path) == json.loads(path.read_text())
+
+
+def test_cards_of_imported_averaged_and_outside_runs_are_read(tmp_path):
+    for changes in (
+        {"method": "ir-sde+authors", "conversion": "plain", "imported_from": {"sha256": "0"}},
+        {"method": "regression+snapshots+width0.05"},
+        {"method": "outside+perfect", "parameters": None, "settings": {}},
+        {"further": [1, {"of": "any form"}]},
+    ):
+        card = {**CARD, **changes}
+        assert read_card(written(tmp_path, json.dumps(card))) == card
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"task": "../../etc"}, "task: is no task"),
+        ({"task": ["denoising"]}, "task: input should be a valid string"),
+        ({"method": "../ir-sde"}, "method: string should match"),
+        ({"method": "ir-sde+../../x"}, "method: string should match"),
+        ({"method": "nosuch"}, "method: 'nosuch' is no method of this version"),
+        ({"method": ["ir-sde"]}, "method: input should be a valid string"),
+        ({"profile": "../smoke"}, "profile: string should match"),
+        ({"seed": -1}, "seed: input should be greater"),
+        ({"seed": "0"}, "seed: input should be a valid integer"),
+        ({"seed": 10**30}, "seed: input should be less"),
+        ({"label": ["a"]}, "label: input should be a valid string"),
+        ({"label": "a\nb"}, "label: has control characters"),
+        ({"label": "a" * 10**6}, "label: string should have at most"),
+        ({"settings": []}, "settings: input should be a valid dictionary"),
+        ({"settings": {"network": {"width": 10**9}}}, r"network\.width must be a number from 1"),
+        ({"settings": {"network": {"depth": 10**9}}}, r"network\.depth must be a number from 1"),
+        ({"settings": {"network": {"width": "8"}}}, r"network\.width must be a number"),
+        ({"settings": {"network": [1]}}, "network is no group of settings"),
+        ({"settings": {"network": {"encoder_blocks": [1] * 9}}}, "encoder_blocks must be 8"),
+        ({"settings": {"network": {"decoder_blocks": [10**9]}}}, "decoder_blocks must be 8"),
+        ({"identity": {"code": 1}}, r"identity\.code: input should be a valid string"),
+        ({"parameters": -1}, r"parameters.*: input should be greater"),
+        ({"weights_sha256": "x"}, "weights_sha256: string should match"),
+        ({"conversion": "other"}, "conversion: input should be 'exact' or 'plain'"),
+        ({"tuned": {"strength": "a"}}, r"tuned\.strength: input should be a valid number"),
+    ],
+)
+def test_a_card_with_anything_else_in_it_gets_one_line(tmp_path, changes, words):
+    with pytest.raises(InputError, match=words) as refusal:
+        read_card(written(tmp_path, json.dumps({**CARD, **changes})))
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 500
+
+
+@pytest.mark.parametrize("key", ["task", "method", "seed", "label", "settings", "identity"])
+def test_a_card_without_a_field_gets_one_line(key):
+    card = {name: value for name, value in CARD.items() if name != key}
+    with pytest.raises(InputError, match=f"{key}: field required"):
+        check_card(Path("run.json"), card)
+
+
+def test_a_file_that_is_no_card_gets_one_line(tmp_path):
+    for text, words in (
+        ("[" * 200_000, "nested too deep|cannot be read as JSON"),
+        ("[]", "not a run card"),
+        ("{", "cannot be read as JSON"),
+        (" " * (16 * 2**20 + 1), "larger than the 16 MiB"),
+    ):
+        with pytest.raises(InputError, match=words):
+            read_card(written(tmp_path, text))

@@ -71,6 +71,7 @@ def write_evaluation(folder, run):
             **{"sampler": "posterior", "nfe": 10, "sampling_seed": 0, "parameters": 5},
             "dataset": {"dataset": "kodak24", "fingerprint": "d" * 64, "licence": "unknown"},
             "protocol": {"name": "rgb"},
+            "lpips": {"network": "squeeze"},
             "metrics": [
                 {"name": "psnr", "mean": 30.5, "low": 30.0, "high": 31.0},
                 {"name": "lpips", "mean": None},

@@ -139,7 +139,7 @@ def _pairs(name: str, own: OwnSet, search: Search) -> list[Pair]:
     pairs = []
     if masks:
         _check_masks(name, own, search, masks.values())
-    elif own.holes:
+    elif own.holes and clean:
         raise InputError(
             f"{dataset_folder(name) / OWN}: holes: has no effect without images in "
             f"{FOLDERS['mask']}/; take it out"

@@ -126,9 +126,15 @@ def average(run: Run, width: float) -> str:
     Raises
     ------
     InputError
-        If the run is unfinished or has no snapshots.
+        If the run is unfinished or has no snapshots, or something else lies in that place;
+        nothing is replaced, as evaluations lie there too.
     """
     card, settings = provenance.read_network_run(run.folder)
+    derived = Run(run.profile, run.task, f"{run.method}+width{width:g}", run.seed)
+    identity = {"run": digest_json(card["identity"]), "width": f"{width:g}"}
+    if derived.folder.exists():
+        _check_same(derived.folder, run.folder, identity)
+        return f"{derived.folder}: up to date"
     snapshots = found_snapshots(run.folder)
     if len(snapshots) < 2 * len(WIDTHS):
         raise InputError(f"{run.folder}: has no snapshots; set training.ema_snapshots and train")
@@ -142,7 +148,6 @@ def average(run: Run, width: float) -> str:
                     weights[name] = weights[name] + tensor if name in weights else tensor
         except SafetensorError as error:
             raise InputError(f"{snapshot.file}: damaged ({error}); train again") from None
-    derived = Run(run.profile, run.task, f"{run.method}+width{width:g}", run.seed)
     with replacing_folder(derived.folder) as folder:
         single = {name: tensor.to(torch.float32) for name, tensor in weights.items()}
         write_tensors(folder / WEIGHTS, single)
@@ -150,7 +155,7 @@ def average(run: Run, width: float) -> str:
             folder,
             derived,
             settings,
-            {"run": digest_json(card["identity"]), "width": f"{width:g}"},
+            identity,
             "averaged from snapshots",
             {"seconds": 0.0},
             {
@@ -162,3 +167,19 @@ def average(run: Run, width: float) -> str:
             },
         )
     return f"{derived.folder}: average of width {width:g} from {len(snapshots)} snapshots"
+
+
+def _check_same(folder: Path, run: Path, identity: dict[str, str]) -> None:
+    """Refuse a folder that holds anything but that average."""
+    try:
+        card = provenance.read_run_card(folder)
+        provenance.check_weights(folder / WEIGHTS, card)
+    except (InputError, OSError):
+        holds = "something else than a whole average"
+    else:
+        if card["identity"] == identity:
+            return
+        holds = f"an average of an earlier training of {run}"
+    raise InputError(
+        f"{folder}: holds {holds}; nothing was changed; move it away to make the average again"
+    )

@@ -20,7 +20,13 @@ from irsde.cost import peak_memory
 from irsde.data.catalogue import find_split
 from irsde.data.datasets import CARD, degradation_of
 from irsde.data.pairs import Pair, load_all
-from irsde.devices import compute_device, device_name, to_device
+from irsde.devices import (
+    compute_device,
+    device_name,
+    memory_text,
+    refusing_too_little_memory,
+    to_device,
+)
 from irsde.files import InputError, digest_json
 from irsde.methods import METHODS
 from irsde.optimization import Batches, Update, layout_of, make_optimizer, placed
@@ -29,6 +35,7 @@ from irsde.plan import Run, pairs_folder, runs
 from irsde.restoration import REGRESSION_STEP, build_network, restorer_of
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation
+from irsde.validation import validation_nfe
 
 WARM_UP, TIMED = 3, 8
 ENOUGH_SECONDS = 20  # after which fewer updates must do
@@ -106,44 +113,59 @@ def predict(run: Run, settings: RunSettings) -> Prediction:
     return _predicted(run, settings, measure(run, settings))
 
 
-def overview(profile: Profile, task: str | None = None, method: str | None = None) -> str:
+def overview(
+    profile: Profile, task: str | None = None, method: str | None = None, seed: int | None = None
+) -> str:
     """Predictions for all runs with a network of a profile, as a table for a terminal.
 
     Runs that differ in their data alone are measured once; each measurement is a process of its
-    own, so that its memory is its own too.
+    own, so that its memory is its own too. A run that does not fit is n/a, with the reason below.
 
     Parameters
     ----------
     profile : Profile
     task, method : str, optional
         Only the runs of these.
+    seed : int, optional
+        Only the runs of this one.
 
     Raises
     ------
     InputError
-        If there is no such run, or a batch does not fit the device.
+        If there is no such run, or none fits the device.
     """
     if task:
         check_name("task", task, profile.tasks)
     chosen = [
         run
         for run in runs(profile)
-        if run.is_trained and task in (None, run.task) and method in (None, run.method)
+        if run.is_trained
+        and task in (None, run.task)
+        and method in (None, run.method)
+        and seed in (None, run.seed)
     ]
     if not chosen:
-        of = "".join(f" of {name}" for name in (method, task) if name)
+        named = (method, task, None if seed is None else f"seed {seed}")
+        of = "".join(f" of {name}" for name in named if name)
         raise InputError(f"profile {profile.name}: has no run{of} with a network")
     seeds: dict[tuple[str, str], list[Run]] = {}
     for run in chosen:
         seeds.setdefault((run.task, run.method), []).append(run)
-    measured: dict[str, Speed] = {}
-    rows, notes, total = [], Counter[str](), 0.0
+    measured: dict[str, Speed | InputError] = {}
+    rows, notes, counted, total = [], Counter[str](), 0, 0.0
+    failures: dict[str, InputError] = {}
     for (name, its_method), alike in seeds.items():
         settings = run_settings(profile, name, its_method, alike[0].seed)
         key = _key(settings)
         if key not in measured:
             measured[key] = _measured_apart(alike[0], settings)
-        found = _predicted(alike[0], settings, measured[key])
+        speed = measured[key]
+        if isinstance(speed, InputError):
+            failures[f"{name}/{its_method}"] = speed
+            rows.append([f"{name}/{its_method}", len(alike), *["n/a"] * 5])
+            continue
+        found = _predicted(alike[0], settings, speed)
+        counted += len(alike)
         total += found.hours * len(alike)
         notes[found.note] += 1
         rows.append(
@@ -160,16 +182,20 @@ def overview(profile: Profile, task: str | None = None, method: str | None = Non
     header = (
         "run", "seeds", "million parameters", "s/iteration", "s/validation", "GiB", "hours each",
     )  # fmt: skip
-    device = next(iter(measured.values())).device
+    if len(failures) == len(rows):
+        first, reason = next(iter(failures.items()))
+        raise InputError(f"{first}: {reason}")
+    device = next(speed.device for speed in measured.values() if isinstance(speed, Speed))
     lines = tabulate(
         rows, header, "simple", disable_numparse=True, colalign=("left", *["right"] * 6)
     )
     remarks = "".join(
-        note if count == len(rows) else f"{note} ({count} of {len(rows)} lines)"
+        note if count == notes.total() else f"{note} ({count} of {notes.total()} lines)"
         for note, count in sorted(notes.items())
         if note
     )
-    return f"{lines}\n\n{len(chosen)} runs on {device}: {total:.1f} h one after the other{remarks}"
+    text = f"{lines}\n\n{counted} runs on {device}: {total:.1f} h one after the other{remarks}"
+    return "\n".join([text, *(f"n/a: {name}: {error}" for name, error in failures.items())])
 
 
 def measure(run: Run, settings: RunSettings) -> Speed:
@@ -190,7 +216,15 @@ def measure(run: Run, settings: RunSettings) -> Speed:
     largest = max(recipe.patch, recipe.late_patch or 0)
     pairs = load_all(run, settings.data.train) if prepared else _random_pairs(run, largest)
     degradation = degradation_of(settings.data) if prepared else Degradation()
-    with compute_device(recipe.threads) as device:
+    with (
+        compute_device(recipe.threads) as device,
+        refusing_too_little_memory(
+            lambda: (
+                "the network, its averages and the optimizer's state do not fit into "
+                f"{memory_text(device)}"
+            )
+        ),
+    ):
         torch.manual_seed(0)
         network = placed(build_network(settings), recipe, device)
         state = TrainingState(
@@ -226,16 +260,18 @@ def measure(run: Run, settings: RunSettings) -> Speed:
         )
 
 
-def _measured_apart(run: Run, settings: RunSettings) -> Speed:
+def _measured_apart(run: Run, settings: RunSettings) -> Speed | InputError:
+    """What `measure` finds in a process of its own, or why it cannot."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context) as pool:
         try:
             return pool.submit(measure, run, settings).result()
+        except InputError as error:
+            return error
         except BrokenProcessPool:
-            raise InputError(
-                f"{run.task}/{run.method}: the calibration was killed; the machine's memory may "
-                "be too small for it"
-            ) from None
+            return InputError(
+                "the calibration was killed; the machine's memory may be too small for it"
+            )
 
 
 def _key(settings: RunSettings) -> str:
@@ -257,10 +293,8 @@ def _key(settings: RunSettings) -> str:
 def _predicted(run: Run, settings: RunSettings, speed: Speed) -> Prediction:
     recipe = settings.training
     assert recipe is not None
-    method = METHODS[run.method.partition("+")[0]]
-    nfe = recipe.validation_nfe if method.process else 1
     pixels, note = _validation_pixels(run, settings, recipe)
-    validation = pixels * nfe * speed.seconds_per_pixel / recipe.processes
+    validation = pixels * validation_nfe(settings) * speed.seconds_per_pixel / recipe.processes
     seconds = recipe.iterations * speed.seconds_per_iteration
     seconds += recipe.iterations / recipe.validate_every * validation
     if recipe.processes > 1:

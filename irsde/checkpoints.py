@@ -1,8 +1,10 @@
 """Checkpoints: one safetensors file that holds all that training carries between iterations."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from irsde.code import is_same_run
 from irsde.files import InputError, digest_json, replacing
+from irsde.identity import differences
 from irsde.replaced import keep_files
 
 Row = dict[str, float]
@@ -75,7 +78,12 @@ def file_of(folder: Path, iteration: int) -> Path:
 
 
 def save(
-    state: TrainingState, folder: Path, identity: dict[str, str], keep: int, every: int
+    state: TrainingState,
+    folder: Path,
+    identity: dict[str, str],
+    settings: Mapping[str, Any],
+    keep: int,
+    every: int,
 ) -> None:
     """Write a checkpoint under a temporary name and rename it; drop older ones.
 
@@ -86,6 +94,8 @@ def save(
         A run's folder of checkpoints.
     identity : dict
         What the run is; `resume` refuses a checkpoint of another.
+    settings : mapping
+        Those of the run, by which such a refusal says what differs.
     keep : int
         How many checkpoints at multiples of `every` to keep. One at another iteration, where a
         signal came, is dropped when the next is written.
@@ -116,11 +126,12 @@ def save(
         "unvalidated": state.unvalidated,
         "peak": state.peak,
         "identity": identity,
+        "settings": settings,
     }
     path = file_of(folder, state.iteration)
     write_tensors(path, tensors, {"irsde": json.dumps(header)})
-    kept = {path, *_found(folder, every)[-keep:]}
-    for old in _found(folder):
+    kept = {path, *checkpoints_in(folder, every)[-keep:]}
+    for old in checkpoints_in(folder):
         if old not in kept:
             old.unlink(missing_ok=True)
 
@@ -146,8 +157,8 @@ def write_tensors(
         ) from None
 
 
-def _found(folder: Path, every: int = 1) -> list[Path]:
-    """Checkpoints in a folder that were made at multiples of an iteration, the newest last."""
+def checkpoints_in(folder: Path, every: int = 1) -> list[Path]:
+    """Checkpoints of a folder that were made at multiples of an iteration, the newest last."""
     found = sorted(path for path in folder.glob("*.safetensors") if path.stem.isdigit())
     return [path for path in found if int(path.stem) % every == 0]
 
@@ -156,11 +167,25 @@ def resume(
     state: TrainingState,
     folder: Path,
     identity: dict[str, str],
+    settings: Mapping[str, Any] | None = None,
     *,
-    overwrite: bool,
+    overwrite: bool = False,
     every: int = 1,
 ) -> int:
     """Load the newest checkpoint, of those made at multiples of `every`, into the state.
+
+    Parameters
+    ----------
+    state : TrainingState
+    folder : Path
+        A run's folder of checkpoints.
+    identity : dict
+        What the run is.
+    settings : mapping, optional
+        Those of the run, to say which of them a checkpoint of another run differs in.
+    overwrite : bool
+        True to delete a checkpoint of another run.
+    every : int
 
     Returns
     -------
@@ -173,7 +198,7 @@ def resume(
     InputError
         If the checkpoint is damaged, or is of another run and `overwrite` is False.
     """
-    found = _found(folder, every)
+    found = checkpoints_in(folder, every)
     if not found:
         return 0
     path = found[-1]
@@ -184,9 +209,12 @@ def resume(
                 if overwrite:
                     keep_files(found, digest_json(header["identity"])[:8])
                     return 0
+                differing = differences(
+                    header["identity"], identity, header.get("settings"), settings
+                )
                 raise InputError(
-                    f"{path}: checkpoint of another configuration, code or data; nothing was "
-                    "changed; give --overwrite to start afresh"
+                    f"{path}: checkpoint of another run, which differs in {', '.join(differing)}; "
+                    "nothing was changed; give --overwrite to start afresh"
                 )
             state.network.load_state_dict(
                 {n: stored.get_tensor(f"network.{n}") for n in state.network.state_dict()}
@@ -216,6 +244,24 @@ def resume(
     return state.iteration
 
 
+def holds_run(folder: Path, identity: Mapping[str, str]) -> bool:
+    """Whether the newest checkpoint of a folder is of a run of that identity.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
+    found = checkpoints_in(folder)
+    if not found:
+        return False
+    try:
+        with safe_open(found[-1], framework="pt") as stored:
+            return bool(json.loads(stored.metadata()["irsde"])["identity"] == identity)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{found[-1]}: damaged checkpoint ({error}); delete it") from None
+
+
 def raw_weights(folder: Path, identity: dict[str, str]) -> dict[str, Tensor]:
     """Weights themselves, not their average, of the newest checkpoint of a finished run.
 
@@ -224,7 +270,7 @@ def raw_weights(folder: Path, identity: dict[str, str]) -> dict[str, Tensor]:
     InputError
         If there is no checkpoint of that run.
     """
-    found = _found(folder)
+    found = checkpoints_in(folder)
     try:
         if found:
             with safe_open(found[-1], framework="pt") as stored:

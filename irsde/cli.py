@@ -56,9 +56,9 @@ def main_options(
 
 
 def _profile_name(name: str | None) -> str:
-    from irsde.config import active_profile
+    from irsde.config import active_profile, check_form
 
-    return name or active_profile()
+    return active_profile() if name is None else check_form("--profile", name)
 
 
 @app.command()
@@ -196,7 +196,9 @@ def prepare(
 ) -> None:
     """Make the training, validation and test pairs of a task below data/prepared."""
     from irsde.config import check_name, load_profile
+    from irsde.data.datasets import dataset_folder, own_unread
     from irsde.data.preparation import prepare as prepare_pairs
+    from irsde.images import unread_line
     from irsde.plan import preparations
 
     loaded = load_profile(_profile_name(profile))
@@ -205,6 +207,8 @@ def prepare(
     names = [dataset] if dataset else [name for of, name in preparations(loaded) if of == task]
     for name in names:
         print(f"{prepare_pairs(loaded.name, task, name, settings)}: ready")
+        if unread := own_unread(dataset_folder(name)):
+            print(unread_line(unread))
     if dataset is None:
         from irsde.data.checking import check_profile
 
@@ -233,7 +237,7 @@ def state(profile: ProfileOption = None) -> None:
 def train(
     task: Annotated[str | None, typer.Option("--task", help="A task, such as deraining.")] = None,
     method: Annotated[str | None, typer.Option(help="A method or variant, such as ir-sde.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Training seed.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Training seed; 0 unless given.")] = None,
     profile: ProfileOption = None,
     overwrite: Annotated[
         bool,
@@ -242,6 +246,22 @@ def train(
             "results/replaced."
         ),
     ] = False,
+    continue_to: Annotated[
+        int | None,
+        typer.Option(
+            "--continue-to",
+            min=1,
+            help="Train a finished run on to so many iterations, as the run METHOD+toN beside it.",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Start from a run folder's weights or a safetensors file, as the run "
+            "METHOD+fromSHA256.",
+        ),
+    ] = None,
     allow_leakage: Annotated[
         bool, typer.Option(help="Train although training images show test scenes; it is recorded.")
     ] = False,
@@ -263,43 +283,64 @@ def train(
     from irsde.config import load_profile, run_settings
     from irsde.data.leakage import read_leaks
     from irsde.following import Follower
+    from irsde.launching import reported_end, start_processes
     from irsde.parallel import world_of_environment
     from irsde.plan import Run
     from irsde.training import train as train_run
 
+    without_effect = {
+        "--overwrite": overwrite,
+        "--allow-leakage": allow_leakage,
+        "--continue-to": continue_to is not None,
+        "--from": weights is not None,
+    }
+    if dry_run and (given := [option for option, is_given in without_effect.items() if is_given]):
+        raise InputError(f"irsde train --dry-run: {given[0]} has no effect; leave it out")
+    if continue_to is not None and weights is not None:
+        raise InputError("irsde train: give --continue-to or --from")
     loaded = load_profile(_profile_name(profile))
     if dry_run and not (task and method):
         from irsde.calibration import overview
 
-        print(overview(loaded, task, method))
+        print(overview(loaded, task, method, seed))
         return
     if not task or not method:
         raise InputError("irsde train: give --task and --method")
-    settings = run_settings(loaded, task, method, seed)
+    run = Run(loaded.name, task, method, seed or 0)
+    start = None
+    if continue_to is not None:
+        from irsde.starting import continuation
+
+        run, settings, start = continuation(loaded, run, continue_to)
+    else:
+        settings = run_settings(loaded, task, method, run.seed)
+    if weights is not None:
+        from irsde.starting import fine_tuning
+
+        run, start = fine_tuning(loaded, run, weights)
     if allow_leakage:
         allowed = settings.data.model_copy(update={"allow_leakage": True})
         settings = settings.model_copy(update={"data": allowed})
-    run = Run(loaded.name, task, method, seed)
     if dry_run:
         from irsde.calibration import predict
 
         print(f"{run.folder}: {predict(run, settings).text}")
         return
     if settings.training and settings.training.processes > 1 and "RANK" not in os.environ:
-        from irsde.launching import start_processes
-
         start_processes(settings.training.processes)
         return
     leaks = read_leaks(loaded.name, task, loaded.data.of(task))
     follower = Follower(run.folder)
     try:
-        line = train_run(
-            run,
-            settings,
-            overwrite=overwrite,
-            leaks=leaks,
-            follow=follower if track else lambda: None,
-        )
+        with reported_end():
+            line = train_run(
+                run,
+                settings,
+                overwrite=overwrite,
+                leaks=leaks,
+                follow=follower if track else lambda: None,
+                start=start,
+            )
     finally:
         follower.close()
     if not world_of_environment().is_first:
@@ -714,7 +755,7 @@ def verify(
     from irsde.report.lineage import read_lineage
     from irsde.verifying import verify as verify_chain
 
-    loaded = load_profile(profile or read_lineage()["profile"])
+    loaded = load_profile(read_lineage()["profile"] if profile is None else profile)
     text, agrees = verify_chain(loaded.name, lambda: rebuilt_tables(loaded))
     print(text)
     if recompute:
@@ -770,10 +811,15 @@ def status(profile: ProfileOption = None) -> None:
 def sync(profile: ProfileOption = None) -> None:
     """Log to MLflow every finished run and evaluation that the store lacks."""
     from irsde import tracking as mlflow_view
+    from irsde.plan import RESULTS
 
     name = _profile_name(profile)
+    if not (RESULTS / name).is_dir():
+        raise InputError(f"{RESULTS / name}: no results; run snakemake or irsde train first")
     try:
         logged, present = mlflow_view.sync(name)
+    except InputError:
+        raise
     except Exception as error:  # noqa: BLE001 - a store fails in ways of its backend
         raise InputError(f"the store cannot be reached ({_reason(error)})") from None
     print(f"{mlflow_view.tracking_uri()}: {logged} logged, {present} already there")
@@ -801,6 +847,8 @@ def track_run(
     from irsde.tracking import Tracker
 
     run = run_of(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no run there; run irsde train first")
     if (folder / "run.json").is_file():
         _track(run.profile, training=run.folder)
     else:

@@ -7,7 +7,14 @@ from collections.abc import Collection
 
 from irsde.code import STAGES, code_hash, current, is_same_code, is_same_run
 from irsde.config import EvaluationSettings, Profile, RunSettings
-from irsde.data.datasets import CARD, dataset_card, read_records, source_fingerprint
+from irsde.data.catalogue import OWN
+from irsde.data.datasets import (
+    CARD,
+    dataset_card,
+    dataset_folder,
+    read_records,
+    source_fingerprint,
+)
 from irsde.data.leakage import leaked_images, read_leaks
 from irsde.distributions import inception_weights
 from irsde.files import InputError, digest_file, digest_json, read_json, write_json
@@ -17,11 +24,9 @@ from irsde.plan import (
     DATA,
     Evaluation,
     Run,
-    datasets_of_task,
+    datasets,
     leakage_file,
-    needed_datasets,
     pairs_folder,
-    preparations,
 )
 from irsde.provenance import read_run_card
 
@@ -140,24 +145,22 @@ def is_scored(
 def write_state(profile: Profile) -> str:
     """Write `data/state.json`: what DVC, which runs no code of ours, compares between its calls.
 
-    It holds the code of each stage (``code``), the contents of the data sets that pairs are made
-    from (``prepare``, ``check``), and the weights that metrics are computed with (``weights``).
+    It holds the code of each stage (``code``), the contents of data sets of one's own (``own``) and
+    the weights that metrics are computed with (``weights``).
     """
     content: dict[str, dict[str, str]] = {
         "code": {stage: current(stage) for stage in STAGES},
-        "prepare": {
-            f"{task}_{name}": _sources(needed_datasets(profile, task, name))
-            for task, name in preparations(profile)
-        },
-        "check": {task: _sources(datasets_of_task(profile, task)) for task in profile.tasks},
+        "own": {name: own_contents(name) for name in datasets(profile)},
         "weights": metric_weights(),
     }
     write_json(STATE, content)
     return f"{STATE}: written"
 
 
-def _sources(names: Collection[str]) -> str:
-    return digest_json({name: source_fingerprint(name) for name in names})
+def own_contents(dataset: str) -> str:
+    """Hash of what a data set of one's own holds now; "" for one of the catalogue."""
+    is_own = (dataset_folder(dataset) / OWN).is_file()
+    return source_fingerprint(dataset) if is_own else ""
 
 
 def metric_weights() -> dict[str, str]:

@@ -4,7 +4,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SLOTS = RESULTS / ".slots"
 SECONDS_BETWEEN_TRIES = 1.0
+CPU_REFUSALS = ("can't allocate memory", "not enough memory")  # words of torch's CPU allocator
 
 
 @contextmanager
@@ -132,6 +133,34 @@ def memory_text(device: "torch.device") -> str:
         total = torch.cuda.get_device_properties(device).total_memory / 2**30
         return f"the {total:.0f} GiB of {device_name(device)}"
     return f"the memory of {device_name(device)}"
+
+
+@contextmanager
+def refusing_too_little_memory(message: Callable[[], str]) -> Iterator[None]:
+    """Turn the errors by which a device or the system refuses memory into one line.
+
+    What the system grants and takes back later, by killing the process, is not seen here.
+
+    Parameters
+    ----------
+    message : callable () -> str
+        What does not fit, and what would.
+
+    Raises
+    ------
+    InputError
+        With that message.
+    """
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError):
+        raise InputError(message()) from None
+    except RuntimeError as error:  # torch's allocator of the CPU has no error of its own
+        if not any(words in str(error) for words in CPU_REFUSALS):
+            raise
+        raise InputError(message()) from None
 
 
 def to_device(tensor: "torch.Tensor", device: "torch.device", **options: Any) -> "torch.Tensor":

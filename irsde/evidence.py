@@ -1,12 +1,14 @@
 """Evidence: what of a profile's results is small enough for git, and back into `results/`."""
 
+import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from irsde.code import code_hash, is_same_code
-from irsde.config import Profile, run_settings
+from irsde.config import Profile, check_form, run_settings
 from irsde.current import is_current_evaluation, is_current_run
 from irsde.data.datasets import CARD, dataset_card, dataset_folder
 from irsde.files import (
@@ -143,14 +145,16 @@ def import_evidence(profile: str, folder: Path) -> str:
     Raises
     ------
     InputError
-        If the folder has none of this profile, or `results/` has something else in its place;
-        nothing is copied then.
+        If the folder has none of this profile, or `results/` has something else in its place, or
+        one of them has symbolic links; nothing is copied then.
     """
-    source = folder / RESULTS / profile
+    source = folder / RESULTS / check_form("profile", profile)
+    _refuse_links(chain((folder / RESULTS, source), _below(source)))
     files = [file for file in _files(source) if file.name != "README.md"]
     if not files:
         raise InputError(f"{source}: no evidence there")
     targets = {file: RESULTS / profile / file.relative_to(source) for file in files}
+    _refuse_links(dict.fromkeys(chain.from_iterable(map(_way_to, targets.values()))))
     for file, target in targets.items():
         if target.exists() and digest_file(target) != digest_file(file):
             raise InputError(f"{target}: differs from {file}; nothing was copied; move it away")
@@ -200,6 +204,25 @@ def given(profile: Profile) -> set[Path]:
         if one.folder in imported and is_current_evaluation(one, profile)
     }
     return kept
+
+
+def _refuse_links(paths: Iterable[Path]) -> None:
+    """Refuse what is neither a plain file nor a folder: links lead out of where they lie."""
+    for path in paths:
+        if path.is_symlink() or (path.exists() and not (path.is_file() or path.is_dir())):
+            raise InputError(
+                f"{path}: is a link or no plain file; nothing was copied; put a copy in its place"
+            )
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for top, folders, files in os.walk(folder):
+        yield from (Path(top) / name for name in (*folders, *files))
+
+
+def _way_to(target: Path) -> list[Path]:
+    """A path in `results/` and the folders that it lies in there."""
+    return [*target.parents[: -len(RESULTS.parts) - 1], target]
 
 
 def run_with_weights(task: str, method: str) -> Path:

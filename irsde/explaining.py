@@ -263,7 +263,11 @@ def _recipe(card: Mapping[str, Any]) -> list[str]:
     lines += [f"tuned {key}: {value}" for key, value in card.get("tuned", {}).items()]
     if card.get("skipped_updates") or card.get("rollbacks"):
         lines.append(f"{card['skipped_updates']} updates left out, {card['rollbacks']} rollbacks")
-    if origin := card.get("derived_from"):
+    if "continued_at" in card:
+        lines.append(f"goes on from iteration {card['continued_at']:,} of {card['derived_from']}")
+    elif source := card.get("started_from"):
+        lines.append(f"started from {source['file']}, SHA-256 {source['sha256'][:SHORT]}")
+    elif origin := card.get("derived_from"):
         lines.append(f"averaged from the snapshots of {origin}")
     if imported := card.get("imported_from"):
         lines.append(f"imported from {imported['file']}, SHA-256 {imported['sha256'][:SHORT]}")

@@ -67,7 +67,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _discard(folder)
         os.close(lock)
 
 
@@ -91,7 +91,9 @@ def _held_folder(path: Path) -> tuple[Path, int]:
 
 def _remove_abandoned(parent: Path) -> None:
     """Delete the temporary folders whose processes are gone."""
-    for folder in parent.glob(f".*{TEMPORARY}"):
+    with os.scandir(parent) as entries:
+        found = [Path(entry) for entry in entries if _is_temporary_name(entry.name)]
+    for folder in found:
         try:
             lock = os.open(folder / LOCK, os.O_RDWR)
         except OSError:
@@ -100,14 +102,20 @@ def _remove_abandoned(parent: Path) -> None:
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for moved in (folder / MOVED).glob("*"):
-                if not (parent / moved.name).exists():
-                    moved.replace(parent / moved.name)
-            shutil.rmtree(folder, ignore_errors=True)
+            _discard(folder)
         except OSError:
             continue  # held, or the file system has no locks
         finally:
             os.close(lock)
+
+
+def _discard(folder: Path) -> None:
+    """Delete a temporary folder, and put back what was moved into it if nothing took its place."""
+    for moved in (folder / MOVED).glob("*"):
+        place = folder.parent / moved.name
+        if not place.exists():
+            moved.replace(place)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -168,18 +176,25 @@ def _in_one_line(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         place = None if error.filename is None else Path(os.fsdecode(error.filename))
-        about_path = place is None or place in (path, *path.parents)
-        if error.errno is None or not (about_path or _is_temporary(place, path.parent)):
+        if place is None:  # of writing, unless it says that bytes which were read make no sense
+            is_ours = error.errno not in (None, errno.EINVAL)
+        else:
+            is_ours = place in (path, *path.parents) or _is_temporary(place, path.parent)
+        if not is_ours:
             raise
         raise not_written(path, error) from None
 
 
-def _is_temporary(place: Path | None, parent: Path) -> bool:
+def _is_temporary(place: Path, parent: Path) -> bool:
     """True if a path lies in a temporary folder of `parent`."""
-    return place is not None and any(
-        above.parent == parent and above.name.startswith(".") and above.name.endswith(TEMPORARY)
+    return any(
+        above.parent == parent and _is_temporary_name(above.name)
         for above in (place, *place.parents)
     )
+
+
+def _is_temporary_name(name: str) -> bool:
+    return name.startswith(".") and name.endswith(TEMPORARY)
 
 
 def remove_temporaries(folder: Path) -> None:

@@ -11,7 +11,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class StoppedError(Exception):
-    """Training was asked to stop and has written a checkpoint."""
+    """Training ended early and the same command goes on later.
+
+    It was asked to stop and has written a checkpoint, or another process trains the run.
+    """
 
 
 class StopRequest:

@@ -104,6 +104,14 @@ def rounded_luminance(pixels: "Tensor") -> "Tensor":
     return thousandths.add_(127500).div_(255000).floor_().add_(LUMINANCE_OFFSET)
 
 
+def full_range_luminance(pixels: "Tensor") -> "Tensor":
+    """Y of 8-bit RGB (..., 3) from 0 to 255 as (..., 1): ``0.299 R + 0.587 G + 0.114 B``."""
+    import torch
+
+    weights = torch.tensor([[299.0], [587.0], [114.0]], device=pixels.device).double()
+    return (pixels.double() @ weights).div_(1000)
+
+
 def psnr(restored: NDArray[Any], reference: NDArray[Any]) -> float:
     """Peak signal-to-noise ratio in dB for a peak of 255, over all pixels and channels.
 

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from irsde.averaging import decay
 from irsde.config import TrainingSettings
 from irsde.data.pairs import Pair, check_patch, draw_patch, to_tensor
-from irsde.devices import memory_text, to_device
-from irsde.files import InputError
+from irsde.devices import memory_text, refusing_too_little_memory, to_device
 from irsde.objectives import OBJECTIVES, Norm, largest_step, loss_per_image, per_image
 from irsde.parallel import World
 from irsde.restoration import REGRESSION_STEP, Restorer
@@ -228,10 +227,8 @@ class Update:
         InputError
             If the batch does not fit into the device's memory; it says what would.
         """
-        try:
+        with refusing_too_little_memory(lambda: self._too_large(iteration)):
             return self._update(x0, mu, stream, iteration, rate)
-        except torch.OutOfMemoryError:
-            raise InputError(self._too_large(iteration)) from None
 
     def _update(
         self, x0: Tensor, mu: Tensor, stream: Stream, iteration: int, rate: float

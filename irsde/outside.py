@@ -177,7 +177,8 @@ def evaluate_restored(
             write_json(temporary / "summary.json", card)
             write_json(temporary / "cost.json", {})
     text = [f"{name}: {len(table)} images under protocol {protocol}, {PROTOCOLS[protocol].label}"]
-    text += [f"{m.label}: {_mean(table, key)}" for key, m in METRICS.items()]
+    reasons = {"lpips": card["lpips"]["unavailable"]}
+    text += [f"{m.label}: {_mean(table, key, reasons.get(key, ''))}" for key, m in METRICS.items()]
     text += pairing.notes
     if all_protocols:
         text += ["", protocol_means(protocols), ""]
@@ -242,9 +243,9 @@ def _scored(pairs: Sequence[RestoredPair], name: str, protocol: str) -> dict[str
     return found
 
 
-def _mean(table: pd.DataFrame, metric: str) -> str:
+def _mean(table: pd.DataFrame, metric: str, reason: str) -> str:
     if table[metric].isna().any():
-        return "n/a"
+        return f"n/a, {reason}" if reason else "n/a"
     return f"{table[metric].mean():.{METRICS[metric].decimals}f}"
 
 

@@ -38,21 +38,36 @@ class Backbone:
         File name of torchvision's ImageNet weights in torch's cache.
     array, shape : str, tuple of int
         Array that tells its weights from other networks'.
+    smallest : int
+        Shortest side of an image, in pixels, of which its last layer still leaves something.
     """
 
     label: str
     cached: str
     array: str
     shape: tuple[int, ...]
+    smallest: int
 
 
 BACKBONES: dict[str, Backbone] = {
-    "alex": Backbone("AlexNet", "alexnet-owt-7be5be79.pth", "features.0.weight", (64, 3, 11, 11)),
-    "vgg": Backbone("VGG", "vgg16-397923af.pth", "features.17.weight", (512, 256, 3, 3)),
+    "alex": Backbone(
+        "AlexNet", "alexnet-owt-7be5be79.pth", "features.0.weight", (64, 3, 11, 11), 31
+    ),
+    "vgg": Backbone("VGG", "vgg16-397923af.pth", "features.17.weight", (512, 256, 3, 3), 16),
     "squeeze": Backbone(
-        "SqueezeNet", "squeezenet1_1-b8a52dc0.pth", "features.3.squeeze.weight", (16, 64, 1, 1)
+        "SqueezeNet", "squeezenet1_1-b8a52dc0.pth", "features.3.squeeze.weight", (16, 64, 1, 1), 17
     ),
 }
+
+
+PAPERS_NETWORK = "alex"  # values of others are not comparable with the paper's
+
+
+def network_label(network: str | None) -> str:
+    """Name of a network of LPIPS in tables and captions, given the one that a summary records."""
+    if network in BACKBONES:
+        return BACKBONES[network].label
+    return network or "none"
 
 
 @dataclass(frozen=True)
@@ -71,8 +86,8 @@ class PerceptualMetric:
         Reason for `n/a`; empty with weights.
     distances : callable, optional
         (restored, reference), float tensors (B, H, W, 3) in [0, 1] on one device, to a distance
-        for each image. On a CPU images are taken one by one, so that a value does not depend on
-        what else is in the batch.
+        for each image, no side shorter than `smallest`. On a CPU images are taken one by one, so
+        that a value does not depend on what else is in the batch.
     """
 
     network: str
@@ -82,9 +97,9 @@ class PerceptualMetric:
     distances: Distances | None = None
 
     @property
-    def is_papers(self) -> bool:
-        """Whether the network is the paper's, AlexNet: values of others are not comparable."""
-        return self.network == "alex"
+    def smallest(self) -> int:
+        """Shortest side of an image that has a distance, in pixels; 0 without weights."""
+        return BACKBONES[self.network].smallest if self.network else 0
 
 
 def perceptual_weights() -> Path | None:

@@ -6,6 +6,7 @@ grammar of paths; Snakemake, DVC, MLflow and the reports all take it from here.
 
 import itertools
 import re
+import shlex
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +14,24 @@ from typing import Any
 
 import yaml
 
-from irsde.config import PARAMETERS, Causes, Profile, RunSettings, check_name, run_settings
+from irsde.config import DATA as DATA
+from irsde.config import (
+    METHOD,
+    NAME,
+    PARAMETERS,
+    Causes,
+    Profile,
+    RunSettings,
+    check_form,
+    check_name,
+    largest_nfe,
+    run_settings,
+    sampler_refusal,
+    wrong_in_profile,
+)
 from irsde.files import InputError, digest_json, write_text
 from irsde.methods import METHODS
 
-DATA = Path("data")
 RESULTS = Path("results")
 REPORTS = Path("reports")
 OUTSIDE = "outside"  # stands where a method stands, for results made elsewhere
@@ -50,8 +64,8 @@ class Run:
 
     @property
     def key(self) -> str:
-        """Name without slashes, for DVC."""
-        return f"{self.task}_{self.method}_seed{self.seed}"
+        """Name without slashes and dots, for DVC."""
+        return f"{self.task}_{self.method}_seed{self.seed}".replace(".", "_")
 
 
 @dataclass(frozen=True)
@@ -104,7 +118,7 @@ class Evaluation:
 
     @property
     def arguments(self) -> str:
-        """Arguments of `irsde evaluate` that choose this evaluation of the run."""
+        """Arguments of `irsde evaluate` that choose this evaluation of the run, for a shell."""
         sampled = self.sampler != "direct"
         options: dict[str, str | int] = {
             "sampler": self.sampler if sampled else "",
@@ -115,14 +129,21 @@ class Evaluation:
             "precision": self.precision,
             "sampling-seed": self.sampling_seed or "",
         }
-        chosen = [f" --{key} {value}" for key, value in options.items() if value not in _DEFAULTS]
-        return f"--run {self.run.folder.as_posix()} --dataset {self.dataset}{''.join(chosen)}"
+        chosen = [
+            part
+            for key, value in options.items()
+            if value not in _DEFAULTS
+            for part in (f"--{key}", str(value))
+        ]
+        run = ["--run", self.run.folder.as_posix()]
+        return shlex.join([*run, "--dataset", self.dataset, *chosen])
 
 
 _DEFAULTS = ("", "uniform", "exact", "ema", "float32")
 _NAME = re.compile(
-    r"(?P<sampler>.+?)-(?P<nfe>\d+)(?:-(?P<grid>quadratic|log-snr))?(?:-(?P<conversion>plain))?"
-    r"(?:-(?P<weights>raw))?(?:-(?P<precision>bfloat16))?(?:-sampling(?P<sampling_seed>\d+))?"
+    r"(?P<sampler>.+?)-(?P<nfe>[0-9]{1,9})(?:-(?P<grid>quadratic|log-snr))?"
+    r"(?:-(?P<conversion>plain))?(?:-(?P<weights>raw))?(?:-(?P<precision>bfloat16))?"
+    r"(?:-sampling(?P<sampling_seed>[0-9]{1,18}))?"
 )
 
 
@@ -140,12 +161,14 @@ def evaluation_of(run: Run, dataset: str, name: str) -> Evaluation:
     >>> evaluation_of(run, "set5-x4", "mrs-ode-2-10-log-snr-sampling3").name
     'mrs-ode-2-10-log-snr-sampling3'
     """
-    found = _NAME.fullmatch(name)
-    if found is None:
-        raise InputError(f"{name}: not the name of an evaluation, such as posterior-100")
-    fields: dict[str, Any] = {k: v for k, v in found.groupdict().items() if v}
-    fields |= {key: int(fields[key]) for key in ("nfe", "sampling_seed") if key in fields}
-    return Evaluation(run, dataset, **fields)
+    found = _NAME.fullmatch(name) if NAME.fullmatch(name) else None
+    if found is not None:
+        fields: dict[str, Any] = {k: v for k, v in found.groupdict().items() if v}
+        fields |= {key: int(fields[key]) for key in ("nfe", "sampling_seed") if key in fields}
+        evaluation = Evaluation(run, dataset, **fields)
+        if evaluation.name == name:
+            return evaluation
+    raise InputError(f"{name[:100]!r}: not the name of an evaluation, such as posterior-100")
 
 
 def refuse_without_effect(evaluation: Evaluation) -> None:
@@ -215,12 +238,14 @@ def run_of(folder: Path) -> Run:
     InputError
         If the path is not `results/<profile>/<task>/<method>/seed<k>` here.
     """
-    parts = folder.parts[-4:]
-    if len(parts) < 4 or not parts[3].removeprefix("seed").isdigit():
+    *names, seed = folder.parts[-4:]
+    if len(names) < 3 or re.fullmatch("seed[0-9]{1,10}", seed) is None:
         raise InputError(
             f"{folder}: not a run folder; expected results/<profile>/<task>/<method>/seed<k>"
         )
-    profile, task, method, seed = parts
+    for name, pattern in zip(names, (NAME, NAME, METHOD), strict=True):
+        check_form(str(folder), name, pattern)
+    profile, task, method = names
     run = Run(profile, task, method, int(seed.removeprefix("seed")))
     if folder.resolve() != run.folder.resolve():
         raise InputError(f"{folder}: not below {RESULTS.resolve()}; run irsde in its project")
@@ -284,26 +309,46 @@ def evaluations(profile: Profile) -> list[Evaluation]:
 
 
 def sweep_evaluations(profile: Profile) -> list[Evaluation]:
-    """The evaluations of a profile's sweeps, those of the tables among them where they meet."""
+    """The evaluations of a profile's sweeps, those of the tables among them where they meet.
+
+    Raises
+    ------
+    InputError
+        If an option of a sweep would change nothing.
+    """
     found: dict[Evaluation, None] = {}
-    for sweep in profile.sweeps:
+    for number, sweep in enumerate(profile.sweeps):
         for task, method, seed in itertools.product(sweep.tasks, sweep.methods, sweep.seeds):
             run = Run(profile.name, task, method, seed)
             settings = profile.for_method(method)
             sampler, nfe = default_sampler(settings, method)
-            most = METHODS[method.partition("+")[0]].nfe
             combinations = itertools.product(
                 sweep.datasets or settings.data.of(task).test,
                 sweep.samplers or (sampler,),
-                [n for n in sweep.nfe if n <= most] or (nfe,),
+                sweep.nfe or (nfe,),
                 sweep.grids,
                 sweep.conversions,
                 sweep.weights,
                 sweep.precisions,
                 sweep.sampling_seeds,
             )
-            found |= dict.fromkeys(Evaluation(run, *values) for values in combinations)
+            of_run = [Evaluation(run, *values) for values in combinations]
+            for evaluation in of_run:
+                _check_options(evaluation, profile, "sweeps", number)
+            found |= dict.fromkeys(of_run)
     return list(found)
+
+
+def _check_options(evaluation: Evaluation, profile: Profile, *place: str | int) -> None:
+    """Refuse an evaluation in a profile's file whose options would change nothing."""
+    if evaluation == Evaluation(
+        evaluation.run, evaluation.dataset, evaluation.sampler, evaluation.nfe
+    ):
+        return
+    try:
+        refuse_without_effect(evaluation)
+    except InputError as error:
+        raise wrong_in_profile(profile, f"{evaluation.name}: {error}", *place) from None
 
 
 def outside_evaluations(profile: str) -> list[Path]:
@@ -360,12 +405,17 @@ def cause_evaluations(causes: Causes, profile: Profile) -> tuple[Evaluation, lis
     """The base evaluation of a table of causes, and that of each of its rows.
 
     They may belong to other profiles. The base is sampled as `profile` samples its method.
+
+    Raises
+    ------
+    InputError
+        If a row names no evaluation, or one that its method does not have.
     """
     sampler, nfe = default_sampler(profile.for_method(causes.method), causes.method)
     run = Run(causes.profile, causes.task, causes.method, 0)
     base = Evaluation(run, causes.dataset, sampler, nfe)
     found = []
-    for cause in causes.rows:
+    for number, cause in enumerate(causes.rows):
         of_cause = replace(
             run,
             profile=cause.profile or run.profile,
@@ -373,7 +423,23 @@ def cause_evaluations(causes: Causes, profile: Profile) -> tuple[Evaluation, lis
             seed=run.seed if cause.seed is None else cause.seed,
         )
         dataset = cause.dataset or causes.dataset
-        found.append(evaluation_of(of_cause, dataset, cause.evaluation or base.name))
+        if cause.evaluation is None:
+            found.append(replace(base, run=of_cause, dataset=dataset))
+            continue
+        place = ("causes", "rows", number, "evaluation")
+        method = METHODS[of_cause.method.partition("+")[0]]
+        try:
+            evaluation = evaluation_of(of_cause, dataset, cause.evaluation)
+        except InputError as error:
+            raise wrong_in_profile(profile, str(error), *place) from None
+        if reason := sampler_refusal(method, evaluation.sampler):
+            raise wrong_in_profile(profile, reason, *place)
+        most = largest_nfe(method, at_least=evaluation.nfe)
+        if evaluation.nfe > most:
+            message = f"{of_cause.method} takes {most} network evaluations at most"
+            raise wrong_in_profile(profile, message, *place)
+        _check_options(evaluation, profile, *place)
+        found.append(evaluation)
     return base, found
 
 
@@ -393,7 +459,7 @@ def default_sampler(profile: Profile, method: str) -> tuple[str, int]:
     record = METHODS[method.partition("+")[0]]
     if record.kind != "process":
         return record.sampler, record.nfe
-    return record.sampler, min(profile.evaluation.nfe or record.nfe, record.nfe)
+    return record.sampler, profile.evaluation.nfe or record.nfe
 
 
 def parameters(profile: Profile, given: Collection[Path] = ()) -> str:
@@ -422,13 +488,16 @@ def parameters(profile: Profile, given: Collection[Path] = ()) -> str:
             "folder": run.folder.as_posix(),
             "settings": settings.hash,
         }
-        (train if run.is_trained else tune)[run.key] = item
-    usual = evaluations(profile)
+        stage = train if run.is_trained else tune
+        _check_key(run.key, run.folder, stage)
+        stage[run.key] = item
+    usual = dict.fromkeys(evaluations(profile))
     for evaluation in [*usual, *further_evaluations(profile)]:
         if evaluation.folder in given:
             continue
         name = f"{evaluation.run.key}_{evaluation.dataset}"
         name += "" if evaluation in usual else f"_{evaluation.name}"
+        _check_key(name, evaluation.folder, evaluate)
         settings_of = profile.for_method(evaluation.run.method).evaluation
         evaluate[name] = {
             "run": evaluation.run.folder.as_posix(),
@@ -463,6 +532,14 @@ def parameters(profile: Profile, given: Collection[Path] = ()) -> str:
         f"workflow/config/{profile.name}.yaml; do not edit.\n"
     )
     return head + yaml.safe_dump(content, sort_keys=False, width=100)
+
+
+def _check_key(key: str, folder: Path, known: dict[str, Any]) -> None:
+    if key in known:
+        raise InputError(
+            f"{folder} and {known[key]['folder']} have one name for DVC, {key}: rename the data "
+            "set or the variant"
+        )
 
 
 def write_parameters(profile: Profile, given: Collection[Path] = ()) -> None:

@@ -542,6 +542,8 @@ def variance_preserving(steps: int = 1000, schedule: str = "linear") -> Gaussian
     if steps < 1:
         raise ValueError(f"steps must be positive, not {steps}")
     if schedule == "linear":
+        if steps <= 20:
+            raise ValueError(f"the linear schedule needs more than 20 steps, not {steps}")
         scale = 1000 / steps
         beta = torch.linspace(scale * 1e-4, scale * 0.02, steps, dtype=torch.float64)
     elif schedule == "cosine":

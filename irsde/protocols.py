@@ -1,6 +1,6 @@
 """Protocols: how a restored image is scored, each named by who uses it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -8,13 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irsde.files import InputError
-from irsde.metrics import WINDOWS, Scores, fidelity, rounded_luminance
+from irsde.metrics import WINDOWS, Scores, fidelity, full_range_luminance, rounded_luminance
 from irsde.perceptual import perceptual_metric
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Channel = Literal["rgb", "y"]
+Luminance = Literal["matlab", "matlab-rounded", "full-range"]
+HEADLINES: dict[Channel, tuple[str, str]] = {"rgb": ("psnr", "ssim"), "y": ("psnr_y", "ssim_y")}
+OTHER_LUMINANCES: "dict[Luminance, Callable[[Tensor], Tensor]]" = {
+    "matlab-rounded": rounded_luminance,
+    "full-range": full_range_luminance,
+}
 Restored = NDArray[np.floating[Any]]
 Reference = NDArray[np.uint8]
 
@@ -23,8 +29,8 @@ Reference = NDArray[np.uint8]
 class Protocol:
     """How an image is scored.
 
-    Whatever the protocol, `psnr` and `ssim` are of RGB, `psnr_y` and `ssim_y` of MATLAB's Y, and
-    LPIPS sees the whole image, clipped to [0, 1].
+    Whatever the protocol, `psnr` and `ssim` are of RGB, `psnr_y` and `ssim_y` of its Y, and LPIPS
+    sees the whole image, clipped to [0, 1].
 
     Parameters
     ----------
@@ -40,8 +46,9 @@ class Protocol:
         Pixels cut from each side before PSNR and SSIM.
     rounded : bool
         Whether PSNR and SSIM see the restored image rounded to 8 bits; it is clipped either way.
-    luminance_rounded : bool
-        Whether Y is rounded to whole numbers.
+    luminance : {"matlab", "matlab-rounded", "full-range"}
+        Y from 16 to 235 as MATLAB's `rgb2ycbcr` has it, the same rounded to whole numbers, or from
+        0 to 255.
     window : str
         Window of SSIM, a key of `metrics.WINDOWS`.
     lpips_rounded : bool
@@ -54,14 +61,14 @@ class Protocol:
     channel: Channel = "rgb"
     border: int = 0
     rounded: bool = True
-    luminance_rounded: bool = False
+    luminance: Luminance = "matlab"
     window: str = "gaussian"
     lpips_rounded: bool = True
 
     @property
     def headline(self) -> tuple[str, str]:
         """Names of the PSNR and the SSIM that this protocol is about."""
-        return ("psnr_y", "ssim_y") if self.channel == "y" else ("psnr", "ssim")
+        return HEADLINES[self.channel]
 
     def fits(self, height: int, width: int) -> bool:
         """Whether an image is large enough for the window of SSIM after the crop."""
@@ -92,7 +99,13 @@ PROTOCOLS: dict[str, Protocol] = {
         "MATLAB's Y of 8-bit RGB, rounded to 8 bits, no border crop",
         "the deraining literature, whose MATLAB scripts call rgb2ycbcr on uint8 images",
         channel="y",
-        luminance_rounded=True,
+        luminance="matlab-rounded",
+    ),
+    "full-range-y": Protocol(
+        "Y from 0 to 255 of 8-bit RGB, not rounded, no border crop",
+        "psnry of github.com/chaofengc/IQA-PyTorch; Pillow's convert('L') is the same Y, rounded",
+        channel="y",
+        luminance="full-range",
     ),
     "sr": Protocol(
         "MATLAB's Y of 8-bit RGB, not rounded, with 4 border pixels cut from PSNR and SSIM",
@@ -141,8 +154,8 @@ def score_batch(
     -------
     list of dict of str to float or None
         For each image a value for each key of `metrics.METRICS`. The PSNR of identical images is
-        infinite; an image with values that are no numbers scores NaN; `lpips` is None where no
-        weights are at hand.
+        infinite; an image with values that are no numbers scores NaN; `lpips` is None where
+        `perceptual_distances` says so.
 
     Raises
     ------
@@ -167,14 +180,15 @@ def perceptual_distances(
     Returns
     -------
     list of float or None
-        None for each image where no weights are at hand.
+        None for each image where no weights are at hand, or where the images are smaller than
+        the network takes.
     """
-    distances = perceptual_metric().distances
-    if distances is None:
+    metric = perceptual_metric()
+    if metric.distances is None or min(reference.shape[1:3]) < metric.smallest:
         return [None] * len(reference)
     output, target = _tensors(restored, reference, device)
     seen = _pixels(output, protocol.lpips_rounded) / 255
-    return [float(value) for value in distances(seen, target / 255)]
+    return [float(value) for value in metric.distances(seen, target / 255)]
 
 
 def score_protocols(
@@ -243,27 +257,27 @@ def _fidelities(
     restored: "Tensor", reference: "Tensor", protocols: Sequence[Protocol]
 ) -> list[Scores]:
     """PSNR and SSIM under each protocol; what several have in common is computed once."""
-    found: dict[tuple[bool, str, bool], dict[int, Scores]] = {}
+    found: dict[tuple[bool, str, Luminance], dict[int, Scores]] = {}
     for rounded in sorted({protocol.rounded for protocol in protocols}):
         pixels = _pixels(restored, rounded)
         for window in sorted({p.window for p in protocols if p.rounded == rounded}):
             alike = [p for p in protocols if (p.rounded, p.window) == (rounded, window)]
-            found[rounded, window, False] = fidelity(
+            found[rounded, window, "matlab"] = fidelity(
                 pixels, reference, WINDOWS[window], {p.border for p in alike}
             )
-            if borders := {p.border for p in alike if p.luminance_rounded}:
-                found[rounded, window, True] = fidelity(
-                    rounded_luminance(pixels), rounded_luminance(reference),
-                    WINDOWS[window], borders,
-                )  # fmt: skip
+            for luminance, of in OTHER_LUMINANCES.items():
+                if borders := {p.border for p in alike if p.luminance == luminance}:
+                    found[rounded, window, luminance] = fidelity(
+                        of(pixels), of(reference), WINDOWS[window], borders
+                    )
     return [_of_protocol(protocol, found) for protocol in protocols]
 
 
 def _of_protocol(
-    protocol: Protocol, found: dict[tuple[bool, str, bool], dict[int, Scores]]
+    protocol: Protocol, found: dict[tuple[bool, str, Luminance], dict[int, Scores]]
 ) -> Scores:
-    scores = found[protocol.rounded, protocol.window, False][protocol.border]
-    if not protocol.luminance_rounded:
+    scores = found[protocol.rounded, protocol.window, "matlab"][protocol.border]
+    if protocol.luminance == "matlab":
         return scores
-    of_y = found[protocol.rounded, protocol.window, True][protocol.border]
+    of_y = found[protocol.rounded, protocol.window, protocol.luminance][protocol.border]
     return scores | {"psnr_y": of_y["psnr"], "ssim_y": of_y["ssim"]}

@@ -1,5 +1,7 @@
 """The commands that rebuild results from an empty folder."""
 
+import itertools
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,11 +46,14 @@ def commands(content: Mapping[str, Any], evaluations: Sequence[str], runs: Seque
         tasks[summary["profile"], summary["task"]] = None
         stages[evaluation_command(summary, Path(folder))] = None
     commits = dict.fromkeys(entry["commit"] for entry in entries if entry["commit"])
-    prepare = [f"irsde data prepare --profile {profile} --task {task}" for profile, task in tasks]
-    checkout = [f"git checkout {commit}" for commit in commits]
+    prepare = [
+        shlex.join(["irsde", "data", "prepare", "--profile", profile, "--task", task])
+        for profile, task in tasks
+    ]
+    checkout = [shlex.join(["git", "checkout", commit]) for commit in commits]
     if any(entry["dirty"] for entry in entries):
         checkout.append("# the code had changes that were not committed: results may differ")
-    report = f"irsde report --profile {content['profile']}"
+    report = shlex.join(["irsde", "report", "--profile", content["profile"]])
     lines = [*checkout, *_set_commands(sets), *prepare, *filter(None, stages), report]
     return "\n".join(map(_broken, lines))
 
@@ -62,8 +67,10 @@ def _set_commands(names: Iterable[str]) -> list[str]:
         except InputError:
             by_itself = False
         (fetched if by_itself else adopted).append(name)
-    fetch = [f"irsde data fetch {' '.join(fetched)}"] if fetched else []
-    return fetch + [f"irsde data adopt FOLDER --as {name}" for name in adopted]
+    fetch = [shlex.join(["irsde", "data", "fetch", *fetched])] if fetched else []
+    return fetch + [
+        shlex.join(["irsde", "data", "adopt", "FOLDER", "--as", name]) for name in adopted
+    ]
 
 
 def _downloads(name: str) -> Iterator[bool]:
@@ -74,12 +81,17 @@ def _downloads(name: str) -> Iterator[bool]:
 
 def _broken(command: str) -> str:
     """A command cut before options where it is longer than a line, as a shell reads it."""
-    first, *options = command.split(" --")
+    if command.startswith("#"):
+        return f"  {command}"
+    words = [shlex.quote(word) for word in shlex.split(command)]
+    starts = [index for index, word in enumerate(words) if word.startswith("--")]
+    pieces = itertools.pairwise([0, *starts, len(words)])
+    first, *options = (" ".join(words[start:end]) for start, end in pieces)
     lines = [f"  {first}"]
     for option in options:
-        if len(lines[-1]) + len(option) > 74:
+        if len(lines[-1]) + len(option) > 76:
             lines[-1] += " \\"
-            lines.append(f"    --{option}")
+            lines.append(f"    {option}")
         else:
-            lines[-1] += f" --{option}"
+            lines[-1] += f" {option}"
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from irsde.distributions import Features, distribution_distances, feature_networ
 from irsde.files import InputError, replacing
 from irsde.images import Pixels, to_pixels
 from irsde.metrics import METRICS
-from irsde.perceptual import perceptual_metric
+from irsde.perceptual import PerceptualMetric, perceptual_metric
 from irsde.protocols import PROTOCOLS, perceptual_distances, score_protocols
 from irsde.statistics import RESAMPLING_SEED, mean_estimate
 
@@ -126,7 +126,7 @@ def score_card(
             "network": perceptual.network,
             "label": perceptual.label,
             "sha256": perceptual.sha256,
-            "unavailable": perceptual.unavailable,
+            "unavailable": perceptual.unavailable or _too_small(table, perceptual),
         },
         "distribution": _distribution(features, dataset),
         "metrics": [
@@ -140,6 +140,14 @@ def score_card(
             for name, metric in METRICS.items()
         ],
     }
+
+
+def _too_small(table: pd.DataFrame, perceptual: PerceptualMetric) -> str:
+    """Why images have no LPIPS although there are weights; "" if all that are finite have one."""
+    if not (table["lpips"].isna() & table["psnr"].notna()).any():
+        return ""
+    side = perceptual.smallest
+    return f"not of every image, for {perceptual.label} needs {side}x{side} pixels at least"
 
 
 def _estimate(table: pd.DataFrame, metric: str) -> dict[str, float | None]:
@@ -181,7 +189,7 @@ def _distribution(
 
 
 def protocol_means(table: pd.DataFrame) -> str:
-    """The means under every protocol, as text for a terminal.
+    """The means under every protocol, as text for a terminal; n/a where an image has no score.
 
     Parameters
     ----------
@@ -191,10 +199,10 @@ def protocol_means(table: pd.DataFrame) -> str:
     from tabulate import tabulate
 
     metrics = [name for name in METRICS if name in table.columns]
-    means = table.groupby("protocol", sort=False)[metrics].mean()
+    means = table.groupby("protocol", sort=False)[metrics].mean(skipna=False)
     return tabulate(
         [
-            [name, *(f"{row[m]:.{METRICS[m].decimals}f}" for m in metrics), PROTOCOLS[name].label]
+            [name, *(_mean_text(row[m], m) for m in metrics), PROTOCOLS[name].label]
             for name, row in zip(map(str, means.index), means.to_dict("records"), strict=True)
         ],
         ["protocol", *(METRICS[m].label for m in metrics), "what it is"],
@@ -202,6 +210,10 @@ def protocol_means(table: pd.DataFrame) -> str:
         colalign=("left", *["right"] * len(metrics), "left"),
         maxcolwidths=[None] * (len(metrics) + 1) + [60],
     )
+
+
+def _mean_text(mean: float, metric: str) -> str:
+    return "n/a" if np.isnan(mean) else f"{mean:.{METRICS[metric].decimals}f}"
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

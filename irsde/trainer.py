@@ -16,14 +16,27 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from irsde import provenance
-from irsde.averaging import SNAPSHOTS, WIDTHS, file_of
-from irsde.checkpoints import Row, TrainingState, resume, save, write_tensors
+from irsde.averaging import SNAPSHOTS, WIDTHS, file_of, found_snapshots
+from irsde.checkpoints import (
+    Row,
+    TrainingState,
+    checkpoints_in,
+    resume,
+    save,
+    write_tensors,
+)
 from irsde.config import RunSettings
 from irsde.cost import peak_memory
 from irsde.data.datasets import degradation_of
 from irsde.data.leakage import Leak, counts
 from irsde.data.pairs import Pair, load_all
-from irsde.devices import compute_device, device_name, memory_text, to_device
+from irsde.devices import (
+    compute_device,
+    device_name,
+    memory_text,
+    refusing_too_little_memory,
+    to_device,
+)
 from irsde.files import (
     INPUT_EXIT_CODE,
     InputError,
@@ -47,8 +60,9 @@ from irsde.optimization import (
 from irsde.parallel import World, joined, world_of_environment
 from irsde.plan import Run
 from irsde.progress import track
-from irsde.restoration import WEIGHTS, build_network, restorer_of
+from irsde.restoration import WEIGHTS, build_network, load_weights, restorer_of
 from irsde.seeds import seed_from
+from irsde.starting import Start
 from irsde.status import PROGRESS
 from irsde.tasks import TASKS
 from irsde.validation import validate
@@ -67,6 +81,7 @@ COLUMNS = (
 )
 BAD_UPDATES_IN_A_ROW = 10
 REPORT_EVERY = 10  # seconds between reports of the progress
+ASK_EVERY = 2  # seconds in which several processes ask each other once whether to stop
 MAX_ROLLBACKS = 3
 
 
@@ -78,6 +93,7 @@ def train_network(
     *,
     overwrite: bool,
     follow: Callable[[], None] = lambda: None,
+    start: Start | None = None,
 ) -> str:
     """Train a run's network to its last iteration, from its newest checkpoint if there is one.
 
@@ -93,6 +109,8 @@ def train_network(
         True to start afresh where the checkpoint is of another configuration.
     follow : callable () -> None
         Called after each validation, when the run's files are written.
+    start : Start, optional
+        What to start from instead of fresh weights.
 
     Returns
     -------
@@ -105,7 +123,7 @@ def train_network(
         If a checkpoint cannot be used or written, the network, a batch or a validation image does
         not fit the device, or the loss diverges again and again.
     StoppedError
-        If a signal asked to stop; a checkpoint was written.
+        If a signal asked to stop, a checkpoint being written; or another process trains the run.
     """
     recipe = settings.training
     assert recipe is not None
@@ -123,17 +141,19 @@ def train_network(
         joined(world, device),
         stop_on_signals(repeated=world.size > 1) as stop,
     ):
-        try:
-            trainer = Trainer(run, settings, identity, pairs, validation, world, device, follow)
+        with refusing_too_little_memory(
+            lambda: (
+                f"{run.folder}: the network, its averages and the optimizer's state do not fit "
+                f"into {memory_text(device)}"
+            )
+        ):
+            trainer = Trainer(
+                run, settings, identity, pairs, validation, world, device, follow, start
+            )
             if world.is_first:
                 (run.folder / "run.json").unlink(missing_ok=True)
             resumed = trainer.resume(overwrite=overwrite)
             trainer.train(stop)
-        except torch.OutOfMemoryError:
-            raise InputError(
-                f"{run.folder}: the network, its averages and the optimizer's state do not fit "
-                f"into {memory_text(device)}"
-            ) from None
         if world.is_first:
             trainer.finish(counts(leaks))
         world.wait()
@@ -151,7 +171,9 @@ def _alone_with(run: Run, world: World) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise InputError(f"{run.folder}: is being trained by another process already") from None
+        raise StoppedError(
+            f"{run.folder}: is being trained by another process already; try again when it ended"
+        ) from None
     try:
         for folder in ("", CHECKPOINTS, SNAPSHOTS, "validation"):
             remove_temporaries(run.folder / folder)
@@ -172,6 +194,7 @@ class Trainer:
     world : World
     device : torch.device
     follow : callable () -> None
+    start : Start or None
     """
 
     def __init__(
@@ -184,9 +207,10 @@ class Trainer:
         world: World,
         device: torch.device,
         follow: Callable[[], None],
+        start: Start | None,
     ) -> None:
         assert settings.training is not None
-        self.follow = follow
+        self.follow, self.start = follow, start
         self.run, self.settings, self.recipe = run, settings, settings.training
         self.identity, self.validation = identity, validation
         self.world, self.device = world, device
@@ -201,6 +225,8 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_from("initialization", self.run.task, self.run.seed))
             network = build_network(self.settings)
+        if self.start and self.start.weights:
+            load_weights(network, self.start.weights)
         network = placed(network, self.recipe, self.device).train()
         self.state = TrainingState(
             network=network,
@@ -223,25 +249,47 @@ class Trainer:
         resumed, failure = 0, None
         if self.world.is_first:
             try:
-                resumed = resume(self.state, self.folder, self.identity, overwrite=overwrite)
+                resumed = self._load(overwrite=overwrite)
+                if not checkpoints_in(self.folder):
+                    self._clear()
             except InputError as error:
                 failure = error
-            else:
-                if not resumed:
-                    self._clear()
         if self.world.any(failure is not None, self.device):
             raise failure or SystemExit(INPUT_EXIT_CODE)  # the first process says it
         if not self.world.is_first:
-            resumed = resume(self.state, self.folder, self.identity, overwrite=False)
+            resumed = self._load()
         self.started = time.monotonic() - self.state.seconds
         return resumed
 
+    def _load(self, *, overwrite: bool = False, every: int = 1) -> int:
+        """Load the newest checkpoint, else that of the run this one continues; its iteration."""
+        found = resume(
+            self.state,
+            self.folder,
+            self.identity,
+            self.settings.model_dump(mode="json"),
+            overwrite=overwrite,
+            every=every,
+        )
+        if not found and self.start and self.start.continued:
+            found = resume(self.state, self.start.continued / CHECKPOINTS, self.start.base)
+        return found
+
     def _clear(self) -> None:
-        """Delete what another training left in the folder."""
+        """Delete what another training left in the folder; bring what a continued one stored."""
         for name in (SNAPSHOTS, "validation"):
             shutil.rmtree(self.run.folder / name, ignore_errors=True)
         for path in (self.folder / BEST, self.run.folder / HISTORY, self.run.folder / PROGRESS):
             path.unlink(missing_ok=True)
+        if self.start and self.start.continued:
+            for snapshot in found_snapshots(self.start.continued):
+                target = file_of(self.run.folder, snapshot.iteration, snapshot.width)
+                with replacing(target) as temporary:
+                    shutil.copyfile(snapshot.file, temporary)
+            best = self.start.continued / CHECKPOINTS / BEST
+            if best.is_file():
+                with replacing(self.folder / BEST) as temporary:
+                    shutil.copyfile(best, temporary)
 
     @property
     def stream(self) -> Stream:
@@ -268,13 +316,7 @@ class Trainer:
                 )
             started, skipped = self.started, self.state.skipped
             self._begin(rollbacks)
-            resume(
-                self.state,
-                self.folder,
-                self.identity,
-                overwrite=False,
-                every=self.recipe.checkpoint_every,
-            )
+            self._load(every=self.recipe.checkpoint_every)
             self.started = started
             self.state.rollbacks = rollbacks
             self.state.skipped.copy_(skipped)
@@ -286,6 +328,8 @@ class Trainer:
         label = f"{self.run.task} {self.run.method} seed {self.run.seed}"
         first = state.iteration
         begun = time.monotonic()
+        self.next_question = first + 1
+        self.answered = (first, begun)
         self._report(first, begun)
         if state.unvalidated is not None:
             self._validate(stop)
@@ -309,16 +353,36 @@ class Trainer:
             self._store_snapshots()
             if last or state.iteration % recipe.validate_every == 0:
                 state.unvalidated = float(norm)
+                self._save()  # what fails in a validation costs no iterations
                 self._validate(stop)
                 self._report(first, begun)
             elif time.monotonic() > self.reported + REPORT_EVERY:
                 self._report(first, begun)
-            stopping = self.world.any(bool(stop), self.device)
+            stopping = self._asked(stop) or state.unvalidated is not None
             if last or stopping or state.iteration % recipe.checkpoint_every == 0:
                 self._save()
             if stopping:
                 self._end_if_asked(stop)
         return True
+
+    def _asked(self, stop: StopRequest) -> bool:
+        """Whether a signal asked one of the processes to stop, as far as they have told each other.
+
+        That takes a message and waits for the device, so several do it every few seconds only, at
+        an iteration that all of them compute from the speed of the first.
+        """
+        iteration = self.state.iteration
+        if self.world.size == 1 or iteration < self.next_question:
+            return self.world.size == 1 and bool(stop)
+        since, then = self.answered
+        self.answered = (iteration, time.monotonic())
+        spent = self.answered[1] - then if self.world.is_first else 0.0
+        both = torch.tensor([float(bool(stop)), spent], device=self.device)
+        self.world.sum(both)
+        asked, seconds = both.tolist()
+        each = max(seconds, 1e-9) / (iteration - since)
+        self.next_question = iteration + max(1, int(ASK_EVERY / each))
+        return bool(asked)
 
     def _end_if_asked(self, stop: StopRequest) -> None:
         """Leave where a signal asked to stop, unless all is done."""
@@ -380,6 +444,7 @@ class Trainer:
                 self.state,
                 self.folder,
                 self.identity,
+                self.settings.model_dump(mode="json"),
                 self.recipe.keep_checkpoints,
                 self.recipe.checkpoint_every,
             )
@@ -447,6 +512,7 @@ class Trainer:
                 "patches_per_second": self.recipe.batch / seconds if seconds else None,
                 "seconds_left": seconds and (self.recipe.iterations - state.iteration) * seconds,
                 "validation_psnr": state.history[-1]["validation_psnr"] if state.history else None,
+                **({"derived_from": self.start.details["derived_from"]} if self.start else {}),
                 "device": device_name(self.device),
                 "host": socket.gethostname(),
                 "process": os.getpid(),
@@ -479,6 +545,7 @@ class Trainer:
                 "final_validation_psnr": state.history[-1]["validation_psnr"],
                 "best_validation_psnr": state.best_psnr,
                 "weights_sha256": digest_file(folder / WEIGHTS),
+                **(self.start.details if self.start else {}),
             },
         )
 

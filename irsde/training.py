@@ -1,15 +1,21 @@
 """One run, trained or tuned: what identifies it, what is refused, and which of the two is done."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
+from irsde.code import is_same_run
 from irsde.config import RunSettings
 from irsde.current import identity_of, is_finished
 from irsde.data.leakage import Leak
 from irsde.files import InputError, digest_json
+from irsde.identity import differences
 from irsde.parallel import world_of_environment
 from irsde.plan import Run
 from irsde.provenance import read_run_card
 from irsde.replaced import keep
+
+if TYPE_CHECKING:
+    from irsde.starting import Start
 
 
 def train(
@@ -19,6 +25,7 @@ def train(
     overwrite: bool,
     leaks: Sequence[Leak] = (),
     follow: Callable[[], None] = lambda: None,
+    start: "Start | None" = None,
 ) -> str:
     """Train or tune one run, resuming from its checkpoint if there is one.
 
@@ -35,6 +42,8 @@ def train(
         What the leakage check found in the data.
     follow : callable () -> None
         Called after each validation of a network, when the run's files are written.
+    start : starting.Start, optional
+        What a network starts from instead of fresh weights.
 
     Returns
     -------
@@ -51,13 +60,15 @@ def train(
     """
     _refuse_leaks(run, settings, leaks)
     identity = identity_of(run, settings)
+    if start:
+        identity |= start.identity
     kept = ""
     if (run.folder / "run.json").is_file():
         if is_finished(run, settings, identity):
             return f"{run.folder}: up to date"
         if not overwrite:
             raise InputError(
-                f"{run.folder}: holds a run of another configuration, code or data; "
+                f"{run.folder}: holds another run, {_what_differs(run, settings, identity)}; "
                 "nothing was changed; give --overwrite to keep it in results/replaced and train"
             )
         if world_of_environment().is_first:
@@ -69,8 +80,20 @@ def train(
         return tune(run, settings, identity, leaks) + kept
     from irsde.trainer import train_network
 
-    done = train_network(run, settings, identity, leaks, overwrite=overwrite, follow=follow)
+    done = train_network(
+        run, settings, identity, leaks, overwrite=overwrite, follow=follow, start=start
+    )
     return done + kept
+
+
+def _what_differs(run: Run, settings: RunSettings, identity: dict[str, str]) -> str:
+    """In what the finished run in a folder differs from the one that was asked for."""
+    card = read_run_card(run.folder)
+    known = card["identity"]
+    if is_same_run(known, {**known, "code": identity["code"]}):
+        identity = {**identity, "code": known.get("code", identity["code"])}
+    differing = differences(known, identity, card["settings"], settings.model_dump(mode="json"))
+    return f"which differs in {', '.join(differing)}" if differing else "without its weights"
 
 
 def _refuse_leaks(run: Run, settings: RunSettings, leaks: Sequence[Leak]) -> None:

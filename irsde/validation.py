@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from irsde.config import RunSettings
 from irsde.data.datasets import noise_level_of
-from irsde.data.pairs import Pair, to_tensor
-from irsde.devices import memory_text
-from irsde.files import InputError
+from irsde.data.pairs import Image, Pair, to_tensor
+from irsde.devices import memory_text, refusing_too_little_memory
 from irsde.images import Pixels, to_pixels
 from irsde.methods import METHODS
 from irsde.metrics import psnr
+from irsde.objectives import OBJECTIVES, largest_step
 from irsde.optimization import layout_of
 from irsde.parallel import ALONE, World
 from irsde.restoration import Restorer, restorer_of
@@ -64,7 +64,7 @@ def validate(
     world : World
         Processes that share the pairs; all of them get the result.
     stop : callable () -> bool
-        Asked before each image.
+        Asked before each image and at each step of its restoration.
 
     Returns
     -------
@@ -86,15 +86,16 @@ def validate(
     rows: list[tuple[int, Pixels]] = []
     stopped = False
     for index in world.share(len(pairs)):
-        stopped = stopped or stop()
-        if stopped:
-            break
         pair = _window(pairs[index], recipe.validation_window)
-        restored = _restored(pair, settings, restorer, device)
-        scores.append((index, psnr(restored, pair.x0) if restored is not None else math.nan))
+        found = None if stop() else _restored(pair, settings, restorer, device, stop)
+        if found is None:
+            stopped = True
+            break
+        finite = bool(np.isfinite(found).all())
+        restored = to_pixels(found) if finite else np.zeros_like(pair.x0)
+        scores.append((index, psnr(restored, pair.x0) if finite else math.nan))
         if index < SHOWN:
-            shown = np.zeros_like(pair.x0) if restored is None else restored
-            rows.append((index, _row([to_pixels(pair.mu), shown, pair.x0])))
+            rows.append((index, _row([to_pixels(pair.mu), restored, pair.x0])))
     parts = world.gather((stopped, scores, rows))
     if any(was_stopped for was_stopped, _, _ in parts):
         return None
@@ -116,29 +117,58 @@ def _window(pair: Pair, side: int | None) -> Pair:
     return replace(pair, x0=pair.x0[top : top + side, left : left + side], lq=lq)
 
 
-def _restored(
-    pair: Pair, settings: RunSettings, restorer: Restorer, device: torch.device
-) -> Pixels | None:
-    """Restored image of a pair; None where it is not finite."""
+def validation_nfe(settings: RunSettings) -> int:
+    """Network evaluations of a validation image: those of the profile, or all the method has.
+
+    A bridge whose network predicts noise has one step less than its process, a method that starts
+    from the noisy image only those up to its noise level.
+    """
     recipe = settings.training
     assert recipe is not None
-    noise_level = noise_level_of(settings.task, settings.data)
-    nfe = min(recipe.validation_nfe, restorer.first_step(noise_level))
-    sampler = METHODS[settings.method.partition("+")[0]].sampler
+    restorer = restorer_of(settings, torch.nn.Identity())
+    if restorer.process is None:
+        return 1
+    most = restorer.first_step(noise_level_of(settings.task, settings.data))
+    return min(
+        recipe.validation_nfe, most, largest_step(OBJECTIVES[restorer.objective], restorer.process)
+    )
+
+
+def _restored(
+    pair: Pair,
+    settings: RunSettings,
+    restorer: Restorer,
+    device: torch.device,
+    stop: Callable[[], bool],
+) -> Image | None:
+    """Restored image of a pair, nominally in [0, 1]; None if `stop` was true on the way."""
+    recipe = settings.training
+    assert recipe is not None
+    height, width = pair.x0.shape[:2]
     mu = to_tensor([pair.mu]).to(device, memory_format=layout_of(recipe))
-    generator = torch_generator("validation", settings.task, pair.image)
-    try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            restored = restorer.restore(mu, sampler, nfe, [generator], noise_level=noise_level)
-    except torch.OutOfMemoryError:
-        height, width = pair.x0.shape[:2]
-        raise InputError(
-            f"restoring the validation image {pair.image} of {width}x{height} pixels does not fit "
-            f"into {memory_text(device)}; set training.validation_window, and as that makes it "
-            "another run, --overwrite"
-        ) from None
-    image = restored[0].float().cpu().numpy().transpose(1, 2, 0)
-    return to_pixels(image) if np.isfinite(image).all() else None
+    states = restorer.states(
+        mu,
+        METHODS[settings.method.partition("+")[0]].sampler,
+        validation_nfe(settings),
+        [torch_generator("validation", settings.task, pair.image)],
+        noise_level=noise_level_of(settings.task, settings.data),
+    )
+    with (
+        refusing_too_little_memory(
+            lambda: (
+                f"restoring the validation image {pair.image} of {width}x{height} pixels does not "
+                f"fit into {memory_text(device)}; set training.validation_window, and as that "
+                "makes it another run, --overwrite"
+            )
+        ),
+        torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"),
+    ):
+        for _, state in states:
+            if stop():
+                return None
+            restored = state
+        image: Image = restored[0].float().cpu().numpy().transpose(1, 2, 0)
+    return image
 
 
 def _row(images: list[NDArray[np.uint8]]) -> Pixels:

@@ -18,6 +18,8 @@ from irsde.files import InputError, digest_file, digest_json, read_json
 from irsde.methods import METHODS
 from irsde.plan import REPORTS, pairs_folder, run_of
 from irsde.report.checksums import CHECKSUMS, read_checksums
+from irsde.report.commands import run_command
+from irsde.report.departures import changed_settings
 from irsde.report.lineage import (
     PROVENANCE,
     agrees,
@@ -83,7 +85,8 @@ def verify(
     str
         A line for each disagreement, then what has changed without damage, then a count.
     bool
-        True if all agrees. Code, settings and commits that have moved on since do not count.
+        True if all agrees. Code, settings and commits that have moved on since do not count, unless
+        lines of one table would now be marked as not trained alike.
 
     Raises
     ------
@@ -280,7 +283,7 @@ def _runs(content: Mapping[str, Any]) -> Iterator[Problem]:
             if now != identity.get("run"):
                 yield Problem(
                     path.as_posix(), f"identity of {origin}", str(identity.get("run")), now,
-                    "run irsde average again",
+                    f"move {folder} away and make it again: {run_command(card)}",
                 )  # fmt: skip
 
 
@@ -412,10 +415,15 @@ def _changed_code(content: Mapping[str, Any]) -> Iterator[str]:
 def _changed_settings(content: Mapping[str, Any]) -> Iterator[str]:
     """Runs whose profile or method asks for something else today."""
     changed: dict[str, list[str]] = {"setting in the profile": [], "definition of the method": []}
+    details: dict[str, str] = {}
     for folder, entry in content["runs"].items():
         identity = entry["identity"]
         if "settings" not in identity or "weights_file" in identity:
             continue
+        try:
+            card = provenance.read_run_card(Path(folder))
+        except InputError:
+            continue  # the file itself is reported
         try:
             run = run_of(Path(folder))
             settings = run_settings(load_profile(run.profile), run.task, run.method, run.seed)
@@ -424,12 +432,14 @@ def _changed_settings(content: Mapping[str, Any]) -> Iterator[str]:
             continue
         if settings.hash != identity["settings"]:
             changed["setting in the profile"].append(folder)
+            details[folder] = changed_settings(card["settings"], settings.model_dump(mode="json"))
         method = METHODS[run.method.partition("+")[0]]
         if identity.get("method") not in (None, method.fingerprint(settings.stationary_std)):
             changed["definition of the method"].append(folder)
     for what, folders in changed.items():
         if folders:
-            yield f"another {what} today for {_first(folders)}"
+            detail = details.get(folders[0])
+            yield f"another {what} today for {_first(folders)}{f': {detail}' if detail else ''}"
 
 
 def _commits(content: Mapping[str, Any]) -> Iterator[str]:

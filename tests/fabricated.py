@@ -5,17 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 from skimage import data
 
-from irsde.files import digest_json, write_json
+from irsde.config import PROFILE_FOLDER, Profile, load_profile, run_settings
+from irsde.files import digest_json, write_json, write_text
 from irsde.images import to_float, to_pixels, write_image
+from irsde.methods import METHODS
 from irsde.plan import pairs_folder
+from irsde.protocols import PROTOCOLS
+from irsde.provenance import code_hash
 from irsde.report.rows import Entry, Row, entries
 from irsde.report.table import Cell, Column, Line, Table
 
 METRICS = (
     ("psnr", "PSNR (dB)", True, 2, 26.0, 3.0),
     ("ssim", "SSIM", True, 4, 0.8, 0.05),
+    ("psnr_y", "PSNR-Y (dB)", True, 2, 28.0, 3.0),
+    ("ssim_y", "SSIM-Y", True, 4, 0.82, 0.05),
     ("lpips", "LPIPS", False, 4, 0.2, 0.05),
 )
 VERSIONS = {"irsde": "0.1.0", "numpy": "2.4.6", "python": "3.11.7", "torch": "2.14.1"}
@@ -31,10 +38,15 @@ def fabricate(
     dataset: str = "photographs-test",
     names: Sequence[str] = (),
     label: str = "{}",
+    protocol: str = "rgb",
+    network: str = "alex",
+    metrics: Sequence[str] = ("psnr", "ssim", "lpips"),
+    profile: Profile | None = None,
 ) -> list[Path]:
     """Write evaluations of a profile ``made`` below the working directory.
 
-    Values are drawn from (method, seed, image), images are noisy windows of a photograph.
+    Values are drawn from (method, seed, image), images are noisy windows of a photograph. The best
+    method by luminance is the worst by RGB.
 
     Parameters
     ----------
@@ -47,6 +59,12 @@ def fabricate(
         Names of the first images, where they are not ``image_<k>``.
     label : str
         Label of a method, with ``{}`` for its name.
+    protocol, network : str
+        Protocol, and network of LPIPS.
+    metrics : sequence of str
+        Metrics that were computed.
+    profile : Profile, optional
+        Whose settings the run cards have.
 
     Returns
     -------
@@ -63,9 +81,10 @@ def fabricate(
         trained = method not in ("identity", "classical")
         for seed in seeds if trained else seeds[:1]:
             run = Path("results/made") / task / method / f"seed{seed}"
-            sampled = "posterior-100" if trained else "direct-0"
+            kind = METHODS[method.partition("+")[0]]
+            sampled = f"{kind.sampler}-{kind.nfe}"
             folder = run / "evaluations" / dataset / sampled
-            (folder / "images").mkdir(parents=True)
+            (folder / "images").mkdir(parents=True, exist_ok=True)
             generator = np.random.default_rng([place, seed])
             for name, pixels in zip(of_images[:kept], clean, strict=True):
                 noise = generator.normal(0, 0.12 / (place + 1), pixels.shape)
@@ -74,16 +93,67 @@ def fabricate(
             table = pd.DataFrame({"image": of_images, "scene": scenes})
             shared = np.random.default_rng(7).normal(size=images)
             for metric, _, higher, _, middle, spread in METRICS:
-                better = (1 if higher else -1) * 0.25 * place
+                better = (1 if higher else -1) * 0.25 * place * (-1) ** metric.endswith("_y")
                 own = 0.2 * generator.normal(size=images)
-                table[metric] = middle + spread * (shared + better + own)
-            table["nfe"] = 100 if trained else 0
+                if metric in metrics:
+                    table[metric] = middle + spread * (shared + better + own)
+            table["nfe"] = kind.nfe
             table.to_csv(folder / "per_image.csv", index=False)
             card = _card(task, method, seed, label.format(method), trained)
+            if profile is not None:
+                card |= _of_profile(profile, task, method, seed)
             write_json(run / "run.json", card)
-            write_json(folder / "summary.json", _summary(card, run, dataset, sampled, table))
+            summary = _summary(card, run, dataset, sampled, table)
+            chosen = PROTOCOLS[protocol]
+            summary["protocol"] = {
+                "name": protocol,
+                "version": chosen.version,
+                "label": chosen.label,
+                "channel": chosen.channel,
+                "source": chosen.source,
+            }
+            summary["lpips"]["network"] = network
+            write_json(folder / "summary.json", summary)
             folders.append(folder)
     return folders
+
+
+def write_profile(name: str = "made", **changes: object) -> Profile:
+    """Write a profile that the fabricated results can be of, and read it."""
+    content = {
+        "caption": "Budget: 600 iterations.",
+        "tasks": ["denoising"],
+        "methods": ["identity", "regression", "ir-sde", "goub"],
+        "seeds": [0],
+        "data": {
+            "train": "photographs-train",
+            "validation": "photographs-validation",
+            "test": "photographs-test",
+        },
+        "network": {"name": "nafnet", "width": 16},
+        "training": {
+            "iterations": 600,
+            "batch": 8,
+            "patch": 16,
+            "learning_rate": 0.001,
+            "checkpoint_every": 100,
+            "validate_every": 100,
+        },
+        "evaluation": {},
+        **changes,
+    }
+    write_text(PROFILE_FOLDER / f"{name}.yaml", yaml.safe_dump(content))
+    return load_profile(name)
+
+
+def _of_profile(profile: Profile, task: str, method: str, seed: int) -> dict:
+    """Settings and identity that a run of the profile has in its card."""
+    settings = run_settings(profile, task, method, seed)
+    identity = {"settings": settings.hash}
+    if settings.training:
+        fingerprint = METHODS[method.partition("+")[0]].fingerprint(settings.stationary_std)
+        identity["method"] = fingerprint
+    return {"settings": settings.model_dump(mode="json"), "identity": identity}
 
 
 def _windows(count: int, side: int) -> list[np.ndarray]:
@@ -95,7 +165,7 @@ def _windows(count: int, side: int) -> list[np.ndarray]:
 def _write_pairs(
     folder: Path, images: Sequence[str], scenes: Sequence[str], clean: list[np.ndarray]
 ) -> None:
-    (folder / "GT").mkdir(parents=True)
+    (folder / "GT").mkdir(parents=True, exist_ok=True)
     lines = ["image,scene,gt,lq,mask,gt_sha256,lq_sha256,mask_sha256,source"]
     for name, scene, pixels in zip(images, scenes, clean, strict=False):
         write_image(folder / "GT" / f"{name}.png", pixels)
@@ -142,6 +212,7 @@ def _summary(card: dict, run: Path, dataset: str, sampled: str, table: pd.DataFr
             "source": {"differences": []},
         },
         "leaked": [],
+        "code": code_hash("evaluate"),
         "sampler": sampler,
         "nfe": int(nfe),
         "grid": "uniform",
@@ -149,7 +220,6 @@ def _summary(card: dict, run: Path, dataset: str, sampled: str, table: pd.DataFr
         "weights": "ema",
         "precision": "float32",
         "sampling_seed": 0,
-        "protocol": {"name": "rgb", "version": 1, "label": "8-bit RGB, no border crop"},
         "lpips": {"network": "alex", "unavailable": ""},
         "metrics": [
             {
@@ -160,6 +230,7 @@ def _summary(card: dict, run: Path, dataset: str, sampled: str, table: pd.DataFr
                 "mean": float(table[name].mean()),
             }
             for name, label, higher, decimals, _, _ in METRICS
+            if name in table
         ],
     }
 

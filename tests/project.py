@@ -1,14 +1,25 @@
 """A copy of the project in an empty folder, as a fresh clone would be."""
 
+import atexit
+import contextlib
+import functools
+import io
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
+from typing import NoReturn
 
-from irsde.config import load_profile
+import pytest
+
+from irsde import cli, launching
+from irsde.config import Profile, load_profile
 from irsde.data.checking import check_profile
 from irsde.data.fetching import fetch
 from irsde.data.preparation import prepare
+from irsde.perceptual import perceptual_metric
 
 PROJECT = Path(__file__).resolve().parents[1]
 PARTS = (
@@ -24,10 +35,18 @@ PARTS = (
     "profiles",
     "workflow",
 )
+OF_THE_WHEEL = "photographs-"  # sets that are the same in every project
 
 
 def copy_project(folder: Path) -> Path:
     """Copy what both engines read, make a git repository of it and activate the smoke profile."""
+    shutil.copytree(_fresh_project(), folder, dirs_exist_ok=True)
+    return folder
+
+
+@functools.cache
+def _fresh_project() -> Path:
+    folder = _kept_folder()
     for part in PARTS:
         source, target = PROJECT / part, folder / part
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,22 +63,96 @@ def prepare_task(profile: str, task: str) -> None:
     """Fetch, prepare and check the sets of a task below the working directory."""
     loaded = load_profile(profile)
     settings = loaded.data.of(task)
+    names = (*settings.train, *settings.validation, *settings.test)
+    if not all(name.startswith(OF_THE_WHEEL) for name in names):
+        _prepare(loaded, task)
+        return
+    content = Path("workflow/config", f"{profile}.yaml").read_text()
+    shutil.copytree(_prepared(profile, content, task), "data", dirs_exist_ok=True)
+
+
+@functools.cache
+def _prepared(profile: str, content: str, task: str) -> Path:
+    """Folder ``data`` after the task was prepared, made once for all tests."""
+    folder = copy_project(_kept_folder())
+    (folder / f"workflow/config/{profile}.yaml").write_text(content)
+    with contextlib.chdir(folder):
+        _prepare(load_profile(profile), task)
+    return folder / "data"
+
+
+def _prepare(profile: Profile, task: str) -> None:
+    settings = profile.data.of(task)
     for name in (*settings.train, *settings.validation, *settings.test):
         fetch(name)
-        prepare(profile, task, name, settings)
-    check_profile(loaded, (task,))
+        prepare(profile.name, task, name, settings)
+    check_profile(profile, (task,))
+
+
+def _kept_folder() -> Path:
+    """Empty folder that lasts as long as this process."""
+    return Path(_KEPT.enter_context(tempfile.TemporaryDirectory(prefix="irsde-tests-")))
+
+
+_KEPT = contextlib.ExitStack()
+atexit.register(_KEPT.close)
 
 
 def call(folder: Path, *command: str, code: int = 0, **variables: str) -> str:
-    """Run a command in a folder; its output, after checking its exit code."""
+    """Run a command in a folder; its output, after checking its exit code.
+
+    Commands of irsde run in this process, which spares them the start of Python and of torch;
+    what they start or become runs in one of its own.
+    """
+    if command[0] == "irsde":
+        found, output = _irsde(folder, command, variables)
+    else:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "IRSDE_LPIPS_WEIGHTS": "", **variables},
+            check=False,
+        )
+        found, output = done.returncode, done.stdout
+    assert found == code, output
+    return output
+
+
+def _irsde(folder: Path, command: tuple[str, ...], variables: dict[str, str]) -> tuple[int, str]:
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", list(command))
+        for name, value in {"IRSDE_LPIPS_WEIGHTS": "", **variables}.items():
+            patch.setenv(name, value)
+        patch.setattr(os, "execv", lambda _, command: _become(command))
+        patch.setattr(
+            launching,
+            "start_processes",
+            lambda _: _become([sys.executable, "-m", "irsde.cli", *command[1:]]),
+        )
+        perceptual_metric.cache_clear()
+        with (
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(output),
+            pytest.raises(SystemExit) as ended,
+        ):
+            cli.main()
+        perceptual_metric.cache_clear()
+    return int(ended.value.code or 0), output.getvalue()
+
+
+def _become(command: list[str]) -> NoReturn:
     done = subprocess.run(
         command,
-        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "IRSDE_LPIPS_WEIGHTS": "", **variables},
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
         check=False,
     )
-    assert done.returncode == code, done.stdout
-    return done.stdout
+    print(done.stdout, end="")
+    sys.exit(done.returncode)

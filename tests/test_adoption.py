@@ -81,6 +81,7 @@ faces:
       label: Holes
       role: masks
       images: 2
+      holes: black
       layouts:
         - {mask: "holes/{image}.png"}
 photographs:
@@ -481,7 +482,10 @@ def test_a_failed_write_leaves_nothing(known_rain, monkeypatch):
 
     monkeypatch.setattr(shutil, "copyfile", full)
     message = refused(known_rain, copy=True)
-    assert message == "data/rain-test: cannot be written (No space left on device)"
+    assert message == (
+        "data/rain-test: cannot be written (No space left on device); what was there before is "
+        "whole: make room and run the same command again"
+    )
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".x"])
@@ -498,7 +502,7 @@ def test_no_folder_and_no_images_are_refused(project, tmp_path):
     (tmp_path / "a.zip").write_bytes(b"PK")
     assert refused(tmp_path / "a.zip").endswith("a.zip: not a folder; unpack it first")
     (tmp_path / "empty").mkdir()
-    assert "no PNG, JPEG or BMP images in it" in refused(tmp_path / "empty")
+    assert "no PNG, JPEG, BMP, TIFF or WebP images in it" in refused(tmp_path / "empty")
 
 
 # Pairing by file names
@@ -552,7 +556,7 @@ def test_images_of_a_scene_share_it_and_keep_names_apart(project, tmp_path):
         ),
         (
             lambda folder: (folder / "rainy/1_a.png").write_bytes(b"x"),
-            "rainy/1_a.png cannot be read: not a readable PNG, JPEG or BMP image",
+            "rainy/1_a.png cannot be read: not a readable PNG, JPEG, BMP, TIFF or WebP image",
         ),
         (
             lambda folder: save(folder / "again/clear/1.png", picture(77)),
@@ -564,6 +568,52 @@ def test_images_of_a_scene_share_it_and_keep_names_apart(project, tmp_path):
 def test_names_that_do_not_pair_are_refused_with_the_reason(project, rain, spoil, said):
     spoil(rain)
     assert said in refused(rain, "rain-test")
+
+
+LOW_LIGHT = """
+dim:
+  label: Dim
+  tasks: [dehazing]
+  licence: free
+  splits:
+    dim-train:
+      label: Dim, training part
+      role: train
+      images: 9
+      degraded: 9
+      layouts:
+        - {clean: "our/high/{image}.png", degraded: "our/low/{image}.png"}
+        - {clean: "high/{image}.*", degraded: "low/{image}.*"}
+    dim-test:
+      label: Dim
+      role: test
+      images: 3
+      degraded: 3
+      layouts:
+        - {clean: "eval/high/{image}.png", degraded: "eval/low/{image}.png"}
+        - {clean: "high/{image}.*", degraded: "low/{image}.*"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "images"),
+    [
+        ({"our": range(5), "eval": range(10, 12)}, ["10", "11"]),
+        ({"our": range(5), "mine": range(10, 12)}, ["10", "11"]),
+        ({"eval": range(2)}, ["0", "1"]),
+    ],
+)
+def test_images_of_the_training_part_do_not_fill_up_a_test_part(project, tmp_path, files, images):
+    (project / "data" / "catalogue.yaml").write_text(LOW_LIGHT)
+    for place, numbers in files.items():
+        for k in numbers:
+            save(tmp_path / "Dim" / place / "high" / f"{k}.png", picture(k))
+            save(tmp_path / "Dim" / place / "low" / f"{k}.png", picture(100 + k))
+    assert refused(tmp_path / "Dim", "dim-test").startswith(
+        "dim-test: 2 of 3 pairs by their file names, pixels not verified; 2 images instead of 3; "
+    )
+    adopt(tmp_path / "Dim", "dim-test", allow_differences=True)
+    assert [record.image for record in read_records(project_data() / "dim-test")] == images
 
 
 def test_names_that_differ_by_case_are_refused(project, tmp_path):
@@ -683,7 +733,7 @@ def by_hand(project):
     for k, name in enumerate(("a_1", "a_2", "b")):
         save(folder / "LQ" / f"{name}.png", picture(10 + k))
         save(folder / "mask" / f"{name}.png", picture(20 + k).convert("L"))
-    (folder / "dataset.yaml").write_text("label: By hand\ntask: deraining\n")
+    (folder / "dataset.yaml").write_text("label: By hand\ntask: deraining\nholes: white\n")
     return folder
 
 
@@ -710,11 +760,13 @@ def test_a_set_placed_by_hand_is_indexed_in_place(by_hand):
         (lambda f: save(f / "LQ/b.png", picture(5, (63, 48))), "of 63x48 pixels does not fit GT/b"),
         (lambda f: save(f / "GT/b.jpg", picture(5)), "GT/b.jpg and GT/b.png have one name"),
         (
-            lambda f: [save(f / p / "A_1.png", picture(7)) for p in ("GT", "LQ", "mask")],
+            lambda f: [
+                save(f / part / "A_1.png", picture(7).convert("L")) for part in ("GT", "LQ", "mask")
+            ],
             "A_1 and a_1 differ by upper and lower case only",
         ),
         (
-            lambda f: (f / "dataset.yaml").write_text("label: x\nscene: 'room(.)'\n"),
+            lambda f: (f / "dataset.yaml").write_text("label: x\nholes: white\nscene: 'room(.)'\n"),
             "data/hand/dataset.yaml: scene: 'room(.)' finds nothing in the name a",
         ),
         (lambda f: (f / "dataset.yaml").unlink(), "data/hand/dataset.yaml: no such file"),

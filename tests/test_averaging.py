@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,6 +81,32 @@ def test_an_average_becomes_a_run_that_can_be_evaluated(project):
     folder = derived.relative_to(project)
     line = call(project, "irsde", "evaluate", "--run", str(folder), "--nfe", "2", "--no-track")
     assert " dB over 4 images" in line
+
+
+def test_an_average_is_made_once_and_nothing_beside_it_is_ever_deleted(project):
+    train(RUN, settings(iterations=8, ema_snapshots=4), overwrite=False)
+    average(RUN, 0.1)
+    derived = Path("results/smoke/denoising/ir-sde+width0.1/seed0")
+    evaluation = derived / "evaluations/photographs-test/posterior-2/summary.json"
+    evaluation.parent.mkdir(parents=True)
+    evaluation.write_text("{}")
+
+    def content():
+        return {path: path.read_bytes() for path in derived.rglob("*") if path.is_file()}
+
+    before = content()
+    command = ("irsde", "average", "--run", RUN.folder.as_posix(), "--width", "0.1")
+    assert f"{derived}: up to date" in call(project, *command)
+    assert content() == before
+    weights = derived / "weights.safetensors"
+    weights.write_bytes(b"damaged")
+    assert "holds something else than a whole average" in call(project, *command, code=2)
+    weights.write_bytes(before[weights])
+    train(RUN, settings(iterations=8, ema_snapshots=4, batch=4), overwrite=True)
+    output = call(project, *command, code=2)
+    assert f"{derived}: holds an average of an earlier training of {RUN.folder}" in output
+    assert "move it away" in output
+    assert content() == before
 
 
 def test_snapshots_do_not_change_the_weights_and_survive_a_resume(project):

@@ -4,7 +4,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from irsde.data.catalogue import PARTS, find_split, read_catalogue
+from irsde.data.catalogue import PARTS, common_scenes, find_split, read_catalogue
+from irsde.data.fingerprints import read_fingerprints
+from irsde.data.listing import described
 from irsde.files import InputError
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -255,8 +257,36 @@ def test_a_family_is_cited_and_says_how_it_is_got(families):
         assert family.citation, name
         assert family.page.startswith(("https://", "http://")), name
         assert "\n" not in family.citation + family.by_hand, name
-        for split, described in family.splits.items():
-            assert described.photographs or f"--as {split}" in family.by_hand, split
+        for name_of_split, split in family.splits.items():
+            known = split.photographs or f"--as {name_of_split}" in family.by_hand
+            assert known, name_of_split
+
+
+def test_sets_with_common_scenes_know_of_each_other(monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    for first, second, words in (
+        ("lol-train", "lol-test", "14 of the 15 test images"),
+        ("rain100h-test", "rain100l-test", "the same 91 scenes"),
+        ("rain100h-test", "bsd400", "67 common scenes"),
+    ):
+        assert words in common_scenes(first, second)
+        assert words in common_scenes(second, first)
+        assert words in described(first)
+        assert words in described(second)
+    assert common_scenes("lol-train", "kodak24") == ""
+
+
+def test_what_the_catalogue_says_of_common_scenes_is_what_the_fingerprints_say(monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    scenes = {
+        name: {one.scene for one in read_fingerprints(name) if one.part == "clean"}
+        for name in ("rain100h-test", "rain100l-test", "bsd400", "cbsd68")
+    }
+    for name in ("rain100h-test", "rain100l-test"):
+        assert len(scenes[name]) == 91
+        assert len(scenes[name] & scenes["bsd400"]) == 67
+        assert len(scenes[name] & scenes["cbsd68"]) == 24
+    assert scenes["rain100h-test"] == scenes["rain100l-test"]
 
 
 def test_mirrors_are_web_addresses(families):

@@ -1,6 +1,7 @@
 """Leakage end to end: found, refused, allowed, recorded, and shown apart in the tables."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from irsde.data.datasets import Record, write_dataset
 from irsde.files import InputError, digest, read_json
 from irsde.images import read_image, write_image
 from irsde.plan import leakage_file
-from tests.project import call, copy_project
+from tests.project import PROJECT, call, copy_project
 from tests.reference import DATA, needs_data
 
 PHOTOS = {
@@ -118,8 +119,13 @@ def test_a_leaking_training_is_refused_until_scenes_are_left_out(project, tmp_pa
 
 def test_allowed_leakage_stands_in_the_card_and_in_the_tables(project, tmp_path):
     project(allow_leakage=True)
-    out = call(tmp_path, "snakemake", "--cores", "2", "reports/tables.md")
-    assert "steps (100%) done" in out
+    call(tmp_path, "irsde", "data", "prepare", "--task", "denoising")
+    for method in ("identity", "regression"):
+        options = ("--task", "denoising", "--method", method, "--no-track")
+        call(tmp_path, "irsde", "train", *options)
+        run = f"results/mine/denoising/{method}/seed0"
+        call(tmp_path, "irsde", "evaluate", "--run", run, "--no-track")
+    call(tmp_path, "irsde", "report", "--no-track")
     card = read_json(tmp_path / "results/mine/denoising/regression/seed0/run.json")
     assert card["leakage"] == {"mine-test": 1}
     text = (tmp_path / "reports/tables.md").read_text()
@@ -138,6 +144,20 @@ def test_the_option_allows_it_too(project, tmp_path):
     assert card["leakage"] == {"mine-test": 1}
     assert card["settings"]["data"]["allow_leakage"] is True
     assert leakage_file("mine", "denoising").is_file()
+
+
+def test_what_the_catalogue_knows_of_common_scenes_is_said_whatever_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    shutil.copy(PROJECT / "data/catalogue.yaml", "data")
+    make_set("mine-test", {"x": PHOTOS["chelsea"]})
+    make_set("lol-train", {"81": PHOTOS["coffee"]})
+    make_set("lol-test", {"79": PHOTOS["chelsea"]})
+    known = "14 of the 15 test images show a scene of the training set"
+    for train, test in (("lol-train", "lol-test"), ("lol-test", "lol-train")):
+        text = check_sets([train], [test], [])
+        assert f"the catalogue says of {train} and {test}: {known}" in text
+    assert "the catalogue" not in check_sets(["lol-train"], ["mine-test"], [])
 
 
 def test_an_absent_set_is_named(project):

@@ -1,38 +1,51 @@
 """Wrong input ends with one line that says what to do, exit code 2, and nothing written."""
 
+import contextlib
+import io
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 
+from irsde.cli import main
 from irsde.images import read_image, write_image
 from irsde.provenance import STAGE_MODULES
 
 PROJECT = Path(__file__).resolve().parents[1]
 
 
+def make_project(folder):
+    shutil.copytree(PROJECT / "workflow/config", folder / "workflow/config")
+    (folder / "data").mkdir()
+    shutil.copy(PROJECT / "data/catalogue.yaml", folder / "data")
+    (folder / "params.yaml").write_text("profile: smoke\n")
+    return folder
+
+
 @pytest.fixture
 def project(tmp_path):
-    shutil.copytree(PROJECT / "workflow/config", tmp_path / "workflow/config")
-    (tmp_path / "data").mkdir()
-    shutil.copy(PROJECT / "data/catalogue.yaml", tmp_path / "data")
-    (tmp_path / "params.yaml").write_text("profile: smoke\n")
-    return tmp_path
+    return make_project(tmp_path)
 
 
 def irsde(folder, *arguments):
-    return subprocess.run(
-        [Path(sys.executable).parent / "irsde", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """What the command does, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    code = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["irsde", *map(str, arguments)])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                main()
+            except SystemExit as ended:
+                code = ended.code
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 def contents(folder):
@@ -94,6 +107,19 @@ def test_a_folder_that_cannot_be_written_is_named(project):
         (["report"], "not evaluated yet"),
         (["plan", "--check"], "not the grid of smoke"),
         (["nonsense"], "No such command"),
+        (["plan", "--profile", "../smoke"], "--profile: '../smoke' is no name"),
+        (["evidence", "import", "--profile", "../escape"], "--profile: '../escape' is no name"),
+        (["evidence", "import"], "no evidence there"),
+        (["evidence", "export"], "no finished run"),
+        (["track", "sync"], "results/smoke: no results; run snakemake or irsde train"),
+        (["track", "run", "results/smoke/denoising/ir-sde/seed0"], "no run there"),
+        (["track", "run", "results/smoke"], "not a run folder"),
+        (["explain", "IR-SDE/PSNR"], "run irsde report first"),
+        (["verify"], "run irsde report first"),
+        (
+            ["train", "--task", "denoising", "--method", "ir-sde", "--seed", "2147483648"],
+            "give one from 0 to 2147483647",
+        ),
         (["evaluate", "--run", "/elsewhere/results/smoke/denoising/ir-sde/seed0"], "not below"),
         (
             ["evaluate", "--run", "results/smoke/denoising/ir-sde/seed0", "--grid", "karras"],
@@ -135,15 +161,21 @@ def test_every_command_explains_itself():
         assert "Usage" in done.stdout
 
 
-@pytest.fixture
-def evaluated(project):
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = make_project(tmp_path_factory.mktemp("project"))
     for arguments in (
         ["data", "fetch", "--profile", "smoke"],
         ["data", "prepare", "--task", "super-resolution"],
         ["train", "--task", "super-resolution", "--method", "regression", "--no-track"],
     ):
-        assert irsde(project, *arguments).returncode == 0
-    return project
+        assert irsde(folder, *arguments).returncode == 0
+    return folder
+
+
+@pytest.fixture
+def evaluated(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "project")
 
 
 RUN = "results/smoke/super-resolution/regression/seed0"
@@ -199,7 +231,7 @@ def test_a_run_of_another_configuration_is_not_overwritten(evaluated):
     words = refused(
         evaluated, "train", "--task", "super-resolution", "--method", "regression", "--no-track"
     )
-    assert "another configuration" in words
+    assert "differs in settings (training.batch 2, now 4)" in words
     assert "--overwrite" in words
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from irsde.data.datasets import dataset_card, dataset_folder, read_records
 from irsde.data.fetching import LOCK, fetch
-from irsde.files import InputError
+from irsde.files import InputError, digest
 from irsde.images import read_image, write_image
 from irsde.seeds import numpy_generator
 
@@ -46,10 +46,11 @@ def project(tmp_path, monkeypatch, served):
     (tmp_path / "data").mkdir()
     _, address = served
 
-    def write(mirrors=("/toy.zip",), **changes):
+    def write(mirrors=("/toy.zip",), sha256=None, **changes):
         archives = [
             {
                 "name": "toy.zip",
+                "sha256": sha256,
                 "mirrors": [
                     address + m if isinstance(m, str) else [address + part for part in m]
                     for m in mirrors
@@ -116,6 +117,21 @@ def test_parts_of_a_cut_archive_are_joined(served, project):
     (served[0] / "a.001").write_bytes(content[:700])
     (served[0] / "a.002").write_bytes(content[700:])
     project(mirrors=[("/a.001", "/a.002")])
+    assert "toy: 2 of 2" in fetch("toy")[0]
+
+
+def test_parts_of_a_cut_archive_are_held_to_its_sha256(served, project, tmp_path):
+    archive(served[0] / "toy.zip")
+    content = (served[0] / "toy.zip").read_bytes()
+    (served[0] / "a.001").write_bytes(content[:700])
+    (served[0] / "a.002").write_bytes(content[700:])
+    project(mirrors=[("/a.001", "/a.002")], sha256="0" * 64)
+    with pytest.raises(InputError, match=r"toy\.zip: SHA-256 [0-9a-f]{12} instead of 000000000000"):
+        fetch("toy")
+    assert not (tmp_path / "data/toy").exists()
+    assert not (tmp_path / "data/downloads/toy.zip").exists()
+    assert not (tmp_path / "data/downloads/toy.unpacked").exists()
+    project(mirrors=[("/a.001", "/a.002")], sha256=digest(content))
     assert "toy: 2 of 2" in fetch("toy")[0]
 
 

@@ -360,7 +360,9 @@ def test_sweep_shows_means_with_the_intervals_of_the_tables_over_sampling_seeds(
     assert "12 images of 6 scenes" in figure.caption
     assert "Sampling seeds: 0, 1." in figure.caption
     panels = canvases[figure.key].axes
-    assert [axes.get_ylabel() for axes in panels] == ["PSNR (dB) ↑", "SSIM ↑", "LPIPS ↓"]
+    assert [axes.get_ylabel() for axes in panels] == [
+        "PSNR (dB) ↑", "SSIM ↑", "LPIPS (AlexNet) ↓",
+    ]  # fmt: skip
     for axes, metric in zip(panels, ("psnr", "ssim", "lpips"), strict=True):
         assert axes.get_xscale() == "log"
         assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "10", "100"]
@@ -440,8 +442,40 @@ def test_plane_has_the_curves_of_a_sweep(canvases, here):
     figure = plane_figure(rows, found, BUDGET, here)
     assert "Lines: ir-sde with posterior, ir-sde with euler-maruyama" in figure.caption
     (axes,) = canvases[figure.key].axes
-    means = [found[0].values["psnr"]["posterior"][nfe].mean for nfe in (1, 10, 100)]
-    assert any(list(line.get_xdata()) == means for line in axes.lines)
+    few, ten, hundred = (found[0].values["psnr"]["posterior"][n].mean for n in (1, 10, 100))
+    left, right = axes.get_xlim()
+    assert few < left < ten < hundred < right
+    drawn = [line for line in axes.lines if len(line.get_xdata()) > 1]
+    assert any(list(line.get_xdata())[1:] == [ten, hundred] for line in drawn)
+    assert "Dotted where they lead beyond the axes: ir-sde with posterior at 1 (" in figure.caption
+
+
+def solid(line):
+    """Whether a line looks solid, and the places it leads through."""
+    places = np.transpose(line.get_data())
+    return line.get_linestyle() == "-", places[np.isfinite(places).all(axis=1)]
+
+
+def test_no_solid_line_of_the_plane_leads_beyond_its_axes(canvases, here):
+    rows = results(("regression", "ir-sde"))
+    found = sweeps(swept(rows[1], ("posterior",), (1, 2, 10, 100)))
+    figure = plane_figure(rows, found, BUDGET, here)
+    (axes,) = canvases[figure.key].axes
+    (left, right), (high, low) = axes.get_xlim(), axes.get_ylim()
+    beyond = 0
+    for is_solid, places in map(solid, axes.lines):
+        x, y = places.T
+        within = (left <= x) & (x <= right) & (low <= y) & (y <= high)
+        assert within.all() or not is_solid
+        beyond += not within.all()
+    assert beyond == 2
+    values = found[0].values
+    texts = [
+        f"{n} ({values['psnr']['posterior'][n].mean:.2f} dB, "
+        f"{values['lpips']['posterior'][n].mean:.3f})"
+        for n in (1, 2)
+    ]
+    assert f"beyond the axes: ir-sde with posterior at {' and '.join(texts)}." in figure.caption
 
 
 def test_scatter_compares_the_best_method_with_regression_and_says_by_how_much(canvases, here):

@@ -17,6 +17,7 @@ from irsde.calibration import overview, predict
 from irsde.config import load_profile, run_settings
 from irsde.files import InputError, write_json
 from irsde.following import Follower
+from irsde.interruption import StoppedError
 from irsde.plan import Run
 from irsde.status import PROGRESS, standings, table
 from irsde.tracking import Tracker, tracking_uri
@@ -143,7 +144,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(project):
     refusals = []
 
     def second():
-        with pytest.raises(InputError, match="by another process already") as error:
+        with pytest.raises(StoppedError, match="by another process already") as error:
             train(RUN, settings(), overwrite=False)
         refusals.append(error)
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import pickle
 import re
 import shutil
 import sys
@@ -292,6 +293,15 @@ class Planted:
 def test_pickled_objects_are_refused_and_not_run(content, is_zip):
     file = saved(content, _use_new_zipfile_serialization=is_zip)
     assert "holds a pickled object" in refusal(file)
+    assert not Path("planted").exists()
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_a_pickle_of_a_later_protocol_is_not_called_damaged(protocol):
+    Path("odd.pth").write_bytes(pickle.dumps({"params": Planted()}, protocol=protocol))
+    said = refusal(Path("odd.pth"))
+    assert "odd.pth: a pickle of protocol 4 or later, which could hold objects that run" in said
+    assert "damaged" not in said
     assert not Path("planted").exists()
 
 

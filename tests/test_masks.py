@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage import data
+from torch.nn.functional import interpolate
 
+from irsde.files import InputError
 from irsde.masks import inpainting_holes, read_mask, thin_mask
 from irsde.seeds import numpy_generator
 from tests.reference import DATA, needs_data
@@ -48,7 +51,7 @@ def test_masks_cover_as_much_as_the_published_thin_masks(size):
 @needs_data
 def test_strokes_are_as_wide_and_reach_the_border_as_often_as_the_published_ones():
     files = sorted((DATA / "inpainting-masks" / "thin").glob("*.png"))
-    real = [read_mask(np.asarray(Image.open(file)), 256, 256) == 0 for file in files]
+    real = [read_mask(np.asarray(Image.open(f)), 256, 256, holes="black") == 0 for f in files]
     ours = [thin_mask(256, 256, numpy_generator("stroke", i)) == 0 for i in range(100)]
     assert len(real) == 100
     for statistic, tolerance in ((outline_per_area, 0.02), (share_of_border, 0.06)):
@@ -72,33 +75,53 @@ def test_masks_never_hide_more_than_half():
 
 
 @pytest.mark.parametrize("channels", [None, 3])
-def test_white_of_a_mask_image_is_kept_and_black_is_a_hole_unless_told_otherwise(channels):
+def test_white_of_a_mask_image_is_a_hole_and_black_is_kept_unless_told_otherwise(channels):
     pixels = np.array([[0, 255], [255, 0], [255, 255]], np.uint8)
     stored = pixels if channels is None else np.stack([pixels] * channels, axis=2)
     keep = read_mask(stored, 3, 2)
     assert keep.dtype == np.float32
-    assert keep.tolist() == [[0, 1], [1, 0], [1, 1]]
-    assert read_mask(stored, 3, 2, holes="white").tolist() == [[1, 0], [0, 1], [0, 0]]
+    assert keep.tolist() == [[1, 0], [0, 1], [0, 0]]
+    assert read_mask(stored, 3, 2, holes="black").tolist() == [[0, 1], [1, 0], [1, 1]]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 5, 64, 69, 100, 256, 257, 1024])
+def test_mask_is_resized_to_the_pixels_that_torch_takes(length):
+    """The first and the last column tell them apart: row i holds i in 0 and 255 - i in 1."""
+    rows = np.linspace(0, 255, length).astype(np.uint8) if length > 1 else np.array([0], np.uint8)
+    stored = np.stack([rows, 255 - rows], axis=1)
+    values = torch.from_numpy(stored[None, None].astype(np.float32) / np.float32(255))
+    for side in [*range(1, 140), 242, 255, 256, 300, 321, 481, 512, 1024]:
+        expected = interpolate(values, size=(side, 2), mode="nearest")[0, 0].numpy()
+        assert np.array_equal(read_mask(stored, side, 2, holes="black"), expected)
+        expected = interpolate(values.mT, size=(2, side), mode="nearest")[0, 0].numpy()
+        assert np.array_equal(read_mask(stored.T.copy(), 2, side, holes="black"), expected)
+
+
+GREEN = np.zeros((4, 4, 3), np.uint8)
+GREEN[:2, :, 1] = 255
 
 
 @pytest.mark.parametrize(
-    ("length", "sources"),
+    ("stored", "holes", "said"),
     [
-        (5, [0, 0, 1, 1, 2, 3, 3, 4]),
-        (8, [0, 2, 5]),
-        (6, [0] * 6 + [1] * 6 + [2] * 6 + [3] * 5 + [4] * 6 + [5] * 5),
+        (np.zeros((4, 4), np.uint8), "white", "marks nothing: black everywhere"),
+        (np.zeros((4, 4, 3), np.uint8), "black", "marks everything: black everywhere"),
+        (np.full((4, 4), 255, np.uint8), "black", "marks nothing: white everywhere"),
+        (np.full((4, 4), 255, np.uint8), "white", "marks everything: white everywhere"),
+        (np.eye(4, dtype=np.uint8), "white", "has the values 0 and 1; save black as 0 and white"),
+        (GREEN, "white", "has colors; a mask is black and white"),
     ],
 )
-def test_mask_is_resized_to_the_pixels_that_opencv_takes(length, sources):
-    """Stored indices come from cv2.resize with INTER_NEAREST, OpenCV 5.0.0.
+def test_a_mask_that_marks_nothing_or_is_none_is_refused(stored, holes, said):
+    with pytest.raises(InputError, match=said) as refused:
+        read_mask(stored, 4, 4, holes=holes, place="mask/a.png")
+    assert str(refused.value).startswith("mask/a.png: ")
 
-    The 18 pixels before the first 3 in the last case show OpenCV's rounding: 17 * 6 / 34 is 3.
-    """
-    pixels = np.repeat(np.arange(length, dtype=np.uint8)[:, np.newaxis], 2 * length, axis=1)
-    tall = read_mask(pixels, len(sources), 3) * 255
-    wide = read_mask(pixels.T.copy(), 3, len(sources)) * 255
-    assert np.rint(tall[:, 0]).astype(int).tolist() == sources
-    assert np.rint(wide[0]).astype(int).tolist() == sources
+
+def test_a_grey_jpeg_of_three_channels_is_a_mask():
+    stored = np.zeros((32, 32, 3), np.uint8)
+    stored[8:20] = (255, 250, 252)
+    assert (read_mask(stored, 32, 32)[8:20] == 0).all()
 
 
 @needs_data

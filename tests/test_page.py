@@ -17,8 +17,9 @@ from irsde.files import InputError
 from irsde.images import read_image
 from irsde.report.commands import evaluation_command, run_command
 from irsde.report.figure import Figure
+from irsde.report.judging import Metric
 from irsde.report.page import write_page
-from irsde.report.page_tables import headline_table, with_cost
+from irsde.report.page_tables import OfTask, headline_table, with_cost
 from irsde.report.rows import by_table, read_rows
 from irsde.report.table import Cell, Column, Line, Table
 from tests.browser import BROWSER, browser
@@ -27,6 +28,7 @@ from tests.fabricated import cost_table, fabricate, quality_table
 needs_browser = pytest.mark.skipif(
     BROWSER is None, reason="needs Chromium or Chrome; install one to test the page in a browser"
 )
+PSNR = Metric("psnr", "PSNR (dB)", higher_is_better=True, decimals=2)
 METHODS = ("identity", "regression", "ir-sde", "ddpm")
 IMAGES = 300
 HOSTILE = '"><img src=x onerror="hacked=1">'
@@ -336,7 +338,7 @@ def test_overview_has_a_line_for_every_method_and_a_reason_where_it_was_not_run(
     second = small_table(
         "u-d", [Column("psnr", "PSNR (dB)")], [Line("classical", (Cell("Prior"), Cell("3", 3)))]
     )
-    table, commands = headline_table([("T", first), ("U", second)])
+    table, commands = headline_table([OfTask("T", first, PSNR), OfTask("U", second, PSNR)])
     assert [line.cells[0].text for line in table.lines] == ["classical", "X"]
     assert table.cell("x", "u-d").reason
     assert commands["classical", "u-d"].endswith("u-d/classical/psnr")

@@ -1,7 +1,10 @@
 """Pairs of a task: given degraded images, windows, masks, left-out scenes, decoded cache."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 
 from irsde.config import DataSettings, TaskData
 from irsde.data import cache
@@ -157,6 +160,7 @@ def test_masks_of_the_profile_then_of_the_set_then_generated_ones_make_the_holes
     make_set(tmp_path / "data/masks", {"m": (None, None, other)})
     make_set(tmp_path / "data/test-set", {"a": (clean, picture("lq"), own)}, tasks=["inpainting"])
     make_set(tmp_path / "data/validation-set", {"a": (clean, None, None)})
+    catalogue(masks="black", **{"test-set": "black"})
     chosen = settings(masks="masks")
     (by_own,) = load_pairs(prepare("p", "inpainting", "test-set", settings()))
     assert (by_own.lq[:20] == 255).all()
@@ -168,12 +172,30 @@ def test_masks_of_the_profile_then_of_the_set_then_generated_ones_make_the_holes
     assert not np.array_equal(generated.lq, by_set.lq)
 
 
-def test_masks_that_are_white_in_the_holes_are_turned_around(tmp_path):
+def catalogue(**holes):
+    """A catalogue of sets with masks in which white or black marks the holes."""
+    splits = {
+        name: {
+            "label": name,
+            "role": "test",
+            "images": 1,
+            "holes": marked,
+            "layouts": [{"clean": "GT/{image}.*", "mask": "mask/{image}.*"}],
+        }
+        for name, marked in holes.items()
+    }
+    family = {"label": "f", "tasks": ["inpainting"], "licence": "none", "splits": splits}
+    Path("data/catalogue.yaml").write_text(yaml.safe_dump({"family": family}))
+
+
+@pytest.mark.parametrize("holes", ["white", "black"])
+def test_the_catalogue_says_what_marks_a_hole(tmp_path, holes):
     clean, mask = picture("a"), np.zeros((40, 48, 3), np.uint8)
     mask[:20] = 255
-    make_set(
-        tmp_path / "data/test-set", {"a": (clean, None, mask)}, tasks=["inpainting"], holes="white"
-    )
+    if holes == "black":
+        mask = 255 - mask
+    make_set(tmp_path / "data/test-set", {"a": (clean, None, mask)}, tasks=["inpainting"])
+    catalogue(**{"test-set": holes})
     (pair,) = load_pairs(prepare("p", "inpainting", "test-set", settings()))
     assert (pair.lq[:20] == 255).all()
     assert np.array_equal(pair.lq[20:], clean[20:])

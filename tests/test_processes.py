@@ -323,6 +323,7 @@ def test_batched_steps_equal_single_ones():
         (lambda: per_image(images()[0], "l3"), "unknown norm 'l3'"),
         (lambda: mean_reverting(delta=1.0), "delta"),
         (lambda: variance_preserving(10, "sqrt"), "sqrt"),
+        (lambda: variance_preserving(20), "more than 20 steps"),
         (lambda: mean_reverting().marginal(*images()[:2], 101), r"\[0, 100\]"),
         (lambda: mean_reverting().marginal(images()[0], images()[1][..., :3], 1), "do not fit"),
         (lambda: mean_reverting().noise(*[images()[0]] * 3, 0), "no noise"),

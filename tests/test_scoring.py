@@ -7,18 +7,22 @@ import warnings
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 from torch.nn import functional
+from typer.testing import CliRunner
 
-from irsde.files import InputError, digest_file
-from irsde.images import read_image, to_float, to_pixels
+from irsde.cli import app
+from irsde.files import InputError, digest_file, read_json
+from irsde.images import read_image, to_float, to_pixels, write_image
 from irsde.metrics import METRICS, WINDOWS, fidelity, luminance, psnr, rounded_luminance
-from irsde.perceptual import BACKBONES, perceptual_key, perceptual_metric
+from irsde.perceptual import BACKBONES, network_label, perceptual_key, perceptual_metric
 from irsde.protocols import PROTOCOLS, Protocol, score_batch, score_pair, score_protocols
 from irsde.ssim import similarity_by_convolution, similarity_map
 from tests.reference import DATA, REFERENCE, needs_data, needs_reference
@@ -182,8 +186,10 @@ def by_definition(restored, clean, protocol):
     cut = protocol.border
     a, b = (image[cut : len(image) - cut, cut : image.shape[1] - cut] for image in (a, clean))
     ya, yb = luminance(a), luminance(b)
-    if protocol.luminance_rounded:
+    if protocol.luminance == "matlab-rounded":
         ya, yb = np.floor(ya + 0.5), np.floor(yb + 0.5)
+    if protocol.luminance == "full-range":
+        ya, yb = (image @ [0.299, 0.587, 0.114] for image in (a, b))
     return {
         "psnr": psnr(a, b),
         "ssim": similarity(a, b, protocol.window),
@@ -210,12 +216,65 @@ def test_protocols_differ_where_they_say():
         ("rgb", "y"): (), ("rgb", "authors"): FIDELITY, ("authors", "sr"): (),
         ("rgb", "matlab-y"): ("psnr_y", "ssim_y"), ("rgb", "unrounded"): FIDELITY,
         ("rgb", "skimage-default"): ("ssim", "ssim_y"),
+        ("rgb", "full-range-y"): ("psnr_y", "ssim_y"),
     }  # fmt: skip
     for (a, b), expected in differing.items():
         found = [key for key in FIDELITY if scores[a][key] != scores[b][key]]
         assert found == list(expected), (a, b)
     headlines = {name: protocol.headline[0] for name, protocol in PROTOCOLS.items()}
-    assert {name for name, key in headlines.items() if key == "psnr_y"} == {"y", "matlab-y", "sr"}
+    assert {name for name, key in headlines.items() if key == "psnr_y"} == {
+        "y", "matlab-y", "sr", "full-range-y",
+    }  # fmt: skip
+
+
+def test_full_range_luminance_is_pillows_and_lies_below_matlabs_by_a_constant():
+    restored, clean = unrounded(size=(50, 61))
+    scores = score_protocols(restored[None], clean[None])[0]
+    below = scores["y"]["psnr_y"] - scores["full-range-y"]["psnr_y"]
+    assert below == pytest.approx(20 * math.log10(255 / 219), abs=1e-9)
+    pillows = [Image.fromarray(image).convert("L") for image in (to_pixels(restored), clean)]
+    expected = psnr(*(np.asarray(image) for image in pillows))
+    assert scores["full-range-y"]["psnr_y"] == pytest.approx(expected, abs=0.02)
+
+
+def enlarged(image, scale=4):
+    """Image enlarged like MATLAB's ``imresize(image, scale)``, as bicubic baselines are."""
+    for axis in (0, 1):
+        length = image.shape[axis]
+        centers = (np.arange(scale * length) + 0.5) / scale - 0.5
+        sources = np.floor(centers)[:, np.newaxis] + np.arange(-1, 3)
+        d = np.abs(sources - centers[:, np.newaxis])
+        weights = np.where(
+            d <= 1, 1.5 * d**3 - 2.5 * d**2 + 1, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+        )
+        mirrored = np.pad(np.arange(length), 2, mode="symmetric")[sources.astype(int) + 2]
+        image = np.einsum("ij...,ij->i...", np.moveaxis(image, axis, 0)[mirrored], weights)
+        image = np.moveaxis(image, 0, axis)
+    return image
+
+
+def of_benchmark(folder, name):
+    """Bicubic enlargement and clean image of a set for fourfold super-resolution."""
+    small, clean = (read_image(DATA / folder / part / name) for part in ("LQ", "GT"))
+    return enlarged(to_float(small).astype(float))[: len(clean), : clean.shape[1]], clean
+
+
+@needs_data
+def test_bicubic_set5_has_the_published_value_and_the_one_of_full_range():
+    images = [of_benchmark("Set5-x4", f"img_{k:03d}.png") for k in range(1, 6)]
+    for protocol, expected in (("sr", 28.43), ("full-range-y", 27.11)):
+        values = [score_pair(*image, PROTOCOLS[protocol])["psnr_y"] for image in images]
+        assert np.mean(values) == pytest.approx(expected, abs=0.005)
+
+
+@needs_data
+def test_a_grey_image_scores_higher_by_its_y_than_by_its_own_values():
+    """Why Set14 has 26.09 dB here and 26.00 where its `bridge` is scored as it is stored."""
+    restored, clean = of_benchmark("Set14-x4", "img_003.png")
+    assert (clean == clean[..., :1]).all()
+    scores = score_pair(restored, clean, PROTOCOLS["sr"])
+    assert scores["psnr_y"] - scores["psnr"] == pytest.approx(20 * math.log10(255 / 219))
+    assert 26.0928 - (scores["psnr_y"] - scores["psnr"]) / 14 == pytest.approx(26.00, abs=0.005)
 
 
 def test_the_authors_protocol_ignores_four_border_pixels():
@@ -369,13 +428,43 @@ def test_lpips_equals_the_lpips_packages_for_each_network(network, suffix, monke
     metric = perceptual_metric()
     assert (metric.network, metric.label) == (network, BACKBONES[network].label)
     assert metric.sha256 == digest_file(path)
-    assert metric.is_papers == (network == "alex")
+    assert network_label(metric.network) == metric.label == BACKBONES[network].label
     a, b = (torch.rand(2, 64, 70, 3, generator=torch.manual_seed(0)) for _ in "ab")
     b = 1 - a
     with torch.inference_mode():
         expected = model(*(x.permute(0, 3, 1, 2) for x in (a, b)), normalize=True).flatten()
     assert metric.distances(a, b).tolist() == pytest.approx(expected.tolist(), rel=1e-5)
     assert expected.min() > 1e-3
+    assert metric.smallest == BACKBONES[network].smallest
+    with pytest.raises(RuntimeError, match="too small"):
+        metric.distances(*torch.rand(2, 1, metric.smallest - 1, 40, 3))
+    for size in ((metric.smallest, 40), (40, metric.smallest)):
+        restored, clean = unrounded(size=size)
+        assert score_pair(restored, clean, PROTOCOLS["rgb"])["lpips"] > 0
+    restored, clean = unrounded(size=(metric.smallest - 1, 40))
+    assert score_pair(restored, clean, PROTOCOLS["rgb"])["lpips"] is None
+
+
+def test_evaluate_says_why_small_images_have_no_lpips(monkeypatch, tmp_path):
+    path = tmp_path / "weights.pth"
+    random_backbone("squeeze", path)
+    monkeypatch.setenv("IRSDE_LPIPS_WEIGHTS", str(path))
+    for name, side in (("large", 20), ("small", 16)):
+        for folder, seed in (("clean", 0), ("restored", 1)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            write_image(tmp_path / folder / f"{name}.png", pictures(seed, (side, side))[0])
+    options = ["--restored", "--reference", "--out"]
+    folders = [str(tmp_path / name) for name in ("restored", "clean", "out")]
+    arguments = [word for pair in zip(options, folders, strict=True) for word in pair]
+    done = CliRunner().invoke(app, ["evaluate", "--name", "A", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    reason = "not of every image, for SqueezeNet needs 17x17 pixels at least"
+    assert f"LPIPS: n/a, {reason}" in done.output
+    summary = read_json(tmp_path / "out/summary.json")
+    assert summary["lpips"]["unavailable"] == reason
+    assert summary["lpips"]["network"] == "squeeze"
+    table = pd.read_csv(tmp_path / "out/per_image.csv").set_index("image")
+    assert table["lpips"].notna().to_dict() == {"large": True, "small": False}
 
 
 def test_lpips_sees_the_rounded_image_or_the_clipped_one_as_the_protocol_says(

@@ -161,13 +161,12 @@ def test_sigterm_writes_a_checkpoint_and_the_next_call_goes_on(project):
     deadline = time.monotonic() + 60
     while not history.is_file() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert checkpoints() == []
     process.terminate()
     message = process.communicate()[1].decode()
     assert "StoppedError" in message
-    assert "stopped by SIGTERM at iteration" in message
     (stopped,) = checkpoints()
-    assert 0 < int(stopped.stem) < 2000
+    assert f"stopped by SIGTERM at iteration {int(stopped.stem)} of 5000" in message
+    assert 20 <= int(stopped.stem) < 2000
 
 
 def test_a_finished_run_is_left_alone(project):
@@ -181,10 +180,10 @@ def test_a_finished_run_is_left_alone(project):
 def test_another_configuration_is_refused_and_nothing_overwritten(project):
     train(run(), settings("ir-sde"), overwrite=False)
     before = results(run().folder)
-    with pytest.raises(InputError, match="another configuration"):
+    with pytest.raises(InputError, match="holds another run, which differs in settings"):
         train(run(), settings("ir-sde", learning_rate=0.1), overwrite=False)
     (run().folder / "run.json").unlink()
-    with pytest.raises(InputError, match="checkpoint of another configuration"):
+    with pytest.raises(InputError, match=r"checkpoint of another run.* learning_rate 0\.001, now"):
         train(run(), settings("ir-sde", learning_rate=0.1), overwrite=False)
     assert results(run().folder) == before
     train(run(), settings("ir-sde", learning_rate=0.1), overwrite=True)
@@ -467,7 +466,7 @@ def test_too_little_memory_says_what_would_fit(project, monkeypatch, changes, ad
 
 
 def test_too_little_memory_for_a_validation_image_names_it(project, monkeypatch):
-    monkeypatch.setattr(Restorer, "restore", lambda *_, **__: out_of_memory())
+    monkeypatch.setattr(Restorer, "states", lambda *_, **__: out_of_memory())
     with pytest.raises(InputError, match=r"of 32x32 pixels .* set training.validation_window"):
         train(run(), settings("ir-sde"), overwrite=False)
 

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from rich.filesize import decimal
 
-from irsde.files import InputError, replacing, replacing_folder
+from irsde.files import InputError, not_written, replacing, replacing_folder
 
 CHUNK = 1 << 18  # bytes copied at a time, and the longest header that a tar may have
 BLOCK = 512  # bytes of one tar record
@@ -177,7 +177,7 @@ def _in_one_line(archive: Path, folder: Path) -> Iterator[None]:
             raise _damaged(archive, error) from None
         if error.filename == str(archive):
             raise InputError(f"{archive}: cannot be read ({error.strerror})") from None
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+        raise not_written(folder, error) from None
     except DAMAGE as error:
         raise _damaged(archive, error) from None
 

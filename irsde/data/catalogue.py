@@ -275,7 +275,9 @@ def find_split(name: str) -> tuple[Family, Split]:
 
 def common_scenes(first: str, second: str) -> str:
     """What the catalogue knows of scenes that two data sets share; empty if nothing."""
-    splits = {n: split for family in read_catalogue().values() for n, split in family.splits.items()}
+    splits = {
+        n: split for family in read_catalogue().values() for n, split in family.splits.items()
+    }
     for one, other in ((first, second), (second, first)):
         if one in splits and other in splits[one].shows:
             return splits[one].shows[other]

@@ -1,5 +1,6 @@
 """Leakage: training images that show what a test image shows, by pixels, by scene, by look."""
 
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,13 +72,12 @@ def _is_set(name: str) -> bool:
 
 def _known(train: Sequence[str], test: Sequence[str], without: Sequence[str]) -> list[str]:
     """What the catalogue knows of scenes that training and test sets share, a line each."""
-    return [
-        f"  the catalogue says of {shown} and {tested}: {known}"
-        + (f"; scenes of {tested} that have one name in both are left out" * (tested in without))
-        for shown in train
-        for tested in test
-        if (known := common_scenes(shown, tested))
-    ]
+    lines = []
+    for shown, tested in itertools.product(train, test):
+        if known := common_scenes(shown, tested):
+            left_out = "; without the scenes that are known by name" if tested in without else ""
+            lines.append(f"  the catalogue says of {shown} and {tested}: {known}{left_out}")
+    return lines
 
 
 def _picture(file: Path, names: tuple[str, str, str]) -> Picture:

@@ -303,9 +303,3 @@ def noise_level_of(task: str, settings: TaskData) -> float | None:
 
 def _command(folder: Path) -> str:
     return "prepare" if "prepared" in folder.parts else f"fetch {folder.name} or irsde data adopt"
-
-
-def source_fingerprint(dataset: str) -> str:
-    """Hash of what a data set holds, "absent" where it is not there."""
-    folder = dataset_folder(dataset)
-    return str(dataset_card(folder)["fingerprint"]) if (folder / CARD).is_file() else "absent"

@@ -26,7 +26,14 @@ from rich.markup import escape
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 from urllib3.exceptions import HTTPError, NameResolutionError, ReadTimeoutError
 
-from irsde.files import InputError, digest_file, read_json, write_json, write_text
+from irsde.files import (
+    InputError,
+    digest_file,
+    not_written,
+    read_json,
+    write_json,
+    write_text,
+)
 
 CHUNK = 1 << 14  # bytes at a time; a cut or a stall loses the chunk that it interrupts
 ADDRESS = re.compile(r"https?://[^\s/]\S*", re.IGNORECASE)
@@ -110,7 +117,7 @@ def download(
         with _guard(target):
             return _present(target, recorded) or _from_mirrors(mirrors, target, recorded, patience)
     except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror})") from None
+        raise not_written(target, error) from None
 
 
 def read_lock(path: Path) -> dict[str, str]:
@@ -155,7 +162,7 @@ def record(path: Path, name: str, sha256: str) -> None:
                 content[name] = sha256
                 write_text(path, HEADER + yaml.safe_dump(content, allow_unicode=True, width=1000))
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+        raise not_written(path, error) from None
 
 
 class _BrokenError(Exception):

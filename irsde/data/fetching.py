@@ -42,7 +42,7 @@ def fetch(name: str) -> list[str]:
     family, split = find_split(name)
     if (folder / CARD).is_file():
         card = dataset_card(folder)
-        if not split.photographs or card["licences"] == split.photographs:
+        if not split.photographs or card.get("licences") == split.photographs:
             return [f"{folder}: {card['pairs']} images, already there"]
     if split.photographs:
         return write_photographs(name)

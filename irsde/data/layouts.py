@@ -54,11 +54,15 @@ def plan_by_names(name: str, search: Search) -> Plan:
             f"{search.folder}: no file is named as those of {name}; irsde data list {name} shows "
             "the names expected"
         )
-    best = min(arrangements, key=lambda one: (bool(one.flaws), -len(one.pairs), -len(one.used)))
+    expected = split.degraded or split.images
+
+    def order(one: _Arrangement) -> tuple[bool, bool, int, int]:
+        return bool(one.flaws), len(one.pairs) > expected, -len(one.pairs), -len(one.used)
+
+    best = min(arrangements, key=order)
     whole, _ = recognise(list(best.used), search.known)
     others = [f"these are the images of {one.name}" for one in whole if one.used >= best.used]
     flaws = best.flaws + others
-    expected = split.degraded or split.images
     agreement = {
         "pairs": expected,
         "agree": min(len(best.pairs), expected),
@@ -81,7 +85,7 @@ def plan_by_names(name: str, search: Search) -> Plan:
 
 
 def _arranged(name: str, layout: Layout, split: Split, search: Search) -> _Arrangement:
-    files, flaws = _sorted_files(layout, search)
+    files, flaws = _sorted_files(name, layout, search)
     clean, degraded, masks = (files[part] for part in PARTS)
     if layout.clean and layout.degraded:
         flaws += _unpaired(clean, degraded, "degraded")
@@ -94,19 +98,19 @@ def _arranged(name: str, layout: Layout, split: Split, search: Search) -> _Arran
 
 
 def _sorted_files(
-    layout: Layout, search: Search
+    name: str, layout: Layout, search: Search
 ) -> tuple[dict[Part, dict[_Pieces, Found]], list[str]]:
     """Files of each part by their names, and complaints about those that cannot be used."""
     files: dict[Part, dict[_Pieces, Found]] = {part: {} for part in PARTS}
     doubles = []
     for file in search.found:
-        if place := _place(layout, file.path):
+        if (place := _place(layout, file.path)) and not _is_of_sibling(name, file.path):
             part, pieces = place
             first = files[part].setdefault(pieces, file)
             if first.pixels != file.pixels:
                 doubles.append(f"{first.place} and {file.place}")
     folder = search.folder.absolute()
-    broken = [name for name in search.unreadable if _place(layout, folder / name)]
+    broken = [place for place in search.unreadable if _place(layout, folder / place)]
     flaws = [search.unreadable_line(broken)] if broken else []
     if doubles:
         flaws.append(f"{len(doubles)} names stand for two images ({first_few(doubles)})")
@@ -115,14 +119,50 @@ def _sorted_files(
 
 def _place(layout: Layout, path: Path) -> tuple[Part, _Pieces] | None:
     """Part that a file is of and the pieces of its name, by the pattern that leaves least open."""
-    fitting: list[tuple[tuple[int, int], Part, _Pieces]] = []
+    fitting = _fitting(layout, path)
+    return min(fitting, key=lambda one: one.openness).place if fitting else None
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A pattern that a path fits: what it leaves open, how many folders it names, what it says."""
+
+    openness: tuple[int, int]
+    folders: int
+    place: tuple[Part, _Pieces]
+
+
+def _fitting(layout: Layout, path: Path) -> list[_Fit]:
+    fitting = []
     for part in PARTS:
         found = layout.match(part, path)
         if found is not None:
-            openness = (sum(map(len, found.values())), -len(getattr(layout, part)))
+            pattern = getattr(layout, part)
             pieces = (found.get(piece, "") for piece in ("scene", "image", "version"))
-            fitting.append((openness, part, _Pieces(*pieces)))
-    return min(fitting, key=lambda one: one[0])[1:] if fitting else None
+            openness = (sum(map(len, found.values())), -len(pattern))
+            fitting.append(_Fit(openness, pattern.count("/"), (part, _Pieces(*pieces))))
+    return fitting
+
+
+def _is_of_sibling(name: str, path: Path) -> bool:
+    """True if another split of the family, such as the training part, fits the path more closely.
+
+    It must name more of the folders that the file lies in than any layout of this split does.
+    """
+    family = next(f for f in read_catalogue().values() if name in f.splits)
+    fits = {
+        key: [fit for layout in split.layouts for fit in _fitting(layout, path)]
+        for key, split in family.splits.items()
+    }
+    ours = fits.pop(name)
+    if not ours:
+        return False
+    best = min(ours, key=lambda fit: fit.openness)
+    return any(
+        fit.openness < best.openness and fit.folders > best.folders
+        for theirs in fits.values()
+        for fit in theirs
+    )
 
 
 def _unpaired(clean: Collection[_Pieces], other: Collection[_Pieces], label: str) -> list[str]:

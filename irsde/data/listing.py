@@ -2,10 +2,21 @@
 
 from tabulate import tabulate
 
-from irsde.data.catalogue import Family, Split, find_split, read_catalogue, read_own
-from irsde.data.datasets import CARD, dataset_card, dataset_folder
+from irsde.data.catalogue import (
+    OWN,
+    Family,
+    OwnSet,
+    Split,
+    common_scenes,
+    find_split,
+    read_catalogue,
+    read_own,
+    split_names,
+)
+from irsde.data.datasets import CARD, check_unchanged, dataset_card, dataset_folder, own_unread
 from irsde.data.fingerprints import known_sets
 from irsde.files import InputError
+from irsde.images import unread_line
 from irsde.plan import DATA
 
 
@@ -25,7 +36,7 @@ def overview() -> str:
         for family in read_catalogue().values()
         for name, split in family.splits.items()
     ]
-    for folder in sorted(DATA.glob("*/dataset.yaml")):
+    for folder in sorted(DATA.glob(f"*/{OWN}")):
         own = read_own(folder.parent.name)
         if own:
             name = folder.parent.name
@@ -36,13 +47,15 @@ def overview() -> str:
 
 
 def described(name: str) -> str:
-    """Everything the catalogue says of a data set.
+    """Everything the catalogue, or the description of a set of one's own, says of a data set.
 
     Raises
     ------
     InputError
         If there is none of this name.
     """
+    if own := read_own(name):
+        return _described_own(name, own)
     families = read_catalogue()
     if name in families:
         family, splits = families[name], families[name].splits
@@ -68,9 +81,35 @@ def described(name: str) -> str:
             f"{split_name}: {split.label}, {_count(split)}, {_present(split_name)} in data/",
             *_field("  sizes", ", ".join(split.sizes)),
             *(f"  files: {layout.text}" for layout in split.layouts),
+            *_field("  holes of the masks", split.holes or ""),
+            *(f"  shows scenes of {other}: {known}" for other, known in shared(split_name).items()),
             *_field("  note", split.note),
             *(f"  {image}: {licence}" for image, licence in split.photographs.items()),
         ]
+    return "\n".join(lines)
+
+
+def shared(name: str) -> dict[str, str]:
+    """Other splits that share scenes with one, and what is known of that."""
+    return {other: known for other in split_names() if (known := common_scenes(name, other))}
+
+
+def _described_own(name: str, own: OwnSet) -> str:
+    folder = dataset_folder(name)
+    unread = own_unread(folder)
+    lines = [
+        own.label,
+        f"{name}: a set of your own, described in {folder / OWN}, {_present(name)} indexed",
+        *_field("task", own.task or ""),
+        f"licence: {own.licence}",
+        *_field("scene", own.scene or ""),
+        *_field("holes of the masks", own.holes or ""),
+        *([unread_line(unread)] if unread else []),
+    ]
+    try:
+        check_unchanged(name)
+    except InputError as error:
+        lines.append(str(error))
     return "\n".join(lines)
 
 

@@ -138,7 +138,7 @@ def _pairs(name: str, own: OwnSet, search: Search) -> list[Pair]:
             )
     pairs = []
     if masks:
-        _check_masks(name, own, masks.values())
+        _check_masks(name, own, search, masks.values())
     for stem, owner in owners.items():
         found: dict[Part, Found] = {"clean": clean[owner]}
         if degraded:
@@ -153,7 +153,7 @@ def _pairs(name: str, own: OwnSet, search: Search) -> list[Pair]:
     return pairs
 
 
-def _check_masks(name: str, own: OwnSet, masks: Iterable[Found]) -> None:
+def _check_masks(name: str, own: OwnSet, search: Search, masks: Iterable[Found]) -> None:
     """Refuse masks that mark nothing, and masks of which is not said what marks a hole."""
     if own.holes is None:
         raise InputError(
@@ -161,9 +161,8 @@ def _check_masks(name: str, own: OwnSet, masks: Iterable[Found]) -> None:
             f"marks a hole in {FOLDERS['mask']}/"
         )
     for file in masks:
-        read_mask(
-            read_image(file.path), file.height, file.width, holes=own.holes, place=file.place
-        )
+        place = search.folder / file.place
+        read_mask(read_image(file.path), file.height, file.width, holes=own.holes, place=place)
 
 
 def _owner(stem: str, clean: Collection[str]) -> str:

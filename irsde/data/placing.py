@@ -172,7 +172,7 @@ def check_plan(plan: Plan, copy: bool) -> Standing:
     inside = target.absolute()
     if any(file.path.is_relative_to(inside) for file in plan.used):
         raise InputError(f"{target}: cannot be adopted from its own folder")
-    agreed = old["agreement"]["agree"] if old["agreement"] else 0
+    agreed = old["agreement"]["agree"] if old.get("agreement") else 0
     better = plan.card["agreement"] and plan.card["agreement"]["agree"] > agreed
     if not (same or better or plan.description):
         raise InputError(

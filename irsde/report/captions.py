@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from irsde.perceptual import network_label
 from irsde.report.rows import Entry, Row
 
 
@@ -24,8 +25,7 @@ def about_scores(row: Row, *, lpips: bool = False) -> str:
     protocol = row.summary["protocol"]
     text = f"Protocol {protocol['name']} v{protocol['version']}: {protocol['label']}."
     if lpips:
-        network = row.summary["lpips"]["network"]
-        text += f" LPIPS uses {'AlexNet' if network == 'alex' else 'SqueezeNet'}."
+        text += f" LPIPS uses {network_label(row.summary['lpips']['network'])}."
     return text
 
 
@@ -44,7 +44,26 @@ def about_seeds(shown: Sequence[Entry]) -> str:
 
 
 def about_sampling(swept: Sequence[Entry]) -> str:
-    """Sampling seeds of the entries of a sweep, and at which network evaluations."""
+    """Sampling seeds of a sweep, at which network evaluations, and the form of its samplers."""
+    return f"{_seeds_at(swept)} {_forms(swept)}".strip()
+
+
+def _forms(swept: Sequence[Entry]) -> str:
+    """Which forms of the exponential integrators were run, and which were not."""
+    names = [str(entry.first.summary["sampler"]) for entry in swept]
+    integrators = [name for name in names if name.startswith("mrs-")]
+    if not integrators:
+        return ""
+    if any(name.endswith("-data") for name in integrators):
+        return "Exponential integrators: mrs-…-data in the clean image, the others in the noise."
+    return (
+        "The exponential integrators (mrs-…) are in their noise form; those in the clean image "
+        "(mrs-…-data) were not run."
+    )
+
+
+def _seeds_at(swept: Sequence[Entry]) -> str:
+    """Sampling seeds, and at which network evaluations where they differ."""
     at: dict[tuple[int, ...], set[int]] = {}
     for entry in swept:
         at.setdefault(tuple(entry.sampling_seeds), set()).add(int(entry.first.summary["nfe"]))

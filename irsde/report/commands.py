@@ -20,15 +20,22 @@ def run_command(card: Mapping[str, Any]) -> str:
             chosen += ["--lambda", stationary_std, "--steps", str(process["steps"])]
             chosen += ["--schedule", process["schedule"]]
         return shlex.join(["irsde", "import-weights", imported["file"], *chosen])
-    if origin := card.get("derived_from"):
+    origin = card.get("derived_from")
+    if origin and "width" in card["identity"]:
         width = str(card["identity"]["width"])
         return shlex.join(["irsde", "average", "--run", origin, "--width", width])
     if card.get("outside"):
         return ""
-    own = ["--method", card["method"], "--seed", str(card["seed"])]
+    method, start = card["method"], []
+    if "continued_at" in card:
+        method = run_of(Path(str(origin))).method
+        start = ["--continue-to", str(card["iterations"])]
+    elif source := card.get("started_from"):
+        method, start = card["settings"]["method"], ["--from", origin or source["file"]]
+    own = ["--method", method, "--seed", str(card["seed"])]
     allowed = card.get("settings", {}).get("data", {}).get("allow_leakage")
     leakage = ["--allow-leakage"] if allowed else []
-    return shlex.join(["irsde", "train", *chosen, *own, *leakage])
+    return shlex.join(["irsde", "train", *chosen, *own, *start, *leakage])
 
 
 def evaluation_command(summary: Mapping[str, Any], folder: Path) -> str:

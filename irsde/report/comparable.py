@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from irsde.files import InputError, read_json
+from irsde.perceptual import network_label
 from irsde.report.published import (
     MetricName,
     Numbers,
@@ -23,7 +24,6 @@ from irsde.report.rows import Entry
 from irsde.statistics import RESAMPLING_SEED, Estimate, mean_estimate
 
 FAR = 2  # a budget further from every known one than this factor is another budget
-LPIPS_LABELS = {"alex": "AlexNet", "vgg": "VGG", "squeeze": "SqueezeNet"}
 
 
 @dataclass(frozen=True)
@@ -254,13 +254,13 @@ class _Candidate:
         if self.method.values[metric][1].confirmed == "no":
             yield Reason("unconfirmed", "the published number was found in no source")
         if metric == "lpips":
-            ours = lpips_label(summary["lpips"]["network"])
+            ours = network_label(summary["lpips"]["network"])
             theirs = self.table.lpips_network_of(self.method)
             if theirs is None:
                 sentence = f"{ours}; the published one is not known"
                 yield Reason("LPIPS network", sentence, blocks=True)
-            elif ours != lpips_label(theirs):
-                sentence = f"{ours} instead of {lpips_label(theirs)}"
+            elif ours != network_label(theirs):
+                sentence = f"{ours} instead of {network_label(theirs)}"
                 yield Reason("LPIPS network", sentence, blocks=True)
         elif metric == "fid":
             network = str(summary.get("distribution", {}).get("network", "unknown"))
@@ -452,8 +452,3 @@ def millions(parameters: int) -> str:
     '137 M'
     """
     return f"{parameters / 1e6:.3g} M"
-
-
-def lpips_label(network: str | None) -> str:
-    """Name of a network of LPIPS in tables."""
-    return LPIPS_LABELS.get(network or "", network or "none")

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table as TextTable
 
 from irsde.files import InputError
+from irsde.perceptual import network_label
 from irsde.report.captions import counted
 from irsde.report.cells import number_text, signed
-from irsde.report.comparable import lpips_label
 from irsde.report.comparing_picture import draw
 from irsde.report.pairing import (
     NAMES,
@@ -129,7 +129,7 @@ _FACTS: dict[str, Callable[[Side], str]] = {
     "training": budget_of,
     "training seed": _seed,
     "protocol": _protocol,
-    "LPIPS network": lambda side: lpips_label(side.summary["lpips"]["network"]),
+    "LPIPS network": lambda side: network_label(side.summary["lpips"]["network"]),
 }
 
 

@@ -14,6 +14,7 @@ from irsde.plan import (
 )
 from irsde.report import causes_table, paper, render, tables
 from irsde.report.checksums import write_checksums
+from irsde.report.departures import Departures
 from irsde.report.figures import write_figures, write_process_figures
 from irsde.report.lineage import lineage
 from irsde.report.page import write_page
@@ -52,12 +53,14 @@ def compile_report(profile: Profile, *, partial: bool = False) -> str:
             "run snakemake or irsde evaluate"
         )
     rows, sweep_rows = _rows(profile)
-    compiled = _all_tables(profile, rows, sweep_rows)
-    cost = tables.cost_table(rows)
+    departures = Departures(profile)
+    compiled = _all_tables(profile, rows, sweep_rows, departures)
+    cost = departures.in_table(tables.cost_table(rows))
     budget = profile.caption.strip()
     folder = REPORTS / "figures"
     with replacing_folder(folder) as temporary:
         figures = write_figures(rows, sweep_rows, budget, temporary)
+        figures = [departures.in_figure(figure) for figure in figures]
         figures += write_process_figures(temporary)
     with replacing(REPORTS / "tables.csv") as temporary:
         render.csv_lines(compiled).to_csv(temporary, index=False, lineterminator="\n")
@@ -78,7 +81,7 @@ def compile_report(profile: Profile, *, partial: bool = False) -> str:
 
 def rebuilt_tables(profile: Profile) -> list[Table]:
     """The tables as the result files give them now; nothing is written."""
-    return _all_tables(profile, *_rows(profile))
+    return _all_tables(profile, *_rows(profile), Departures(profile))
 
 
 def _rows(profile: Profile) -> tuple[list[Row], list[Row]]:
@@ -102,9 +105,11 @@ def _absent(profile: Profile) -> dict[str, dict[str, str]]:
     return found
 
 
-def _all_tables(profile: Profile, rows: list[Row], sweep_rows: list[Row]) -> list[Table]:
+def _all_tables(
+    profile: Profile, rows: list[Row], sweep_rows: list[Row], departures: Departures
+) -> list[Table]:
     """Every table of a profile but that of costs, in the order of the report."""
-    return [
+    made = [
         *tables.quality_tables(rows, _absent(profile)),
         *paper.paper_tables([*rows, *sweep_rows], profile.caption.strip()),
         *paper.ablation_tables(rows),
@@ -114,3 +119,4 @@ def _all_tables(profile: Profile, rows: list[Row], sweep_rows: list[Row]) -> lis
         *tables.seed_tables(rows),
         *tables.protocol_tables(rows),
     ]
+    return [departures.in_table(table) for table in made]

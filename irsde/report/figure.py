@@ -19,6 +19,8 @@ class Figure:
         Plain text: what is seen, of which images, at which budget.
     alternative : str
         What a screen reader says instead of the picture.
+    sources : tuple of str
+        Folders of the evaluations and runs that are drawn, as those of a table's cell.
     """
 
     key: str
@@ -26,3 +28,4 @@ class Figure:
     section: str
     caption: str
     alternative: str
+    sources: tuple[str, ...] = ()

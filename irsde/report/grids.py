@@ -19,6 +19,7 @@ from irsde.plan import pairs_folder
 from irsde.report.captions import about_images, about_scores, counted
 from irsde.report.cells import number_text
 from irsde.report.figure import Figure
+from irsde.report.judging import Metric, headline
 from irsde.report.rows import Entry, Row, entries
 from irsde.report.style import ACCENT, DOUBLE, GRAY, SMALL, STYLE, Window, frame, key_of, save
 
@@ -92,15 +93,17 @@ def comparison_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure 
             f"{counted(len(scenes), 'image')} ({', '.join(scene.name for scene in scenes)}), "
             f"the first kept of {'each scene' if len(scenes) > 1 else 'its scene'}. Framed "
             f"in the whole image and magnified {below} in which the degraded image differs most "
-            "from the clean one. Numbers are PSNR in dB and SSIM of the whole image; of several "
-            f"seeds the first is shown. {about_images(first)} {about_scores(first)} {budget}"
+            f"from the clean one. Numbers are {_metrics(first, ' and ')} of the whole image; of "
+            f"several seeds the first is shown. {about_images(first)} {about_scores(first)} "
+            f"{budget}"
         ),
         alternative=" ".join(
-            f"Image {scene.name} (PSNR / SSIM): "
+            f"Image {scene.name} ({_metrics(first, ' / ')}): "
             + ", ".join(f"{panel.title} {panel.note}" for panel in scene.panels[:-1])
             + "; last the ground truth."
             for scene in scenes
         ),
+        sources=tuple(entry.first.folder.as_posix() for entry in entries(rows)),
     )
 
 
@@ -119,6 +122,15 @@ def _scenes(rows: Sequence[Row]) -> list[_Scene]:
     return [_scene(name, with_images, pairs) for name in names]
 
 
+def _shown(row: Row) -> list[Metric]:
+    """PSNR and SSIM of the protocol's channel."""
+    return headline(row)[:2]
+
+
+def _metrics(row: Row, between: str) -> str:
+    return between.join(metric.label for metric in _shown(row))
+
+
 def _kept(row: Row) -> set[str]:
     return {file.stem for file in (row.folder / "images").glob("*.png")}
 
@@ -129,7 +141,7 @@ def _scene(name: str, rows: Sequence[Row], pairs: Path) -> _Scene:
     degraded = None
     for row in rows:
         scores = row.per_image.set_index("image")
-        psnr, ssim = (float(scores[metric].to_dict()[name]) for metric in ("psnr", "ssim"))
+        psnr, ssim = (float(scores[metric.name].to_dict()[name]) for metric in _shown(row))
         note = f"{number_text(psnr, 2)} / {ssim:.3f}"
         panels.append(_Panel(row.label, read_image(row.folder / "images" / f"{name}.png"), note))
         degraded = panels[-1].pixels if row.method == "identity" else degraded
@@ -140,7 +152,8 @@ def _scene(name: str, rows: Sequence[Row], pairs: Path) -> _Scene:
     if seen.shape != clean.shape:  # degraded images that are smaller than the clean ones
         seen = panels[-1].pixels
     window = _most_degraded(seen, clean)
-    panels.append(_Panel("ground truth", clean, "PSNR / SSIM"))
+    heading = " / ".join(metric.label.removesuffix(" (dB)") for metric in _shown(rows[0]))
+    panels.append(_Panel("ground truth", clean, heading))
     return _Scene(name, degraded, tuple(panels), window)
 
 
@@ -269,6 +282,7 @@ def _strip(row: Row, budget: str, folder: Path) -> Figure:
             f"{forward[-1]} over steps {', '.join(map(str, forward))}. Lower row: from step "
             f"{reverse[-1]} back to the restored image at step {reverse[0]}."
         ),
+        sources=(row.folder.as_posix(),),
     )
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from irsde.perceptual import network_label
+from irsde.protocols import HEADLINES
 from irsde.report.rows import Entry, Row
 from irsde.report.table import Column, Emphasis
 from irsde.statistics import (
@@ -16,9 +18,6 @@ from irsde.statistics import (
     holm,
     too_few,
 )
-
-OF_CHANNEL = {"rgb": ("psnr", "ssim"), "y": ("psnr_y", "ssim_y")}
-LPIPS_NETWORKS = {"alex": "AlexNet", "squeeze": "SqueezeNet", "vgg": "VGG"}
 
 Verdict = Literal["worse", "not resolved", "too few images"]
 
@@ -126,7 +125,7 @@ def judge(group: Sequence[Entry], metrics: Sequence[Metric]) -> list[Judged]:
 
 def metrics_of(row: Row) -> list[Metric]:
     """Metrics of an evaluation, those of its protocol's channel first."""
-    first = OF_CHANNEL[row.summary["protocol"].get("channel", "rgb")]
+    first = HEADLINES[row.summary["protocol"].get("channel", "rgb")]
     metrics = [
         Metric(m["name"], _label(m, row.summary), m["higher_is_better"], m["decimals"])
         for m in row.summary["metrics"]
@@ -137,11 +136,11 @@ def metrics_of(row: Row) -> list[Metric]:
 def _label(metric: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     label = str(metric["label"])
     if metric["name"] == "lpips" and (network := summary["lpips"]["network"]):
-        label += f" ({LPIPS_NETWORKS.get(network, network)})"
+        label += f" ({network_label(network)})"
     return label
 
 
 def headline(row: Row) -> list[Metric]:
     """PSNR and SSIM of the protocol's channel, and LPIPS."""
-    chosen = {*OF_CHANNEL[row.summary["protocol"].get("channel", "rgb")], "lpips"}
+    chosen = {*HEADLINES[row.summary["protocol"].get("channel", "rgb")], "lpips"}
     return [metric for metric in metrics_of(row) if metric.name in chosen]

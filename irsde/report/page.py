@@ -11,11 +11,14 @@ from string import Template
 from typing import Any
 
 from irsde.files import InputError, read_json, write_text
+from irsde.report import departures
 from irsde.report.commands import evaluation_command, run_command
 from irsde.report.figure import Figure
+from irsde.report.judging import headline
 from irsde.report.page_images import ImageSet, image_sets, image_size
 from irsde.report.page_overview import READING, facts, missing
 from irsde.report.page_tables import (
+    OfTask,
     ShownTables,
     anchor,
     escaped,
@@ -31,7 +34,10 @@ IMAGE_BUDGET = 40_000_000
 COST_CHAPTER = "Cost"
 SCRIPTS = ("common.js", "tables.js", "values.js", "viewer.js", "page.js")
 FIGURE_SCALE = 0.6  # CSS pixels for a pixel of a figure at 200 dots per inch
-MARKS = {"≈": "the difference from the best is not resolved; the caption has the rule"}
+MARKS = {
+    "≈": "the difference from the best is not resolved; the caption has the rule",
+    **departures.MARKS,
+}
 HINT = (
     "Drag to move, + and − to zoom, 0 to fit, arrow keys on the image to move, [ and ] for the "
     "previous and the next image; on the divider the arrow keys move it. The wheel zooms once the "
@@ -61,7 +67,7 @@ def write_page(
     tables : sequence of Table
         All tables. Those whose section is a task's label stand with the task, the others in a
         chapter for each section. The quality table of a task on a test set has the key
-        ``<task>-<dataset>``; the overview is made of its column ``psnr``.
+        ``<task>-<dataset>``; the overview is made of the columns of headline metrics.
     cost : Table, optional
         Seconds and memory. Its lines are set beside those of the quality tables with which they
         share sources.
@@ -224,15 +230,16 @@ def _overview(
     of_key = {table.key: table for table in contents.tables}
     several = len({image_set.task for image_set in contents.sets}) < len(contents.sets)
     quality = [
-        (
+        OfTask(
             image_set.summary["task_label"] + (f", {image_set.dataset}" if several else ""),
             of_key[image_set.key],
+            headline(image_set.entries[0].first)[0],
         )
         for image_set in contents.sets
         if image_set.key in of_key
     ]
-    if headline := headline_table(quality):
-        body.append(contents.shown.html(*headline))
+    if shown := headline_table(quality):
+        body.append(contents.shown.html(*shown))
     body += [facts(rows, contents.cards), missing(contents.tables), READING]
     return Part("overview", f"Results of the profile {profile}", body)
 

@@ -13,6 +13,7 @@ from irsde.data.datasets import Record, read_records
 from irsde.files import InputError, json_number
 from irsde.images import Pixels, to_pixels
 from irsde.plan import pairs_folder
+from irsde.report.judging import Metric, metrics_of
 from irsde.report.pictures import Album
 from irsde.report.rows import Entry, Row, by_table, entries
 
@@ -116,7 +117,7 @@ def image_sets(rows: Sequence[Row], album: Album) -> list[ImageSet]:
 def _values(of_set: Sequence[Entry]) -> dict[str, Any]:
     """Values of every image as columns, rounded to some decimals more than tables show."""
     first = of_set[0].first
-    metrics = [m for m in first.summary["metrics"] if m["name"] in first.per_image]
+    metrics = [metric for metric in metrics_of(first) if metric.name in first.per_image]
     images, scenes = of_set[0].images, of_set[0].scenes
     scene_names = list(dict.fromkeys(scenes))
     of_scene = {scene: index for index, scene in enumerate(scene_names)}
@@ -128,10 +129,10 @@ def _values(of_set: Sequence[Entry]) -> dict[str, Any]:
         "leaked": [index for index, image in enumerate(images) if image in leaked],
         "metrics": [
             {
-                "name": metric["name"],
-                "label": metric["label"],
-                "decimals": metric["decimals"],
-                "higher": metric["higher_is_better"],
+                "name": metric.name,
+                "label": metric.label,
+                "decimals": metric.decimals,
+                "higher": metric.higher_is_better,
             }
             for metric in metrics
         ],
@@ -141,7 +142,7 @@ def _values(of_set: Sequence[Entry]) -> dict[str, Any]:
                 "rows": [
                     {
                         "label": _seed_label(row, entry),
-                        "values": {metric["name"]: _column(row, metric) for metric in metrics},
+                        "values": {metric.name: _column(row, metric) for metric in metrics},
                     }
                     for row in entry.rows
                 ],
@@ -166,9 +167,9 @@ def _seed_label(row: Row, entry: Entry) -> str:
     return label + (f", sampling {row.summary['sampling_seed']}" if sampled else "")
 
 
-def _column(row: Row, metric: dict[str, Any]) -> list[float | str | None]:
-    values = row.per_image[metric["name"]].to_numpy(dtype=np.float64)
-    rounded = np.round(values, metric["decimals"] + FURTHER_DECIMALS).tolist()
+def _column(row: Row, metric: Metric) -> list[float | str | None]:
+    values = row.per_image[metric.name].to_numpy(dtype=np.float64)
+    rounded = np.round(values, metric.decimals + FURTHER_DECIMALS).tolist()
     return [json_number(value) for value in rounded]
 
 

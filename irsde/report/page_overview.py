@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from irsde.perceptual import PAPERS_NETWORK, network_label
 from irsde.report.captions import counted
 from irsde.report.page_tables import escaped
 from irsde.report.rows import Row
@@ -80,8 +81,10 @@ def _protocol(summary: Mapping[str, Any]) -> str:
 def _lpips(used: Mapping[str, Any]) -> str:
     if used.get("unavailable"):
         return f"n/a: {used['unavailable']}"
-    names = {"alex": "AlexNet", "squeeze": "SqueezeNet, not the paper's AlexNet", "vgg": "VGG"}
-    return names.get(used["network"], str(used["network"]))
+    network = used["network"]
+    papers = network_label(PAPERS_NETWORK)
+    other = "" if network == PAPERS_NETWORK else f", not the paper's {papers}"
+    return network_label(network) + other
 
 
 def _commits(origins: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -112,7 +115,7 @@ def missing(tables: Sequence[Table]) -> str:
     for table in tables:
         for line in table.lines:
             for column, cell in zip(table.columns, line.cells, strict=True):
-                if cell.reason:
+                if cell.text == "n/a" and cell.reason:
                     place = f"{table.title}: {line.cells[0].text}, {column.label}"
                     places.setdefault(cell.reason, []).append(place)
     if not places:

@@ -9,11 +9,12 @@ from typing import Any
 
 from irsde.files import json_number
 from irsde.methods import METHODS
+from irsde.report.captions import joined
+from irsde.report.judging import Metric
 from irsde.report.render import html
 from irsde.report.table import Cell, Column, Line, Table
 
 TABLES_FILE = "reports/tables.md"
-HEADLINE = "psnr"
 
 Commands = Mapping[tuple[str, str], str]
 
@@ -148,13 +149,26 @@ def _sources(line: Line) -> set[str]:
     return {source for cell in line.cells for source in cell.sources}
 
 
-def headline_table(tables: Sequence[tuple[str, Table]]) -> tuple[Table, Commands] | None:
-    """Methods against tasks: the column `psnr` of each quality table, where there are any.
+@dataclass(frozen=True)
+class OfTask:
+    """What the overview takes from the quality table of a task.
 
     Parameters
     ----------
-    tables : sequence of (str, Table)
-        Headings of the columns, and the quality tables they are taken from.
+    label : str
+        Heading.
+    table : Table
+    metric : Metric
+        The headline metric of the protocol that the task was scored under.
+    """
+
+    label: str
+    table: Table
+    metric: Metric
+
+
+def headline_table(tables: Sequence[OfTask]) -> tuple[Table, Commands] | None:
+    """Methods against tasks: the headline metric of each quality table, where there are any.
 
     Returns
     -------
@@ -166,36 +180,44 @@ def headline_table(tables: Sequence[tuple[str, Table]]) -> tuple[Table, Commands
     that `methods.METHODS` has for it.
     """
     chosen = [
-        (label, table)
-        for label, table in tables
-        if any(column.key == HEADLINE for column in table.columns)
+        one for one in tables if any(column.key == one.metric.name for column in one.table.columns)
     ]
     if not chosen:
         return None
     names: dict[str, list[str]] = {}
-    for _, table in chosen:
-        for line in table.lines:
+    for one in chosen:
+        for line in one.table.lines:
             names.setdefault(line.key, []).append(line.cells[0].text)
     commands = {}
     lines = []
     for key, labels in names.items():
         differing = len(set(labels)) > 1 and key in METHODS
         cells = [Cell(METHODS[key].label if differing else " / ".join(dict.fromkeys(labels)))]
-        for _, table in chosen:
+        for one in chosen:
+            table, metric = one.table, one.metric.name
             if any(line.key == key for line in table.lines):
-                cells.append(table.cell(key, HEADLINE))
-                commands[key, table.key] = explain_command(table.key, key, HEADLINE)
+                shown, name = table.cell(key, metric), table.cell(key, table.columns[0].key)
+                cells.append(replace(shown, mark=f"{shown.mark} {name.mark}".strip()))
+                commands[key, table.key] = explain_command(table.key, key, metric)
             else:
                 cells.append(Cell("n/a", reason="not among the profile's runs of this task"))
         lines.append(Line(key, tuple(cells)))
     columns = [Column("method", "method", numeric=False)]
-    columns += [Column(table.key, label, higher_is_better=True) for label, table in chosen]
+    metrics = list(dict.fromkeys(one.metric.label for one in chosen))
+    columns += [
+        replace(
+            one.metric.column,
+            key=one.table.key,
+            label=one.label + (f", {one.metric.label}" if len(metrics) > 1 else ""),
+        )
+        for one in chosen
+    ]
     headline = Table(
         "overview-table",
-        "PSNR (dB) of every method on every task",
+        f"{joined(metrics)} of every method on every task",
         "Overview",
-        "The column PSNR of the tables below; the best of each task is bold, the second "
-        "underlined. Choose a cell to see its interval, its sources and how to rebuild it.",
+        f"The column {joined(metrics)} of the tables below; the best of each task is bold, the "
+        "second underlined. Choose a cell to see its interval, its sources and how to rebuild it.",
         tuple(columns),
         tuple(lines),
     )

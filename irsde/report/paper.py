@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from irsde.files import read_json
+from irsde.perceptual import network_label
 from irsde.report.cells import mean_text
 from irsde.report.comparable import (
     FAR,
@@ -16,7 +17,6 @@ from irsde.report.comparable import (
     Compared,
     budget_text,
     compared_method,
-    lpips_label,
     millions,
     setting,
 )
@@ -369,7 +369,7 @@ def _ablation(key: str, title: str, group: Sequence[Entry]) -> Table:
     for metric in metrics:
         label = SHOWN[metric].label
         if metric == "lpips" and summary["lpips"]["network"]:
-            label += f" ({lpips_label(summary['lpips']['network'])})"
+            label += f" ({network_label(summary['lpips']['network'])})"
         columns += [
             Column(metric, label, higher_is_better=SHOWN[metric].higher_is_better),
             Column(f"{metric}-difference", f"difference from {base.first.label}"),

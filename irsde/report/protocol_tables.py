@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from irsde.files import InputError
-from irsde.protocols import PROTOCOLS
+from irsde.protocols import HEADLINES, PROTOCOLS
 from irsde.report.cells import (
     METHOD,
     NOT_FINITE,
@@ -17,7 +17,6 @@ from irsde.report.cells import (
     signed,
     titles,
 )
-from irsde.report.judging import OF_CHANNEL
 from irsde.report.rows import Entry, Row, by_table, entries
 from irsde.report.table import Cell, Column, Line, Table
 
@@ -80,7 +79,7 @@ def by_protocol(entry: Entry) -> dict[str, Entry]:
     Empty without `protocols.csv`. Small images have no score where a crop leaves too little.
     """
     found: dict[str, list[Row]] = {}
-    metrics = [metric for pair in OF_CHANNEL.values() for metric in pair]
+    metrics = [metric for pair in HEADLINES.values() for metric in pair]
     for row in entry.rows:
         path = row.folder / "protocols.csv"
         if not path.is_file():

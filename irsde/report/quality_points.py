@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from irsde.report.captions import about_images, about_scores, about_seeds, counted, joined, signed
 from irsde.report.figure import Figure
+from irsde.report.judging import Metric, headline
 from irsde.report.labels import label_points
 from irsde.report.rows import Entry, Row, entries
 from irsde.report.style import (
@@ -33,6 +34,8 @@ FEW = 5  # methods that fit into one column
 MARKED = 10  # network evaluations that are named between the first and the last
 FAR = 8  # median distances from the median: beyond that a method does not set the limits
 BINS = 20
+BEYOND = (0, (1, 2))  # dots: a line that leads to a point beyond the axes
+Limits = tuple[tuple[float, float], tuple[float, float]]  # of PSNR and of LPIPS
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class _Point:
     """A method in the plane."""
 
     entry: Entry
-    psnr: Estimate
+    fidelity: Estimate
     lpips: Estimate
 
 
@@ -51,14 +54,14 @@ class _Curve:
     method: str
     sampler: str
     nfe: tuple[int, ...]
-    psnr: NDArray[np.float64]
+    fidelity: NDArray[np.float64]
     lpips: NDArray[np.float64]
 
 
 def plane_figure(
     rows: Sequence[Row], swept: Sequence[Sweep], budget: str, folder: Path
 ) -> Figure | None:
-    """Draw PSNR against LPIPS, a point for each method, better towards the upper right.
+    """Draw the protocol's PSNR against LPIPS, a point for each method, better up and right.
 
     Parameters
     ----------
@@ -84,17 +87,20 @@ def plane_figure(
     first = rows[0]
     key = key_of("plane", first.task, first.dataset)
     with mpl.rc_context(STYLE):
-        canvas, outside = _plane(points, curves)
+        canvas, outside, limits = _plane(points, curves)
     save(canvas, folder, key, drawing=True)
     lines = [f"{_label_of(points, c.method)} with {c.sampler}" for c in curves]
     over = f"Lines: {', '.join(lines)}; numbers are their network evaluations. "
+    if left_out := [text for curve in curves for text in _beyond(points, curve, limits)]:
+        over += f"Dotted where they lead beyond the axes: {'; '.join(left_out)}. "
     return Figure(
         key=key,
         title=f"{first.summary['task_label']}, {first.summary['dataset']['label']}: "
         "perception and distortion",
         section=str(first.summary["task_label"]),
         caption=(
-            "Mean LPIPS, axis inverted, against mean PSNR: better is up and to the right. "
+            f"Mean LPIPS, axis inverted, against mean {_psnr(first).label}: better is up and to "
+            "the right. "
             f"{counted(len(points), 'method')}; bars are 95 % intervals. "
             + (over if curves else "")
             + (
@@ -105,47 +111,59 @@ def plane_figure(
             + f"{about_images(first)} {about_scores(first, lpips=True)} "
             f"{about_seeds([point.entry for point in points])} {budget}"
         ),
-        alternative="PSNR and LPIPS of each method: "
+        alternative=f"{_psnr(first).label} and LPIPS of each method: "
         + "; ".join(
-            f"{p.entry.first.label} {p.psnr.mean:.2f} dB and {p.lpips.mean:.4f}" for p in points
+            f"{p.entry.first.label} {p.fidelity.mean:.2f} dB and {p.lpips.mean:.4f}" for p in points
         )
         + ".",
+        sources=tuple(
+            source
+            for entry in (*(p.entry for p in points), *(e for s in swept for e in s.entries))
+            for source in entry.sources
+        ),
     )
+
+
+def _psnr(row: Row) -> Metric:
+    """PSNR of the protocol's channel."""
+    return headline(row)[0]
 
 
 def _points(rows: Sequence[Row]) -> list[_Point]:
     found: list[Entry] = []
-    values: dict[str, list[NDArray[np.float64]]] = {"psnr": [], "lpips": []}
+    fidelities: list[NDArray[np.float64]] = []
+    distances: list[NDArray[np.float64]] = []
     for entry in entries(rows):
-        psnr, lpips = entry.values("psnr"), entry.values("lpips")
-        if psnr is not None and lpips is not None and np.isfinite(psnr).all():
+        fidelity, lpips = entry.values(_psnr(entry.first).name), entry.values("lpips")
+        if fidelity is not None and lpips is not None and np.isfinite(fidelity).all():
             found.append(entry)
-            values["psnr"].append(psnr)
-            values["lpips"].append(lpips)
+            fidelities.append(fidelity)
+            distances.append(lpips)
     if not found:
         return []
-    psnr_of, lpips_of = (
+    fidelity_of, lpips_of = (
         compare(arrays, [], found[0].scenes, RESAMPLING_SEED).means
-        for metric, arrays in values.items()
+        for arrays in (fidelities, distances)
     )
-    return [_Point(*parts) for parts in zip(found, psnr_of, lpips_of, strict=True)]
+    return [_Point(*parts) for parts in zip(found, fidelity_of, lpips_of, strict=True)]
 
 
 def _curves(sweep: Sweep) -> list[_Curve]:
-    if not {"psnr", "lpips"} <= set(sweep.values):
+    fidelity_name = _psnr(sweep.first).name
+    if not {fidelity_name, "lpips"} <= set(sweep.values):
         return []
     curves = []
     ranked = sweep.ranked()
     papers = [PAPERS_SAMPLER] if PAPERS_SAMPLER in ranked else []
     for sampler in dict.fromkeys([ranked[0], *papers]):
-        psnr, lpips = (sweep.values[name][sampler] for name in ("psnr", "lpips"))
-        nfe = tuple(sorted(psnr))
+        fidelity, lpips = (sweep.values[name][sampler] for name in (fidelity_name, "lpips"))
+        nfe = tuple(sorted(fidelity))
         curves.append(
             _Curve(
                 sweep.first.method,
                 sampler,
                 nfe,
-                np.array([psnr[n].mean for n in nfe]),
+                np.array([fidelity[n].mean for n in nfe]),
                 np.array([lpips[n].mean for n in nfe]),
             )
         )
@@ -157,8 +175,8 @@ def _label_of(points: Sequence[_Point], method: str) -> str:
     return labels[0] if labels else method
 
 
-def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, list[str]]:
-    """The figure, and the labels of what lies beyond its axes."""
+def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, list[str], Limits]:
+    """The figure, the labels of the methods beyond its axes, and their limits."""
     wide = len(points) > FEW or bool(curves)
     width, height = (DOUBLE, 3.7) if wide else (SINGLE, 2.7)
     canvas = Canvas((width, height))
@@ -172,32 +190,37 @@ def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, 
         )
     )
     (left, right), (low, high) = (
-        _span(points, "psnr", with_curves=bool(curves)),
+        _span(points, "fidelity", with_curves=bool(curves)),
         _span(points, "lpips", with_curves=bool(curves)),
     )
-    inside = [p for p in points if left < p.psnr.mean < right and low < p.lpips.mean < high]
+    inside = [p for p in points if left < p.fidelity.mean < right and low < p.lpips.mean < high]
     outside = [point for point in points if point not in inside]
     high += (0.055 if wide else 0.08) * len(outside) * (high - low)
+    limits = ((left, right), (low, high))
     axes.set_xlim(left, right)
     axes.set_ylim(high, low)
     obstacles: list[NDArray[np.float64]] = []
     for curve in curves:
         style = look(curve.method)
         dashes = (0, (4, 1.5)) if curve.sampler == PAPERS_SAMPLER else "-"
+        within = _within(curve, limits)
+        line = {"color": style.color, "linewidth": 0.8, "zorder": 1}
         axes.plot(
-            curve.psnr,
-            curve.lpips,
-            color=style.color,
+            np.where(within, curve.fidelity, np.nan),
+            np.where(within, curve.lpips, np.nan),
             linestyle=dashes,
-            linewidth=0.8,
             marker=".",
             markersize=4,
-            zorder=1,
+            **line,
         )
-        obstacles.append(_dense(curve.psnr, curve.lpips))
+        for piece in range(len(curve.nfe) - 1):
+            ends = slice(piece, piece + 2)
+            if not within[ends].all():
+                axes.plot(curve.fidelity[ends], curve.lpips[ends], linestyle=BEYOND, **line)
+        obstacles.append(_dense(curve.fidelity, curve.lpips))
     for point in inside:
         style = look(point.entry.first.method)
-        axes.plot(point.psnr.mean, point.lpips.mean, **style.points, markersize=6, zorder=3)
+        axes.plot(point.fidelity.mean, point.lpips.mean, **style.points, markersize=6, zorder=3)
         obstacles += _bars(axes, point, style.color)
     step = 0.05 if wide else 0.07
     on_right = _right_is_emptier(axes, obstacles, 0.04 + step * len(outside))
@@ -205,8 +228,8 @@ def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, 
         text = axes.text(
             0.99 if on_right else 0.01,
             0.02 + step * line,
-            f"{_arrow(point, (left, right), (low, high))} {point.entry.first.label} "
-            f"({point.psnr.mean:.2f} dB, {point.lpips.mean:.3f})",
+            f"{_arrow(point, *limits)} {point.entry.first.label} "
+            f"({point.fidelity.mean:.2f} dB, {point.lpips.mean:.3f})",
             transform=axes.transAxes,
             ha="right" if on_right else "left",
             color=GRAY,
@@ -216,14 +239,15 @@ def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, 
         corners = axes.transData.inverted().transform([extent.min, extent.max])
         row = np.linspace(corners[0], corners[1], 20)
         obstacles.append(np.stack([row[:, 0], np.full(20, corners[:, 1].mean())], axis=1))
-    axes.set(xlabel="PSNR (dB), better →", ylabel="LPIPS, inverted, better →")
+    label = _psnr(points[0].entry.first).label
+    axes.set(xlabel=f"{label}, better →", ylabel="LPIPS, inverted, better →")
     axes.grid(visible=True, color="#eeeeee", linewidth=0.6)
     axes.set_axisbelow(True)
-    numbers = _numbers(curves, ((left, right), (low, high)))
+    numbers = _numbers(curves, limits)
     label_points(
         axes,
         [
-            *((point.psnr.mean, point.lpips.mean) for point in inside),
+            *((point.fidelity.mean, point.lpips.mean) for point in inside),
             *(place for place, _, _ in numbers),
         ],
         [*(point.entry.first.label for point in inside), *(text for _, text, _ in numbers)],
@@ -231,7 +255,7 @@ def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, 
         sizes=[8] * len(inside) + [SMALL] * len(numbers),
         colors=["black"] * len(inside) + [color for _, _, color in numbers],
     )
-    return canvas, [point.entry.first.label for point in outside]
+    return canvas, [point.entry.first.label for point in outside], limits
 
 
 def _right_is_emptier(axes: Any, obstacles: Sequence[NDArray[np.float64]], height: float) -> bool:
@@ -247,13 +271,13 @@ def _right_is_emptier(axes: Any, obstacles: Sequence[NDArray[np.float64]], heigh
 
 def _arrow(point: _Point, across: tuple[float, float], along: tuple[float, float]) -> str:
     """Where a point lies that is not within the axes, of which the second is inverted."""
-    x = int(point.psnr.mean > across[1]) - int(point.psnr.mean < across[0])
+    x = int(point.fidelity.mean > across[1]) - int(point.fidelity.mean < across[0])
     y = int(point.lpips.mean < along[0]) - int(point.lpips.mean > along[1])
     return {-1: "↙←↖", 0: "↓·↑", 1: "↘→↗"}[x][y + 1]
 
 
 def _span(
-    points: Sequence[_Point], metric: Literal["psnr", "lpips"], *, with_curves: bool
+    points: Sequence[_Point], metric: Literal["fidelity", "lpips"], *, with_curves: bool
 ) -> tuple[float, float]:
     """Limits that hold the intervals of trained methods but of those far from all the others."""
     trained = [point for point in points if point.entry.first.summary["parameters"]]
@@ -273,8 +297,8 @@ def _span(
 
 def _bars(axes: Any, point: _Point, color: str) -> list[NDArray[np.float64]]:
     """Intervals of a point, and the places that they cover."""
-    across = ([point.psnr.low, point.psnr.high], [point.lpips.mean] * 2)
-    along = ([point.psnr.mean] * 2, [point.lpips.low, point.lpips.high])
+    across = ([point.fidelity.low, point.fidelity.high], [point.lpips.mean] * 2)
+    along = ([point.fidelity.mean] * 2, [point.lpips.low, point.lpips.high])
     covered = []
     for ends in (across, along):
         if np.isfinite(ends).all():
@@ -285,25 +309,47 @@ def _bars(axes: Any, point: _Point, color: str) -> list[NDArray[np.float64]]:
 
 
 def _numbers(
-    curves: Sequence[_Curve], spans: Sequence[tuple[float, float]]
+    curves: Sequence[_Curve], limits: Limits
 ) -> list[tuple[tuple[float, float], str, str]]:
     """Places, texts and colours: the first and last network evaluations of each curve and ten.
 
     The first has the sampler's name before it.
     """
-    (left, right), (low, high) = spans
     found = []
     for curve in curves:
         seen = [
             (nfe, (float(x), float(y)))
-            for nfe, x, y in zip(curve.nfe, curve.psnr, curve.lpips, strict=True)
-            if left < x < right and low < y < high
+            for nfe, x, y, within in zip(
+                curve.nfe, curve.fidelity, curve.lpips, _within(curve, limits), strict=True
+            )
+            if within
         ]
         for index, (nfe, place) in enumerate(seen):
             if index in (0, len(seen) - 1) or nfe == MARKED:
                 text = f"{curve.sampler}, {nfe}" if index == 0 else str(nfe)
                 found.append((place, text, look(curve.method).color))
     return found
+
+
+def _within(curve: _Curve, limits: Limits) -> NDArray[np.bool_]:
+    """Which points of a curve lie within the axes."""
+    (left, right), (low, high) = limits
+    x, y = curve.fidelity, curve.lpips
+    within: NDArray[np.bool_] = (left < x) & (x < right) & (low < y) & (y < high)
+    return within
+
+
+def _beyond(points: Sequence[_Point], curve: _Curve, limits: Limits) -> list[str]:
+    """What a caption says of the points of a curve beyond the axes: at most one text."""
+    values = [
+        f"{nfe} ({x:.2f} dB, {y:.3f})"
+        for nfe, x, y, within in zip(
+            curve.nfe, curve.fidelity, curve.lpips, _within(curve, limits), strict=True
+        )
+        if not within
+    ]
+    name = f"{_label_of(points, curve.method)} with {curve.sampler}"
+    return [f"{name} at {joined(values)}"] if values else []
 
 
 def _dense(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -314,7 +360,7 @@ def _dense(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | None:
-    """Draw the PSNR of every image by two methods, and a histogram of the differences.
+    """Draw the protocol's PSNR of every image by two methods, and the differences.
 
     Parameters
     ----------
@@ -335,7 +381,8 @@ def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | N
     if pair is None or len(rows[0].per_image) < 3:
         return None
     one, other = pair
-    a, b = (entry.values("psnr") for entry in pair)
+    psnr = _psnr(one.first)
+    a, b = (entry.values(psnr.name) for entry in pair)
     assert a is not None
     assert b is not None
     difference = paired_difference(a, b, one.scenes, RESAMPLING_SEED)
@@ -353,16 +400,17 @@ def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | N
         f"{names[0]} and {names[1]} image by image",
         section=str(first.summary["task_label"]),
         caption=(
-            f"Left: PSNR of each of {counted(count, 'image')} by {names[0]} and by {names[1]}; "
-            f"above the diagonal {names[0]} is better. Right: histogram of the differences, their "
-            f"mean {signed(difference.mean)} dB and its 95 % interval {interval} dB. {names[0]} is "
-            f"better on {100 * difference.wins:.0f} % of the images. {about_images(first)} "
-            f"{about_scores(first)} {about_seeds(pair)} {budget}"
+            f"Left: {psnr.label} of each of {counted(count, 'image')} by {names[0]} and by "
+            f"{names[1]}; above the diagonal {names[0]} is better. Right: histogram of the "
+            f"differences, their mean {signed(difference.mean)} dB and its 95 % interval "
+            f"{interval} dB. {names[0]} is better on {100 * difference.wins:.0f} % of the images. "
+            f"{about_images(first)} {about_scores(first)} {about_seeds(pair)} {budget}"
         ),
         alternative=(
             f"{names[0]} minus {names[1]}: {signed(difference.mean)} dB on average, interval "
             f"{interval}, better on {100 * difference.wins:.0f} % of {counted(count, 'image')}."
         ),
+        sources=tuple(source for entry in pair for source in entry.sources),
     )
 
 
@@ -372,7 +420,7 @@ def _pair(rows: Sequence[Row]) -> tuple[Entry, Entry] | None:
         (float(values.mean()), entry)
         for entry in entries(rows)
         if entry.first.summary["parameters"]
-        and (values := entry.values("psnr")) is not None
+        and (values := entry.values(_psnr(entry.first).name)) is not None
         and np.isfinite(values).all()
     ]
     ranked = [entry for _, entry in sorted(scored, key=lambda item: -item[0])]
@@ -395,6 +443,7 @@ def _scatter(
     axes = canvas.add_axes((left / DOUBLE, bottom / height, side / DOUBLE, side / height))
     low, high = min(a.min(), b.min()), max(a.max(), b.max())
     room = 0.05 * (high - low)
+    label = _psnr(pair[0].first).label
     axes.plot([low - room, high + room], [low - room, high + room], color=GRAY, linewidth=0.7)
     style = look(pair[0].first.method)
     axes.plot(
@@ -410,8 +459,8 @@ def _scatter(
     axes.set(
         xlim=(low - room, high + room),
         ylim=(low - room, high + room),
-        xlabel=f"PSNR (dB), {names[1]}",
-        ylabel=f"PSNR (dB), {names[0]}",
+        xlabel=f"{label}, {names[1]}",
+        ylabel=f"{label}, {names[0]}",
     )
     axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
     axes.yaxis.set_major_locator(mpl.ticker.MaxNLocator(5))

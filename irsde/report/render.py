@@ -42,6 +42,8 @@ ESCAPED = {
     "]": "{]}",
     "±": r"\ensuremath{\pm}",
     "≈": r"\ensuremath{\approx}",
+    "†": r"\ensuremath{\dagger}",
+    "‡": r"\ensuremath{\ddagger}",
     "↑": r"\ensuremath{\uparrow}",
     "↓": r"\ensuremath{\downarrow}",
     "→": r"\ensuremath{\rightarrow}",

@@ -119,6 +119,7 @@ SAMPLER_LOOKS = {
     "euler-maruyama": Look(VERMILLION, "o"),
     "posterior": Look(BLACK, "s", DASHED),
     "probability-flow": Look("#888888", "X", DASH_DOT),
+    "mean-ode": Look(VERMILLION, "X", DASHED),
     "ddim": Look(ORANGE, "D", DASH_DOT),
     "mrs-sde-1": Look(SKY, "v", DASHED),
     "mrs-sde-2": Look(SKY, "^"),

@@ -14,11 +14,11 @@ from scipy.stats import rankdata
 
 from irsde.report.captions import about_images, about_sampling, about_scores, counted, joined
 from irsde.report.figure import Figure
+from irsde.report.judging import Metric, headline
 from irsde.report.rows import Entry, Row, entries
 from irsde.report.style import DOUBLE, GRAY, LIGHT, STYLE, key_of, sampler_look, save
 from irsde.statistics import RESAMPLING_SEED, Estimate, compare
 
-METRICS = ("psnr", "ssim", "lpips")
 PAPERS_SAMPLER = "euler-maruyama"
 PAPERS_NFE = 100
 BEST = 4
@@ -33,7 +33,7 @@ class Sweep:
     ----------
     entries : tuple of Entry
     values : dict of str to dict
-        Metric → sampler → NFE → estimate, for metrics that all entries have.
+        Metric → sampler → NFE → estimate, for those of `judging.headline` that all entries have.
     """
 
     entries: tuple[Entry, ...]
@@ -49,10 +49,9 @@ class Sweep:
         """Where what all have in common can be read."""
         return self.entries[0].first
 
-    def metric(self, name: str) -> dict[str, Any]:
+    def metric(self, name: str) -> Metric:
         """Label, decimals and direction of a metric."""
-        found = {metric["name"]: metric for metric in self.first.summary["metrics"]}
-        return dict(found[name])
+        return next(metric for metric in headline(self.first) if metric.name == name)
 
     def ranked(self) -> list[str]:
         """Samplers by their mean rank over all metrics and numbers of evaluations, best first.
@@ -61,7 +60,7 @@ class Sweep:
         """
         ranks: dict[str, list[float]] = {sampler: [] for sampler in self.samplers}
         for name, of_metric in self.values.items():
-            sign = -1 if self.metric(name)["higher_is_better"] else 1
+            sign = -1 if self.metric(name).higher_is_better else 1
             for nfe in sorted({nfe for of_sampler in of_metric.values() for nfe in of_sampler}):
                 compared = [sampler for sampler in of_metric if nfe in of_metric[sampler]]
                 means = [sign * of_metric[sampler][nfe].mean for sampler in compared]
@@ -88,13 +87,13 @@ def sweeps(rows: Sequence[Row]) -> list[Sweep]:
 
 def _estimates(grouped: Sequence[Entry]) -> dict[str, dict[str, dict[int, Estimate]]]:
     estimates: dict[str, dict[str, dict[int, Estimate]]] = {}
-    for metric in METRICS:
-        values = [array for entry in grouped if (array := entry.values(metric)) is not None]
+    for name in [metric.name for metric in headline(grouped[0].first)]:
+        values = [array for entry in grouped if (array := entry.values(name)) is not None]
         if len(values) < len(grouped):
             continue
         found = compare(values, [], grouped[0].scenes, RESAMPLING_SEED).means
         for entry, estimate in zip(grouped, found, strict=True):
-            of_sampler = estimates.setdefault(metric, {}).setdefault(sampler_name(entry.first), {})
+            of_sampler = estimates.setdefault(name, {}).setdefault(sampler_name(entry.first), {})
             of_sampler[int(entry.first.summary["nfe"])] = estimate
     return estimates
 
@@ -167,6 +166,7 @@ def sweep_figure(sweep: Sweep, budget: str, folder: Path) -> Figure:
             f"{budget}"
         ),
         alternative=_alternative(sweep, ranked),
+        sources=tuple(source for entry in sweep.entries for source in entry.sources),
     )
 
 
@@ -178,11 +178,11 @@ def _alternative(sweep: Sweep, ranked: Sequence[str]) -> str:
         for sampler in ranked:
             of_sampler = of_metric[sampler]
             ends = [
-                f"{of_sampler[nfe].mean:.{metric['decimals']}f} at {nfe}"
+                f"{of_sampler[nfe].mean:.{metric.decimals}f} at {nfe}"
                 for nfe in dict.fromkeys((min(of_sampler), max(of_sampler)))
             ]
             words.append(f"{sampler} {' and '.join(ends)}")
-        parts.append(f"{metric['label']}: {'; '.join(words)}.")
+        parts.append(f"{metric.label}: {'; '.join(words)}.")
     return "Lines against network evaluations, samplers from best to worst. " + " ".join(parts)
 
 
@@ -273,9 +273,8 @@ def _panel(axes: Any, sweep: Sweep, name: str, shown: Sequence[str], reference: 
     axes.xaxis.set_major_locator(FixedLocator(steps))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels(_labels(steps))
-    arrow = "↑" if metric["higher_is_better"] else "↓"
-    axes.set(xlabel="network evaluations", ylabel=f"{metric['label']} {arrow}")
-    return _limit(axes, of_metric, higher=bool(metric["higher_is_better"]))
+    axes.set(xlabel="network evaluations", ylabel=metric.column.heading)
+    return _limit(axes, of_metric, higher=metric.higher_is_better)
 
 
 def _labels(steps: Sequence[int]) -> list[str]:

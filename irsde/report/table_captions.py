@@ -3,11 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from irsde.methods import METHODS
+from irsde.perceptual import PAPERS_NETWORK, network_label
 from irsde.report.captions import counted
 from irsde.report.cells import line_names
-from irsde.report.judging import LPIPS_NETWORKS
 from irsde.report.rows import Entry
 from irsde.statistics import FEW_SCENES, SIGNIFICANCE, too_few
+
+TARGETS = {
+    "clean": "the clean image",
+    "maximum-likelihood": "the noise of maximum likelihood",
+    "noise": "the noise",
+    "velocity": "the velocity",
+}
 
 
 def about(group: Sequence[Entry]) -> str:
@@ -23,6 +31,7 @@ def about(group: Sequence[Entry]) -> str:
         f"Protocol {protocol['name']} v{protocol['version']}: {protocol['label']}{source}.",
         seeds_of("Training", group, lambda entry: entry.training_seeds),
         seeds_of("Sampling", group, lambda entry: entry.sampling_seeds),
+        _targets(group),
     ]
     if leaked := len(summary["leaked"]):
         parts.append(
@@ -31,10 +40,10 @@ def about(group: Sequence[Entry]) -> str:
         )
     if reason := summary["lpips"]["unavailable"]:
         parts.append(f"LPIPS is n/a: {reason}.")
-    elif (network := summary["lpips"]["network"]) != "alex":
+    elif (network := summary["lpips"]["network"]) != PAPERS_NETWORK:
         parts.append(
-            f"LPIPS uses {LPIPS_NETWORKS.get(network, network)}, not the paper's AlexNet: not "
-            "comparable with the paper."
+            f"LPIPS uses {network_label(network)}, not the paper's "
+            f"{network_label(PAPERS_NETWORK)}: not comparable with the paper."
         )
     if any(entry.first.summary.get("outside") for entry in group):
         parts.append(
@@ -42,6 +51,20 @@ def about(group: Sequence[Entry]) -> str:
             "were trained is not known."
         )
     return " ".join(part for part in parts if part)
+
+
+def _targets(group: Sequence[Entry]) -> str:
+    """What the networks are trained to predict, where they differ in it."""
+    of_target: dict[str, dict[str, None]] = {}
+    for entry in group:
+        method = METHODS.get(entry.first.method.partition("+")[0])
+        if method is not None and method.is_trained:
+            target = TARGETS.get(method.objective, method.objective)
+            of_target.setdefault(target, {})[entry.first.label] = None
+    if len(of_target) < 2:
+        return ""
+    named = [f"{target} ({', '.join(labels)})" for target, labels in of_target.items()]
+    return f"Methods also differ in what the network predicts: {'; '.join(named)}."
 
 
 def _agreement(data: Mapping[str, Any]) -> str:

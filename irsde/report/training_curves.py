@@ -33,7 +33,12 @@ class _Curve:
     mean: pd.Series
     low: pd.Series
     high: pd.Series
-    seeds: int
+    runs: tuple[str, ...]
+
+    @property
+    def seeds(self) -> int:
+        """How many trainings the curve is of."""
+        return len(self.runs)
 
 
 def training_figures(rows: Sequence[Row], budget: str, folder: Path) -> list[Figure]:
@@ -79,7 +84,7 @@ def _curves(rows: Sequence[Row]) -> list[_Curve]:
         if len(mean := values.mean()) >= 2:
             label = next(iter(of_method.values())).label
             curve = _Curve(
-                method, label, mean.index, mean, values.min(), values.max(), len(histories)
+                method, label, mean.index, mean, values.min(), values.max(), tuple(of_method)
             )
             curves.append(curve)
     return curves
@@ -107,7 +112,7 @@ def _figure(
         title=f"{task['task_label']}: {title}",
         section=str(task["task_label"]),
         caption=(
-            f"PSNR of what a validation restores while training, averaged weights, "
+            "PSNR of RGB of what a validation restores while training, averaged weights, "
             f"{_validation_nfe(rows)}of {counted(len(curves), 'method')}.{bands} "
             f"{'What lies below the axis is cut off. ' if cut else ''}{budget}"
         ),
@@ -115,6 +120,7 @@ def _figure(
             f"Lines of validation PSNR against iteration up to {ranked[0].iterations[-1]}. "
             f"At the end: {joined(finals)}."
         ),
+        sources=tuple(run for curve in ranked for run in curve.runs),
     )
 
 

@@ -1,18 +1,15 @@
-import errno
 import os
 import re
 import shutil
 import signal
 import sys
-from pathlib import Path
 
 import psutil
 from snakemake.resources import Resources
 
 from irsde.code import current
 from irsde.config import load_profile, run_settings
-from irsde.current import is_current_evaluation, is_current_run, metric_weights
-from irsde.data.datasets import source_fingerprint
+from irsde.current import is_current_evaluation, is_current_run, metric_weights, own_contents
 from irsde.files import InputError, digest_json
 from irsde.plan import (
     Run,
@@ -163,14 +160,6 @@ def evaluation_settings(wildcards):
 def evaluation_arguments(wildcards):
     """Arguments of `irsde evaluate` for a path of the grammar."""
     return evaluation_of(run_of(wildcards), wildcards.dataset, wildcards.evaluation).arguments
-
-
-def sources(wildcards, input):
-    """Contents of the data sets that pairs are made from; known once they are there."""
-    for card in input:
-        if not Path(card).is_file():
-            raise FileNotFoundError(errno.ENOENT, "not fetched yet", card)
-    return {card: source_fingerprint(Path(card).parent.name) for card in input}
 
 
 wildcard_constraints:

@@ -8,8 +8,10 @@ rule fetch:
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
+    params:
+        own=lambda wildcards: own_contents(wildcards.dataset),
     shell:
-        "irsde data fetch {wildcards.dataset} > {log} 2>&1"
+        "irsde data fetch {wildcards.dataset:q} > {log:q} 2>&1"
 
 
 rule prepare:
@@ -24,11 +26,10 @@ rule prepare:
     threads: CORES_PER_JOB
     params:
         settings=preparation_settings,
-        sources=sources,
         code=current("prepare"),
     shell:
-        "irsde data prepare --profile {wildcards.profile} --task {wildcards.task} "
-        "--dataset {wildcards.dataset} > {log} 2>&1"
+        "irsde data prepare --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "--dataset {wildcards.dataset:q} > {log:q} 2>&1"
 
 
 rule check:
@@ -43,7 +44,6 @@ rule check:
     threads: CORES_PER_JOB
     params:
         settings=preparation_settings,
-        sources=sources,
         code=current("check"),
     shell:
-        "irsde data check --profile {wildcards.profile} --task {wildcards.task} > {log} 2>&1"
+        "irsde data check --profile {wildcards.profile:q} --task {wildcards.task:q} > {log:q} 2>&1"

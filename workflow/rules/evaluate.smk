@@ -28,4 +28,4 @@ rule evaluate:
         weights=metric_weights(),
         code=current("evaluate"),
     shell:
-        "irsde evaluate {params.arguments} > {log} 2>&1"
+        "irsde evaluate {params.arguments} > {log:q} 2>&1"

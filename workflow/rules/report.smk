@@ -29,7 +29,7 @@ rule report:
         caption=PROFILE.caption,
         code=current("report"),
     shell:
-        "irsde report --profile {params.profile} > {log} 2>&1"
+        "irsde report --profile {params.profile:q} > {log:q} 2>&1"
 
 
 rule degradations:
@@ -50,4 +50,4 @@ rule degradations:
         profile=PROFILE.name,
         code=current("figures"),
     shell:
-        "irsde data figures --profile {params.profile} > {log} 2>&1"
+        "irsde data figures --profile {params.profile:q} > {log:q} 2>&1"

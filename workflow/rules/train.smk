@@ -21,8 +21,8 @@ rule train:
         settings=settings_hash,
         code=current("train"),
     shell:
-        "irsde train --overwrite --profile {wildcards.profile} --task {wildcards.task} "
-        "--method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"
+        "irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "--method {wildcards.method:q} --seed {wildcards.seed:q} > {log:q} 2>&1"
 
 
 rule tune:
@@ -42,5 +42,5 @@ rule tune:
         settings=settings_hash,
         code=current("tune"),
     shell:
-        "irsde train --overwrite --profile {wildcards.profile} --task {wildcards.task} "
-        "--method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"
+        "irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "--method {wildcards.method:q} --seed {wildcards.seed:q} > {log:q} 2>&1"

@@ -1,0 +1,91 @@
+"""States that networks are trained on: drawn once for a batch, whatever its parts."""
+
+import pytest
+import torch
+
+from irsde.checkpoints import TrainingState
+from irsde.config import load_profile
+from irsde.methods import METHODS
+from irsde.objectives import OBJECTIVES, largest_step
+from irsde.optimization import Update, draw_states, make_optimizer
+from irsde.parallel import ALONE
+from irsde.processes import GaussianProcess, mean_reverting
+from irsde.restoration import Restorer
+from irsde.seeds import seed_from
+from tests.project import PROJECT
+
+BATCH, SIDE, STREAM = 8, 5, ("tests",)
+
+
+class Watched(torch.nn.Module):
+    """A network of one parameter that keeps what it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor, self.seen = torch.nn.Parameter(torch.ones(1)), []
+
+    def forward(self, x_t, mu, step):
+        self.seen.append((x_t, step))
+        return self.factor * x_t
+
+
+def update_of(monkeypatch, accumulate):
+    monkeypatch.chdir(PROJECT)
+    recipe = load_profile("smoke").training.model_copy(
+        update={"batch": BATCH, "accumulate": accumulate}
+    )
+    network = Watched()
+    state = TrainingState(
+        network=network,
+        average={name: tensor.clone() for name, tensor in network.state_dict().items()},
+        optimizer=make_optimizer(network, recipe),
+        skipped=torch.zeros(()),
+        skipped_in_a_row=torch.zeros(()),
+    )
+    restorer = Restorer(network, mean_reverting(), "noise", centered=False, conditional=True)
+    return network, Update(restorer, state, recipe, ALONE, torch.device("cpu"))
+
+
+def patches():
+    generator = torch.Generator().manual_seed(0)
+    return [torch.rand((BATCH, 3, SIDE, SIDE), generator=generator) for _ in "ab"]
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_a_batch_draws_its_noise_once_and_makes_its_states_once(monkeypatch, accumulate):
+    network, update = update_of(monkeypatch, accumulate)
+    x0, mu = patches()
+    generator = torch.Generator().manual_seed(seed_from(*STREAM, 7, "noise"))
+    steps = torch.randint(1, 101, (BATCH,), generator=generator)
+    noise = torch.randn((BATCH, 3, SIDE, SIDE), generator=generator)
+    states = mean_reverting().sample(x0, mu, steps, noise)
+
+    drawn, made, randn, sample = [], [], torch.randn, GaussianProcess.sample
+    monkeypatch.setattr(torch, "randn", lambda *a, **k: drawn.append(a) or randn(*a, **k))
+    monkeypatch.setattr(GaussianProcess, "sample", lambda *a: made.append(len(a[1])) or sample(*a))
+    loss, _ = update(x0, mu, STREAM, 7, 0.0)
+
+    assert len(drawn) == 1
+    assert sum(made) == BATCH
+    assert torch.equal(torch.cat([x_t for x_t, _ in network.seen]), states)
+    assert torch.equal(torch.cat([step for _, step in network.seen]), steps)
+    assert float(loss) == pytest.approx(float((states - noise).abs().mean()), rel=1e-5)
+
+
+def test_processes_share_the_noise_of_a_batch():
+    restorer = Restorer(Watched(), mean_reverting(), "noise", centered=False, conditional=True)
+    whole = draw_states(restorer, (3, 4, 4), 6, range(6), seed=1)
+    parts = [draw_states(restorer, (3, 4, 4), 6, share, seed=1) for share in ((0, 2, 4), (1, 3, 5))]
+    for rank, part in enumerate(parts):
+        assert torch.equal(part.noise, whole.noise[rank::2])
+        assert torch.equal(part.steps, whole.steps[rank::2])
+
+
+@pytest.mark.parametrize("name", [n for n, method in METHODS.items() if method.kind == "process"])
+def test_training_and_restoring_begin_at_the_same_step(name):
+    method = METHODS[name]
+    process = method.process_for(0.1)
+    restorer = Restorer(Watched(), process, method.objective, method.centered, conditional=True)
+    last = 99 if name == "goub" else process.steps
+    assert largest_step(OBJECTIVES[method.objective], process) == last
+    assert restorer.first_step(None) == last

@@ -1,0 +1,263 @@
+"""README.md and CONTRIBUTING.md: their commands parse, their links, files and numbers are there."""
+
+import itertools
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from typer.main import get_command
+
+from irsde.cli import CLICK_EXCEPTION, app
+from irsde.methods import METHODS
+from irsde.protocols import PROTOCOLS
+from irsde.samplers import SAMPLERS
+from irsde.tasks import TASKS
+
+PROJECT = Path(__file__).resolve().parents[1]
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/training.md", "docs/data.md")
+MADE_BY_READERS = {"mine"}  # profiles
+OUTPUTS = "\n".join(
+    file.read_text() for file in sorted((PROJECT / "workflow").rglob("*")) if file.suffix == ".smk"
+)
+
+
+def blocks(page, language):
+    text = (PROJECT / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(page):
+    """Commands of the page's shell blocks, one for each part between && and ;."""
+    found = []
+    for block in blocks(page, "bash"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            while words:
+                ends = [k for k, word in enumerate(words) if word in ("&&", ";", "|", ">")]
+                stop = ends[0] if ends else len(words)
+                found.append(words[:stop])
+                words = words[stop + 1 :]
+    return [words for words in found if words]
+
+
+def of_program(program):
+    return [
+        pytest.param(words[1:], id=f"{page}: {' '.join(words)}"[:100])
+        for page in PAGES
+        for words in commands(page)
+        if words[0] == program
+    ]
+
+
+def inline(page):
+    text = re.sub(r"^```.*?^```$", "", (PROJECT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+def parse(words, *, complete=True):
+    """Parse arguments of irsde without running anything; the values by name.
+
+    Where the words need not be a complete command, required arguments may be missing.
+    """
+    command, name, context = get_command(app), "irsde", None
+    while True:
+        is_group = hasattr(command, "resolve_command")
+        if is_group and not words:
+            return {}
+        try:
+            context = command.make_context(name, list(words), parent=context)
+        except CLICK_EXCEPTION as error:
+            if complete or type(error).__name__ != "MissingParameter":
+                raise
+            return {}
+        if not is_group:
+            return context.params
+        name, command, words = command.resolve_command(context, list(words))
+
+
+@pytest.mark.parametrize("words", of_program("irsde"))
+def test_a_command_of_irsde_is_one(words):
+    values = {name: value for name, value in parse(words).items() if value}
+    if profile := values.get("profile"):
+        assert profile in MADE_BY_READERS or profile_file(profile).is_file()
+    for name, known in (("task", TASKS), ("method", METHODS), ("sampler", SAMPLERS)):
+        assert values.get(name) in {None, *known}
+    assert values.get("protocol") in {None, *PROTOCOLS}
+    for folder in re.findall(r"results/(\S+)/(\S+)/(\S+)/seed\d+", " ".join(words)):
+        profile, task, method = folder
+        content = yaml.safe_load(profile_file(profile).read_text())
+        assert task in TASKS
+        assert method in METHODS
+        assert method in content["methods"]
+
+
+def profile_file(name):
+    return PROJECT / "workflow/config" / f"{name}.yaml"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_options_in_the_running_text_exist(page):
+    for code in inline(page):
+        if code.startswith("irsde "):
+            parse(shlex.split(code)[1:], complete=False)
+
+
+def test_what_does_not_exist_does_not_parse():
+    for words in (["trian"], ["train", "--mehtod", "x"], ["data", "lists"], ["compare", "--x"]):
+        with pytest.raises(CLICK_EXCEPTION):
+            parse(words, complete=False)
+
+
+def test_targets_of_snakemake_are_outputs_of_its_rules():
+    from snakemake.cli import get_argument_parser
+
+    parser = get_argument_parser()
+    found = [words for page in PAGES for words in commands(page) if words[0] == "snakemake"]
+    assert len(found) >= 4
+    for words in found:
+        options = parser.parse_args(words[1:])
+        for target in options.targets:
+            assert f'"{target}"' in OUTPUTS, target
+        profiles = itertools.pairwise(words)
+        for name in [name for option, name in profiles if option.endswith("profile")]:
+            assert (PROJECT / name).is_dir(), name
+
+
+def test_commands_of_dvc_are_commands():
+    from dvc.cli.parser import get_main_parser
+
+    stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+    found = [words for page in PAGES for words in commands(page) if words[0] == "dvc"]
+    assert len(found) >= 3
+    for words in found:
+        options = get_main_parser().parse_args(words[1:])
+        if options.cmd == "repro":
+            assert {target.split("@")[0] for target in options.targets} <= stages.keys()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_installed_and_tested_exists(page):
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    for words in commands(page):
+        if "install" in words and "-e" in words:
+            for extra in re.findall(r"\[(\w+)\]", " ".join(words)):
+                assert extra in extras["optional-dependencies"]
+        for option, name in itertools.pairwise(words):
+            if option == "-c" and words[0] in ("pip", "uv"):
+                assert (PROJECT / name).is_file()
+        if words[0] == "pytest":
+            for name in words[1:]:
+                assert name.startswith("-") or (PROJECT / name).exists(), name
+
+
+@pytest.mark.parametrize(
+    "page", [file.relative_to(PROJECT).as_posix() for file in sorted(PROJECT.glob("docs/*.md"))]
+    + ["README.md", "CONTRIBUTING.md", "reports/study/README.md", "workflow/config/README.md"],
+)  # fmt: skip
+def test_every_local_link_resolves(page):
+    file = PROJECT / page
+    for link in re.findall(r"\]\(([^)\s]+)\)", file.read_text()):
+        if not link.startswith(("http:", "https:", "mailto:", "#")):
+            name, _, anchor = link.partition("#")
+            target = file.parent / name
+            assert target.exists(), link
+            if anchor:
+                assert anchor in anchors(target), link
+
+
+def anchors(page):
+    """Names that GitHub gives a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_file_that_is_named_exists_or_is_made(page):
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    names = {Path(name).name for name in listed or map(str, PROJECT.rglob("*"))}
+    written = "\n".join(file.read_text() for file in (PROJECT / "irsde").rglob("*.py"))
+    for code in inline(page):
+        if re.fullmatch(r"[\w./-]+\.(md|py|yaml|yml|toml|txt|json|html|csv|db)", code):
+            name = code.rpartition("/")[2]
+            exists = (PROJECT / code).exists() or ("/" not in code and name in names)
+            assert exists or f'"{code}"' in OUTPUTS or f'"{name}"' in written, code
+        elif re.fullmatch(r"[a-z]+(/[\w.-]+)+/?", code):
+            first = PROJECT / code.split("/")[0]
+            if first.is_dir() and first.name not in ("data", "results", "reports"):
+                assert (PROJECT / code).exists(), code
+
+
+def test_the_python_example_runs():
+    (block,) = blocks("README.md", "python")
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert names["restored"].shape == names["mu"].shape
+
+
+STUDY = PROJECT / "reports/study/bench/tables.csv"
+COLUMNS = {
+    "Rain100H": "deraining-rain100h-test",
+    "Kodak24 blurred": "deblurring-kodak24",
+    "CBSD68, σ 25": "denoising-cbsd68",
+    "Set14 ×4": "super-resolution-set14-x4",
+    "CelebA-HQ, thin masks": "inpainting-celeba-hq-samples-test",
+    "SOTS-indoor": "dehazing-sots-indoor-17",
+}
+ROWS = {
+    "degraded input": "identity",
+    "classical (tuned filter)": "classical",
+    "direct regression": "regression",
+    "IR-SDE, 10 NFE": "ir-sde",
+    "I2SB, 10 NFE": "i2sb",
+}
+
+
+def table_below(heading):
+    """Rows of the README's table whose head begins so, as lists of cells."""
+    lines = (PROJECT / "README.md").read_text().split(heading)[1].splitlines()
+    rows = []
+    for line in lines:
+        if rows and not line.startswith("|"):
+            break
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def test_the_first_table_is_that_of_the_study():
+    table = pd.read_csv(STUDY, dtype=str, keep_default_na=False)
+    values = {(row.table, row.line, row.column): row.text for row in table.itertuples()}
+    head, _, *rows = table_below("and LPIPS (SqueezeNet):")
+    assert {row[0] for row in rows} <= ROWS.keys()
+    compared = 0
+    for name, *cells in rows:
+        for title, cell in zip(head[1:], cells, strict=True):
+            key = COLUMNS[title], ROWS[name]
+            if cell == "not run":
+                assert (*key, "psnr") not in values
+                continue
+            psnr, lpips = cell.split(" / ")
+            assert psnr == values[*key, "psnr"].split(" ")[0], (name, title)
+            assert float(lpips) == pytest.approx(
+                float(values[*key, "lpips"].split(" ")[0]), abs=5.01e-4
+            ), (name, title)
+            compared += 1
+    assert compared >= 20
+
+
+def test_effects_of_the_causes_are_those_of_the_study():
+    table = pd.read_csv(STUDY, dtype=str, keep_default_na=False)
+    causes = table[table["table"].str.startswith("causes-deraining")]
+    known = {text.replace(" ≈", "") for text in causes["text"]}
+    _, _, *rows = table_below("small budget above:")
+    assert len(rows) >= 5
+    for name, cell in rows:
+        for effect in cell.split(" and "):
+            assert effect in known, (name, effect)

@@ -1,0 +1,137 @@
+"""SSIM, PSNR, luminance and protocols: small numbers worked out by hand or in plain loops."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from irsde.files import InputError
+from irsde.metrics import METRICS, WINDOWS, fidelity, luminance, rounded_luminance
+from irsde.protocols import PROTOCOLS
+from irsde.ssim import similarity_by_convolution, similarity_map
+
+# R, G, B and the Y that MATLAB's rgb2ycbcr documents for them
+COLORS = [
+    ((0, 0, 0), 16.0),
+    ((255, 255, 255), 235.0),
+    ((255, 0, 0), 81.481),
+    ((0, 255, 0), 144.553),
+    ((0, 0, 255), 40.966),
+]
+
+
+def planes(height, width, seed=0):
+    generator = np.random.default_rng(seed)
+    return [generator.integers(0, 256, (height, width)).astype(float) for _ in range(2)]
+
+
+def ssim_in_loops(x, y, taps, factor):
+    """The formula of Wang et al., window by window, K1 = 0.01, K2 = 0.03, L = 255."""
+    c1, c2, n = 2.55**2, 7.65**2, len(taps)
+    found = np.zeros((x.shape[0] - n + 1, x.shape[1] - n + 1))
+    weights = np.outer(taps, taps)
+    for i in range(found.shape[0]):
+        for j in range(found.shape[1]):
+            a, b = x[i : i + n, j : j + n], y[i : i + n, j : j + n]
+            ma, mb = (weights * a).sum(), (weights * b).sum()
+            va = factor * (weights * (a - ma) ** 2).sum()
+            vb = factor * (weights * (b - mb) ** 2).sum()
+            vab = factor * (weights * (a - ma) * (b - mb)).sum()
+            found[i, j] = (2 * ma * mb + c1) * (2 * vab + c2)
+            found[i, j] /= (ma**2 + mb**2 + c1) * (va + vb + c2)
+    return found
+
+
+@pytest.mark.parametrize("size", [(11, 11), (11, 13), (14, 12)])
+@pytest.mark.parametrize(("window", "factor"), [("gaussian", 1.0), ("uniform", 49 / 48)])
+def test_ssim_is_the_formula_at_every_pixel(window, factor, size):
+    taps = [math.exp(-(k**2) / 4.5) for k in range(-5, 6)] if window == "gaussian" else [1 / 7] * 7
+    taps = np.array(taps) / sum(taps)
+    x, y = planes(*size)
+    expected = ssim_in_loops(x, y, taps, factor)
+    options = WINDOWS[window].taps, WINDOWS[window].covariance_factor
+    np.testing.assert_allclose(similarity_map(x, y, *options), expected, rtol=1e-9)
+    by_convolution = similarity_by_convolution(
+        torch.from_numpy(x)[None], torch.from_numpy(y)[None], *options
+    )
+    np.testing.assert_allclose(by_convolution[0].numpy(), expected, rtol=1e-9)
+
+
+def test_ssim_of_two_constant_planes_is_the_luminance_term():
+    x, y = np.full((7, 7), 100.0), np.full((7, 7), 50.0)
+    found = similarity_map(x, y, WINDOWS["uniform"].taps, 49 / 48)
+    assert found.item() == pytest.approx((2 * 5000 + 6.5025) / (12500 + 6.5025), rel=1e-12)
+
+
+def test_directions_and_digits_of_the_metrics():
+    directions = {name: metric.higher_is_better for name, metric in METRICS.items()}
+    assert directions == {
+        "psnr": True, "ssim": True, "psnr_y": True, "ssim_y": True, "lpips": False,
+    }  # fmt: skip
+    assert [metric.decimals for metric in METRICS.values()] == [2, 4, 2, 4, 4]
+
+
+@pytest.mark.parametrize(("color", "expected"), COLORS)
+def test_luminance_of_primary_colors(color, expected):
+    pixels = np.array(color, dtype=np.uint8)
+    assert luminance(pixels) == pytest.approx(expected, abs=1e-9)
+    assert float(rounded_luminance(torch.tensor(color))[0]) == math.floor(expected + 0.5)
+
+
+@pytest.mark.parametrize(("color", "rise"), [(0, 65.481), (1, 128.553), (2, 24.966)])
+def test_psnr_of_one_color_channel(color, rise):
+    """One channel off by 30: a third of the error in RGB, the luminance off by its weight."""
+    reference = torch.full((1, 16, 18, 3), 100.0)
+    restored = reference.clone()
+    restored[..., color] += 30
+    scores = fidelity(restored, reference, WINDOWS["gaussian"])[0]
+    assert scores["psnr"][0] == pytest.approx(10 * math.log10(255**2 / 300), rel=1e-9)
+    off = 30 * rise / 255
+    assert scores["psnr_y"][0] == pytest.approx(10 * math.log10(255**2 / off**2), rel=1e-9)
+
+
+def test_a_border_is_cut_from_every_side():
+    """An error of 10 in one pixel of a 20 x 18 image counts until the border reaches it."""
+    reference = torch.full((1, 20, 18, 1), 100.0)
+    for row, column in ((3, 9), (16, 9), (9, 3), (9, 14)):
+        restored = reference.clone()
+        restored[0, row, column] += 10
+        scores = fidelity(restored, reference, WINDOWS["uniform"], (0, 3, 4))
+        whole, inner = 255**2 * 360 / 100, 255**2 * 14 * 12 / 100
+        assert scores[0]["psnr"][0] == pytest.approx(10 * math.log10(whole), rel=1e-9)
+        assert scores[3]["psnr"][0] == pytest.approx(10 * math.log10(inner), rel=1e-9)
+        assert scores[4]["psnr"][0] == math.inf
+        assert scores[4]["ssim"][0] == pytest.approx(1, abs=1e-12)
+        assert scores[3]["ssim"][0] < 1
+        assert set(scores[0]) == {"psnr", "ssim"}
+
+
+def test_the_smallest_image_is_as_large_as_the_window():
+    for side, border in ((11, 0), (19, 4)):
+        image = torch.zeros(1, side, side + 3, 1)
+        assert fidelity(image, image, WINDOWS["gaussian"], (border,))[border]["ssim"][0] == 1
+        less = image[:, 1:]
+        with pytest.raises(InputError, match="at least 11x11"):
+            fidelity(less, less, WINDOWS["gaussian"], (border,))
+
+
+def test_what_each_protocol_does():
+    facts = {
+        name: (p.channel, p.border, p.rounded, p.luminance_rounded, p.window, p.lpips_rounded)
+        for name, p in PROTOCOLS.items()
+    }
+    assert facts == {
+        "rgb": ("rgb", 0, True, False, "gaussian", True),
+        "y": ("y", 0, True, False, "gaussian", True),
+        "authors": ("rgb", 4, True, False, "gaussian", False),
+        "matlab-y": ("y", 0, True, True, "gaussian", True),
+        "sr": ("y", 4, True, False, "gaussian", True),
+        "unrounded": ("rgb", 0, False, False, "gaussian", False),
+        "skimage-default": ("rgb", 0, True, False, "uniform", True),
+    }
+    assert [PROTOCOLS["authors"].version, PROTOCOLS["rgb"].version] == [2, 1]
+    assert PROTOCOLS["sr"].headline == ("psnr_y", "ssim_y")
+    assert PROTOCOLS["rgb"].headline == ("psnr", "ssim")
+    assert [PROTOCOLS["authors"].fits(19, side) for side in (18, 19)] == [False, True]
+    assert [PROTOCOLS["skimage-default"].fits(side, 9) for side in (6, 7)] == [False, True]

@@ -1,0 +1,115 @@
+"""Where runs stand, also where their files are not what a training writes."""
+
+import json
+import os
+import shutil
+import socket
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from irsde import cli
+from irsde.config import load_profile
+from irsde.files import digest_json, write_json
+from irsde.plan import Evaluation, Run
+from irsde.status import PROGRESS, standings
+from tests.project import PROJECT
+
+RUN = Run("smoke", "denoising", "regression", 0)
+RUNNING = {
+    "iteration": 3, "iterations": 6, "patches_per_second": 12.0, "seconds_left": 0.0,
+    "validation_psnr": 0.0, "host": socket.gethostname(), "process": os.getpid(),
+    "time": time.time(), "device": "cpu",
+}  # fmt: skip
+CARD = {
+    "task": RUN.task, "method": RUN.method, "seed": 0, "label": "direct regression",
+    "settings": {}, "identity": {"code": "a"}, "parameters": 1, "iterations": 6,
+    "final_validation_psnr": 20.5,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    shutil.copytree(PROJECT / "workflow/config", tmp_path / "workflow/config")
+    monkeypatch.chdir(tmp_path)
+
+
+def shown():
+    """Output of `irsde status`, and the line of the run in it."""
+    found = CliRunner().invoke(cli.app, ["status", "--profile", "smoke"])
+    assert found.exit_code == 0, found.output + repr(found.exception)
+    lines = found.output.splitlines()
+    return found.output, next(line for line in lines if line.startswith("denoising/regression/"))
+
+
+def test_numbers_that_are_zero_are_shown():
+    write_json(RUN.folder / PROGRESS, RUNNING)
+    assert shown()[1].split()[1:] == ["running", "3/6", "12", "0", "min", "0.00", "0/1"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "{}",
+        "not JSON",
+        '"text"',
+        *(
+            json.dumps({**RUNNING, **changes})
+            for changes in (
+                {"host": 5},
+                {"process": 0},
+                {"process": "12"},
+                {"iteration": "3"},
+                {"iteration": None},
+                {"seconds_left": float("nan")},
+                {"seconds_left": float("inf")},
+                {"time": None, "host": "elsewhere"},
+                {"validation_psnr": []},
+            )
+        ),
+    ],
+)
+def test_a_foreign_progress_file_is_one_line_and_the_other_runs_are_shown(content):
+    path = RUN.folder / PROGRESS
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    output, line = shown()
+    assert line.split()[1] == "damaged"
+    assert "8 runs: 0 finished, 0 running, 0 stopped, 7 waiting, 1 damaged" in output
+    assert output.splitlines()[-1].startswith(f"{path}: ")
+    assert "Traceback" not in output
+
+
+def test_a_damaged_card_is_one_line_too():
+    write_json(RUN.folder / "run.json", {"task": 1})
+    output, line = shown()
+    assert line.split()[1] == "damaged"
+    assert output.splitlines()[-1] == f"{RUN.folder / 'run.json'}: not a run card"
+
+
+def test_evaluations_of_an_earlier_training_do_not_count():
+    evaluation = Evaluation(RUN, "photographs-test", "direct", 1)
+    write_json(RUN.folder / "run.json", CARD)
+    summary = evaluation.folder / "summary.json"
+    for of_run, counted in ((CARD["identity"], "1/1"), ({"code": "b"}, "0/1")):
+        write_json(summary, {"run_identity": digest_json(of_run)})
+        assert shown()[1].split()[1:] == ["finished", "6/6", "20.50", counted]
+    summary.write_text("[]")
+    assert shown()[1].endswith("0/1")
+
+
+def test_runs_beside_the_grid_are_shown_when_they_come_from_another():
+    derived = {**CARD, "derived_from": RUN.folder.as_posix()}
+    write_json(RUN.folder / "run.json", CARD)
+    for method, card in (("regression+old", CARD), ("regression+width0.1", derived)):
+        write_json(Run("smoke", RUN.task, method, 0).folder / "run.json", card)
+    training = Run("smoke", RUN.task, "regression+to12", 0).folder / PROGRESS
+    write_json(training, {**RUNNING, "derived_from": RUN.folder.as_posix()})
+    beside = [s for s in standings(load_profile("smoke")) if "+" in s.run.method]
+    assert [(s.run.method, s.state) for s in beside if s.run.task == RUN.task] == [
+        ("ir-sde+l2", "waiting"),
+        ("regression+to12", "running"),
+        ("regression+width0.1", "finished"),
+    ]

@@ -4,19 +4,19 @@ What later becomes a path, a key of a table or the size of a network is checked 
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from irsde.config import LONGEST_NAME, METHOD, NAME
 from irsde.files import InputError, read_json
 from irsde.methods import METHODS
+from irsde.plan import OUTSIDE
 from irsde.tasks import TASKS
 
 MAX_BYTES = 16 * 2**20
-OUTSIDE = "outside"  # stands where a method stands, for results made elsewhere
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
-METHOD = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}(\+[A-Za-z0-9_-]+(\.[0-9]+)?){0,9}$"
 MAX_WIDTH, MAX_LEVELS, MAX_BLOCKS = 1024, 8, 100  # of the networks that are built
 
 
@@ -30,6 +30,15 @@ def _is_method(name: str) -> str:
     if (base := name.partition("+")[0]) not in (*METHODS, OUTSIDE):
         raise ValueError(f"{base!r} is no method of this version")
     return name
+
+
+def _of_form(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    def check(name: str) -> str:
+        if len(name) > LONGEST_NAME or not pattern.fullmatch(name):
+            raise ValueError("is no name of a folder")
+        return name
+
+    return check
 
 
 def _is_printable(text: str) -> str:
@@ -72,13 +81,13 @@ class RunCard(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
     task: Annotated[str, AfterValidator(_is_task)]
-    method: Annotated[str, Field(pattern=METHOD), AfterValidator(_is_method)]
+    method: Annotated[str, AfterValidator(_of_form(METHOD)), AfterValidator(_is_method)]
     seed: int = Field(ge=0, lt=2**63)
     label: Text
     settings: Annotated[dict[str, Any], AfterValidator(_is_bearable)]
     identity: dict[str, Text]
     parameters: Annotated[int, Field(ge=0)] | None
-    profile: Annotated[str, Field(pattern=NAME)] | None = None
+    profile: Annotated[str, AfterValidator(_of_form(NAME))] | None = None
     weights_sha256: Sha256 | None = None
     imported_from: dict[str, Text] | None = None
     conversion: Literal["exact", "plain"] | None = None

@@ -206,6 +206,8 @@ def test_the_page_marks_rows_that_were_trained_otherwise(mixed):
     assert [marks[name].split()[-1:] for name in ("regression", "goub")] == [["†"], ["‡"]]
     assert not set(marks["identity"] + marks["ir-sde"]) & {"†", "‡"}
     assert page_data("page-data")["marks"]["†"] == SETTINGS
+    overview = re.search('id="overview-table".*?</p>', Path("reports/index.html").read_text())[0]
+    assert f" †: {SETTINGS}. ‡: {PROCESS}." in overview.replace("&#x27;", "'")
 
 
 def test_figures_name_what_was_trained_otherwise(mixed):

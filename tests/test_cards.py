@@ -1,12 +1,17 @@
 """Run cards of anyone: those of this version are read, anything else ends with one line."""
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from irsde.cards import check_card, read_card
+from irsde.cli import app
 from irsde.files import InputError
+from irsde.images import write_image
 
 PROJECT = Path(__file__).resolve().parents[1]
 CARD = {
@@ -106,3 +111,24 @@ def test_a_file_that_is_no_card_gets_one_line(tmp_path):
     ):
         with pytest.raises(InputError, match=words):
             read_card(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (json.dumps({**CARD, "task": "../../etc"}), "task: is no task"),
+        (json.dumps({**CARD, "method": "nosuch"}), "is no method of this version"),
+        (json.dumps({**CARD, **network(width=10**9)}), "width: input should be less"),
+        ("[" * 200_000, "nested too deep|cannot be read as JSON"),
+    ],
+)
+def test_a_hostile_card_ends_a_command_with_one_line(tmp_path, text, words):
+    written(tmp_path, text)
+    photo = tmp_path / "a.png"
+    write_image(photo, np.zeros((8, 8, 3), np.uint8))
+    arguments = ["restore", str(photo), "--run", str(tmp_path), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, InputError)
+    assert re.search(words, str(done.exception))
+    assert "\n" not in str(done.exception)
+    assert not (tmp_path / "out").exists()

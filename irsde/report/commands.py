@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from irsde.plan import OUTSIDE, evaluation_of, run_of
-
-IMPORTED = "+authors"  # ends the methods of imported runs, which are read by plain unless told
+from irsde.plan import IMPORTED, OUTSIDE, evaluation_of, run_of
 
 
 def run_command(card: Mapping[str, Any]) -> str:
@@ -54,6 +52,6 @@ def evaluation_command(summary: Mapping[str, Any], folder: Path) -> str:
         options = [part for key, value in given.items() for part in (f"--{key}", value)]
         return shlex.join(["irsde", "evaluate", *options])
     evaluation = evaluation_of(run_of(Path(summary["run"])), dataset, folder.name)
-    is_imported = evaluation.run.method.endswith(IMPORTED)
+    is_imported = evaluation.run.method.endswith(f"+{IMPORTED}")  # read by plain unless told
     exact = " --conversion exact" if is_imported and evaluation.conversion == "exact" else ""
     return f"irsde evaluate {evaluation.arguments}{exact}"

@@ -93,6 +93,13 @@ def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+def _one_line(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError("give one line of text")
+    return text
+
+
+Line = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
 Name = Annotated[str, AfterValidator(_check_form)]
 DatasetName = Name
 MethodName = Annotated[str, AfterValidator(_check_method)]
@@ -387,8 +394,8 @@ class Sweep(Settings):
 class Cause(Settings):
     """One thing that differs from a base evaluation; what is not given is as there."""
 
-    label: str = Field(description="what differs, such as `batch 4`")
-    instead_of: str = Field(description="what the base has, such as `batch 8`")
+    label: Line = Field(description="what differs, such as `batch 4`")
+    instead_of: Line = Field(description="what the base has, such as `batch 8`")
     profile: Name | None = None
     method: MethodName | None = Field(None, description="of that profile, such as a variant")
     dataset: DatasetName | None = None
@@ -397,6 +404,17 @@ class Cause(Settings):
         None, description="such as euler-maruyama-10 or posterior-10-raw"
     )
     protocol: ProtocolName | None = None
+
+    def is_as_base(self, causes: "Causes") -> bool:
+        """True if nothing differs from the base evaluation."""
+        return (
+            self.evaluation is None
+            and self.protocol is None
+            and not self.seed
+            and self.profile in (None, causes.profile)
+            and self.method in (None, causes.method)
+            and self.dataset in (None, causes.dataset)
+        )
 
 
 class Causes(Settings):
@@ -475,10 +493,15 @@ class Profile(Settings):
     @field_validator("causes")
     @classmethod
     def _causes_of_known_runs(cls, causes: Causes | None, info: ValidationInfo) -> Causes | None:
-        if causes is None or not {"name", "tasks", "methods", "seeds", "more"} <= info.data.keys():
+        if causes is None or not {"name", "tasks", "methods", "seeds", "data"} <= info.data.keys():
             return causes
-        runs = _runs(causes.task, *(info.data[key] for key in ("methods", "seeds", "more")))
-        for number, cause in enumerate((Cause(label="", instead_of=""), *causes.rows)):
+        grid = (info.data["methods"], info.data["seeds"], info.data.get("more", ()))
+        runs = _runs(causes.task, *grid)
+        base = Cause(label="base", instead_of="base")
+        for number, cause in enumerate((base, *causes.rows)):
+            place = ("rows", number - 1) if number else ()
+            if number and cause.is_as_base(causes):
+                raise _PlacedError("nothing differs from the base", *place)
             if (cause.profile or causes.profile) != info.data["name"]:
                 continue
             method, seed = cause.method or causes.method, cause.seed or 0
@@ -487,9 +510,12 @@ class Profile(Settings):
             if causes.task not in info.data["tasks"] or seed not in known:
                 where = f"row {number}: " if number else ""
                 raise _PlacedError(
-                    f"{where}the profile has no {method} on {causes.task} of seed {seed}",
-                    *(("rows", number - 1) if number else ()),
+                    f"{where}the profile has no {method} on {causes.task} of seed {seed}", *place
                 )
+            dataset = cause.dataset or causes.dataset
+            if dataset not in info.data["data"].of(causes.task).test:
+                message = f"{dataset} is no test set of {causes.task}"
+                raise _PlacedError(message, *place, "dataset")
         return causes
 
     @model_validator(mode="after")

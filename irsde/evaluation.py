@@ -21,6 +21,7 @@ from irsde.devices import compute_device
 from irsde.files import InputError, digest_json, write_json
 from irsde.images import Pixels, to_pixels, write_image
 from irsde.methods import METHODS
+from irsde.metrics import METRICS
 from irsde.parallel import World, joined, world_of_environment
 from irsde.plan import (
     Evaluation,
@@ -30,6 +31,7 @@ from irsde.plan import (
     refuse_without_effect,
 )
 from irsde.progress import track
+from irsde.protocols import PROTOCOLS
 from irsde.replaced import replacing_evaluation
 from irsde.scoring import Score, score, score_card, write_table
 from irsde.states import States, Trail
@@ -127,7 +129,7 @@ def evaluate(
     Returns
     -------
     str
-        One line with the mean PSNR; nothing in processes other than the first.
+        One line with the mean PSNR of the protocol; nothing in processes other than the first.
 
     Raises
     ------
@@ -219,7 +221,9 @@ def evaluate(
                 "joules": meter.joules,
             },
         )
-    return f"{evaluation.folder}: {table['psnr'].mean():.2f} dB over {len(table)} images"
+    psnr = PROTOCOLS[settings.protocol].headline[0]
+    name = METRICS[psnr].label.removesuffix(" (dB)")
+    return f"{evaluation.folder}: {name} {table[psnr].mean():.2f} dB over {len(table)} images"
 
 
 def _scored(

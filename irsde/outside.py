@@ -146,6 +146,7 @@ def evaluate_restored(
         "outside": True,
         "restored": restored.as_posix(),
         "reference": reference.as_posix(),
+        "pattern": pattern,
         "images": len(table),
         "identity": identity,
         "versions": provenance.versions(),

@@ -208,6 +208,8 @@ def test_causes_are_of_runs_that_exist_and_are_planned(write_profile):
         ("denoising", "method: goub+width0.1", r"row 1: the profile has no goub\+width0\.1"),
         ("dehazing", "seed: 0", "causes: the profile has no regression on dehazing"),
         ("denoising", "protocol: lab", "unknown protocol"),
+        ("denoising", "dataset: kodak24, seed: 0", "rows.0.dataset: kodak24 is no test set of den"),
+        ("denoising", "method: regression", "rows.0: nothing differs from the base"),
     ):
         write_profile("variants:", causes.format(task, row))
         with pytest.raises(InputError, match=words):

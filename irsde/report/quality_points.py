@@ -204,19 +204,19 @@ def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, 
         style = look(curve.method)
         dashes = (0, (4, 1.5)) if curve.sampler == PAPERS_SAMPLER else "-"
         within = _within(curve, limits)
-        line = {"color": style.color, "linewidth": 0.8, "zorder": 1}
+        drawn: dict[str, Any] = {"color": style.color, "linewidth": 0.8, "zorder": 1}
         axes.plot(
             np.where(within, curve.fidelity, np.nan),
             np.where(within, curve.lpips, np.nan),
             linestyle=dashes,
             marker=".",
             markersize=4,
-            **line,
+            **drawn,
         )
         for piece in range(len(curve.nfe) - 1):
             ends = slice(piece, piece + 2)
             if not within[ends].all():
-                axes.plot(curve.fidelity[ends], curve.lpips[ends], linestyle=BEYOND, **line)
+                axes.plot(curve.fidelity[ends], curve.lpips[ends], linestyle=BEYOND, **drawn)
         obstacles.append(_dense(curve.fidelity, curve.lpips))
     for point in inside:
         style = look(point.entry.first.method)

@@ -76,7 +76,7 @@ RELEVANT: dict[str, tuple[str, ...]] = {
     "irsde/processes.py": ("tests/test_processes_exact.py", "tests/test_processes.py"),
     "irsde/samplers.py": ("tests/test_samplers.py",),
     "irsde/objectives.py": ("tests/test_processes.py",),
-    "irsde/statistics.py": ("tests/test_statistics.py",),
+    "irsde/statistics.py": ("tests/test_statistics_exact.py", "tests/test_statistics.py"),
 }  # fmt: skip
 
 OPERATORS: dict[type[ast.operator], type[ast.operator]] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from irsde.images import rgb, to_float, to_pixels, unread_line
+from irsde.images import image_files, rgb, to_float, to_pixels, unread_line
 
 
 def test_every_pixel_comes_back_and_values_are_rounded_and_clipped():
@@ -37,3 +37,18 @@ def test_grey_is_repeated_and_alpha_dropped():
 )
 def test_the_line_names_three_files(count, start):
     assert unread_line([Path(f"{k}.gif") for k in range(count)]).startswith(start)
+
+
+def test_linked_folders_are_looked_into_once_and_hidden_ones_never(tmp_path):
+    for name in ("all/b.png", "all/deep/a.JPG", "all/.hidden/c.png", "all/x.gif", "else/d.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "all/linked").symlink_to(tmp_path / "else")
+    (tmp_path / "all/loop").symlink_to(tmp_path / "all")
+
+    def names(*found):
+        return [[str(file.relative_to(tmp_path / "all")) for file in files] for files in found]
+
+    assert names(*image_files(tmp_path / "all")) == [["b.png"], ["x.gif"]]
+    deep = names(*image_files(tmp_path / "all", deep=True))
+    assert deep == [["b.png", "deep/a.JPG", "linked/d.png"], ["x.gif"]]

@@ -48,3 +48,5 @@ def test_tails_of_two_seeds_have_satterthwaites_freedom():
     found = _tails([VALUES[None]], SCENES)
     expected = ndtr(math.sqrt(3 / 2) * student.ppf(0.025, freedom))
     assert found[0] == pytest.approx(expected, rel=1e-9)
+    smaller = _tails([VALUES[None] / 100], SCENES)
+    assert smaller[0] == pytest.approx(expected, rel=1e-9)  # a unit changes no interval

@@ -71,7 +71,7 @@ RELEVANT: dict[str, tuple[str, ...]] = {
     "irsde/classical.py": (
         "tests/test_classical_exact.py", "tests/test_classical.py", "-k", "not gains"
     ),
-    "irsde/masks.py": ("tests/test_masks.py",),
+    "irsde/masks.py": ("tests/test_masks_exact.py", "tests/test_masks.py"),
     "irsde/images.py": ("tests/test_images_exact.py", "tests/test_images.py"),
     "irsde/processes.py": ("tests/test_processes_exact.py", "tests/test_processes.py"),
     "irsde/samplers.py": ("tests/test_samplers.py",),

@@ -157,6 +157,8 @@ def test_settings_of_rain_lie_where_the_documentation_says(u, z, monkeypatch):
     assert settings["coverage"] == pytest.approx(0.22 + 0.78 * u)
     added = 0.22 * math.exp(0.45 * z) * 0.5
     np.testing.assert_allclose(rainy, min(0.25 + added, 1), rtol=1e-6)
+    monkeypatch.setattr(degradations, "_rain_layer", lambda *_, **__: np.full((40, 30), 900.0))
+    assert (rain_streaks(GREY, Given(u, z)) == 1).all()
 
 
 @pytest.mark.parametrize("z", [-1.5, 0.0, 1.0])

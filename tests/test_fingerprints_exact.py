@@ -15,8 +15,11 @@ from irsde.data.fingerprints import (
     find_images,
     fingerprint_of,
     known_scenes,
+    known_sets,
     perceptual_hash,
+    read_fingerprints,
     recognise,
+    write_fingerprints,
 )
 from irsde.files import InputError
 
@@ -135,6 +138,15 @@ def test_the_set_of_which_most_was_found_goes_first():
     assert strays == []
 
 
+def test_a_table_is_written_in_order_and_read_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [known("b", 1), known("c", 2, file=3, part="degraded"), known("a", 4, bits=9)]
+    path = write_fingerprints("mine", rows)
+    assert path == Path("data/fingerprints/mine.csv")
+    assert read_fingerprints("mine") == [rows[2], rows[0], rows[1]]
+    assert (known_sets(), read_fingerprints("other")) == (["mine"], [])
+
+
 def test_scenes_are_those_of_the_nearest_clean_image():
     rows = [
         known("a", 1, 30, scene="s"), known("b", 2, 10, scene="t"),
@@ -145,6 +157,9 @@ def test_scenes_are_those_of_the_nearest_clean_image():
     same = found("y", 1, of=FAR)
     assert known_scenes([same], {"set": rows}) == {same: "s"}
     assert known_scenes([same], {}) == {}
+    both = [known("p", 1, scene="of pixels"), known("q", 2, file=7, scene="of bytes")]
+    file = found("z", 1, file=7, of=FAR)
+    assert known_scenes([file], {"set": both}) == {file: "of pixels"}
 
 
 def test_images_of_a_folder_are_found_by_place_and_hashed(tmp_path):

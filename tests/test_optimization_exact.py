@@ -18,6 +18,7 @@ from irsde.optimization import (
     draw_states,
     learning_rate,
     make_optimizer,
+    placed,
     training_loss,
 )
 from irsde.parallel import ALONE, World
@@ -226,3 +227,24 @@ def test_patches_of_the_last_iteration_must_fit_too():
         else:
             with pytest.raises(InputError, match="smaller than the patch of 16"):
                 Batches([pair], task, Degradation(), settings, ALONE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "modes"), [(False, []), (True, [None]), ("cuda-graphs", ["reduce-overhead"])]
+)
+def test_a_network_is_compiled_as_the_recipe_says(kind, modes):
+    seen = []
+
+    class Network:
+        def to(self, *device, **layout):
+            seen.append((device, layout))
+            return self
+
+        def compile(self, mode):
+            found.append(mode)
+
+    found = []
+    device = torch.device("cpu")
+    placed(Network(), recipe(compile=kind, channels_last=False), device)
+    assert found == modes
+    assert seen == [((device,), {}), ((), {"memory_format": torch.contiguous_format})]

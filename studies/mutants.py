@@ -74,7 +74,7 @@ RELEVANT: dict[str, tuple[str, ...]] = {
     "irsde/masks.py": ("tests/test_masks_exact.py", "tests/test_masks.py"),
     "irsde/images.py": ("tests/test_images_exact.py", "tests/test_images.py"),
     "irsde/processes.py": ("tests/test_processes_exact.py", "tests/test_processes.py"),
-    "irsde/samplers.py": ("tests/test_samplers.py",),
+    "irsde/samplers.py": ("tests/test_samplers_exact.py", "tests/test_samplers.py"),
     "irsde/objectives.py": ("tests/test_processes_exact.py", "tests/test_processes.py"),
     "irsde/statistics.py": ("tests/test_statistics_exact.py", "tests/test_statistics.py"),
 }  # fmt: skip

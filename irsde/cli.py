@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from irsde.files import INPUT_EXIT_CODE, InputError
+from irsde.files import INPUT_EXIT_CODE, InputError, read_table
 from irsde.interruption import STOPPED_EXIT_CODE, StoppedError
 
 app = typer.Typer(
@@ -471,11 +471,9 @@ def _evaluate_run(
             continue
         print(line)
         if all_protocols:
-            import pandas as pd
-
             from irsde.scoring import protocol_means
 
-            print(protocol_means(pd.read_csv(evaluation.folder / "protocols.csv")))
+            print(protocol_means(read_table(evaluation.folder / "protocols.csv")))
         if track:
             _track(found.profile, evaluation=evaluation.folder)
 

@@ -23,7 +23,7 @@ from irsde.methods import METHODS
 from irsde.parallel import World, joined, world_of_environment
 from irsde.plan import Evaluation, Run, pairs_folder
 from irsde.progress import track
-from irsde.scoring import Score, score, score_card, write_table
+from irsde.scoring import Score, mean_text, reference_hash, score, score_card, write_table
 from irsde.states import States, Trail
 from irsde.tasks import TASKS
 
@@ -179,7 +179,7 @@ def evaluate(
                 "joules": joules,
             },
         )
-    return f"{evaluation.folder}: {table['psnr'].mean():.2f} dB over {len(table)} images"
+    return f"{evaluation.folder}: {mean_text(table, 'psnr')} dB over {len(table)} images"
 
 
 def _scored(
@@ -192,7 +192,13 @@ def _scored(
     return [
         Scored(
             pair.image,
-            {"image": pair.image, "scene": pair.scene, **of_image.values, "nfe": batch.nfe},
+            {
+                "image": pair.image,
+                "scene": pair.scene,
+                **of_image.values,
+                "nfe": batch.nfe,
+                "reference": reference_hash(pair.x0),
+            },
             of_image,
             to_pixels(restored) if pair.image in shown else None,
         )

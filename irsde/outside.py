@@ -20,7 +20,15 @@ from irsde.metrics import METRICS
 from irsde.plan import OUTSIDE, Evaluation, Run, pairs_folder
 from irsde.progress import track
 from irsde.protocols import PROTOCOLS
-from irsde.scoring import Score, protocol_means, score, score_card, write_table
+from irsde.scoring import (
+    Score,
+    mean_text,
+    protocol_means,
+    reference_hash,
+    score,
+    score_card,
+    write_table,
+)
 from irsde.tasks import TASKS
 
 BATCH = 8
@@ -122,6 +130,7 @@ def evaluate_restored(
     if test_set is not None:
         table.insert(1, "scene", [scenes[image] for image in order])
         table["nfe"] = 0
+    table["reference"] = [scored[image].reference for image in order]
     card: dict[str, Any] = {
         "method_label": name,
         "outside": True,
@@ -156,7 +165,7 @@ def evaluate_restored(
             write_json(temporary / "summary.json", card)
             write_json(temporary / "cost.json", {})
     text = [f"{name}: {len(table)} images under protocol {protocol}, {PROTOCOLS[protocol].label}"]
-    text += [f"{m.label}: {_mean(table, key)}" for key, m in METRICS.items()]
+    text += [f"{m.label}: {mean_text(table, key)}" for key, m in METRICS.items()]
     if ignored:
         text.append(f"{ignored} other images in {restored} were left out")
     if all_protocols:
@@ -166,10 +175,11 @@ def evaluate_restored(
 
 @dataclass(frozen=True)
 class _Scored:
-    """Scores of an image, and the SHA-256 of its restored pixels."""
+    """Scores of an image, the SHA-256 of its restored pixels, and the hash of the clean ones."""
 
     score: Score
     sha256: str
+    reference: str
 
 
 def _scored(pairs: Sequence[tuple[Path, Path]], name: str, protocol: str) -> dict[str, _Scored]:
@@ -182,14 +192,9 @@ def _scored(pairs: Sequence[tuple[Path, Path]], name: str, protocol: str) -> dic
             clean = np.stack([loaded.clean for loaded in batch])
             scores = score(names, images, clean, protocol, str(device))
             for loaded, of_image in zip(batch, scores, strict=True):
-                found[loaded.name] = _Scored(of_image, digest(loaded.restored.tobytes()))
+                pixels = digest(loaded.restored.tobytes())
+                found[loaded.name] = _Scored(of_image, pixels, reference_hash(loaded.clean))
     return found
-
-
-def _mean(table: pd.DataFrame, metric: str) -> str:
-    if table[metric].isna().any():
-        return "n/a"
-    return f"{table[metric].mean():.{METRICS[metric].decimals}f}"
 
 
 def _paired(

@@ -1,5 +1,6 @@
 """Quality as points: the perception-distortion plane, and two methods image by image."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from irsde.report.captions import about_images, about_scores, about_seeds, counted, joined, signed
+from irsde.report.captions import about_images, about_scores, about_seeds, counted, joined
+from irsde.report.cells import interval_text, signed
 from irsde.report.figure import Figure
 from irsde.report.labels import label_points
 from irsde.report.rows import Entry, Row, entries
@@ -27,7 +29,7 @@ from irsde.report.style import (
     save,
 )
 from irsde.report.sweep_curves import PAPERS_SAMPLER, Sweep
-from irsde.statistics import RESAMPLING_SEED, Difference, Estimate, compare, paired_difference
+from irsde.statistics import Difference, Estimate, compare, mean_estimate, paired_difference
 
 FEW = 5  # methods that fit into one column
 MARKED = 10  # network evaluations that are named between the first and the last
@@ -118,15 +120,14 @@ def _points(rows: Sequence[Row]) -> list[_Point]:
     values: dict[str, list[NDArray[np.float64]]] = {"psnr": [], "lpips": []}
     for entry in entries(rows):
         psnr, lpips = entry.values("psnr"), entry.values("lpips")
-        if psnr is not None and lpips is not None and np.isfinite(psnr).all():
+        if psnr is not None and lpips is not None and np.isfinite(psnr).all(axis=0).any():
             found.append(entry)
             values["psnr"].append(psnr)
             values["lpips"].append(lpips)
     if not found:
         return []
     psnr_of, lpips_of = (
-        compare(arrays, [], found[0].scenes, RESAMPLING_SEED).means
-        for metric, arrays in values.items()
+        compare(arrays, [], found[0].scenes).means for metric, arrays in values.items()
     )
     return [_Point(*parts) for parts in zip(found, psnr_of, lpips_of, strict=True)]
 
@@ -338,14 +339,19 @@ def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | N
     a, b = (entry.values("psnr") for entry in pair)
     assert a is not None
     assert b is not None
-    difference = paired_difference(a, b, one.scenes, RESAMPLING_SEED)
+    difference = paired_difference(a, b, one.scenes)
+    finite = np.isfinite(a).all(axis=0) & np.isfinite(b).all(axis=0)
+    if finite.sum() < 3:
+        return None
     first = one.first
     names = (one.first.label, other.first.label)
     key = key_of("scatter", first.task, first.dataset)
     with mpl.rc_context(STYLE):
-        canvas = _scatter(a.mean(axis=0), b.mean(axis=0), names, pair, difference)
+        shown = (values[:, finite].mean(axis=0) for values in (a, b))
+        canvas = _scatter(*shown, names, pair, difference)
     save(canvas, folder, key, drawing=True)
-    interval = f"[{signed(difference.low)}, {signed(difference.high)}]"
+    mean, interval = signed(difference.mean, 2), interval_text(difference, 2, sign=True)
+    left_out = f" {counted(difference.exact, 'image')} restored exactly by one of them are left out"
     count = len(first.per_image)
     return Figure(
         key=key,
@@ -355,12 +361,13 @@ def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | N
         caption=(
             f"Left: PSNR of each of {counted(count, 'image')} by {names[0]} and by {names[1]}; "
             f"above the diagonal {names[0]} is better. Right: histogram of the differences, their "
-            f"mean {signed(difference.mean)} dB and its 95 % interval {interval} dB. {names[0]} is "
-            f"better on {100 * difference.wins:.0f} % of the images. {about_images(first)} "
+            f"mean {mean} dB and its 95 % interval {interval} dB. {names[0]} is "
+            f"better on {100 * difference.wins:.0f} % of the images."
+            f"{f'{left_out}.' if difference.exact else ''} {about_images(first)} "
             f"{about_scores(first)} {about_seeds(pair)} {budget}"
         ),
         alternative=(
-            f"{names[0]} minus {names[1]}: {signed(difference.mean)} dB on average, interval "
+            f"{names[0]} minus {names[1]}: {mean} dB on average, interval "
             f"{interval}, better on {100 * difference.wins:.0f} % of {counted(count, 'image')}."
         ),
     )
@@ -369,11 +376,11 @@ def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | N
 def _pair(rows: Sequence[Row]) -> tuple[Entry, Entry] | None:
     """The best trained method and regression, or the two best."""
     scored = [
-        (float(values.mean()), entry)
+        (mean, entry)
         for entry in entries(rows)
         if entry.first.summary["parameters"]
         and (values := entry.values("psnr")) is not None
-        and np.isfinite(values).all()
+        and math.isfinite(mean := mean_estimate(values, entry.scenes).mean)
     ]
     ranked = [entry for _, entry in sorted(scored, key=lambda item: -item[0])]
     if len(ranked) < 2:
@@ -439,7 +446,7 @@ def _histogram(
     axes.text(
         difference.mean,
         1.15 * top,
-        f"mean {signed(difference.mean)} dB",
+        f"mean {signed(difference.mean, 2)} dB",
         ha="center",
         va="bottom",
         color=ACCENT,

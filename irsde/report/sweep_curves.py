@@ -16,7 +16,7 @@ from irsde.report.captions import about_images, about_sampling, about_scores, co
 from irsde.report.figure import Figure
 from irsde.report.rows import Entry, Row, entries
 from irsde.report.style import DOUBLE, GRAY, LIGHT, STYLE, key_of, sampler_look, save
-from irsde.statistics import RESAMPLING_SEED, Estimate, compare
+from irsde.statistics import Estimate, compare
 
 METRICS = ("psnr", "ssim", "lpips")
 PAPERS_SAMPLER = "euler-maruyama"
@@ -92,7 +92,7 @@ def _estimates(grouped: Sequence[Entry]) -> dict[str, dict[str, dict[int, Estima
         values = [array for entry in grouped if (array := entry.values(metric)) is not None]
         if len(values) < len(grouped):
             continue
-        found = compare(values, [], grouped[0].scenes, RESAMPLING_SEED).means
+        found = compare(values, [], grouped[0].scenes).means
         for entry, estimate in zip(grouped, found, strict=True):
             of_sampler = estimates.setdefault(metric, {}).setdefault(sampler_name(entry.first), {})
             of_sampler[int(entry.first.summary["nfe"])] = estimate

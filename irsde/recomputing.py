@@ -146,7 +146,8 @@ def _difference(
     known = ["image", *({"reference"} & {*recorded} & {*found})]
     if any(list(recorded[name]) != list(found[name]) for name in known):
         return f"{folder}: the images are others now; run irsde data prepare again", False
-    metrics = [name for name in recorded if name not in ("image", "scene", "reference")]
+    names = map(str, recorded.columns)
+    metrics = [name for name in names if name not in ("image", "scene", "reference")]
     missing = [m for m in metrics if m not in found or "" in {*found[m], *recorded[m]}]
     differing, rounded = [], []
     for metric in metrics:

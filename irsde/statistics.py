@@ -121,7 +121,8 @@ class _Scenes:
 
     def sums(self, values: Values) -> Values:
         """Sums over the images of each scene of values of shape (images,)."""
-        return np.bincount(self.of_image, weights=values, minlength=len(self.sizes))
+        found = np.bincount(self.of_image, weights=values, minlength=len(self.sizes))
+        return np.asarray(found, dtype=np.float64)
 
     def means(self, values: Values) -> Values:
         """Means over the images of each scene."""
@@ -316,7 +317,7 @@ def _difference(a: Values, b: Values, scenes: _Scenes, *, same_runs: bool = Fals
     d[_over_seeds(a) == _over_seeds(b)] = 0
     wins = float((d > 0).mean())
     (both, of_finite, exact), seeds = _finite(np.concatenate([a, b]), scenes), len(a)
-    parts = (both[:seeds], -both[seeds:])
+    parts: tuple[Values, ...] = (both[:seeds], -both[seeds:])
     if same_runs or len(a) == len(b) == 1:
         parts = (parts[0] + parts[1],)
     found = _Student.of(parts, of_finite) if both.size else _Student(math.nan, math.nan, math.nan)

@@ -252,9 +252,8 @@ def _evaluations(content: Mapping[str, Any]) -> Iterator[Problem]:
             recorded = entry["data"]["fingerprint"]
             yield Problem(f"{folder}/summary.json", "test set", recorded, fingerprint, again)
         for name, (mean, knows_exact) in means.items():
-            value = (
-                _mean(values[name].to_numpy(np.float64), knows_exact) if name in values else None
-            )
+            column = values.get(name)
+            value = None if column is None else _mean(column.to_numpy(np.float64), knows_exact)
             if not agrees(mean, value):
                 yield Problem(
                     f"{folder}/summary.json", f"mean {name}", f"{value}", f"{mean}", again

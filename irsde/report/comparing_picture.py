@@ -205,7 +205,7 @@ def _is_scored(clean: Pixels, side: Side, index: int) -> bool:
     if "reference" not in side.per_image:
         return True
     recorded = side.per_image["reference"].iloc[index]
-    return recorded == reference_hash(clean) or pd.isna(recorded)
+    return bool(recorded == reference_hash(clean) or pd.isna(recorded))
 
 
 def _restored(side: Side, image: str, clean: Pixels, index: int) -> Pixels | None:

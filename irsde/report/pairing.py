@@ -94,7 +94,7 @@ class Metric:
 
     @property
     def differences(self) -> Values:
-        """a - b of each image; 0 where both are infinite."""
+        """Of each image, a - b; 0 where both are infinite."""
         with np.errstate(invalid="ignore"):
             return np.where(self.a == self.b, 0.0, self.a - self.b)
 

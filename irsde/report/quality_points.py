@@ -347,8 +347,8 @@ def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | N
     names = (one.first.label, other.first.label)
     key = key_of("scatter", first.task, first.dataset)
     with mpl.rc_context(STYLE):
-        shown = (values[:, finite].mean(axis=0) for values in (a, b))
-        canvas = _scatter(*shown, names, pair, difference)
+        one_shown, other_shown = (values[:, finite].mean(axis=0) for values in (a, b))
+        canvas = _scatter(one_shown, other_shown, names, pair, difference)
     save(canvas, folder, key, drawing=True)
     mean, interval = signed(difference.mean, 2), interval_text(difference, 2, sign=True)
     left_out = f" {counted(difference.exact, 'image')} restored exactly by one of them are left out"

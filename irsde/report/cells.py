@@ -182,8 +182,12 @@ def p_cell(p_value: float, reason: str, sources: tuple[str, ...]) -> Cell:
     """A p-value, or n/a and why."""
     if math.isnan(p_value):
         return Cell("n/a", reason=reason, sources=sources)
-    text = f"{p_value:.4f}" if p_value >= 1e-4 else "< 0.0001"
-    return Cell(text, p_value, sources=sources)
+    return Cell(p_text(p_value), p_value, sources=sources)
+
+
+def p_text(p_value: float) -> str:
+    """A p-value with four decimals."""
+    return f"{p_value:.4f}" if p_value >= 1e-4 else "< 0.0001"
 
 
 def count_cell(value: float | None, form: str, entry: Entry) -> Cell:

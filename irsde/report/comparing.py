@@ -12,7 +12,7 @@ from rich.table import Table as TextTable
 
 from irsde.files import InputError
 from irsde.report.captions import counted
-from irsde.report.cells import exact_text, interval_text, number_text, signed
+from irsde.report.cells import exact_text, interval_text, number_text, p_text, signed
 from irsde.report.comparable import lpips_label
 from irsde.report.comparing_picture import draw
 from irsde.report.pairing import (
@@ -150,7 +150,7 @@ def _table(comparison: Comparison, results: Sequence[Result]) -> TextTable:
             _mean(result.mean_b, decimals),
             signed(d.mean, decimals),
             interval_text(d, decimals, sign=True),
-            "n/a" if math.isnan(result.p_value) else f"{result.p_value:.2g}",
+            "n/a" if math.isnan(result.p_value) else p_text(result.p_value),
             f"{chance.mean:.2f}",
             f"{result.won} of {len(comparison.images)}",
             result.verdict,

@@ -9,6 +9,7 @@ import typer
 
 from irsde.files import INPUT_EXIT_CODE, InputError, read_table
 from irsde.interruption import STOPPED_EXIT_CODE, StoppedError
+from irsde.terminal import write_plainly
 
 app = typer.Typer(
     context_settings={"max_content_width": 120},
@@ -806,6 +807,7 @@ CLICK_EXCEPTION: type[Exception] = typer.BadParameter.__mro__[2]
 
 def main() -> None:
     """Entry point: wrong input ends with one line on standard error and exit code 2."""
+    write_plainly()
     try:
         code = app(standalone_mode=False)
     except CLICK_EXCEPTION as error:

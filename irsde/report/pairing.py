@@ -293,7 +293,7 @@ def _warnings(a: Side, b: Side, common: int) -> Iterator[str]:
         )
     elif not a.data:
         yield "neither says which test set it is of; images are paired by name"
-    elif a.data["fingerprint"] != b.data["fingerprint"]:
+    elif a.data.get("fingerprint") != b.data.get("fingerprint"):
         yield (
             f"the images of {a.data['dataset']} were prepared differently: "
             f"{prepared(a.data)} and {prepared(b.data)}"

@@ -15,6 +15,7 @@ from irsde.report.lineage import PROVENANCE, lineage
 from irsde.report.rows import read_rows
 from irsde.report.tables import quality_tables
 from tests.fabricated import fabricate
+from tests.test_comparing import write
 
 PACKAGE = Path(files.__file__).parent
 
@@ -22,10 +23,9 @@ PACKAGE = Path(files.__file__).parent
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = fabricate(images=12, label="{} é雨")
-    tables = quality_tables(read_rows(made), {})
+    tables = quality_tables(read_rows(fabricate(images=12, label="{} é雨")), {})
     write_json(PROVENANCE, lineage(tables, "made"))
-    return made
+    return write(Path("a"), 0.0, "first"), write(Path("b"), 1.0, "the second")
 
 
 def printed(monkeypatch, encoding, *arguments):
@@ -43,15 +43,15 @@ def printed(monkeypatch, encoding, *arguments):
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
 def test_compare_and_explain_write_what_a_terminal_can_show(encoding, folders, monkeypatch):
-    code, text, _ = printed(monkeypatch, encoding, "compare", folders[0], folders[2])
+    code, text, _ = printed(monkeypatch, encoding, "compare", *folders)
     assert code == 0
     assert re.search(r"\n-+\n", text)  # lines of a table
     assert "PSNR (dB) (up)" in text
     assert re.search(r"-\d\.\d\d +-\d\.\d\d to -\d\.\d\d", text)
-    address = "reports/tables.md:denoising-photographs-test/ir-sde/psnr"
+    address = "reports/tables.md:denoising-photographs-test"
     code, text, _ = printed(monkeypatch, encoding, "explain", address)
     assert code == 0
-    assert "`-- cell" in text
+    assert "`-- columns" in text
     assert ("é?" if encoding == "latin-1" else "e?") in text
 
 
@@ -62,7 +62,7 @@ def test_errors_are_written_too(monkeypatch, tmp_path):
 
 
 def test_terminals_of_utf_8_are_left_as_they_are(folders, monkeypatch):
-    _, text, _ = printed(monkeypatch, "utf-8", "compare", folders[0], folders[2])
+    _, text, _ = printed(monkeypatch, "utf-8", "compare", *folders)
     assert "PSNR (dB) ↑" in text
     assert "−" in text
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
 from irsde.report.captions import about_images, about_scores, about_seeds, counted, joined
-from irsde.report.cells import interval_text, signed
+from irsde.report.cells import signed
 from irsde.report.figure import Figure
 from irsde.report.labels import label_points
 from irsde.report.rows import Entry, Row, entries
@@ -350,7 +350,8 @@ def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | N
         one_shown, other_shown = (values[:, finite].mean(axis=0) for values in (a, b))
         canvas = _scatter(one_shown, other_shown, names, pair, difference)
     save(canvas, folder, key, drawing=True)
-    mean, interval = signed(difference.mean, 2), interval_text(difference, 2, sign=True)
+    mean, low, high = (signed(v, 2) for v in (difference.mean, difference.low, difference.high))
+    interval = f"[{low}, {high}]"
     left_out = f" {counted(difference.exact, 'image')} restored exactly by one of them are left out"
     count = len(first.per_image)
     return Figure(

@@ -23,7 +23,15 @@ from irsde.methods import METHODS
 from irsde.parallel import World, joined, world_of_environment
 from irsde.plan import Evaluation, Run, pairs_folder
 from irsde.progress import track
-from irsde.scoring import Score, mean_text, reference_hash, score, score_card, write_table
+from irsde.scoring import (
+    Score,
+    exact_images,
+    mean_text,
+    reference_hash,
+    score,
+    score_card,
+    write_table,
+)
 from irsde.states import States, Trail
 from irsde.tasks import TASKS
 
@@ -179,7 +187,9 @@ def evaluate(
                 "joules": joules,
             },
         )
-    return f"{evaluation.folder}: {mean_text(table, 'psnr')} dB over {len(table)} images"
+    exact = exact_images(table)
+    named = f", restored exactly: {exact}" if exact else ""
+    return f"{evaluation.folder}: {mean_text(table, 'psnr')} dB over {len(table)} images{named}"
 
 
 def _scored(

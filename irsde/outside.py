@@ -22,6 +22,7 @@ from irsde.progress import track
 from irsde.protocols import PROTOCOLS
 from irsde.scoring import (
     Score,
+    exact_images,
     mean_text,
     protocol_means,
     reference_hash,
@@ -166,6 +167,8 @@ def evaluate_restored(
             write_json(temporary / "cost.json", {})
     text = [f"{name}: {len(table)} images under protocol {protocol}, {PROTOCOLS[protocol].label}"]
     text += [f"{m.label}: {mean_text(table, key)}" for key, m in METRICS.items()]
+    if exact := exact_images(table):
+        text.append(f"restored exactly: {exact}")
     if ignored:
         text.append(f"{ignored} other images in {restored} were left out")
     if all_protocols:

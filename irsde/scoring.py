@@ -18,6 +18,8 @@ from irsde.perceptual import perceptual_metric
 from irsde.protocols import PROTOCOLS, perceptual_distances, score_protocols
 from irsde.statistics import mean_estimate
 
+NAMED = 5  # exact images
+
 
 @dataclass(frozen=True)
 class Score:
@@ -237,6 +239,13 @@ def mean_text(table: pd.DataFrame, metric: str) -> str:
     if not len(finite):
         return f"∞ ({exact} exact)"
     return _shown(finite.mean(), METRICS[metric].decimals) + (f" ({exact} exact)" * (exact > 0))
+
+
+def exact_images(table: pd.DataFrame) -> str:
+    """Names of the images that are restored exactly, the first few of many; "" if none is."""
+    names = table.loc[np.isinf(table["psnr"].to_numpy(dtype=np.float64)), "image"].tolist()
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(map(str, names[:NAMED]))}{more}"
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -610,9 +610,13 @@ def test_markdown_keeps_its_columns_whatever_the_text():
         "S",
         "",
         (Column("name", "name", numeric=False), Column("x", "x", higher_is_better=False)),
-        (Line("a", (cell, Cell("1.0 ± 0.1", 1.0, emphasis="best", mark="≈"))),),
+        (
+            Line("a", (cell, Cell("1.0 ± 0.1", 1.0, emphasis="best", mark="≈"))),
+            Line("b", (cell, Cell("1.0 [0.8, 1.1]", 1.0, emphasis="best"))),
+        ),
     )
-    head, rule, line = markdown(table).splitlines()
+    head, rule, line, other = markdown(table).splitlines()
+    assert "**1.0** [0.8, 1.1]" in other
     assert "x ↓" in head
     assert rule.endswith(":|")
     assert len(re.findall(r"(?<!\\)\|", line)) == 3

@@ -134,7 +134,7 @@ _FACTS: dict[str, Callable[[Side], str]] = {
 
 def _table(comparison: Comparison, results: Sequence[Result]) -> TextTable:
     table = _text_table(
-        "metric", ">A", ">B", ">A - B", ">95 % interval", ">p", ">P(A wins)", ">won by A", "verdict"
+        "metric", ">A", ">B", ">A − B", ">95 % interval", ">p", ">P(A wins)", ">won by A", "verdict"
     )
     by_name = {result.metric.name: result for result in results}
     for metric in comparison.metrics:
@@ -176,7 +176,7 @@ def _explained(comparison: Comparison, results: Sequence[Result], scenes: int) -
     exact = [r.metric.label for r in results if r.difference.exact]
     if exact:
         yield _wrapped(
-            "(k exact): k images are restored exactly, which is infinite. The mean and A - B of "
+            "(k exact): k images are restored exactly, which is infinite. The mean and A − B of "
             f"{', '.join(exact)} leave them out; p is then of Wilcoxon's signed-rank test, which "
             "counts them by their rank."
         )
@@ -214,7 +214,7 @@ def _extremes(comparison: Comparison) -> Iterator[str]:
         if not chosen:
             yield f"{name} wins on no image in {metric.label}."
             continue
-        table = _text_table("image", "scene", ">A", ">B", ">A - B")
+        table = _text_table("image", "scene", ">A", ">B", ">A − B")
         for index in chosen:
             a, b = metric.a[index], metric.b[index]
             table.add_row(

@@ -23,6 +23,7 @@ from irsde.report.cells import (
     mean_cell,
     named_lines,
     nfe_cell,
+    number_text,
     parameters_cell,
     sampler_of,
     titles,
@@ -170,7 +171,7 @@ def _distance_cells(group: Sequence[Entry], name: str, *, whole: bool) -> list[C
             cell = Cell("n/a", reason=reason or "not computed", sources=entry.sources)
         else:
             value = _mean_over_seeds(entry, [of_row["value"] for of_row in found])
-            text = f"{value:.{decimals}f}"
+            text = number_text(value, decimals)
             if all(of_row.get("std") for of_row in found):
                 text += f" ± {fmean(of_row['std'] for of_row in found):.{decimals}f}"
             cell = Cell(text, value, sources=entry.sources)

@@ -70,7 +70,8 @@ def _significance(group: Sequence[Entry], judged: Judged, key: str, title: str) 
         "quality.",
         "Chance to beat the best: of a random image by random training seeds, ties count half, "
         "0.5 is no difference; in brackets Wilson's 95 % interval, of as many trials as the fewest "
-        "of scenes and of seeds where there are several.",
+        "of scenes and of seeds where there are several: it takes no values to be normally "
+        "distributed, and is wide with few seeds.",
         f"Worse: p is at most {SIGNIFICANCE:g}; otherwise the difference is not resolved (≈).",
         about_exact(cell for line in lines for cell in line.cells),
     ]

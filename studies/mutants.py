@@ -63,8 +63,10 @@ RELEVANT: dict[str, tuple[str, ...]] = {
         "-k", "not (whole_chain or inceptions)",
     ),
     "irsde/optimization.py": ("tests/test_optimization_exact.py",),
-    "irsde/averaging.py": ("tests/test_averaging_exact.py",),
-    "irsde/cost.py": ("tests/test_cost_exact.py",),
+    "irsde/averaging.py": ("tests/test_averaging_exact.py", "tests/test_averaging.py"),
+    "irsde/cost.py": (
+        "tests/test_cost_exact.py", "tests/test_evaluation.py", "-k", "exact or multiply"
+    ),
     "irsde/classical.py": (
         "tests/test_classical_exact.py", "tests/test_classical.py", "-k", "not gains"
     ),

@@ -39,6 +39,7 @@ from irsde.tasks import TASKS
 METHOD = f"ir-sde+{IMPORTED}"
 DENOISING_METHOD = "denoising-ode"
 MAX_BYTES = 8 * 2**30  # the largest released network with both of its EMA copies takes 1.2
+PROTOCOL_4 = r"Unsupported operand (147|149)\b"  # its instructions, in torch's words
 MAX_STEPS = 10_000
 MAX_BLOCKS = 100  # of one level; the released networks have up to 28
 MAX_TENSORS = 20_000  # the released networks have up to 800
@@ -312,6 +313,11 @@ def _load(file: Path) -> Any:
             if found := re.search(r"GLOBAL (\S+)", str(error)):
                 raise _holds_code(file, found[1]) from None
             _refuse_code(file)
+            if re.search(PROTOCOL_4, str(error)):
+                raise InputError(
+                    f"{file}: a pickle of protocol 4 or later, which torch does not read without "
+                    "running what it holds; save the state_dict by torch.save with its own protocol"
+                ) from None
             raise InputError(
                 f"{file}: truncated or damaged, or no PyTorch file of weights only"
             ) from None

@@ -130,8 +130,10 @@ def average(run: Run, width: float) -> str:
         nothing is replaced, as evaluations lie there too.
     """
     card, settings = provenance.read_network_run(run.folder)
-    derived = Run(run.profile, run.task, f"{run.method}+width{width:g}", run.seed)
-    identity = {"run": digest_json(card["identity"]), "width": f"{width:g}"}
+    text = f"{width:g}"  # the number that its name has, and no other
+    width = float(text)
+    derived = Run(run.profile, run.task, f"{run.method}+width{text}", run.seed)
+    identity = {"run": digest_json(card["identity"]), "width": text}
     if derived.folder.exists():
         _check_same(derived.folder, run.folder, identity)
         return f"{derived.folder}: up to date"
@@ -159,14 +161,14 @@ def average(run: Run, width: float) -> str:
             "averaged from snapshots",
             {"seconds": 0.0},
             {
-                "label": f"{card['label']} (average of width {width:g})",
+                "label": f"{card['label']} (average of width {text})",
                 "parameters": card["parameters"],
                 "iterations": card["iterations"],
                 "weights_sha256": digest_file(folder / WEIGHTS),
                 "derived_from": run.folder.as_posix(),
             },
         )
-    return f"{derived.folder}: average of width {width:g} from {len(snapshots)} snapshots"
+    return f"{derived.folder}: average of width {text} from {len(snapshots)} snapshots"
 
 
 def _check_same(folder: Path, run: Path, identity: dict[str, str]) -> None:

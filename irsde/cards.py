@@ -7,17 +7,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from irsde.config import LONGEST_NAME, METHOD, Name, NetworkSettings
 from irsde.files import InputError, read_json
 from irsde.methods import METHODS
+from irsde.plan import OUTSIDE
 from irsde.tasks import TASKS
 
 MAX_BYTES = 16 * 2**20
-OUTSIDE = "outside"  # stands where a method stands, for results made elsewhere
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
-METHOD = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}(\+[A-Za-z0-9_-]+(\.[0-9]+)?){0,9}$"
-MAX_WIDTH, MAX_LEVELS, MAX_BLOCKS = 1024, 8, 100  # of the networks that are built
 
 
 def _is_task(name: str) -> str:
@@ -27,6 +25,8 @@ def _is_task(name: str) -> str:
 
 
 def _is_method(name: str) -> str:
+    if METHOD.fullmatch(name) is None or len(name) > LONGEST_NAME:
+        raise ValueError("is no name of a method")
     if (base := name.partition("+")[0]) not in (*METHODS, OUTSIDE):
         raise ValueError(f"{base!r} is no method of this version")
     return name
@@ -38,28 +38,25 @@ def _is_printable(text: str) -> str:
     return text
 
 
-def _is_bearable(settings: dict[str, Any]) -> dict[str, Any]:
+def _has_known_network(settings: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a network that is none of ours or too large, before one is built."""
     network = settings.get("network")
-    if network is None:
+    if network is None or (isinstance(network, dict) and "name" not in network):
         return settings
-    if not isinstance(network, dict):
-        raise ValueError("network is no group of settings")
-    limits = {"width": MAX_WIDTH, "depth": MAX_LEVELS, "middle_blocks": MAX_BLOCKS}
-    for key, limit in limits.items():
-        if not _within(network.get(key, 1), limit):
-            raise ValueError(f"network.{key} must be a number from 1 to {limit}")
-    for key in ("encoder_blocks", "decoder_blocks"):
-        blocks = network.get(key, [])
-        is_list = isinstance(blocks, list) and len(blocks) <= MAX_LEVELS
-        if not is_list or not all(_within(number, MAX_BLOCKS, 0) for number in blocks):
-            raise ValueError(
-                f"network.{key} must be {MAX_LEVELS} numbers at most, each from 0 to {MAX_BLOCKS}"
-            )
+    try:
+        TypeAdapter(NetworkSettings).validate_python(network)
+    except ValidationError as error:
+        raise ValueError(f"network: {_first_problem(error)}") from None
     return settings
 
 
-def _within(value: Any, high: int, low: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+def _first_problem(error: ValidationError) -> str:
+    """Field and reason of the first thing that is wrong, for a message of one line."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = re.sub(r"[^\x20-\x7e]", "?", ".".join(str(part) for part in first["loc"]))[:100]
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = f"{reason[0].lower()}{reason[1:]}"
+    return f"{field}: {reason}" if field else reason
 
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -72,13 +69,13 @@ class RunCard(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
     task: Annotated[str, AfterValidator(_is_task)]
-    method: Annotated[str, Field(pattern=METHOD), AfterValidator(_is_method)]
+    method: Annotated[str, AfterValidator(_is_method)]
     seed: int = Field(ge=0, lt=2**63)
     label: Text
-    settings: Annotated[dict[str, Any], AfterValidator(_is_bearable)]
+    settings: Annotated[dict[str, Any], AfterValidator(_has_known_network)]
     identity: dict[str, Text]
     parameters: Annotated[int, Field(ge=0)] | None
-    profile: Annotated[str, Field(pattern=NAME)] | None = None
+    profile: Name | None = None
     weights_sha256: Sha256 | None = None
     imported_from: dict[str, Text] | None = None
     conversion: Literal["exact", "plain"] | None = None
@@ -125,10 +122,6 @@ def check_card(path: Path, content: Any) -> dict[str, Any]:
     try:
         RunCard.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = re.sub(r"[^\x20-\x7e]", "?", ".".join(str(part) for part in first["loc"]))[:100]
-        reason = first["msg"].removeprefix("Value error, ")
-        raise InputError(
-            f"{path}: not a run card of this version: {field}: {reason[0].lower()}{reason[1:]}"
-        ) from None
+        problem = _first_problem(error)
+        raise InputError(f"{path}: not a run card of this version: {problem}") from None
     return content

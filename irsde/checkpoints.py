@@ -207,7 +207,7 @@ def resume(
             header = json.loads(stored.metadata()["irsde"])
             if not is_same_run(header["identity"], identity):
                 if overwrite:
-                    keep_files(found, digest_json(header["identity"])[:8])
+                    keep_files([*folder.glob("*.safetensors")], digest_json(header["identity"])[:8])
                     return 0
                 differing = differences(
                     header["identity"], identity, header.get("settings"), settings

@@ -21,6 +21,7 @@ from irsde.devices import compute_device
 from irsde.files import InputError, digest_json, write_json
 from irsde.images import Pixels, to_pixels, write_image
 from irsde.methods import METHODS
+from irsde.metrics import METRICS
 from irsde.parallel import World, joined, world_of_environment
 from irsde.plan import (
     Evaluation,
@@ -30,8 +31,17 @@ from irsde.plan import (
     refuse_without_effect,
 )
 from irsde.progress import track
+from irsde.protocols import PROTOCOLS
 from irsde.replaced import replacing_evaluation
-from irsde.scoring import Score, score, score_card, write_table
+from irsde.scoring import (
+    Score,
+    exact_images,
+    mean_text,
+    reference_hash,
+    score,
+    score_card,
+    write_table,
+)
 from irsde.states import States, Trail
 from irsde.tasks import TASKS
 
@@ -127,7 +137,7 @@ def evaluate(
     Returns
     -------
     str
-        One line with the mean PSNR; nothing in processes other than the first.
+        One line with the mean PSNR of the protocol; nothing in processes other than the first.
 
     Raises
     ------
@@ -219,7 +229,12 @@ def evaluate(
                 "joules": meter.joules,
             },
         )
-    return f"{evaluation.folder}: {table['psnr'].mean():.2f} dB over {len(table)} images"
+    psnr = PROTOCOLS[settings.protocol].headline[0]
+    name = METRICS[psnr].label.removesuffix(" (dB)")
+    exact = exact_images(table)
+    named = f", restored exactly: {exact}" if exact else ""
+    mean = mean_text(table, psnr)
+    return f"{evaluation.folder}: {name} {mean} dB over {len(table)} images{named}"
 
 
 def _scored(
@@ -232,7 +247,13 @@ def _scored(
     return [
         Scored(
             pair.image,
-            {"image": pair.image, "scene": pair.scene, **of_image.values, "nfe": batch.nfe},
+            {
+                "image": pair.image,
+                "scene": pair.scene,
+                **of_image.values,
+                "nfe": batch.nfe,
+                "reference": reference_hash(pair.x0),
+            },
             of_image,
             to_pixels(restored) if pair.image in shown else None,
         )

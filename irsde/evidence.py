@@ -287,7 +287,7 @@ def model_card(run: Run, scored: Collection[Path]) -> str:
 
 def _degradation(run: Run, data: dict[str, Any]) -> str:
     """What the training images were degraded by, in the words of the task."""
-    level = data["noise_level"] or Degradation.noise_level
+    level = Degradation.noise_level if data["noise_level"] is None else data["noise_level"]
     return TASKS[run.task].description(Degradation(level, data["clipped"]))
 
 

@@ -11,7 +11,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 INPUT_EXIT_CODE = 2
 TEMPORARY = ".part"  # ends the names of what is not whole yet
@@ -242,6 +245,30 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: no such file") from None
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error})") from None
+
+
+def read_table(path: Path, *, as_text: bool = False) -> "pd.DataFrame":
+    """Content of a CSV file of ours; only an empty field is missing.
+
+    Pandas would also take a name for a missing value, such as that of an image called NA or null.
+
+    Parameters
+    ----------
+    path : Path
+    as_text : bool
+        Keep every field as it is written, also numbers and empty ones.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the file cannot be read or is no table.
+    """
+    import pandas as pd
+
+    if as_text:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    names = dict.fromkeys(("image", "scene", "protocol", "reference"), str)
+    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
 
 
 def digest(content: bytes) -> str:

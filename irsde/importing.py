@@ -32,11 +32,11 @@ from irsde.config import (
 )
 from irsde.files import InputError, digest_file, replacing, replacing_folder
 from irsde.methods import METHODS
-from irsde.plan import Run
+from irsde.plan import IMPORTED, Run
 from irsde.restoration import WEIGHTS, build_network
 from irsde.tasks import TASKS
 
-METHOD = "ir-sde+authors"
+METHOD = f"ir-sde+{IMPORTED}"
 DENOISING_METHOD = "denoising-ode"
 MAX_BYTES = 8 * 2**30  # the largest released network with both of its EMA copies takes 1.2
 MAX_STEPS = 10_000

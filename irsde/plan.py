@@ -34,6 +34,7 @@ from irsde.methods import METHODS
 
 RESULTS = Path("results")
 REPORTS = Path("reports")
+IMPORTED = "authors"  # variant that a run of imported weights is
 OUTSIDE = "outside"  # stands where a method stands, for results made elsewhere
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from irsde.cards import read_card
 from irsde.config import PARAMETERS, Profile, RunSettings
-from irsde.files import InputError, digest_file, read_json, write_json
+from irsde.files import InputError, digest_file, write_json
 from irsde.methods import METHODS
 from irsde.plan import Run
 
@@ -116,11 +117,7 @@ def read_run_card(folder: Path) -> dict[str, Any]:
     """
     if not (folder / "run.json").is_file():
         raise InputError(f"{folder}: no finished run there (no run.json); run irsde train first")
-    card = read_json(folder / "run.json")
-    needed = ("task", "method", "seed", "label", "settings", "identity", "parameters")
-    if not isinstance(card, dict) or any(key not in card for key in needed):
-        raise InputError(f"{folder / 'run.json'}: not a run card")
-    return card
+    return read_card(folder / "run.json")
 
 
 def read_network_run(folder: Path) -> tuple[dict[str, Any], RunSettings]:

@@ -143,7 +143,7 @@ class Restorer:
         mu : Tensor of float32, shape (B, 3, H, W)
             Degraded images, nominally in [0, 1], at the size of the result.
         sampler, nfe, grid
-            As in `samplers.sample`; ignored by direct regression.
+            As in `samplers.sample`; "direct", 1 and "uniform" for direct regression.
         generators : sequence of NoiseSource, length B
             Noise of each image.
         noise_level : float, optional
@@ -160,10 +160,15 @@ class Restorer:
         Raises
         ------
         InputError
-            If more network evaluations are asked than there are steps, or the sampler is not
-            defined for the process.
+            If more network evaluations are asked than there are steps, the sampler is not defined
+            for the process, or an option has no effect on direct regression.
         """
         if self.process is None:
+            if (sampler, nfe, grid, conversion) != ("direct", 1, "uniform", "exact"):
+                raise InputError(
+                    "direct regression calls its network once: sampler, NFE, grid and conversion "
+                    "have no effect; leave them out"
+                )
             yield 1, mu
             yield 0, self.output(mu, mu, REGRESSION_STEP)
             return

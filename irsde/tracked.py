@@ -36,6 +36,8 @@ EVALUATION_COLUMNS = (
     "params.`sampler`",
     "params.`nfe`",
     "params.`seed`",
+    "params.`protocol`",
+    "params.`lpips_network`",
 )
 TRAINING_COLUMNS = (
     "metrics.`validation_psnr`",
@@ -207,6 +209,7 @@ def evaluation_record(folder: Path) -> Record:
                 "dataset": data["dataset"],
                 **{key: summary.get(key) for key in options},
                 "protocol": summary["protocol"]["name"],
+                "lpips_network": summary["lpips"]["network"] or None,
             }
         ),
         metrics + _numbers(counts) + _numbers(cost, "cost/"),

@@ -145,14 +145,6 @@ def _restored(
     recipe = settings.training
     assert recipe is not None
     height, width = pair.x0.shape[:2]
-    mu = to_tensor([pair.mu]).to(device, memory_format=layout_of(recipe))
-    states = restorer.states(
-        mu,
-        METHODS[settings.method.partition("+")[0]].sampler,
-        validation_nfe(settings),
-        [torch_generator("validation", settings.task, pair.image)],
-        noise_level=noise_level_of(settings.task, settings.data),
-    )
     with (
         refusing_too_little_memory(
             lambda: (
@@ -163,6 +155,14 @@ def _restored(
         ),
         torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"),
     ):
+        mu = to_tensor([pair.mu]).to(device, memory_format=layout_of(recipe))
+        states = restorer.states(
+            mu,
+            METHODS[settings.method.partition("+")[0]].sampler,
+            validation_nfe(settings),
+            [torch_generator("validation", settings.task, pair.image)],
+            noise_level=noise_level_of(settings.task, settings.data),
+        )
         for _, state in states:
             if stop():
                 return None

@@ -1,18 +1,69 @@
-"""Energy: joules from what a driver counts."""
+"""Seconds, energy and memory of metered blocks, from clocks and counters that are given."""
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 
-from irsde.cost import EnergyMeter
+from irsde import cost
+from irsde.cost import Meter, peak_memory
 
 
-def test_joules_are_thousandths_of_what_the_driver_counts():
-    meter = EnergyMeter(torch.device("cpu"))
-    assert meter.joules() is None
-    counts = iter((2500, 7250))
-    meter._nvml = SimpleNamespace(
-        nvmlDeviceGetTotalEnergyConsumption=lambda handle: next(counts), NVMLError=OSError
-    )
-    meter._start = meter._millijoules()
-    assert meter.joules() == 4.75
+class Counter:
+    """NVML as far as it is asked, with given millijoules."""
+
+    NVMLError = OSError
+
+    def __init__(self, counts):
+        self.counts = iter(counts)
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle):
+        count = next(self.counts)
+        if count is None:
+            raise self.NVMLError
+        return count
+
+
+def metered(monkeypatch, counts, times):
+    nvml = Counter(counts) if counts else None
+    monkeypatch.setattr(cost, "_nvml_handle", lambda device: (None, nvml))
+    given = iter(times)
+    monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: next(given)))
+    meter = Meter(torch.device("cpu"))
+    for _ in range(len(times) // 2):
+        with meter.running():
+            pass
+    return meter
+
+
+def test_blocks_are_counted_and_what_lies_between_is_not(monkeypatch):
+    meter = metered(monkeypatch, (2500, 7250, 10_000, 10_500), (1.0, 3.5, 10.0, 10.25))
+    assert meter.seconds == 2.75
+    assert meter.joules == 5.25
+
+
+@pytest.mark.parametrize("counts", [(None, 5, 6, 7), (4, None, 6, 7), (4, 5, 6, None)])
+def test_energy_that_was_once_not_counted_is_none(monkeypatch, counts):
+    assert metered(monkeypatch, counts, (0.0, 1.0, 2.0, 3.0)).joules is None
+
+
+def test_without_a_counter_there_is_no_energy(monkeypatch):
+    meter = metered(monkeypatch, (), (0.0, 1.5))
+    assert (meter.joules, meter.seconds) == (None, 1.5)
+    assert set(meter.memory()) == {"peak_memory_bytes"}
+    assert set(peak_memory(torch.device("cpu"))) == {"peak_memory_bytes"}
+
+
+def test_memory_on_a_gpu_is_the_peak_of_the_blocks_above_what_was_held_first(monkeypatch):
+    """100 held at first; blocks that start at 100 and 140 and reach 150 and 200 add 50 and 60."""
+    monkeypatch.setattr(cost, "_nvml_handle", lambda device: (None, None))
+    held, peaks = iter((100, 140)), iter((150, 200))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: next(held))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: next(peaks))
+    meter = Meter(torch.device("cuda"))
+    for expected in (150, 160):
+        with meter.running():
+            pass
+        assert meter.memory()["peak_gpu_memory_bytes"] == expected

@@ -77,6 +77,12 @@ def test_haze_is_the_scattering_model(u, beta, airlight):
     np.testing.assert_allclose(haze(GREY, Given(u), depth), expected * np.ones(3), rtol=1e-6)
 
 
+def test_haze_without_a_depth_draws_one():
+    t = np.exp(-1.2 * np.linspace(1, 0.1, 40))[:, None, None]
+    expected = (0.25 * t + 0.85 * (1 - t)) * np.ones((40, 30, 3))
+    np.testing.assert_allclose(haze(GREY, Given()), expected, rtol=1e-6)
+
+
 def test_a_depth_outside_its_range_or_shape_is_refused():
     for depth in (np.full((40, 30), 1.01), np.full((40, 30), -0.01), np.zeros((30, 40))):
         with pytest.raises(ValueError, match="depth"):
@@ -133,7 +139,7 @@ def test_a_layer_of_equal_streaks(u, angle, z):
 
 
 @pytest.mark.parametrize("u", [0.0, 0.5, 0.99])
-@pytest.mark.parametrize("z", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("z", [-4.0, 0.0, 1.0, 2.0, 4.0])
 def test_settings_of_rain_lie_where_the_documentation_says(u, z, monkeypatch):
     layers = []
 
@@ -145,7 +151,7 @@ def test_settings_of_rain_lie_where_the_documentation_says(u, z, monkeypatch):
     rainy = rain_streaks(GREY, Given(u, z))
     assert len(layers) == 2 + int(4 * u)
     settings = layers[0]
-    assert settings["angle"] == pytest.approx(min(z * 4.5 + z * 2 * 7.5**u, 45))
+    assert settings["angle"] == pytest.approx(np.clip(z * 4.5 + z * 2 * 7.5**u, -45, 45))
     assert settings["length"] == pytest.approx(30 * (220 / 30) ** u)
     assert settings["thickness"] == pytest.approx(1.2 + 1.1 * u)
     assert settings["coverage"] == pytest.approx(0.22 + 0.78 * u)

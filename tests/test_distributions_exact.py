@@ -18,7 +18,7 @@ from irsde.distributions import (
     moments,
 )
 from irsde.files import InputError
-from irsde.perceptual import PerceptualMetric, torch_cache
+from irsde.perceptual import torch_cache
 
 
 def test_the_warning_ends_at_two_thousand_images():
@@ -30,7 +30,6 @@ def test_the_warning_ends_at_two_thousand_images():
 def test_only_the_published_weights_are_the_published_ones():
     assert FeatureNetwork("6726825d" + 56 * "0", "").is_published
     assert not FeatureNetwork("", "").is_published
-    assert [PerceptualMetric(n, "", "", "").is_papers for n in ("alex", "vgg")] == [True, False]
 
 
 def test_the_kernel_is_the_cube_of_one_more_than_the_mean_product():

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -53,7 +54,7 @@ def psnr(folder):
 def test_every_file_of_an_evaluation_is_there(project):
     folder = evaluated()
     table = pd.read_csv(folder / "per_image.csv")
-    assert list(table.columns) == ["image", "scene", *METRICS, "nfe"]
+    assert list(table.columns) == ["image", "scene", *METRICS, "nfe", "reference"]
     assert (table["nfe"] == 3).all()
     protocols = pd.read_csv(folder / "protocols.csv")
     assert set(protocols["protocol"]) == set(PROTOCOLS)
@@ -245,3 +246,22 @@ def test_weights_and_images_that_are_not_finite_are_refused(project, monkeypatch
     with pytest.raises(InputError, match="the restored image has values that are not finite"):
         evaluated(sampling_seed=8)
     assert not (RUN.folder / f"evaluations/{SET}/posterior-3-sampling8").exists()
+
+
+def test_memory_of_a_gpu_is_that_of_the_restoration_alone(monkeypatch):
+    """100 bytes of weights, 50 and 60 of activations; between them scoring keeps 1000."""
+    held, peaks = iter([100, 1100]), iter([150, 1160])
+    for name, function in {
+        "synchronize": lambda _: None,
+        "reset_peak_memory_stats": lambda _: None,
+        "memory_allocated": lambda _: next(held),
+        "max_memory_allocated": lambda _: next(peaks),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, function)
+    monkeypatch.setattr(cost, "_nvml_handle", lambda _: (None, None))
+    meter = cost.Meter(torch.device("cuda"))
+    for _ in range(2):
+        with meter.running():
+            pass
+    assert meter.memory()["peak_gpu_memory_bytes"] == 160
+    assert meter.joules is None

@@ -1,20 +1,24 @@
 """Recognition of known images at its limits: bits, coverage, names, sizes."""
 
+import hashlib
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
+from PIL import Image as PILImage
 
 from irsde.data.fingerprints import (
     Fingerprint,
     Found,
     compare,
     difference,
+    find_images,
     fingerprint_of,
     known_scenes,
     perceptual_hash,
     recognise,
 )
+from irsde.files import InputError
 
 
 def look(bits, of=0):
@@ -141,6 +145,25 @@ def test_scenes_are_those_of_the_nearest_clean_image():
     same = found("y", 1, of=FAR)
     assert known_scenes([same], {"set": rows}) == {same: "s"}
     assert known_scenes([same], {}) == {}
+
+
+def test_images_of_a_folder_are_found_by_place_and_hashed(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    for name in ("b.png", "a/c.jpg", ".hidden.png", ".git/d.png", "__MACOSX/e.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        PILImage.fromarray(pixels).save(tmp_path / name)
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "z.png").write_bytes(b"nothing")
+    found_here, unreadable = find_images(tmp_path)
+    assert [str(file.place) for file in found_here] == ["a/c.jpg", "b.png"]
+    assert list(unreadable) == ["z.png"]
+    jpeg, png = found_here
+    assert (png.width, png.height, png.file) == (8, 6, "")
+    assert png.pixels == hashlib.sha256(pixels.tobytes()).hexdigest()
+    assert jpeg.file == hashlib.sha256((tmp_path / "a/c.jpg").read_bytes()).hexdigest()
+    for missing, words in ((tmp_path / "b.png", "unpack it first"), (tmp_path / "no", "no such")):
+        with pytest.raises(InputError, match=words):
+            find_images(missing)
 
 
 def test_a_perceptual_hash_has_the_signs_of_16_by_16_cosines():

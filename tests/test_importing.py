@@ -581,8 +581,9 @@ def test_import_and_evaluate_on_the_command_line(monkeypatch, capsys):
         monkeypatch, capsys, "evaluate", "--run", str(RUN.folder), "--nfe", "2", "--no-track"
     )
     assert (code, " dB over " in output.out) == (0, True)
-    folder = Evaluation(RUN, profile.data.test[0], "posterior", 2).folder
+    folder = Evaluation(RUN, profile.data.test[0], "posterior", 2, conversion="plain").folder
     summary = read_json(folder / "summary.json")
+    assert summary["conversion"] == "plain"
     assert summary["method_label"] == "IR-SDE (authors' weights)"
     assert summary["parameters"] == card()["parameters"]
     assert all(METHOD not in e.run.method for e in evaluations(profile))

@@ -63,3 +63,14 @@ def test_an_unknown_conversion_is_refused():
         restorer.restore(
             torch.zeros(1, 3, 4, 4), "posterior", 1, [torch.Generator()], conversion="exakt"
         )
+
+
+@pytest.mark.parametrize(
+    "options", [{"sampler": "ddim"}, {"nfe": 2}, {"grid": "quadratic"}, {"conversion": "plain"}]
+)
+def test_options_without_effect_on_regression_are_refused(options):
+    restorer = Restorer(lambda x, m, t: 0 * x, None, "clean", centered=False, conditional=True)
+    usual = {"sampler": "direct", "nfe": 1, "generators": [torch.Generator()]}
+    assert restorer.restore(torch.zeros(1, 3, 4, 4), **usual).shape == (1, 3, 4, 4)
+    with pytest.raises(InputError, match="direct regression calls its network once"):
+        restorer.restore(torch.zeros(1, 3, 4, 4), **{**usual, **options})

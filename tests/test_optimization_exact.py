@@ -11,7 +11,15 @@ from torch import nn
 from irsde.averaging import exponent
 from irsde.config import TrainingSettings
 from irsde.data.pairs import Pair
-from irsde.optimization import Batches, Update, learning_rate, make_optimizer, training_loss
+from irsde.files import InputError
+from irsde.optimization import (
+    Batches,
+    Update,
+    draw_states,
+    learning_rate,
+    make_optimizer,
+    training_loss,
+)
 from irsde.parallel import ALONE, World
 from irsde.processes import mean_reverting
 from irsde.seeds import numpy_generator
@@ -152,7 +160,8 @@ def test_a_loss_draws_its_steps_first_then_its_noise(centered, conditional):
     process = mean_reverting(steps=10, schedule="cosine", stationary_std=0.2, delta=0.005)
     seen, restorer = sampled(process, centered, conditional)
     x0, mu = torch.rand(4, 3, 8, 8), torch.rand(4, 3, 8, 8)
-    loss = training_loss(restorer, x0, mu, recipe(), 7)
+    draws = draw_states(restorer, (3, 8, 8), 4, range(4), 7)
+    loss = training_loss(restorer, x0, mu, "l1", draws)
     generator = torch.Generator().manual_seed(7)
     t = torch.randint(1, 11, (4,), generator=generator)
     noise = torch.randn(4, 3, 8, 8, generator=generator)
@@ -162,7 +171,9 @@ def test_a_loss_draws_its_steps_first_then_its_noise(centered, conditional):
     assert torch.equal(seen["mu"], b)
     assert torch.equal(seen["x_t"], process.sample(a, b, t, noise))
     assert loss.item() == pytest.approx(noise.abs().mean().item(), rel=1e-6)
-    part = training_loss(restorer, x0[2:], mu[2:], recipe(), 7, [2, 3])
+    share = draw_states(restorer, (3, 8, 8), 4, (2, 3), 7)
+    assert torch.equal(share.noise, draws[2:4].noise)
+    part = training_loss(restorer, x0[2:], mu[2:], "l1", share)
     assert torch.equal(seen["step"], t[2:])
     assert part.item() == pytest.approx(noise[2:].abs().mean().item(), rel=1e-6)
 
@@ -195,6 +206,7 @@ def test_advice_where_a_batch_does_not_fit():
 
     assert "patches of 8x8 pixels, 6 at once" in advice(batch=6)
     assert "accumulate: 2 computes the same batch in parts of 3" in advice(batch=6)
+    assert "accumulate: 2 computes the same batch in parts of 1" in advice(batch=2)
     assert "accumulate: 3 computes the same batch in parts of 2" in advice(batch=6, accumulate=2)
     assert "--overwrite" not in advice(batch=6)
     assert "--overwrite" in advice(1, batch=6)
@@ -202,3 +214,15 @@ def test_advice_where_a_batch_does_not_fit():
     late = advice(75, batch=6, accumulate=6, late_patch=16)
     assert "patches of 16x16" in late
     assert "training.late_patch or" in late
+
+
+def test_patches_of_the_last_iteration_must_fit_too():
+    pair = Pair("a", "a", np.zeros((12, 12, 3), np.uint8), None)
+    task = SimpleNamespace(degrade=None)
+    for late, fits in ((12, True), (16, False)):
+        settings = recipe(iterations=4, late_patch=late)
+        if fits:
+            Batches([pair], task, Degradation(), settings, ALONE)
+        else:
+            with pytest.raises(InputError, match="smaller than the patch of 16"):
+                Batches([pair], task, Degradation(), settings, ALONE)

@@ -122,6 +122,12 @@ def test_a_mask_that_marks_nothing_and_an_unsaid_convention_are_refused(
     assert (mine / "pairs.csv").read_bytes() == before
 
 
+def test_what_marks_a_hole_is_no_question_without_masks(mine):
+    (mine / "dataset.yaml").write_text("label: Mine\nholes: white\n")
+    with pytest.raises(InputError, match="holes: has no effect without images in mask/"):
+        fetch("mine")
+
+
 def test_a_folder_with_masks_is_adopted_once_its_description_says_what_marks_a_hole(mine, tmp_path):
     source = tmp_path / "elsewhere"
     save(source / "GT" / "a.png", picture(1))

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from irsde.data.pairs import Pair, check_patch, draw_patch, to_tensor
+from irsde.data.pairs import Pair, _read_array, check_patch, draw_patch, to_tensor
 from irsde.files import InputError
 from irsde.tasks import TASKS, Degradation
 
@@ -61,3 +61,27 @@ def test_images_become_a_tensor_of_channels_first():
     tensor = to_tensor(images)
     assert tensor.shape == (2, 3, 4, 6)
     assert tensor[1, 2, 3, 5].item() == images[1][3, 5, 2]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 4, 3)),
+        np.zeros((4, 4, 4), np.float32),
+        np.zeros((4, 3), np.float32),
+        np.zeros((1, 4, 4, 3), np.float32),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(array, tmp_path):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(InputError, match="float32 array of shape"):
+        _read_array(tmp_path / "a.npy")
+
+
+def test_an_array_is_read_as_it_is_and_never_as_pickled_code(tmp_path):
+    image = np.random.default_rng(0).random((4, 5, 3)).astype(np.float32)
+    np.save(tmp_path / "a.npy", image)
+    np.testing.assert_array_equal(_read_array(tmp_path / "a.npy"), image)
+    np.save(tmp_path / "b.npy", np.array([None]), allow_pickle=True)
+    with pytest.raises(InputError, match="not a readable array"):
+        _read_array(tmp_path / "b.npy")

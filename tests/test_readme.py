@@ -62,7 +62,7 @@ def inline(page):
 def parse(words, *, complete=True):
     """Parse arguments of irsde without running anything; the values by name.
 
-    Where the words need not be a complete command, required arguments may be missing.
+    Where the words need not be complete, arguments and values of options may be missing.
     """
     command, name, context = get_command(app), "irsde", None
     while True:
@@ -72,7 +72,7 @@ def parse(words, *, complete=True):
         try:
             context = command.make_context(name, list(words), parent=context)
         except CLICK_EXCEPTION as error:
-            if complete or type(error).__name__ != "MissingParameter":
+            if complete or type(error).__name__ not in ("MissingParameter", "BadOptionUsage"):
                 raise
             return {}
         if not is_group:

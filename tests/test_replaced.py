@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from irsde.config import load_profile, run_settings
@@ -11,7 +12,7 @@ from irsde.current import is_current_evaluation, is_current_run
 from irsde.evaluation import evaluate
 from irsde.files import InputError, digest_file, read_json, write_json
 from irsde.plan import Evaluation, Run
-from irsde.replaced import REPLACED, keep
+from irsde.replaced import NUMBERS, REPLACED, keep
 from irsde.training import train
 from tests.project import copy_project, prepare_task
 
@@ -90,12 +91,12 @@ def test_a_tuned_filter_is_kept_too(project):
 
 
 def test_going_back_and_forth_keeps_every_one(project):
+    first = settings().training.learning_rate
     for rate in (0.1, 0.2, 0.1, 0.2):
         train(RUN, settings(learning_rate=rate), overwrite=True)
-    rates = [
-        read_json(path / "run.json")["settings"]["training"]["learning_rate"] for path in kept()
-    ]
-    assert sorted(rates) == sorted([settings().training.learning_rate, 0.1, 0.2, 0.1])
+    cards = [read_json(path / "run.json") for path in kept()]
+    rates = {card["settings"]["training"]["learning_rate"] for card in cards}
+    assert rates == {first, 0.1, 0.2}
 
 
 def test_what_an_engine_brought_back_is_not_kept_twice(project):
@@ -130,11 +131,16 @@ def test_the_same_evaluation_is_not_made_twice(project):
 
 
 def test_an_evaluation_with_other_numbers_is_kept(project):
+    """As older code might have given them."""
+    scores = EVALUATION.folder / "per_image.csv"
+    scores.write_text(scores.read_text().replace(".", ".0", 1))
+    card = read_json(EVALUATION.folder / "summary.json")
+    write_json(EVALUATION.folder / "summary.json", {**card, "code": "0" * 64})
     before = files(EVALUATION.folder)
-    changed = profile().evaluation.model_copy(update={"protocol": "y"})
-    assert "dB over" in evaluate(EVALUATION, changed)
+    evaluate(EVALUATION, profile().evaluation)
     (card,) = REPLACED.rglob("summary.json")
     assert files(card.parent) == before
+    assert evaluate(EVALUATION, profile().evaluation).endswith("up to date")
 
 
 def test_older_code_that_is_known_to_be_equal_counts_as_finished(project, monkeypatch):
@@ -174,3 +180,39 @@ def test_other_data_make_a_run_and_its_evaluations_old(project):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"fingerprint": "0" * 64}))
     assert not is_current_run(RUN, settings())
     assert not is_current_evaluation(EVALUATION, profile())
+
+
+def test_what_is_exempt_from_the_hash_of_code_changes_no_byte(project, monkeypatch):
+    """Trained and scored once more without progress, signals, meters, validation and messages."""
+    from contextlib import nullcontext
+
+    from irsde import evaluation, trainer
+    from irsde.interruption import StopRequest
+    from irsde.validation import Validation
+
+    weights = (RUN.folder / "weights.safetensors").read_bytes()
+    scores = [(EVALUATION.folder / name).read_bytes() for name in NUMBERS]
+    shutil.rmtree(RUN.folder)
+
+    def untracked(items, *_, **__):
+        return items
+
+    def unvalidated(*_, **__):
+        return Validation(0.0, np.zeros((8, 8, 3), np.uint8))
+
+    for module in (trainer, evaluation):
+        monkeypatch.setattr(module, "track", untracked)
+    for name, other in {
+        "validate": unvalidated,
+        "stop_on_signals": lambda **_: nullcontext(StopRequest()),
+        "peak_memory": lambda _: {},
+        "counts": lambda _: {},
+        "device_name": lambda *_, **__: "",
+    }.items():
+        assert hasattr(trainer, name)
+        monkeypatch.setattr(trainer, name, other)
+    monkeypatch.setattr(trainer.Trainer, "_report", lambda self, *_: setattr(self, "reported", 0.0))
+    train(RUN, settings(), overwrite=False)
+    evaluate(EVALUATION, profile().evaluation)
+    assert (RUN.folder / "weights.safetensors").read_bytes() == weights
+    assert [(EVALUATION.folder / name).read_bytes() for name in NUMBERS] == scores

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from irsde.cli import app
 from irsde.files import digest_json, read_json, write_json
-from irsde.report.captions import about_sampling
+from irsde.perceptual import BACKBONES
+from irsde.report.captions import about_sampling, about_scores
 from irsde.report.departures import Departures
 from irsde.report.rows import entries, read_rows
 from irsde.report.tables import quality_tables
@@ -205,6 +206,8 @@ def test_the_page_marks_rows_that_were_trained_otherwise(mixed):
     assert [marks[name].split()[-1:] for name in ("regression", "goub")] == [["†"], ["‡"]]
     assert not set(marks["identity"] + marks["ir-sde"]) & {"†", "‡"}
     assert page_data("page-data")["marks"]["†"] == SETTINGS
+    overview = re.search('id="overview-table".*?</p>', Path("reports/index.html").read_text())[0]
+    assert f" †: {SETTINGS}. ‡: {PROCESS}." in overview.replace("&#x27;", "'")
 
 
 def test_figures_name_what_was_trained_otherwise(mixed):
@@ -337,6 +340,17 @@ def test_a_sweep_says_which_forms_of_the_exponential_integrators_were_run(here):
         found = about_sampling(entries(rows))
         assert ("those in the clean image (mrs-…-data) were not run" in found) == (len(rows) == 2)
     assert found.endswith("mrs-…-data in the clean image, the others in the noise.")
+
+
+@pytest.mark.parametrize("network", BACKBONES)
+def test_captions_name_each_network_of_lpips(here, network):
+    rows = read_rows(fabricate(("identity", "ir-sde"), network=network))
+    label = BACKBONES[network].label
+    assert about_scores(rows[0], lpips=True).endswith(f" LPIPS uses {label}.")
+    (table,) = quality_tables(rows, {})
+    assert f"LPIPS ({label})" in [column.label for column in table.columns]
+    others = {backbone.label for backbone in BACKBONES.values()} - {label}
+    assert [name for name in others if f"LPIPS uses {name}" in table.caption] == []
 
 
 def test_weights_of_other_people_have_no_budget_to_depart_from(here):

@@ -118,17 +118,18 @@ def test_the_smallest_image_is_as_large_as_the_window():
 
 def test_what_each_protocol_does():
     facts = {
-        name: (p.channel, p.border, p.rounded, p.luminance_rounded, p.window, p.lpips_rounded)
+        name: (p.channel, p.border, p.rounded, p.luminance, p.window, p.lpips_rounded)
         for name, p in PROTOCOLS.items()
     }
     assert facts == {
-        "rgb": ("rgb", 0, True, False, "gaussian", True),
-        "y": ("y", 0, True, False, "gaussian", True),
-        "authors": ("rgb", 4, True, False, "gaussian", False),
-        "matlab-y": ("y", 0, True, True, "gaussian", True),
-        "sr": ("y", 4, True, False, "gaussian", True),
-        "unrounded": ("rgb", 0, False, False, "gaussian", False),
-        "skimage-default": ("rgb", 0, True, False, "uniform", True),
+        "rgb": ("rgb", 0, True, "matlab", "gaussian", True),
+        "y": ("y", 0, True, "matlab", "gaussian", True),
+        "authors": ("rgb", 4, True, "matlab", "gaussian", False),
+        "matlab-y": ("y", 0, True, "matlab-rounded", "gaussian", True),
+        "full-range-y": ("y", 0, True, "full-range", "gaussian", True),
+        "sr": ("y", 4, True, "matlab", "gaussian", True),
+        "unrounded": ("rgb", 0, False, "matlab", "gaussian", False),
+        "skimage-default": ("rgb", 0, True, "matlab", "uniform", True),
     }
     assert [PROTOCOLS["authors"].version, PROTOCOLS["rgb"].version] == [2, 1]
     assert PROTOCOLS["sr"].headline == ("psnr_y", "ssim_y")

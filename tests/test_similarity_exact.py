@@ -189,8 +189,9 @@ def test_the_window_that_is_shown_is_found_again(window):
     truth = [columns.start / width, columns.stop / width, rows.start / height, rows.stop / height]
     whole = _reduced(_channels(thumbnail(pixels)), 48)
     part = _reduced(_channels(thumbnail(pixels[rows, columns])), 48)
-    found = _aligned(whole, part, WHOLE)
-    np.testing.assert_allclose(found, truth, atol=0.006)
+    for contrast in (1, 0.5, 1.5):
+        found = _aligned(whole, np.float32(contrast) * part + 20, WHOLE)
+        np.testing.assert_allclose(found, truth, atol=0.006)
     score = _score(_channels(thumbnail(pixels)), _channels(thumbnail(pixels[rows, columns])), WHOLE)
     assert score > 0.95
 
@@ -219,18 +220,26 @@ def test_a_score_is_the_correlation_times_the_kept_contrast_squared(monkeypatch)
         [[2, 2, 3, 4, 1, 2.0], [4, 4, 3.5, 4.5, 4, 4], [4, 4, 4, 5, 4, 4]], np.float32
     )
     given = iter((fine, fine, fine, coarse))
-    monkeypatch.setattr(similarity, "_edge_products", lambda *_: next(given))
+
+    def products(whole, part, window):
+        assert (whole == 1).all()
+        assert (part == 2).all()
+        return next(given)
+
+    monkeypatch.setattr(similarity, "_edge_products", products)
     monkeypatch.setattr(similarity, "_aligned", lambda large, small, window: window)
-    image = np.zeros((3, 96, 96), np.float32)
+    image = np.ones((3, 96, 96), np.float32)
     correlation = (3 / 4 + 4 / 5) / 2
     of_train = correlation / ((3 / 3.5 + 4 / 4.5) / 2)
     kept = max(of_train, correlation / correlation)
-    assert _score(image, image, WHOLE) == pytest.approx(correlation * min(kept, 1) ** 2, rel=1e-4)
+    assert _score(image, 2 * image, WHOLE) == pytest.approx(
+        correlation * min(kept, 1) ** 2, rel=1e-4
+    )
     weaker = coarse.copy()
     weaker[1:] = [[4, 4, 3, 4, 4, 4], [4, 4, 3.2, 4.5, 4, 4]]
     given = iter((fine, fine, fine, weaker))
     kept = correlation / np.array([(3 / 3 + 4 / 4) / 2, (3 / 3.2 + 4 / 4.5) / 2])
-    assert _score(image, image, WHOLE) == pytest.approx(correlation * kept.max() ** 2, rel=1e-4)
+    assert _score(image, 2 * image, WHOLE) == pytest.approx(correlation * kept.max() ** 2, rel=1e-4)
 
 
 @pytest.mark.parametrize(("level", "least"), [(0, 0.6), (1, 0.45), (2, 0.46)])

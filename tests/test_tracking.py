@@ -12,6 +12,7 @@ import pytest
 from irsde.files import InputError, digest_file, digest_json, write_json
 from irsde.plan import Run
 from irsde.rebuilding import contents, rebuild
+from irsde.tracked import evaluation_record
 from irsde.tracking import NOTE_TAG, PATH_TAG, MlflowClient, Tracker, sync, tracking_uri
 
 RUN = Run("made", "denoising", "ir-sde", 0)
@@ -71,6 +72,7 @@ def write_evaluation(folder, run):
             **{"sampler": "posterior", "nfe": 10, "sampling_seed": 0, "parameters": 5},
             "dataset": {"dataset": "kodak24", "fingerprint": "d" * 64, "licence": "unknown"},
             "protocol": {"name": "rgb"},
+            "lpips": {"network": "squeeze"},
             "metrics": [
                 {"name": "psnr", "mean": 30.5, "low": 30.0, "high": 31.0},
                 {"name": "lpips", "mean": None},
@@ -131,6 +133,13 @@ def log_everything():
     assert Tracker("made").log_evaluation(EVALUATION)
     write_report("31.5")
     assert Tracker("made").log_report()
+
+
+def test_an_evaluation_shows_by_what_it_was_scored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_evaluation(EVALUATION, RUN)
+    shown = evaluation_record(EVALUATION).parameters
+    assert (shown["protocol"], shown["lpips_network"]) == ("rgb", "squeeze")
 
 
 def test_a_rebuilt_store_equals_the_one_that_was_written_while_training(project):

@@ -183,7 +183,7 @@ def test_another_configuration_is_refused_and_nothing_overwritten(project):
     with pytest.raises(InputError, match="holds another run, which differs in settings"):
         train(run(), settings("ir-sde", learning_rate=0.1), overwrite=False)
     (run().folder / "run.json").unlink()
-    with pytest.raises(InputError, match=r"checkpoint of another run.* learning_rate 0\.001, now"):
+    with pytest.raises(InputError, match=r"checkpoint of another run.*learning_rate 0\.001, now"):
         train(run(), settings("ir-sde", learning_rate=0.1), overwrite=False)
     assert results(run().folder) == before
     train(run(), settings("ir-sde", learning_rate=0.1), overwrite=True)

@@ -139,6 +139,11 @@ def _pairs(name: str, own: OwnSet, search: Search) -> list[Pair]:
     pairs = []
     if masks:
         _check_masks(name, own, search, masks.values())
+    elif own.holes and clean:
+        raise InputError(
+            f"{dataset_folder(name) / OWN}: holes: has no effect without images in "
+            f"{FOLDERS['mask']}/; take it out"
+        )
     for stem, owner in owners.items():
         found: dict[Part, Found] = {"clean": clean[owner]}
         if degraded:

@@ -5,13 +5,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from irsde.plan import OUTSIDE, evaluation_of, run_of
+from irsde.plan import IMPORTED, OUTSIDE, evaluation_of, run_of
 
 
 def run_command(card: Mapping[str, Any]) -> str:
     """Command that makes a run, from its `run.json`; "" for results made elsewhere."""
     chosen = ["--profile", card["profile"], "--task", card["task"]]
     if imported := card.get("imported_from"):
+        settings = card.get("settings", {})
+        if process := settings.get("process"):
+            stationary_std = f"{255 * settings['stationary_std']:g}/255"
+            chosen += ["--lambda", stationary_std, "--steps", str(process["steps"])]
+            chosen += ["--schedule", process["schedule"]]
         return shlex.join(["irsde", "import-weights", imported["file"], *chosen])
     origin = card.get("derived_from")
     if origin and "width" in card["identity"]:
@@ -42,7 +47,11 @@ def evaluation_command(summary: Mapping[str, Any], folder: Path) -> str:
             "task": summary["task"],
             "profile": summary["profile"],
         }
+        if pattern := summary.get("pattern"):
+            given["pattern"] = pattern
         options = [part for key, value in given.items() for part in (f"--{key}", value)]
         return shlex.join(["irsde", "evaluate", *options])
     evaluation = evaluation_of(run_of(Path(summary["run"])), dataset, folder.name)
-    return f"irsde evaluate {evaluation.arguments}"
+    is_imported = evaluation.run.method.endswith(f"+{IMPORTED}")  # read by plain unless told
+    exact = " --conversion exact" if is_imported and evaluation.conversion == "exact" else ""
+    return f"irsde evaluate {evaluation.arguments}{exact}"

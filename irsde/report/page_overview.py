@@ -5,6 +5,7 @@ from typing import Any
 
 from irsde.perceptual import PAPERS_NETWORK, network_label
 from irsde.report.captions import counted
+from irsde.report.departures import MARKS
 from irsde.report.page_tables import escaped
 from irsde.report.rows import Row
 from irsde.report.table import Table
@@ -13,12 +14,13 @@ MOST_PLACES = 6
 FIRST_VERSIONS = ("irsde", "python", "torch", "numpy")
 READING = (
     '<h4>How to read the tables</h4><ul class="plain">'
-    "<li>± is half of the 95 % interval of the mean: a bootstrap over scenes, since images of one "
+    "<li>± is half of the 95 % interval of the mean: Student's over scenes, since images of one "
     "scene are not independent, and over training seeds, where a method has several.</li>"
     '<li><span class="best">Bold</span> is the best of its column, '
     '<span class="second">underlined</span> the second. ≈ marks a number whose difference from '
     "the best, paired by image, is not resolved; the caption of a table has the rule.</li>"
-    '<li><span class="doubtful">Grey</span> is a number that nobody could confirm. n/a is no '
+    + "".join(f"<li>{mark}: {escaped(meaning)}.</li>" for mark, meaning in MARKS.items())
+    + '<li><span class="doubtful">Grey</span> is a number that nobody could confirm. n/a is no '
     "number; its cell has the reason.</li>"
     "<li>Headings sort. Every cell opens with a click, or with the arrow keys and Enter: its value "
     "and interval, the evaluations and runs it comes from, and the commands that rebuild it.</li>"

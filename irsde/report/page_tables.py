@@ -10,6 +10,7 @@ from typing import Any
 from irsde.files import json_number
 from irsde.methods import METHODS
 from irsde.report.captions import joined
+from irsde.report.departures import MARKS
 from irsde.report.judging import Metric
 from irsde.report.render import html
 from irsde.report.table import Cell, Column, Line, Table
@@ -203,6 +204,7 @@ def headline_table(tables: Sequence[OfTask]) -> tuple[Table, Commands] | None:
                 cells.append(Cell("n/a", reason="not among the profile's runs of this task"))
         lines.append(Line(key, tuple(cells)))
     columns = [Column("method", "method", numeric=False)]
+    marks = {mark for line in lines for cell in line.cells for mark in cell.mark.split()}
     metrics = list(dict.fromkeys(one.metric.label for one in chosen))
     columns += [
         replace(
@@ -217,7 +219,8 @@ def headline_table(tables: Sequence[OfTask]) -> tuple[Table, Commands] | None:
         f"{joined(metrics)} of every method on every task",
         "Overview",
         f"The column {joined(metrics)} of the tables below; the best of each task is bold, the "
-        "second underlined. Choose a cell to see its interval, its sources and how to rebuild it.",
+        "second underlined. Choose a cell to see its interval, its sources and how to rebuild it."
+        + "".join(f" {mark}: {meaning}." for mark, meaning in MARKS.items() if mark in marks),
         tuple(columns),
         tuple(lines),
     )

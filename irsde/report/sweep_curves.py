@@ -13,11 +13,12 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from scipy.stats import rankdata
 
 from irsde.report.captions import about_images, about_sampling, about_scores, counted, joined
+from irsde.report.cells import sampler_of
 from irsde.report.figure import Figure
 from irsde.report.judging import Metric, headline
 from irsde.report.rows import Entry, Row, entries
 from irsde.report.style import DOUBLE, GRAY, LIGHT, STYLE, key_of, sampler_look, save
-from irsde.statistics import RESAMPLING_SEED, Estimate, compare
+from irsde.statistics import Estimate, compare
 
 PAPERS_SAMPLER = "euler-maruyama"
 PAPERS_NFE = 100
@@ -91,21 +92,11 @@ def _estimates(grouped: Sequence[Entry]) -> dict[str, dict[str, dict[int, Estima
         values = [array for entry in grouped if (array := entry.values(name)) is not None]
         if len(values) < len(grouped):
             continue
-        found = compare(values, [], grouped[0].scenes, RESAMPLING_SEED).means
+        found = compare(values, [], grouped[0].scenes).means
         for entry, estimate in zip(grouped, found, strict=True):
-            of_sampler = estimates.setdefault(name, {}).setdefault(sampler_name(entry.first), {})
+            of_sampler = estimates.setdefault(name, {}).setdefault(sampler_of(entry.first), {})
             of_sampler[int(entry.first.summary["nfe"])] = estimate
     return estimates
-
-
-def sampler_name(row: Row) -> str:
-    """Sampler, and what of the step grid, conversion, weights and precision is not the default.
-
-    Names stand as the command line takes them.
-    """
-    usual = {"grid": "uniform", "conversion": "exact", "weights": "ema", "precision": "float32"}
-    unusual = [str(row.summary[k]) for k, v in usual.items() if row.summary.get(k, v) != v]
-    return ", ".join([str(row.summary["sampler"]), *unusual])
 
 
 def sweep_figure(sweep: Sweep, budget: str, folder: Path) -> Figure:

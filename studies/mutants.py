@@ -37,13 +37,14 @@ PROJECT = Path(__file__).resolve().parents[1]
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.csv")
 
 # Tests of each module, as pytest takes them, the sharpest first.
-SCORING = ("tests/test_scoring_exact.py", "tests/test_scoring.py",
-           "-k", "exact or protocol or luminance or rounded or scores or symmetric")  # fmt: skip
+SCORING = ("tests/test_scoring_exact.py",)
 NETWORKS = ("tests/test_networks.py", "-k", "not (compiles or autocast)")
 RELEVANT: dict[str, tuple[str, ...]] = {
-    "irsde/ssim.py": ("tests/test_scoring_exact.py",),
+    "irsde/ssim.py": SCORING,
     "irsde/metrics.py": SCORING,
-    "irsde/protocols.py": SCORING,
+    "irsde/protocols.py": (
+        "tests/test_scoring_exact.py", "tests/test_scoring.py", "-k", "exact or protocol or refused"
+    ),
     "irsde/perceptual.py": (
         "tests/test_distributions_exact.py", "tests/test_scoring.py",
         "-k", "lpips or weights or covers",
@@ -72,7 +73,7 @@ RELEVANT: dict[str, tuple[str, ...]] = {
     ),
     "irsde/masks.py": ("tests/test_masks.py",),
     "irsde/images.py": ("tests/test_images.py",),
-    "irsde/processes.py": ("tests/test_processes.py",),
+    "irsde/processes.py": ("tests/test_processes_exact.py", "tests/test_processes.py"),
     "irsde/samplers.py": ("tests/test_samplers.py",),
     "irsde/objectives.py": ("tests/test_processes.py",),
     "irsde/statistics.py": ("tests/test_statistics.py",),
@@ -234,6 +235,7 @@ def passes(tests: tuple[str, ...], seconds: float) -> bool:
         import pytest
 
         options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore"]
+        options += ["-o", "addopts=--doctest-modules"]
         code = 1
         with contextlib.suppress(BaseException):
             code = int(pytest.main([*options, *tests]))

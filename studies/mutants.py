@@ -72,11 +72,11 @@ RELEVANT: dict[str, tuple[str, ...]] = {
         "tests/test_classical_exact.py", "tests/test_classical.py", "-k", "not gains"
     ),
     "irsde/masks.py": ("tests/test_masks.py",),
-    "irsde/images.py": ("tests/test_images.py",),
+    "irsde/images.py": ("tests/test_images_exact.py", "tests/test_images.py"),
     "irsde/processes.py": ("tests/test_processes_exact.py", "tests/test_processes.py"),
     "irsde/samplers.py": ("tests/test_samplers.py",),
     "irsde/objectives.py": ("tests/test_processes.py",),
-    "irsde/statistics.py": ("tests/test_statistics.py",),
+    "irsde/statistics.py": ("tests/test_statistics_exact.py", "tests/test_statistics.py"),
 }  # fmt: skip
 
 OPERATORS: dict[type[ast.operator], type[ast.operator]] = {

@@ -67,3 +67,24 @@ def test_memory_on_a_gpu_is_the_peak_of_the_blocks_above_what_was_held_first(mon
         with meter.running():
             pass
         assert meter.memory()["peak_gpu_memory_bytes"] == expected
+
+
+def test_the_counter_is_that_of_the_gpu_with_the_same_uuid(monkeypatch):
+    class Nvml:
+        NVMLError = OSError
+
+        def nvmlInit(self):
+            pass
+
+        def nvmlDeviceGetHandleByUUID(self, uuid):
+            if uuid != "GPU-12":
+                raise self.NVMLError
+            return "handle"
+
+    nvml = Nvml()
+    monkeypatch.setattr(cost.importlib, "import_module", lambda name: {"pynvml": nvml}[name])
+    for uuid, expected in ((12, ("handle", nvml)), (13, (None, None))):
+        properties = SimpleNamespace(uuid=uuid)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, p=properties: p)
+        assert cost._nvml_handle(torch.device("cuda")) == expected
+    assert cost._nvml_handle(torch.device("cpu")) == (None, None)

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from irsde.files import InputError
-from irsde.metrics import METRICS, WINDOWS, fidelity, luminance, rounded_luminance
+from irsde.metrics import (
+    METRICS,
+    WINDOWS,
+    fidelity,
+    full_range_luminance,
+    luminance,
+    rounded_luminance,
+)
 from irsde.protocols import PROTOCOLS
 from irsde.ssim import similarity_by_convolution, similarity_map
 
@@ -77,6 +84,11 @@ def test_luminance_of_primary_colors(color, expected):
     pixels = np.array(color, dtype=np.uint8)
     assert luminance(pixels) == pytest.approx(expected, abs=1e-9)
     assert float(rounded_luminance(torch.tensor(color))[0]) == math.floor(expected + 0.5)
+
+
+def test_full_range_luminance_of_primary_colors():
+    found = full_range_luminance(torch.tensor([color for color, _ in COLORS]))
+    np.testing.assert_allclose(found[:, 0], [0, 255, 76.245, 149.685, 29.07], rtol=1e-12)
 
 
 @pytest.mark.parametrize(("color", "rise"), [(0, 65.481), (1, 128.553), (2, 24.966)])

@@ -196,6 +196,17 @@ def test_the_window_that_is_shown_is_found_again(window):
     assert score > 0.95
 
 
+def test_channels_that_show_something_else_hardly_count():
+    height, width = CAT.shape[:2]
+    rows, columns = slice(0, round(0.95 * height)), slice(round(0.05 * width), width)
+    truth = [columns.start / width, 1, 0, rows.stop / height]
+    whole = _reduced(_channels(thumbnail(CAT)), 48)
+    part = _reduced(_channels(thumbnail(CAT[rows, columns])), 48).copy()
+    noise = np.random.default_rng(0).normal(0, 60, part[1:].shape)
+    part[1:] = 3 * np.roll(whole[1:], (3, -3), (1, 2)) + noise
+    np.testing.assert_allclose(_aligned(whole, part, WHOLE), truth, atol=0.006)
+
+
 def test_a_window_stays_near_where_it_started():
     whole = _reduced(_channels(thumbnail(COFFEE)), 24)
     part = _reduced(_channels(thumbnail(COFFEE[100:300, 200:500])), 24)

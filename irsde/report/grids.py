@@ -147,10 +147,10 @@ def _scene(name: str, rows: Sequence[Row], pairs: Path) -> _Scene:
         degraded = panels[-1].pixels if row.method == "identity" else degraded
     if degraded is None and (file := pairs / "LQ" / f"{name}.png").is_file():
         degraded = read_image(file)
+        scale = clean.shape[0] // degraded.shape[0]
+        degraded = degraded.repeat(scale, axis=0).repeat(scale, axis=1)
         panels.insert(0, _Panel("degraded input", degraded, ""))
     seen = panels[-1].pixels if degraded is None else degraded
-    if seen.shape != clean.shape:  # degraded images that are smaller than the clean ones
-        seen = panels[-1].pixels
     window = _most_degraded(seen, clean)
     heading = " / ".join(metric.label.removesuffix(" (dB)") for metric in _shown(rows[0]))
     panels.append(_Panel("ground truth", clean, heading))

@@ -1,0 +1,50 @@
+"""Statistics of few numbers, worked out in plain arithmetic."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.special import ndtr
+from scipy.stats import t as student
+
+from irsde.statistics import _tails, holm, probability_of_improvement, variation
+
+SCENES = ["a", "a", "b", "c"]
+VALUES = np.array([[1.0, 3.0, 7.0, 4.0], [2.0, 4.0, 9.0, 6.0]])
+
+
+def test_variation_over_seeds_and_over_scenes():
+    """Means of the seeds 3.75 and 5.25; of the scenes, over both seeds, 2.5, 8 and 5."""
+    found = variation(VALUES, SCENES)
+    assert found.over_seeds == pytest.approx(1.5 / math.sqrt(2))
+    assert found.over_scenes == pytest.approx(np.std([2.5, 8, 5], ddof=1))
+    alone = variation(VALUES[:1], ["a"] * 4)
+    assert math.isnan(alone.over_seeds)
+    assert math.isnan(alone.over_scenes)
+
+
+def test_holm_multiplies_by_what_is_left_and_never_falls():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.6]) == pytest.approx([1, 1])
+
+
+def test_an_improvement_counts_ties_by_half():
+    a, b = np.array([[2.0, 1.0, 5.0, 3.0]]), np.array([[1.0, 1.0, 6.0, 2.0]])
+    assert probability_of_improvement(a, b, SCENES, 0).mean == pytest.approx(2.5 / 4)
+
+
+def test_tails_of_one_seed_are_students_widened():
+    """Three scenes: two degrees of freedom, and a root of 3/2 for the bootstrap's own bias."""
+    found = _tails([VALUES[None, :1]], SCENES)
+    expected = ndtr(math.sqrt(3 / 2) * student.ppf(0.025, 2))
+    assert found[0] == pytest.approx(expected, rel=1e-9)
+
+
+def test_tails_of_two_seeds_have_satterthwaites_freedom():
+    """Mean over seeds 1.5, 3.5, 8, 5; the mean 4.5 leaves scene sums of -4, 3.5 and 0.5."""
+    of_scenes = 3 / 2 * (16 + 12.25 + 0.25) / 16
+    of_seeds = 1.5**2 / 2 / 2
+    freedom = (of_scenes + of_seeds) ** 2 / (of_scenes**2 / 2 + of_seeds**2 / 1)
+    found = _tails([VALUES[None]], SCENES)
+    expected = ndtr(math.sqrt(3 / 2) * student.ppf(0.025, freedom))
+    assert found[0] == pytest.approx(expected, rel=1e-9)

@@ -23,7 +23,8 @@ methods: [identity]
 seeds: [0]
 data: {train: photographs-train, validation: photographs-validation, test: mine, window: 32}
 network: {name: nafnet, width: 8, encoder_blocks: [1], decoder_blocks: [1]}
-training: {iterations: 2, batch: 1, patch: 16, learning_rate: 0.001, validate_every: 2, checkpoint_every: 2}
+training:
+  {iterations: 2, batch: 1, patch: 16, learning_rate: 0.001, validate_every: 2, checkpoint_every: 2}
 evaluation: {nfe: 1}
 """
 SUMMARY = "results/own/denoising/identity/seed0/evaluations/mine/direct-0/summary.json"

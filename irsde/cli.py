@@ -582,7 +582,10 @@ def import_weights(
     ] = None,
     overwrite: Annotated[
         bool,
-        typer.Option(help="Replace a run of another source or process, evaluations included."),
+        typer.Option(
+            help="Import where a run of another source or process is; that one is kept in "
+            "results/replaced."
+        ),
     ] = False,
 ) -> None:
     """Write the authors' released weights as a run, to be evaluated like a trained one.

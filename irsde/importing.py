@@ -30,9 +30,10 @@ from irsde.config import (
     UNetSettings,
     check_name,
 )
-from irsde.files import InputError, digest_file, replacing, replacing_folder
+from irsde.files import InputError, digest_file, replacing
 from irsde.methods import METHODS
 from irsde.plan import IMPORTED, Run
+from irsde.replaced import replacing_run
 from irsde.restoration import WEIGHTS, build_network
 from irsde.tasks import TASKS
 
@@ -126,8 +127,8 @@ def import_weights(
     data : TaskData
         Data settings of the task in the run's profile, for the card.
     overwrite : bool
-        True to replace what lies there with its evaluations, if it comes from another source or
-        has another process.
+        True to import where a run from another source or with another process is; that one is kept
+        with its evaluations in `results/replaced/`.
     stationary_std, steps, schedule : optional
         Of the process; those of `authors_process` unless given. The first may be a fraction in
         words, such as "50/255".
@@ -180,7 +181,7 @@ def import_weights(
     _compare(file, state, settings)
     weights = {name: _weights_of(file, name, tensor) for name, tensor in state.items()}
     parameters = sum(tensor.numel() for tensor in weights.values())
-    with replacing_folder(run.folder) as folder:
+    with replacing_run(run.folder) as folder:
         with replacing(folder / WEIGHTS) as temporary:
             save_file(weights, temporary)
         provenance.write_run_card(

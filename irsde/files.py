@@ -200,13 +200,6 @@ def _is_temporary_name(name: str) -> bool:
     return name.startswith(".") and name.endswith(TEMPORARY)
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Delete the files that a killed process of an earlier version left half written."""
-    for path in folder.glob(f".*{TEMPORARY}*"):
-        if path.is_file():
-            path.unlink(missing_ok=True)
-
-
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with Unix line ends, by way of a temporary name."""
     with replacing(path) as temporary:

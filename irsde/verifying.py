@@ -417,8 +417,9 @@ def _changed_code(content: Mapping[str, Any]) -> Iterator[str]:
     """Stages whose code is another one today."""
     stages: dict[tuple[str, str, str], list[str]] = {}
     for folder, entry in content["evaluations"].items():
-        key = ("evaluate", entry["code"], code_hash("evaluate"))
-        stages.setdefault(key, []).append(folder)
+        if recorded := entry.get("code"):
+            key = ("evaluate", recorded, code_hash("evaluate"))
+            stages.setdefault(key, []).append(folder)
     for folder, entry in content["runs"].items():
         stage = "train" if "method" in entry["identity"] else "tune"
         if recorded := entry["identity"].get("code"):

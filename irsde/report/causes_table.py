@@ -15,7 +15,7 @@ from irsde.report.cells import (
     number_text,
     sampler_of,
 )
-from irsde.report.judging import Metric, metrics_of
+from irsde.report.judging import Metric, headline
 from irsde.report.protocol_tables import by_protocol
 from irsde.report.rows import Entry, Row, read_row
 from irsde.report.table import Cell, Column, Line, Table
@@ -24,7 +24,6 @@ from irsde.statistics import Difference, Estimate, holm, mean_estimate, paired_d
 
 SECTION = "Why reproductions fall short"
 KEY = "causes"
-MOVED = ("psnr", "ssim", "lpips")
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def causes_tables(profile: Profile) -> list[Table]:
     if not (base.folder / "summary.json").is_file():
         return []
     first = read_row(base.folder)
-    metrics = [metric for metric in metrics_of(first) if metric.name in MOVED]
+    metrics = headline(first)
     effects = [
         _effects(cause, evaluation, first, metrics)
         for cause, evaluation in zip(profile.causes.rows, found, strict=True)

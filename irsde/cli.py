@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from irsde.files import INPUT_EXIT_CODE, InputError
+from irsde.files import INPUT_EXIT_CODE, InputError, read_table
 from irsde.interruption import STOPPED_EXIT_CODE, StoppedError
+from irsde.terminal import write_plainly
 
 app = typer.Typer(
     context_settings={"max_content_width": 120},
@@ -543,11 +544,9 @@ def _evaluate_run(
             continue
         print(line)
         if all_protocols:
-            import pandas as pd
-
             from irsde.scoring import protocol_means
 
-            print(protocol_means(pd.read_csv(evaluation.folder / "protocols.csv")))
+            print(protocol_means(read_table(evaluation.folder / "protocols.csv")))
         if track:
             _track(found.profile, evaluation=evaluation.folder)
 
@@ -583,7 +582,10 @@ def import_weights(
     ] = None,
     overwrite: Annotated[
         bool,
-        typer.Option(help="Replace a run of another source or process, evaluations included."),
+        typer.Option(
+            help="Import where a run of another source or process is; that one is kept in "
+            "results/replaced."
+        ),
     ] = False,
 ) -> None:
     """Write the authors' released weights as a run, to be evaluated like a trained one.
@@ -927,6 +929,7 @@ CLICK_EXCEPTION: type[Exception] = typer.BadParameter.__mro__[2]
 
 def main() -> None:
     """Entry point: wrong input ends with one line on standard error and exit code 2."""
+    write_plainly()
     try:
         code = app(standalone_mode=False)
     except CLICK_EXCEPTION as error:

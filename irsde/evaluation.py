@@ -33,7 +33,15 @@ from irsde.plan import (
 from irsde.progress import track
 from irsde.protocols import PROTOCOLS
 from irsde.replaced import replacing_evaluation
-from irsde.scoring import Score, score, score_card, write_table
+from irsde.scoring import (
+    Score,
+    exact_images,
+    mean_text,
+    reference_hash,
+    score,
+    score_card,
+    write_table,
+)
 from irsde.states import States, Trail
 from irsde.tasks import TASKS
 
@@ -223,7 +231,10 @@ def evaluate(
         )
     psnr = PROTOCOLS[settings.protocol].headline[0]
     name = METRICS[psnr].label.removesuffix(" (dB)")
-    return f"{evaluation.folder}: {name} {table[psnr].mean():.2f} dB over {len(table)} images"
+    exact = exact_images(table)
+    named = f", restored exactly: {exact}" if exact else ""
+    mean = mean_text(table, psnr)
+    return f"{evaluation.folder}: {name} {mean} dB over {len(table)} images{named}"
 
 
 def _scored(
@@ -236,7 +247,13 @@ def _scored(
     return [
         Scored(
             pair.image,
-            {"image": pair.image, "scene": pair.scene, **of_image.values, "nfe": batch.nfe},
+            {
+                "image": pair.image,
+                "scene": pair.scene,
+                **of_image.values,
+                "nfe": batch.nfe,
+                "reference": reference_hash(pair.x0),
+            },
             of_image,
             to_pixels(restored) if pair.image in shown else None,
         )

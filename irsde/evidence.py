@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from irsde.cards import read_card
 from irsde.code import code_hash, is_same_code
 from irsde.config import Profile, check_form, run_settings
 from irsde.current import is_current_evaluation, is_current_run
@@ -163,7 +164,9 @@ def import_evidence(profile: str, folder: Path) -> str:
         with replacing(targets[file]) as temporary:
             shutil.copyfile(file, temporary)
     cards = [path for path in targets.values() if path.name in ("run.json", "summary.json")]
-    write_json(RESULTS / profile / IMPORTED, sorted(path.parent.as_posix() for path in cards))
+    known = RESULTS / profile / IMPORTED
+    imported = {*(read_json(known) if known.is_file() else ())}
+    write_json(known, sorted(imported | {path.parent.as_posix() for path in cards}))
     text = f"{RESULTS / profile}: {len(absent)} of {len(files)} files copied, the others were there"
     if others := [path.parent for path in cards if not _is_of_this_code(path)]:
         text += (
@@ -175,11 +178,14 @@ def import_evidence(profile: str, folder: Path) -> str:
 
 def _is_of_this_code(path: Path) -> bool:
     """True if a card's code is the present one or known to be equal; derived runs name none."""
-    card = read_json(path)
     if path.name == "summary.json":
-        return is_same_code("evaluate", card["code"], code_hash("evaluate"))
-    stage = "train" if "method" in card["identity"] else "tune"
-    recorded = card["identity"].get("code")
+        summary = read_json(path)
+        if not isinstance(summary, dict):
+            raise InputError(f"{path}: not a summary of scores")
+        return is_same_code("evaluate", summary.get("code"), code_hash("evaluate"))
+    identity = read_card(path)["identity"]
+    stage = "train" if "method" in identity else "tune"
+    recorded = identity.get("code")
     return recorded is None or is_same_code(stage, recorded, code_hash(stage))
 
 

@@ -11,7 +11,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 INPUT_EXIT_CODE = 2
 TEMPORARY = ".part"  # ends the names of what is not whole yet
@@ -197,13 +200,6 @@ def _is_temporary_name(name: str) -> bool:
     return name.startswith(".") and name.endswith(TEMPORARY)
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Delete the files that a killed process of an earlier version left half written."""
-    for path in folder.glob(f".*{TEMPORARY}*"):
-        if path.is_file():
-            path.unlink(missing_ok=True)
-
-
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with Unix line ends, by way of a temporary name."""
     with replacing(path) as temporary:
@@ -242,6 +238,30 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: no such file") from None
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error})") from None
+
+
+def read_table(path: Path, *, as_text: bool = False) -> "pd.DataFrame":
+    """Content of a CSV file of ours; only an empty field is missing.
+
+    Pandas would also take a name for a missing value, such as that of an image called NA or null.
+
+    Parameters
+    ----------
+    path : Path
+    as_text : bool
+        Keep every field as it is written, also numbers and empty ones.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the file cannot be read or is no table.
+    """
+    import pandas as pd
+
+    if as_text:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    names = dict.fromkeys(("image", "scene", "protocol", "reference"), str)
+    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
 
 
 def digest(content: bytes) -> str:

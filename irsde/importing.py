@@ -30,15 +30,17 @@ from irsde.config import (
     UNetSettings,
     check_name,
 )
-from irsde.files import InputError, digest_file, replacing, replacing_folder
+from irsde.files import InputError, digest_file, replacing
 from irsde.methods import METHODS
 from irsde.plan import IMPORTED, Run
+from irsde.replaced import replacing_run
 from irsde.restoration import WEIGHTS, build_network
 from irsde.tasks import TASKS
 
 METHOD = f"ir-sde+{IMPORTED}"
 DENOISING_METHOD = "denoising-ode"
 MAX_BYTES = 8 * 2**30  # the largest released network with both of its EMA copies takes 1.2
+PROTOCOL_4 = r"Unsupported operand (147|149)\b"  # its instructions, in torch's words
 MAX_STEPS = 10_000
 MAX_BLOCKS = 100  # of one level; the released networks have up to 28
 MAX_TENSORS = 20_000  # the released networks have up to 800
@@ -125,8 +127,8 @@ def import_weights(
     data : TaskData
         Data settings of the task in the run's profile, for the card.
     overwrite : bool
-        True to replace what lies there with its evaluations, if it comes from another source or
-        has another process.
+        True to import where a run from another source or with another process is; that one is kept
+        with its evaluations in `results/replaced/`.
     stationary_std, steps, schedule : optional
         Of the process; those of `authors_process` unless given. The first may be a fraction in
         words, such as "50/255".
@@ -179,7 +181,7 @@ def import_weights(
     _compare(file, state, settings)
     weights = {name: _weights_of(file, name, tensor) for name, tensor in state.items()}
     parameters = sum(tensor.numel() for tensor in weights.values())
-    with replacing_folder(run.folder) as folder:
+    with replacing_run(run.folder) as folder:
         with replacing(folder / WEIGHTS) as temporary:
             save_file(weights, temporary)
         provenance.write_run_card(
@@ -312,6 +314,11 @@ def _load(file: Path) -> Any:
             if found := re.search(r"GLOBAL (\S+)", str(error)):
                 raise _holds_code(file, found[1]) from None
             _refuse_code(file)
+            if re.search(PROTOCOL_4, str(error)):
+                raise InputError(
+                    f"{file}: a pickle of protocol 4 or later, which torch does not read without "
+                    "running what it holds; save the state_dict by torch.save with its own protocol"
+                ) from None
             raise InputError(
                 f"{file}: truncated or damaged, or no PyTorch file of weights only"
             ) from None

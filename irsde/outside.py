@@ -21,7 +21,16 @@ from irsde.plan import OUTSIDE, Evaluation, Run, pairs_folder
 from irsde.progress import track
 from irsde.protocols import PROTOCOLS
 from irsde.restored_pairs import RestoredPair, pair_images
-from irsde.scoring import Score, protocol_means, score, score_card, write_table
+from irsde.scoring import (
+    Score,
+    exact_images,
+    mean_text,
+    protocol_means,
+    reference_hash,
+    score,
+    score_card,
+    write_table,
+)
 from irsde.tasks import TASKS
 
 BATCH = 8
@@ -136,11 +145,12 @@ def evaluate_restored(
         return "\n".join(f"{folder}: up to date" for folder in folders), folders[0]
     scored = _scored(pairs, name, protocol)
     order = list(scenes) or list(scored)
-    table = pd.DataFrame([{"image": image, **scored[image].values} for image in order])
-    protocols = pd.DataFrame([line for i in order for line in scored[i].by_protocol])
+    table = pd.DataFrame([{"image": image, **scored[image].score.values} for image in order])
+    protocols = pd.DataFrame([line for i in order for line in scored[i].score.by_protocol])
     if test_set is not None:
         table.insert(1, "scene", [scenes[image] for image in order])
         table["nfe"] = 0
+    table["reference"] = [scored[image].reference for image in order]
     card: dict[str, Any] = {
         "method_label": name,
         "outside": True,
@@ -155,7 +165,7 @@ def evaluate_restored(
         **score_card(
             protocol,
             table,
-            [scored[image].features for image in order],
+            [scored[image].score.features for image in order],
             test_set.dataset if test_set else name,
         ),
     }
@@ -179,6 +189,8 @@ def evaluate_restored(
     text = [f"{name}: {len(table)} images under protocol {protocol}, {PROTOCOLS[protocol].label}"]
     reasons = {"lpips": card["lpips"]["unavailable"]}
     text += [f"{m.label}: {_mean(table, key, reasons.get(key, ''))}" for key, m in METRICS.items()]
+    if exact := exact_images(table):
+        text.append(f"restored exactly: {exact}")
     text += pairing.notes
     if all_protocols:
         text += ["", protocol_means(protocols), ""]
@@ -189,6 +201,14 @@ def evaluate_restored(
 def _digest(files: Mapping[str, Path]) -> str:
     """SHA-256 over the names and the decoded pixels of images."""
     return digest_json({name: digest(read_image(path).tobytes()) for name, path in files.items()})
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Scores of an image, and the hash of the clean one."""
+
+    score: Score
+    reference: str
 
 
 def _check_same(folder: Path, wanted: dict[str, Any], protocol: str) -> None:
@@ -229,9 +249,9 @@ def _check_run_card(run: Run, name: str) -> None:
         )
 
 
-def _scored(pairs: Sequence[RestoredPair], name: str, protocol: str) -> dict[str, Score]:
+def _scored(pairs: Sequence[RestoredPair], name: str, protocol: str) -> dict[str, _Scored]:
     """Scores of every image by its name."""
-    found: dict[str, Score] = {}
+    found: dict[str, _Scored] = {}
     with compute_device(1) as device:
         for batch in track(_batches(pairs), f"scoring {name}", len(pairs), size=len):
             names = [loaded.name for loaded in batch]
@@ -239,14 +259,13 @@ def _scored(pairs: Sequence[RestoredPair], name: str, protocol: str) -> dict[str
             clean = np.stack([loaded.clean for loaded in batch])
             scores = score(names, images, clean, protocol, str(device))
             for loaded, of_image in zip(batch, scores, strict=True):
-                found[loaded.name] = of_image
+                found[loaded.name] = _Scored(of_image, reference_hash(loaded.clean))
     return found
 
 
 def _mean(table: pd.DataFrame, metric: str, reason: str) -> str:
-    if table[metric].isna().any():
-        return f"n/a, {reason}" if reason else "n/a"
-    return f"{table[metric].mean():.{METRICS[metric].decimals}f}"
+    text = mean_text(table, metric)
+    return f"n/a, {reason}" if text == "n/a" and reason else text
 
 
 @dataclass(frozen=True)

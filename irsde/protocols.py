@@ -117,6 +117,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "unrounded": Protocol(
         "RGB clipped to [0, 1] but not rounded to 8 bits, no border crop",
         "scripts that score a network's output without writing an image file",
+        version=2,
         rounded=False,
         lpips_rounded=False,
     ),
@@ -253,13 +254,24 @@ def _pixels(image: "Tensor", rounded: bool) -> "Tensor":
     return image.clamp(0, 1).double().mul_(255)
 
 
+def _levels(image: "Tensor") -> "Tensor":
+    """Unrounded pixels from 0 to 255, whole numbers where the image is as near as floats are.
+
+    An image that equals the clean one then has an infinite PSNR.
+    """
+    pixels = _pixels(image, rounded=False)
+    levels = pixels.round()
+    is_level = (levels.to(image.dtype) / 255) == image
+    return pixels.where(~is_level, levels)
+
+
 def _fidelities(
     restored: "Tensor", reference: "Tensor", protocols: Sequence[Protocol]
 ) -> list[Scores]:
     """PSNR and SSIM under each protocol; what several have in common is computed once."""
     found: dict[tuple[bool, str, Luminance], dict[int, Scores]] = {}
     for rounded in sorted({protocol.rounded for protocol in protocols}):
-        pixels = _pixels(restored, rounded)
+        pixels = _pixels(restored, rounded) if rounded else _levels(restored)
         for window in sorted({p.window for p in protocols if p.rounded == rounded}):
             alike = [p for p in protocols if (p.rounded, p.window) == (rounded, window)]
             found[rounded, window, "matlab"] = fidelity(

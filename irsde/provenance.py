@@ -168,15 +168,15 @@ def _is_derived(folder: Path) -> bool:
 
 
 def evaluation_profile(profile: Profile, run: Run) -> Profile:
-    """Profile that a run is evaluated with: an imported or averaged run needs no variant.
+    """Profile that a run is evaluated with; one derived from another run is evaluated as that.
 
     Raises
     ------
     InputError
         If the run is a variant that the profile does not define and is of neither kind.
     """
-    if run.method not in profile.variants and _is_derived(run.folder):
-        base, _, names = run.method.partition("+")
-        original = f"{base}+{names.rpartition('+')[0]}".rstrip("+")
-        return profile.for_method(original) if original in profile.variants else profile
-    return profile.for_method(run.method)
+    method = run.method
+    if _is_derived(run.folder):
+        while "+" in method and method not in profile.variants:
+            method = method.rpartition("+")[0]
+    return profile.for_method(method)

@@ -5,7 +5,6 @@ import logging
 import os
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 from mlflow.entities import ViewType  # noqa: TID253 (imported by one command only)
 
-from irsde.files import InputError, digest_file
+from irsde.files import InputError, digest_file, temporary_folder
 from irsde.plan import RESULTS, run_of
 from irsde.tracked import is_own_description
 from irsde.tracking import (
@@ -204,9 +203,9 @@ def _readable(store: Path) -> str | None:
 def _fresh_store() -> Iterator[Path]:
     """File for a new store; where it is not finished, the artifacts written for it go again."""
     there = set(ARTIFACTS.glob("*/*"))
-    with tempfile.TemporaryDirectory(prefix=".mlflow.", dir=RESULTS) as folder:
+    with temporary_folder(RESULTS / "mlflow") as folder:
         try:
-            yield Path(folder) / "mlflow.db"
+            yield folder / "mlflow.db"
         except BaseException:
             for made in set(ARTIFACTS.glob("*/*")) - there:
                 shutil.rmtree(made, ignore_errors=True)

@@ -16,7 +16,7 @@ from irsde import provenance
 from irsde.code import PACKAGE
 from irsde.config import EvaluationSettings
 from irsde.explaining import find
-from irsde.files import InputError, read_json
+from irsde.files import InputError, read_json, read_table
 from irsde.metrics import METRICS
 from irsde.plan import DATA, evaluation_of, run_of
 from irsde.report.lineage import keyed, read_lineage
@@ -112,7 +112,7 @@ def _evaluate_in(project: Path, summaries: Mapping[Path, Mapping[str, Any]]) -> 
 
 def _texts(folder: Path) -> pd.DataFrame:
     """Per-image values as they are written: equal texts are equal bits."""
-    return pd.read_csv(folder / "per_image.csv", dtype=str, keep_default_na=False)
+    return read_table(folder / "per_image.csv", as_text=True)
 
 
 def evaluate_again(folder: str) -> None:
@@ -144,9 +144,11 @@ def _difference(
     folder: Path, summary: Mapping[str, Any], recorded: pd.DataFrame, found: pd.DataFrame
 ) -> tuple[str, bool]:
     """What differs between two tables of per-image values."""
-    if list(recorded["image"]) != list(found["image"]):
+    known = ["image", *({"reference"} & {*recorded} & {*found})]
+    if any(list(recorded[name]) != list(found[name]) for name in known):
         return f"{folder}: the images are others now; run irsde data prepare again", False
-    metrics = [name for name in recorded.columns if name not in ("image", "scene")]
+    names = map(str, recorded.columns)
+    metrics = [name for name in names if name not in ("image", "scene", "reference")]
     missing = [m for m in metrics if m not in found or "" in {*found[m], *recorded[m]}]
     differing, rounded = [], []
     for metric in metrics:

@@ -74,6 +74,16 @@ def _is_same(folder: Path, kept: Path) -> bool:
 
 
 @contextmanager
+def replacing_run(folder: Path) -> Iterator[Path]:
+    """Temporary folder, renamed to `folder`; a run there is kept with its evaluations."""
+    with replacing_folder(folder) as temporary:
+        yield temporary
+        card = folder / "run.json"
+        if card.is_file():
+            keep(folder, digest_file(card)[:8])
+
+
+@contextmanager
 def replacing_evaluation(folder: Path) -> Iterator[Path]:
     """Temporary folder, renamed to `folder`; an evaluation there with other numbers is kept."""
     with replacing_folder(folder) as temporary:

@@ -1,5 +1,6 @@
 """What evaluations of runs and of other people's images have in common: scores and their card."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from irsde.distributions import Features, distribution_distances, feature_network
-from irsde.files import InputError, replacing
+from irsde.files import InputError, digest, replacing
 from irsde.images import Pixels, to_pixels
 from irsde.metrics import METRICS
 from irsde.perceptual import PerceptualMetric, perceptual_metric
 from irsde.protocols import PROTOCOLS, perceptual_distances, score_protocols
-from irsde.statistics import RESAMPLING_SEED, mean_estimate
+from irsde.statistics import mean_estimate
+
+NAMED = 5  # exact images
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,14 @@ def score(
             names, by_protocol, distances, features, strict=True
         )
     ]
+
+
+def reference_hash(clean: Pixels) -> str:
+    """First 16 digits of the SHA-256 of a clean image's pixels and size.
+
+    It stands with the scores, so that those of other images of the same name are not compared.
+    """
+    return digest(repr(clean.shape).encode() + clean.tobytes())[:16]
 
 
 def _features(
@@ -150,15 +161,18 @@ def _too_small(table: pd.DataFrame, perceptual: PerceptualMetric) -> str:
     return f"not of every image, for {perceptual.label} needs {side}x{side} pixels at least"
 
 
-def _estimate(table: pd.DataFrame, metric: str) -> dict[str, float | None]:
-    """Mean of a metric and its 95 % interval over scenes; None where n/a or infinite."""
+def _estimate(table: pd.DataFrame, metric: str) -> dict[str, float | int | None]:
+    """Mean of a metric over images with finite values, its 95 % interval, how many have no such.
+
+    Numbers that are n/a or infinite are None.
+    """
     values = table[metric].to_numpy(dtype=np.float64)
-    if not np.isfinite(values).all():
-        return {"mean": None, "low": None, "high": None}
+    if np.isnan(values).any():
+        return {"mean": None, "low": None, "high": None, "exact": 0}
     scenes = table["scene" if "scene" in table else "image"].astype(str).tolist()
-    found = mean_estimate(values[None], scenes, RESAMPLING_SEED)
-    ends = {"low": found.low, "high": found.high}
-    return {"mean": found.mean} | {k: v if np.isfinite(v) else None for k, v in ends.items()}
+    found = mean_estimate(values[None], scenes)
+    numbers = {"mean": found.mean, "low": found.low, "high": found.high}
+    return {k: v if np.isfinite(v) else None for k, v in numbers.items()} | {"exact": found.exact}
 
 
 def _distribution(
@@ -194,15 +208,18 @@ def protocol_means(table: pd.DataFrame) -> str:
     Parameters
     ----------
     table : DataFrame
-        `protocols.csv`: image, protocol, psnr, ssim, psnr_y, ssim_y.
+        `protocols.csv`: image, protocol, psnr, ssim, psnr_y, ssim_y. Infinite values are left out.
     """
     from tabulate import tabulate
 
     metrics = [name for name in METRICS if name in table.columns]
-    means = table.groupby("protocol", sort=False)[metrics].mean(skipna=False)
+    finite = table.replace({name: {math.inf: math.nan} for name in metrics})
+    means = finite.groupby("protocol", sort=False)[metrics].mean()
+    lacking = table[metrics].isna().groupby(table["protocol"], sort=False).any()
+    means = means.mask(lacking)
     return tabulate(
         [
-            [name, *(_mean_text(row[m], m) for m in metrics), PROTOCOLS[name].label]
+            [name, *(_shown(row[m], METRICS[m].decimals) for m in metrics), PROTOCOLS[name].label]
             for name, row in zip(map(str, means.index), means.to_dict("records"), strict=True)
         ],
         ["protocol", *(METRICS[m].label for m in metrics), "what it is"],
@@ -212,8 +229,33 @@ def protocol_means(table: pd.DataFrame) -> str:
     )
 
 
-def _mean_text(mean: float, metric: str) -> str:
-    return "n/a" if np.isnan(mean) else f"{mean:.{METRICS[metric].decimals}f}"
+def _shown(mean: float, decimals: int) -> str:
+    return "n/a" if math.isnan(mean) else f"{mean:.{decimals}f}"
+
+
+def mean_text(table: pd.DataFrame, metric: str) -> str:
+    """Mean of a metric as text for a terminal, and how many exact images it leaves out.
+
+    Examples
+    --------
+    >>> mean_text(pd.DataFrame({"psnr": [30.0, 31.0, math.inf]}), "psnr")
+    '30.50 (1 exact)'
+    """
+    values = table[metric].to_numpy(dtype=np.float64)
+    if np.isnan(values).any():
+        return "n/a"
+    finite = values[np.isfinite(values)]
+    exact = len(values) - len(finite)
+    if not len(finite):
+        return f"∞ ({exact} exact)"
+    return _shown(finite.mean(), METRICS[metric].decimals) + (f" ({exact} exact)" * (exact > 0))
+
+
+def exact_images(table: pd.DataFrame) -> str:
+    """Names of the images that are restored exactly, the first few of many; "" if none is."""
+    names = table.loc[np.isinf(table["psnr"].to_numpy(dtype=np.float64)), "image"].tolist()
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(map(str, names[:NAMED]))}{more}"
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

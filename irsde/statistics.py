@@ -1,31 +1,27 @@
 """Intervals and tests over images, clustered by scene, and over training seeds.
 
 Values come as arrays of shape (seeds, images), a row for each training seed of a method. Images of
-one scene are not independent, so scenes are the units: resampled whole for intervals, one value
-each for tests (docs/mathematics.md, 8). No result depends on which other methods are asked about,
-or in what order.
+one scene are not independent, so scenes are the units (docs/mathematics.md, 8). No result depends
+on which other methods are asked about, or in what order.
+
+An image that is restored exactly has an infinite PSNR. It is left out of means and intervals, which
+say how many there are, and stays in ranks, tests of differences and counts of wins.
 """
 
-import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
-from scipy.stats import bootstrap, t, wilcoxon
-
-from irsde.seeds import seed_from
+from scipy.stats import norm, rankdata, t, wilcoxon
 
 Values = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
-RESAMPLES = 9999
 FEW_SCENES = 10
-RESAMPLING_SEED = seed_from("scenes")  # of all reports: a number has one interval everywhere
-BATCH = 2**20  # scene indices drawn at once, which bounds memory
 
 
 @dataclass(frozen=True)
@@ -35,24 +31,22 @@ class Estimate:
     Parameters
     ----------
     mean : float
+        Of the images with finite values; infinite where there is none.
     low, high : float
-        Ends of the interval; NaN with fewer than two scenes and one seed, or where a value is not
-        finite.
+        Ends of the interval; NaN with fewer than two scenes and one seed.
+    exact : int
+        Images with an infinite value, which are left out.
     """
 
     mean: float
     low: float
     high: float
+    exact: int = field(default=0, kw_only=True)
 
     @property
     def half_width(self) -> float:
         """Half the length of the interval."""
         return (self.high - self.low) / 2
-
-    @property
-    def contains_zero(self) -> bool:
-        """False if the interval lies on one side of zero; true where there is no interval."""
-        return not (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True)
@@ -62,24 +56,20 @@ class Difference(Estimate):
     Parameters
     ----------
     p_value : float
-        Of the two-sided Wilcoxon signed-rank test over means of scenes, for one comparison; NaN
-        where so few scenes could not reach 0.05.
+        Of no difference, two-sided, for one comparison: below 0.05 exactly where the interval
+        excludes 0. NaN with fewer than two scenes and one seed.
+    direction : {-1, 0, 1}
+        1 where a is higher, -1 where b is.
     wins : float
         Share of the images where a is higher than b, in [0, 1].
     scenes : int
         Number of scenes.
-    reason : str
-        Why there is no p-value.
     """
 
     p_value: float
+    direction: int
     wins: float
     scenes: int
-    reason: str = ""
-
-
-# Intervals by what they are of: tables and figures of a report show the same means.
-_FOUND: dict[bytes, tuple[float, float]] = {}
 
 
 @dataclass(frozen=True)
@@ -117,14 +107,32 @@ class Comparison:
     improvements: list[Estimate]
 
 
-@np.errstate(invalid="ignore")  # identical images have an infinite PSNR
+@dataclass(frozen=True)
+class _Scenes:
+    """Scene of each image as a number from 0, and the images of each scene."""
+
+    of_image: NDArray[np.int64]
+    sizes: Values
+
+    @classmethod
+    def of(cls, scenes: "Sequence[str] | NDArray[np.int64]") -> "_Scenes":
+        of_image, _ = pd.factorize(np.asarray(scenes))
+        return cls(of_image, np.bincount(of_image).astype(np.float64))
+
+    def sums(self, values: Values) -> Values:
+        """Sums over the images of each scene of values of shape (images,)."""
+        found = np.bincount(self.of_image, weights=values, minlength=len(self.sizes))
+        return np.asarray(found, dtype=np.float64)
+
+    def means(self, values: Values) -> Values:
+        """Means over the images of each scene."""
+        return self.sums(values) / self.sizes
+
+
 def compare(
-    values: Sequence[ArrayLike], pairs: Sequence[tuple[int, int]], scenes: Sequence[str], seed: int
+    values: Sequence[ArrayLike], pairs: Sequence[tuple[int, int]], scenes: Sequence[str]
 ) -> Comparison:
     """Means, paired differences and chances of improvement over the same images.
-
-    Scenes are resampled once for all of them, which for a table of many methods and metrics is
-    much faster than one call for each; the numbers are the same bits.
 
     Parameters
     ----------
@@ -134,62 +142,84 @@ def compare(
         Positions in `values` of a and b.
     scenes : sequence of str
         Scene of each image.
-    seed : int
-        Seed of the resampling.
 
     Returns
     -------
     Comparison
 
+    Raises
+    ------
+    ValueError
+        If a value is NaN, or an array has another shape.
+
     Notes
     -----
-    Intervals are a percentile bootstrap of 9999 resamples over whole scenes with all their images
-    and, crossed with it, over training seeds where there are two or more; seeds of a and b are
-    resampled apart from each other. Plain percentiles are too narrow for few units, by a factor of
-    sqrt((n - 1) / n) and for want of Student's tails. Both are put right: deviations of S seeds are
-    multiplied by sqrt(S / (S - 1)), and the percentiles are those that make the interval as wide as
-    Student's [1]_, with Satterthwaite's degrees of freedom over scenes and seeds.
+    Intervals and tests of means and differences are Student's. The variance of a mean is the sum of
+    that over scenes, each with all its images, and of that over the training seeds of each method
+    that has two or more; degrees of freedom are Satterthwaite's [1]_. The test of a difference
+    therefore knows the seeds, and agrees with the interval. Where an image is restored exactly,
+    the test is Wilcoxon's signed-rank test over scenes, in which an infinite difference has the
+    highest rank.
 
-    The signed-rank test knows the scenes only: values are averaged over seeds first. The chance of
-    improvement is over random seeds of a and b, ties count half; its interval is over scenes.
+    The chance of improvement is over random images and random seeds of a and b, ties count half.
+    Its interval is Wilson's [2]_, with as many trials as the fewest of scenes and of seeds where
+    there are several: the variance of such a share p is at most p (1 - p) over that number.
 
     References
     ----------
-    .. [1] Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician
-       69 (2015): the expanded percentile interval.
+    .. [1] Satterthwaite, "An Approximate Distribution of Estimates of Variance Components",
+       Biometrics Bulletin 2 (1946).
+    .. [2] Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", Journal
+       of the American Statistical Association 22 (1927).
     """
-    arrays = [_checked(array, scenes) for array in values]
-    paired = [(arrays[a], arrays[b]) for a, b in pairs]
-    beaten = [_beaten(a, b)[None] for a, b in paired]
-    sums = [
-        *((array,) for array in arrays),
-        *(_difference_parts(a, b) for a, b in paired),
-        *((share,) for share in beaten),
-    ]
-    intervals = _intervals(sums, scenes, seed)
-    ends = iter(intervals)
+    of_scenes = _Scenes.of(scenes)
+    arrays = [_checked(array, of_scenes) for array in values]
     return Comparison(
-        [Estimate(float(array.mean()), *next(ends)) for array in arrays],
-        [_difference(a, b, next(ends), scenes) for a, b in paired],
-        [Estimate(float(share.mean()), *next(ends)) for share in beaten],
+        [_mean(array, of_scenes) for array in arrays],
+        [_difference(arrays[a], arrays[b], of_scenes) for a, b in pairs],
+        [_improvement(arrays[a], arrays[b], of_scenes) for a, b in pairs],
     )
 
 
-def mean_estimate(values: ArrayLike, scenes: Sequence[str], seed: int) -> Estimate:
+def mean_estimate(values: ArrayLike, scenes: Sequence[str]) -> Estimate:
     """Mean over images and training seeds with its interval, as in `compare`."""
-    return compare([values], [], scenes, seed).means[0]
+    return compare([values], [], scenes).means[0]
 
 
-def paired_difference(a: ArrayLike, b: ArrayLike, scenes: Sequence[str], seed: int) -> Difference:
-    """Mean of a - b over the same images with its interval and test, as in `compare`."""
-    return compare([a, b], [(0, 1)], scenes, seed).differences[0]
+def paired_difference(
+    a: ArrayLike, b: ArrayLike, scenes: Sequence[str], *, same_runs: bool = False
+) -> Difference:
+    """Mean of a - b over the same images with its interval and test, as in `compare`.
+
+    Parameters
+    ----------
+    a, b : array, shape (seeds, images)
+    scenes : sequence of str
+        Scene of each image.
+    same_runs : bool
+        True where row k of both comes from one training, as with two samplers of the same weights:
+        differences are then taken seed by seed.
+    """
+    of_scenes = _Scenes.of(scenes)
+    first, second = (_checked(array, of_scenes) for array in (a, b))
+    return _difference(first, second, of_scenes, same_runs=same_runs)
 
 
-def probability_of_improvement(
-    a: ArrayLike, b: ArrayLike, scenes: Sequence[str], seed: int
-) -> Estimate:
+def probability_of_improvement(a: ArrayLike, b: ArrayLike, scenes: Sequence[str]) -> Estimate:
     """Chance that a random image of a beats the same image of b, as in `compare`."""
-    return compare([a, b], [(0, 1)], scenes, seed).improvements[0]
+    of_scenes = _Scenes.of(scenes)
+    return _improvement(_checked(a, of_scenes), _checked(b, of_scenes), of_scenes)
+
+
+def is_significant(p_value: float) -> bool:
+    """Whether a corrected p-value tells a difference from none: the one rule of all tables.
+
+    Examples
+    --------
+    >>> is_significant(0.05), is_significant(0.0501), is_significant(float("nan"))
+    (True, False, False)
+    """
+    return p_value <= SIGNIFICANCE
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -209,33 +239,25 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected]
 
 
-def too_few(scenes: int, comparisons: int = 1) -> str:
-    """Why a signed-rank test cannot reach 0.05, "" if it can.
+def ranked(values: Sequence[ArrayLike], *, higher_is_better: bool) -> list[int]:
+    """Positions of arrays of the same images, the best first.
+
+    They are ordered by their means; where an image is restored exactly, by the mean rank over
+    images, which holds an infinite value.
 
     Parameters
     ----------
-    scenes : int
-        Number of scenes, which are what the test counts.
-    comparisons : int
-        Number of comparisons that Holm's correction is for.
-
-    Examples
-    --------
-    >>> too_few(5)
-    '5 scenes: the smallest p-value of a two-sided signed-rank test is 0.0625, above 0.05'
-    >>> too_few(6)
-    ''
+    values : sequence of array, shape (seeds, images)
+    higher_is_better : bool
     """
-    if scenes < 2:
-        return f"{scenes} scene: no test"
-    smallest = 2.0 ** (1 - scenes)
-    if smallest * comparisons <= SIGNIFICANCE:
-        return ""
-    family = f", times {comparisons} comparisons {smallest * comparisons:.3g}"
-    return (
-        f"{scenes} scenes: the smallest p-value of a two-sided signed-rank test is "
-        f"{smallest:.3g}{family if comparisons > 1 else ''}, above {SIGNIFICANCE}"
-    )
+    sign = -1 if higher_is_better else 1
+    arrays = [sign * np.asarray(array, dtype=np.float64) for array in values]
+    if all(np.isfinite(array).all() for array in arrays):
+        scores = [float(array.mean()) for array in arrays]
+    else:
+        of_image = np.array([_over_seeds(array) for array in arrays])
+        scores = rankdata(of_image, axis=0).mean(axis=1).tolist()
+    return sorted(range(len(arrays)), key=lambda k: scores[k])
 
 
 def variation(values: ArrayLike, scenes: Sequence[str]) -> Variation:
@@ -247,179 +269,150 @@ def variation(values: ArrayLike, scenes: Sequence[str]) -> Variation:
     scenes : sequence of str
         Scene of each image.
     """
-    array = _checked(values, scenes)
-    sums, sizes = _scene_sums(_over_seeds(array)[None], scenes)
-    return Variation(_deviation(array.mean(axis=1)), _deviation(sums[0] / sizes))
+    of_scenes = _Scenes.of(scenes)
+    array, of_scenes, _ = _finite(_checked(values, of_scenes), of_scenes)
+    if not array.size:
+        return Variation(math.nan, math.nan)
+    return Variation(
+        _deviation(array.mean(axis=1)), _deviation(of_scenes.means(_over_seeds(array)))
+    )
 
 
 def _deviation(values: Values) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 and np.isfinite(values).all() else math.nan
+    return float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
 
-def _checked(values: ArrayLike, scenes: Sequence[str]) -> Values:
+def _checked(values: ArrayLike, scenes: _Scenes) -> Values:
     array = np.ascontiguousarray(values, dtype=np.float64)
-    if array.ndim != 2 or array.shape[1] != len(scenes) or array.size == 0:
-        raise ValueError(f"values of shape {array.shape}, not (seeds, {len(scenes)} images)")
+    images = len(scenes.of_image)
+    if array.ndim != 2 or array.shape[1] != images or array.size == 0:
+        raise ValueError(f"values of shape {array.shape}, not (seeds, {images} images)")
+    if np.isnan(array).any():
+        raise ValueError("a value is no number")
     return array
-
-
-def _difference_parts(a: Values, b: Values) -> tuple[Values, ...]:
-    """Parts that sum up to a - b: one where there is nothing to resample but scenes."""
-    return (a - b,) if len(a) == len(b) == 1 else (a, -b)
-
-
-def _difference(
-    a: Values, b: Values, interval: tuple[float, float], scenes: Sequence[str]
-) -> Difference:
-    d = _over_seeds(a) - _over_seeds(b)
-    p_value, reason = _signed_rank(d, scenes)
-    wins = float((d > 0).mean())
-    return Difference(float(d.mean()), *interval, p_value, wins, len(set(scenes)), reason)
 
 
 def _over_seeds(array: Values) -> Values:
     return np.asarray(array.mean(axis=0))
 
 
-def _beaten(a: Values, b: Values) -> Values:
-    """Share of the pairs of seeds in which a is higher, for each image; ties count half."""
+def _finite(array: Values, scenes: _Scenes) -> tuple[Values, _Scenes, int]:
+    """The images with finite values for every seed, and how many others there are."""
+    kept = np.isfinite(array).all(axis=0)
+    if kept.all():
+        return array, scenes, 0
+    return array[:, kept], _Scenes.of(scenes.of_image[kept]), int((~kept).sum())
+
+
+def _mean(array: Values, scenes: _Scenes) -> Estimate:
+    finite, of_finite, exact = _finite(array, scenes)
+    if not finite.size:
+        return Estimate(math.inf, math.nan, math.nan, exact=exact)
+    return replace(_Student.of((finite,), of_finite).estimate, exact=exact)
+
+
+def _difference(a: Values, b: Values, scenes: _Scenes, *, same_runs: bool = False) -> Difference:
+    with np.errstate(invalid="ignore"):  # infinite less infinite
+        d = _over_seeds(a) - _over_seeds(b)
+    d[_over_seeds(a) == _over_seeds(b)] = 0
+    wins = float((d > 0).mean())
+    (both, of_finite, exact), seeds = _finite(np.concatenate([a, b]), scenes), len(a)
+    parts: tuple[Values, ...] = (both[:seeds], -both[seeds:])
+    if same_runs or len(a) == len(b) == 1:
+        parts = (parts[0] + parts[1],)
+    found = _Student.of(parts, of_finite) if both.size else _Student(math.nan, math.nan, math.nan)
+    p_value, direction = found.p_value, int(np.sign(found.mean)) if both.size else 0
+    if exact:
+        p_value, direction = _signed_rank(scenes.means(d))
+    interval = found.estimate
+    return Difference(
+        interval.mean, interval.low, interval.high, p_value, direction, wins, len(scenes.sizes),
+        exact=exact,
+    )  # fmt: skip
+
+
+def _improvement(a: Values, b: Values, scenes: _Scenes) -> Estimate:
     wins = (a[:, None] > b[None]) + 0.5 * (a[:, None] == b[None])
-    return np.asarray(wins.mean(axis=(0, 1)))
+    share = float(wins.mean())
+    # Scenes of unequal size count as fewer of equal size (Kish).
+    units = float(scenes.sizes.sum() ** 2 / (scenes.sizes**2).sum())
+    trials = min([units, *(len(array) for array in (a, b) if len(array) > 1)])
+    if trials <= 1:
+        return Estimate(share, math.nan, math.nan)
+    return Estimate(share, *wilson(share, trials))
 
 
-def _scene_sums(array: Values, scenes: Sequence[str]) -> tuple[Values, Values]:
-    """Sums over the images of each scene, shape (seeds, scenes), and the numbers of images."""
-    _, of_image = np.unique(np.asarray(scenes), return_inverse=True)
-    sums = np.array([np.bincount(of_image, weights=row) for row in array])
-    return sums, np.bincount(of_image).astype(np.float64)
+def wilson(share: float, trials: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share in [0, 1] of so many trials, which need not be whole.
 
-
-def _signed_rank(d: Values, scenes: Sequence[str]) -> tuple[float, str]:
-    """p-value of differences of images, and the reason where there is none."""
-    sums, sizes = _scene_sums(d[None], scenes)
-    of_scene = sums[0] / sizes
-    if reason := too_few(len(of_scene)):
-        return math.nan, reason
-    if not np.isfinite(of_scene).all():
-        return math.nan, "a value is not finite"
-    differing = of_scene[of_scene != 0]
-    return (float(wilcoxon(differing).pvalue) if len(differing) else 1.0), ""
-
-
-def _intervals(
-    parts: Sequence[tuple[Values, ...]], scenes: Sequence[str], seed: int
-) -> list[tuple[float, float]]:
-    """Interval of each sum of parts, where each part has training seeds of its own."""
-    start = hashlib.sha256(repr((seed, list(scenes))).encode())
-    keys = [_key(of_sum, start.copy()) for of_sum in parts]
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for index, of_sum in enumerate(parts):
-        if keys[index] in _FOUND:
-            continue
-        if all(np.isfinite(part).all() for part in of_sum):
-            groups.setdefault(tuple(len(part) for part in of_sum), []).append(index)
-        else:
-            _FOUND[keys[index]] = (math.nan, math.nan)
-    for members in groups.values():
-        stacked = [np.stack(part) for part in zip(*(parts[i] for i in members), strict=True)]
-        ends = _bootstrap(stacked, scenes, seed)
-        for index, low, high in zip(members, *ends, strict=True):
-            _FOUND[keys[index]] = (float(low), float(high))
-    return [_FOUND[key] for key in keys]
-
-
-def _key(parts: tuple[Values, ...], hashed: "hashlib._Hash") -> bytes:
-    for part in parts:
-        hashed.update(repr(part.shape).encode())
-        hashed.update(part.tobytes())
-    return hashed.digest()
-
-
-def _bootstrap(
-    stacked: Sequence[Values], scenes: Sequence[str], seed: int
-) -> tuple[Values, Values]:
-    """Ends of the intervals of sums of parts; each part has the shape (sums, seeds, images).
-
-    A resampled mean is (counts of scenes) @ (sums of scenes) / (number of images). The sums are
-    rounded to integers, below by 2**-52 of the largest times scenes and seeds, so that the matrix
-    product is exact and has the same bits whatever its width, order of addition and threads.
+    Examples
+    --------
+    >>> [round(end, 3) for end in wilson(1.0, 10)]
+    [0.722, 1.0]
     """
-    several = [part for part in stacked if part.shape[1] > 1]
-    names = len(set(scenes))
-    if names < 2 and not several:
-        nothing = np.full(len(stacked[0]), math.nan)
-        return nothing, nothing
-    numbers, steps = [], []
-    for part in stacked:
-        width, seeds, images = part.shape
-        sums, sizes = _scene_sums(part.reshape(-1, images), scenes)
-        sums = sums.reshape(width, seeds, names)
-        bits = 52 - math.ceil(math.log2(names * seeds))
-        exponents = np.frexp(np.abs(sums).max(axis=(1, 2)))[1] - bits
-        step = np.ldexp(1.0, exponents)
-        steps.append(step)
-        numbers.append(np.rint(sums / step[:, None, None]))
-
-    def resampled(*indices: NDArray[np.int64], **_axis: int) -> Values:
-        drawn = list(indices)
-        batch = len(drawn[0])
-        counts = _counts(drawn.pop(0), names) if names > 1 else np.ones((batch, 1))
-        images = counts @ sizes
-        total = np.zeros((len(stacked[0]), batch))
-        for number, step in zip(numbers, steps, strict=True):
-            width, seeds, _ = number.shape
-            of_seed = (number.reshape(-1, names) @ counts.T).reshape(width, seeds, batch)
-            mean = of_seed.sum(axis=1) / seeds
-            if seeds > 1:
-                weights = _counts(drawn.pop(0), seeds)
-                deviation = np.einsum("wsb,bs->wb", of_seed, weights) / seeds - mean
-                mean = mean + math.sqrt(seeds / (seeds - 1)) * deviation
-            total += mean * step[:, None] / images
-        return total
-
-    units = [np.arange(names)] if names > 1 else []
-    units += [np.arange(part.shape[1]) for part in several]
-    distribution = bootstrap(
-        units,
-        resampled,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=max(1, BATCH // names),
-        method="percentile",
-        rng=np.random.Generator(np.random.PCG64(seed)),
-    ).bootstrap_distribution
-    tails = _tails(stacked, scenes)
-    ends = [
-        np.quantile(row, (tail, 1 - tail)) for row, tail in zip(distribution, tails, strict=True)
-    ]
-    return np.array([low for low, _ in ends]), np.array([high for _, high in ends])
+    z2 = float(norm.ppf((1 + CONFIDENCE) / 2)) ** 2
+    center = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    inner = share * (1 - share) / trials + z2 / (4 * trials**2)
+    half = math.sqrt(z2 * inner) / (1 + z2 / trials)
+    return max(0.0, center - half), min(1.0, center + half)
 
 
-def _counts(indices: NDArray[np.int64], number: int) -> Values:
-    """How often each of `number` units was drawn, shape (resamples, number)."""
-    shifted = indices + number * np.arange(len(indices))[:, None]
-    counted = np.bincount(shifted.ravel(), minlength=number * len(indices))
-    return counted.reshape(len(indices), number).astype(np.float64)
+@dataclass(frozen=True)
+class _Student:
+    """A mean, its standard error and the degrees of freedom of that; NaN where not known."""
+
+    mean: float
+    error: float
+    freedom: float
+
+    @classmethod
+    def of(cls, parts: Sequence[Values], scenes: _Scenes) -> "_Student":
+        """Mean of a sum of parts, each of shape (seeds, images) and with seeds of its own."""
+        together = np.sum([_over_seeds(part) for part in parts], axis=0)
+        images, count = len(together), len(scenes.sizes)
+        mean = float(together.mean())
+        variances, freedoms = [], []
+        if count > 1:
+            deviations = scenes.sums(together - mean)
+            variances.append(count / (count - 1) * float((deviations**2).sum()) / images**2)
+            freedoms.append(count - 1)
+        for part in parts:
+            if (seeds := len(part)) > 1:
+                variances.append(float(part.mean(axis=1).var(ddof=1)) / seeds)
+                freedoms.append(seeds - 1)
+        if not variances:
+            return cls(mean, math.nan, math.nan)
+        total = sum(variances)
+        shares = [v / total if total else 0.0 for v in variances]
+        spread = sum(share**2 / f for share, f in zip(shares, freedoms, strict=True))
+        return cls(mean, math.sqrt(total), 1 / spread if spread else float(sum(freedoms)))
+
+    @property
+    def estimate(self) -> Estimate:
+        """The mean with its interval."""
+        half = float(t.ppf((1 + CONFIDENCE) / 2, self.freedom)) * self.error
+        return Estimate(self.mean, self.mean - half, self.mean + half)
+
+    @property
+    def p_value(self) -> float:
+        """Of a mean of 0, two-sided."""
+        if self.error == 0:
+            return float(self.mean == 0)
+        return float(2 * t.sf(abs(self.mean) / self.error, self.freedom))
 
 
-def _tails(stacked: Sequence[Values], scenes: Sequence[str]) -> Values:
-    """Share of the resamples to leave out at each end: `compare` has the reason."""
-    together = sum(part.mean(axis=1) for part in stacked)
-    sums, sizes = _scene_sums(np.asarray(together), scenes)
-    names, images = len(sizes), len(scenes)
-    deviations = sums - sums.sum(axis=1, keepdims=True) * sizes / images
-    variances, freedoms = [], []
-    if names > 1:
-        variances.append(names / (names - 1) * (deviations**2).sum(axis=1) / images**2)
-        freedoms.append(names - 1)
-    for part in stacked:
-        seeds = part.shape[1]
-        if seeds > 1:
-            variances.append(part.mean(axis=2).var(axis=1, ddof=1) / seeds)
-            freedoms.append(seeds - 1)
-    total = np.sum(variances, axis=0)
-    uncertainty = sum(v**2 / freedom for v, freedom in zip(variances, freedoms, strict=True))
-    freedom = np.full(len(total), float(sum(freedoms)))
-    np.divide(total**2, uncertainty, out=freedom, where=np.asarray(uncertainty) > 0)
-    widened = math.sqrt(names / (names - 1)) if names > 1 else 1.0
-    return np.asarray(ndtr(widened * t.ppf((1 - CONFIDENCE) / 2, freedom)))
+def _signed_rank(of_scene: Values) -> tuple[float, int]:
+    """p-value and direction of differences of scenes, some of them infinite.
+
+    A scene in which both win exactly is a tie.
+    """
+    if len(of_scene) < 2:
+        return math.nan, 0
+    finite = np.abs(of_scene[np.isfinite(of_scene)])
+    highest = 2 * float(finite.max(initial=0)) + 1
+    d = np.nan_to_num(of_scene, nan=0.0, posinf=highest, neginf=-highest)
+    d = d[d != 0]
+    if not len(d):
+        return 1.0, 0
+    ranks = np.sign(d) * rankdata(np.abs(d))
+    return float(wilcoxon(d).pvalue), int(np.sign(ranks.sum()))

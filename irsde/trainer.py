@@ -42,7 +42,6 @@ from irsde.files import (
     InputError,
     digest_file,
     json_number,
-    remove_temporaries,
     replacing,
     write_json,
     write_text,
@@ -176,8 +175,6 @@ def _alone_with(run: Run, world: World) -> Iterator[None]:
             f"{run.folder}: is being trained by another process already; try again when it ended"
         ) from None
     try:
-        for folder in ("", CHECKPOINTS, SNAPSHOTS, "validation"):
-            remove_temporaries(run.folder / folder)
         yield
     finally:
         lock.release()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from irsde import provenance
 from irsde.code import code_hash, is_same_code
@@ -204,8 +205,18 @@ def _rebuilt(
     now, then = dict(_addressed(fresh)), dict(_addressed(content))
     for address in dict.fromkeys([*then, *now]):
         before, after = then.get(address), now.get(address)
-        if before != after:
+        if not _same_cell(before, after):
             yield Problem(address, "cell made anew", _cell_text(before), _cell_text(after), AGAIN)
+
+
+def _same_cell(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> bool:
+    """True if cells differ at most in the last bits of their numbers, as between processors."""
+    if before is None or after is None or before.keys() != after.keys():
+        return before is after
+    numbers = [key for key in ("value", "low", "high") if key in before]
+    return all(agrees(float(before[key]), float(after[key])) for key in numbers) and all(
+        before[key] == after[key] for key in before if key not in numbers
+    )
 
 
 def _cell_text(cell: Mapping[str, Any] | None) -> str:
@@ -233,7 +244,7 @@ def _evaluations(content: Mapping[str, Any]) -> Iterator[Problem]:
             summary, values = read_evaluation(Path(folder))
             card = read_json(Path(entry["run"]) / "run.json")
             identity = digest_json(card["identity"])
-            means = {m["name"]: m["mean"] for m in summary["metrics"]}
+            means = {m["name"]: (m["mean"], "exact" in m) for m in summary["metrics"]}
             fingerprint = summary["dataset"]["fingerprint"]
         except (InputError, KeyError, TypeError, ValueError) as error:
             yield Problem(folder, "evaluation", "readable files", f"{error}", again)
@@ -244,13 +255,22 @@ def _evaluations(content: Mapping[str, Any]) -> Iterator[Problem]:
         if fingerprint != entry["data"]["fingerprint"]:
             recorded = entry["data"]["fingerprint"]
             yield Problem(f"{folder}/summary.json", "test set", recorded, fingerprint, again)
-        for name, mean in means.items():
-            complete = name in values and bool(np.isfinite(values[name]).all())
-            value = float(values[name].mean()) if complete else None
+        for name, (mean, knows_exact) in means.items():
+            column = values.get(name)
+            value = None if column is None else _mean(column.to_numpy(np.float64), knows_exact)
             if not agrees(mean, value):
                 yield Problem(
                     f"{folder}/summary.json", f"mean {name}", f"{value}", f"{mean}", again
                 )
+
+
+def _mean(column: NDArray[np.float64], knows_exact: bool) -> float | None:
+    """Mean of the finite values; None where a summary has none, of old ones also if one is inf."""
+    finite = column[np.isfinite(column)]
+    complete = len(finite) == len(column)
+    if np.isnan(column).any() or not len(finite) or not (complete or knows_exact):
+        return None
+    return float(finite.mean())
 
 
 def _runs(content: Mapping[str, Any]) -> Iterator[Problem]:
@@ -397,8 +417,9 @@ def _changed_code(content: Mapping[str, Any]) -> Iterator[str]:
     """Stages whose code is another one today."""
     stages: dict[tuple[str, str, str], list[str]] = {}
     for folder, entry in content["evaluations"].items():
-        key = ("evaluate", entry["code"], code_hash("evaluate"))
-        stages.setdefault(key, []).append(folder)
+        if recorded := entry.get("code"):
+            key = ("evaluate", recorded, code_hash("evaluate"))
+            stages.setdefault(key, []).append(folder)
     for folder, entry in content["runs"].items():
         stage = "train" if "method" in entry["identity"] else "tune"
         if recorded := entry["identity"].get("code"):

@@ -61,6 +61,27 @@ def test_each_line_is_its_difference_from_the_base(profile):
     assert lines["none: the base"][effect - 1].value == pytest.approx(base.mean())
 
 
+def test_each_effect_that_may_be_chance_is_marked_in_every_metric(profile):
+    base = pd.read_csv(BASE / "per_image.csv")
+    folder = Path("results/made/denoising/ir-sde/seed1", *BASE.parts[-3:])
+    values = pd.read_csv(folder / "per_image.csv")
+    noise = np.random.default_rng(0).normal(size=len(base))
+    values["psnr"] = base["psnr"] + noise - noise.mean() + 0.05
+    values["lpips"] = base["lpips"] + 0.01 * (noise - noise.mean())
+    values["ssim"] = base["ssim"] + 0.01 * (noise + 9)
+    values.to_csv(folder / "per_image.csv", index=False)
+    (table,) = causes_tables(profile)
+    marks = {name: table.cell("cause-2", f"{name}_effect").mark for name in ("psnr", "ssim")}
+    assert marks == {"psnr": "≈", "ssim": ""}
+    assert table.cell("cause-2", "lpips_effect").mark == "≈"
+    for line in table.lines:
+        for cell in line.cells:
+            if cell.low is not None and cell.low < 0 < cell.high:
+                assert cell.mark == "≈"
+            assert "±" not in cell.text  # the interval of a mean is not shown here
+    assert "comparisons of the table" in table.caption
+
+
 def test_what_was_not_run_says_how(profile):
     (table,) = causes_tables(profile)
     reasons = {line.cells[0].text: line.cells[2].reason for line in table.lines}

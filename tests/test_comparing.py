@@ -1,7 +1,9 @@
 """`irsde compare`: two evaluations of the same images, as text and as a picture."""
 
 import itertools
+import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,13 @@ from skimage import data
 
 from irsde.files import InputError, read_json, write_json
 from irsde.images import read_image, write_image
+from irsde.outside import evaluate_restored
 from irsde.plan import pairs_folder
 from irsde.report.comparing import WIDTH, compare
 from irsde.report.comparing_picture import _binned
 from irsde.report.pairing import compared, paired, read_side, winning
+from irsde.report.protocol_tables import by_protocol
+from irsde.report.rows import Entry, Row
 
 METRICS = (
     ("psnr", "PSNR (dB)", True, 2, 26.0),
@@ -111,8 +116,8 @@ def test_numbers_are_means_and_differences_of_the_two_tables():
     first, second = (pd.read_csv(folder / "per_image.csv") for folder in (a, b))
     for result in results:
         name = result.metric.name
-        assert result.mean_a == pytest.approx(first[name].mean())
-        assert result.mean_b == pytest.approx(second[name].mean())
+        assert result.mean_a.mean == pytest.approx(first[name].mean())
+        assert result.mean_b.mean == pytest.approx(second[name].mean())
         assert result.difference.mean == pytest.approx((first[name] - second[name]).mean())
         assert result.difference.low < result.difference.mean < result.difference.high
     psnr, _, lpips = results
@@ -285,21 +290,131 @@ def test_images_made_elsewhere_are_paired_by_name():
     assert "16 images of 16 scenes" in text
 
 
-def test_few_scenes_have_no_verdict():
+def test_few_scenes_have_a_verdict_and_its_condition():
     a, b = write(Path("a"), 1.0, "first", 8), write(Path("b"), 0.0, "the second", 8)
     text = compare(a, b)
+    assert text.count("  A is better\n") == len(METRICS)
+    assert "Of 4 scenes, they hold if scenes are normally distributed." in text
+    a, b = write(Path("c"), 1.0, "first", 2), write(Path("d"), 0.0, "the second", 2)
+    text = compare(a, b)
     assert text.count("  cannot be told\n") == len(METRICS)
-    assert "No verdict is possible: 4 scenes" in text
+    assert "No verdict is possible: all images are of one scene." in text
 
 
-def test_an_exactly_restored_image_does_not_spoil_the_other_metrics():
+def test_the_verdict_is_that_of_the_tables():
+    """Where Wilcoxon's test would see a difference and Student's interval holds 0, none is seen."""
+    a, b = write(Path("a"), 0.0, "first"), write(Path("b"), 0.0, "the second")
+    table = pd.read_csv(a / "per_image.csv")
+    other = pd.read_csv(b / "per_image.csv")
+    table["psnr"] = other["psnr"] + 0.1
+    table.loc[table["scene"] == "scene7", "psnr"] -= 9
+    table.to_csv(a / "per_image.csv", index=False)
+    psnr = compared(paired(read_side("A", a), read_side("B", b)))[0]
+    assert psnr.difference.low < 0 < psnr.difference.high
+    assert psnr.verdict == "not resolved"
+
+
+def test_exact_images_are_left_out_of_means_and_count_as_won():
     a, b = write(Path("a"), 0.5, "first"), write(Path("b"), 0.0, "the second")
     table = pd.read_csv(a / "per_image.csv")
     table.loc[0, "psnr"] = np.inf
     table.to_csv(a / "per_image.csv", index=False)
     text = compare(a, b, Path("c.png"))
-    assert "PSNR (dB) is n/a: A restores 1 image exactly, which is infinite." in text
-    assert "Where A wins most in SSIM" in text
+    assert f"{table['psnr'][1:].mean():.2f} (1 exact)" in text
+    assert "which counts them by their rank" in " ".join(text.split())
+    psnr = compared(paired(read_side("A", a), read_side("B", b)))[0]
+    second = pd.read_csv(b / "per_image.csv")["psnr"]
+    assert psnr.difference.mean == pytest.approx((table["psnr"] - second)[1:].mean())
+    assert psnr.won == IMAGES
+    assert psnr.verdict == "A is better"
+    lines = text.splitlines()
+    start = next(k for k, line in enumerate(lines) if line.startswith("Where A wins most"))
+    assert "∞" in lines[start + 3]
+    assert "+∞" in lines[start + 3]
+    assert "nan" not in text
+    table["psnr"] = np.inf
+    table.to_csv(a / "per_image.csv", index=False)
+    assert "nan" not in compare(a, a, Path("c.png"))
+
+
+def scored(folder: Path, seed: int, reference: Path, names: Sequence[str]) -> Path:
+    """Photographs of a seed and noisy ones of them, scored by `irsde evaluate --restored`."""
+    generator = np.random.default_rng(seed)
+    restored = folder / "restored"
+    for place in (restored, reference):
+        place.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        clean = generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        write_image(reference / f"{name}.png", clean)
+        noisy = clean + generator.normal(0, 10, clean.shape)
+        write_image(restored / f"{name}.png", np.clip(noisy, 0, 255).astype(np.uint8))
+    evaluate_restored(restored, reference, "rgb", "noisy", folder / "scored")
+    return folder / "scored"
+
+
+@pytest.fixture
+def _without_lpips(monkeypatch):
+    monkeypatch.setenv("IRSDE_LPIPS_WEIGHTS", "")
+    monkeypatch.setenv("IRSDE_INCEPTION_WEIGHTS", "")
+
+
+@pytest.mark.usefixtures("_without_lpips")
+def test_two_data_sets_of_the_same_file_names_are_refused():
+    names = [f"{k:03d}" for k in range(3)]
+    a = scored(Path("A"), 1, Path("A/GT"), names)
+    b = scored(Path("B"), 2, Path("B/GT"), names)
+    with pytest.raises(InputError, match=r"other clean images, such as that of 000 \(3 of 3"):
+        compare(a, b)
+    assert "3 images" in compare(a, a)
+    table = pd.read_csv(b / "per_image.csv", dtype=str).drop(columns="reference")
+    table.to_csv(b / "per_image.csv", index=False)
+    assert "neither says which test set it is of" in compare(a, b)  # as older versions wrote it
+
+
+@pytest.mark.usefixtures("_without_lpips")
+def test_images_called_na_or_null_are_compared():
+    names = ["NA", "null", "nan", "None", "007"]
+    a = scored(Path("A"), 1, Path("A/GT"), names)
+    text = compare(a, a)
+    assert "5 images of 5 scenes" in text
+    assert list(read_side("A", a).per_image["image"]) == sorted(names)
+    entry = Entry((Row(a, {}, read_side("A", a).per_image.assign(scene="s")),))
+    assert list(by_protocol(entry)["y"].images) == sorted(names)
+
+
+@pytest.mark.usefixtures("_without_lpips")
+def test_a_picture_of_another_working_directory_is_not_drawn(monkeypatch, tmp_path):
+    names = [f"{k:03d}" for k in range(3)]
+    a = scored(Path("A"), 1, Path("A/GT"), names)
+    assert "of the images that both keep" not in compare(a, a, Path("same.png"))  # no side wins
+    scored(Path("elsewhere/A"), 3, Path("elsewhere/A/GT"), names)
+    b = Path("B/scored")
+    shutil.copytree(a, b)
+    table = pd.read_csv(b / "per_image.csv", dtype={"image": str})
+    table["psnr"] -= [1, 2, 3]
+    table.to_csv(b / "per_image.csv", index=False)
+    summary = read_json(b / "summary.json")
+    write_json(b / "summary.json", {**summary, "restored": "B/restored"})
+    shutil.copytree("A/restored", "B/restored")
+    assert "no image that both keep" in compare(a, b, Path("c.png"))  # B's are not those scored
+    table["psnr"] = pd.read_csv(a / "per_image.csv")["psnr"]
+    table["ssim"] -= [0.1, 0.2, 0.3]
+    table.to_csv(b / "per_image.csv", index=False)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    text = compare(tmp_path / a, tmp_path / b, Path("c.png"))
+    assert "no image that both keep" in text
+
+
+def test_differences_have_true_minus_signs_and_no_negative_zero():
+    a, b = write(Path("a"), 0.0, "first"), write(Path("b"), 1.0, "the second")
+    text = compare(a, b)
+    assert re.search(r"−0\.\d\d +−0\.\d\d to −0\.\d\d", text)
+    assert not re.search(r"-\d", text)
+    table = pd.read_csv(a / "per_image.csv")
+    table["psnr"] -= 0.001
+    write(Path("c"), 0.0, "first")
+    table.to_csv(Path("c/per_image.csv"), index=False)
+    assert not re.search(r"[-−]0\.00 ", compare(Path("c"), a))
 
 
 def test_text_is_narrow_and_names_are_shown_as_they_are():

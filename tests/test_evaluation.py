@@ -54,7 +54,7 @@ def psnr(folder):
 def test_every_file_of_an_evaluation_is_there(project):
     folder = evaluated()
     table = pd.read_csv(folder / "per_image.csv")
-    assert list(table.columns) == ["image", "scene", *METRICS, "nfe"]
+    assert list(table.columns) == ["image", "scene", *METRICS, "nfe", "reference"]
     assert (table["nfe"] == 3).all()
     protocols = pd.read_csv(folder / "protocols.csv")
     assert set(protocols["protocol"]) == set(PROTOCOLS)

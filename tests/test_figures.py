@@ -27,7 +27,7 @@ from irsde.report.style import DOUBLE, SINGLE, look, sampler_look
 from irsde.report.sweep_curves import PAPERS_SAMPLER, sweep_figure, sweeps
 from irsde.report.training_curves import training_figures
 from irsde.samplers import SAMPLERS
-from irsde.statistics import RESAMPLING_SEED, mean_estimate, paired_difference
+from irsde.statistics import mean_estimate, paired_difference
 from tests.fabricated import fabricate
 
 FEW = ("identity", "classical", "regression", "ir-sde")
@@ -353,7 +353,7 @@ def test_sweep_shows_means_with_the_intervals_of_the_tables_over_sampling_seeds(
     (found,) = sweeps(sweep)
     entry = entries(sweep)[0]
     assert len(entry.rows) == 2
-    expected = mean_estimate(entry.values("psnr"), entry.scenes, RESAMPLING_SEED)
+    expected = mean_estimate(entry.values("psnr"), entry.scenes)
     assert found.values["psnr"][PAPERS_SAMPLER][1] == expected
     figure = sweep_figure(found, BUDGET, here)
     assert "2 samplers" in figure.caption
@@ -484,7 +484,7 @@ def test_scatter_compares_the_best_method_with_regression_and_says_by_how_much(c
     by_method = {entry.first.method: entry for entry in entries(rows)}
     one, other = by_method["goub"], by_method["regression"]
     a, b = one.values("psnr"), other.values("psnr")
-    expected = paired_difference(a, b, one.scenes, RESAMPLING_SEED)
+    expected = paired_difference(a, b, one.scenes)
     assert f"mean +{expected.mean:.2f} dB" in figure.caption
     assert f"[+{expected.low:.2f}, +{expected.high:.2f}] dB" in figure.caption
     assert f"better on {100 * expected.wins:.0f} % of the images" in figure.caption

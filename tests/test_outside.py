@@ -19,6 +19,7 @@ from irsde.images import read_image, write_image
 from irsde.outside import PreparedSet, evaluate_restored
 from irsde.plan import outside_evaluations, pairs_folder
 from irsde.report.rows import read_evaluation
+from irsde.scoring import reference_hash
 from tests.project import copy_project, prepare_task
 
 COLUMNS = ["image", "psnr", "ssim", "psnr_y", "ssim_y", "lpips"]
@@ -51,9 +52,34 @@ def scored(folders, **changes):
     return text, pd.read_csv(folder / "per_image.csv", dtype={"image": str})
 
 
+def test_exact_images_are_infinite_each_and_left_out_of_the_mean(folders):
+    shutil.copy(folders / "clean/1.png", folders / "restored/1.png")
+    for protocol in ("rgb", "unrounded"):
+        out = folders / protocol
+        text, table = scored(folders, protocol=protocol, out=out, all_protocols=True)
+        assert np.isinf(table["psnr"]).tolist() == [False, True, False]
+        expected = table["psnr"][[0, 2]].mean()
+        assert f"PSNR (dB): {expected:.2f} (1 exact)" in text
+        assert "restored exactly: 1" in text
+        assert not re.search(r"\binf\b", text)
+        summary = json.loads((out / "summary.json").read_text())
+        stated = {metric["name"]: metric for metric in summary["metrics"]}
+        assert stated["psnr"]["mean"] == pytest.approx(expected)
+        assert stated["psnr"]["exact"] == 1
+        assert stated["ssim"]["exact"] == 0
+
+
+def test_the_hash_of_each_clean_image_stands_with_its_scores(folders):
+    _, table = scored(folders)
+    first = read_image(folders / "clean/0.png")
+    assert table["reference"][0] == reference_hash(first)
+    assert table["reference"].nunique() == 3
+    assert reference_hash(first) != reference_hash(first.transpose(1, 0, 2))
+
+
 def test_every_image_gets_its_line(folders):
     text, table = scored(folders)
-    assert list(table.columns) == COLUMNS
+    assert list(table.columns) == [*COLUMNS, "reference"]
     assert list(table["image"]) == ["0", "1", "2"]
     summary = json.loads((folders / "out/summary.json").read_text())
     assert summary["method_label"] == "My method"

@@ -1,6 +1,7 @@
 """Published numbers as data, what they are compared with, and the verdicts."""
 
 import copy
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from irsde.data.catalogue import read_catalogue
 from irsde.files import InputError, write_json
-from irsde.report.comparable import judged
+from irsde.report.comparable import SHOWN, judged
 from irsde.report.paper import ablation_tables, paper_tables
 from irsde.report.published import PUBLISHED, read_published
 from irsde.report.rows import Row
@@ -163,23 +164,26 @@ def test_a_wrong_entry_is_refused_with_its_place(tmp_path, old, new, message):
 
 
 @pytest.mark.parametrize(
-    ("printed", "ours", "higher", "expected"),
+    ("printed", "ours", "metric", "expected"),
     [
-        ("31.65", (31.60, 31.2, 32.0), True, "matches"),
-        ("31.65", (31.20, 30.9, 31.5), True, "short"),
-        ("31.65", (31.90, 31.7, 32.1), True, "better"),
-        ("31.65", (31.654, 31.652, 31.656), True, "matches"),  # rounds to the printed digits
-        ("31.65", (31.656, 31.655, 31.657), True, "better"),
-        ("0.88", (0.8841, 0.8839, 0.8843), True, "matches"),
-        ("0.8800", (0.8841, 0.8839, 0.8843), True, "better"),
-        ("0.047", (0.055, 0.050, 0.060), False, "short"),
-        ("0.047", (0.040, 0.035, 0.045), False, "better"),
-        ("18.64", (20.0, np.nan, np.nan), False, "not resolved"),
-        ("18.64", (18.642, np.nan, np.nan), False, "matches"),
+        ("31.65", (31.64, 31.58, 31.70), "psnr", "matches"),
+        ("31.65", (31.60, 31.2, 32.0), "psnr", "consistent"),  # which a failed run is as well
+        ("31.65", (31.654, 31.5, 31.9), "psnr", "consistent"),  # nor by luck of the mean
+        ("31.65", (31.20, 30.9, 31.5), "psnr", "short"),
+        ("31.65", (31.90, 31.7, 32.1), "psnr", "better"),
+        ("31.65", (31.656, 31.655, 31.657), "psnr", "matches"),
+        ("31.65", (31.80, 31.79, 31.81), "psnr", "better"),
+        ("26", (26.4, 26.35, 26.45), "psnr", "matches"),  # rounds to the printed digits
+        ("0.88", (0.8841, 0.8839, 0.8843), "ssim", "matches"),
+        ("0.8800", (0.8861, 0.8859, 0.8863), "ssim", "better"),
+        ("0.047", (0.055, 0.050, 0.060), "lpips", "short"),
+        ("0.047", (0.040, 0.035, 0.045), "lpips", "better"),
+        ("18.64", (20.0, np.nan, np.nan), "fid", "not resolved"),
+        ("18.64", (18.642, np.nan, np.nan), "fid", "matches"),
     ],
 )  # fmt: skip
-def test_verdicts_depend_on_the_interval_and_on_the_printed_digits(printed, ours, higher, expected):
-    assert judged(Decimal(printed), Estimate(*ours), higher) == expected
+def test_verdicts_depend_on_the_interval_and_on_the_printed_digits(printed, ours, metric, expected):
+    assert judged(Decimal(printed), Estimate(*ours), SHOWN[metric]) == expected
 
 
 def test_a_run_like_the_papers_is_judged(tmp_path):
@@ -191,9 +195,14 @@ def test_a_run_like_the_papers_is_judged(tmp_path):
     assert ours.value == pytest.approx(31.0)
     assert difference.low == pytest.approx(ours.low - 31.65)
     assert difference.high == pytest.approx(ours.high - 31.65)
+    assert difference.text == "−0.65"
+    assert re.fullmatch(r"−1\.\d\d to −0\.\d\d", table.cell("ir-sde-psnr_y", "interval").text)
+    near = evaluation(tmp_path / "near", psnr=31.6499)
+    assert comparison([near]).cell("ir-sde-psnr_y", "difference").text == "0.00"  # not -0.00
     assert (ours.high - ours.low) / 2 == pytest.approx(2 / IMAGES**0.5, rel=0.15)
     assert table.cell("ir-sde-ssim_y", "verdict").text == "matches"
     assert table.cell("ir-sde-lpips", "verdict").text == "matches"
+    assert "consistent if the value lies in our interval" in table.caption
     assert table.cell("ir-sde-fid", "reproduced").text == "n/a"
     assert table.cell("ir-sde-fid", "reproduced").reason
     assert ours.sources == (tmp_path.as_posix(),)
@@ -239,7 +248,7 @@ def test_a_budget_within_a_factor_of_two_of_a_known_one_is_the_papers(tmp_path):
     for number, (iterations, batch) in enumerate(((500_000, 16), (350_000, 4), (1_400_000, 4))):
         card = changed(CARD, "settings.training.iterations", iterations)
         card = changed(card, "settings.training.batch", batch)
-        assert verdict([evaluation(tmp_path / f"{number}", card=card)]) == "matches"
+        assert verdict([evaluation(tmp_path / f"{number}", card=card)]) == "consistent"
 
 
 def test_another_lpips_network_leaves_no_difference(tmp_path):
@@ -249,12 +258,12 @@ def test_another_lpips_network_leaves_no_difference(tmp_path):
     assert table.cell("ir-sde-lpips", "difference").text == "n/a"
     assert "SqueezeNet instead of AlexNet" in table.cell("ir-sde-lpips", "difference").reason
     assert table.cell("ir-sde-lpips", "verdict").text == "not comparable: LPIPS network"
-    assert table.cell("ir-sde-psnr_y", "verdict").text == "matches"
+    assert table.cell("ir-sde-psnr_y", "verdict").text == "consistent"
 
 
 def test_leaked_images_count_only_if_the_paper_did_not_train_on_the_same(tmp_path):
     leaked = changed(SUMMARY, "leaked", ["3", "4"])
-    assert verdict([evaluation(tmp_path / "same", leaked)]) == "matches"
+    assert verdict([evaluation(tmp_path / "same", leaked)]) == "consistent"
     other = changed(CARD, "settings.data.train", ["bsd400"])
     assert verdict([evaluation(tmp_path / "other", leaked, other)]) == (
         "not comparable: training set, leakage"
@@ -264,7 +273,7 @@ def test_leaked_images_count_only_if_the_paper_did_not_train_on_the_same(tmp_pat
 def test_weights_of_the_authors_have_no_budget_to_differ_in(tmp_path):
     card = {**changed(CARD, "settings.training", None), "imported_from": {"file": "x.pth"}}
     card = changed(card, "settings.data.train", ["bsd400"])
-    assert verdict([evaluation(tmp_path, card=card)]) == "matches"
+    assert verdict([evaluation(tmp_path, card=card)]) == "consistent"
 
 
 def test_values_under_the_published_protocol_are_taken_where_they_are_kept(tmp_path):
@@ -276,7 +285,7 @@ def test_values_under_the_published_protocol_are_taken_where_they_are_kept(tmp_p
     ]
     pd.concat(parts).to_csv(tmp_path / "protocols.csv", index=False)
     assert comparison([row]).cell("ir-sde-psnr_y", "reproduced").value == pytest.approx(31.65)
-    assert verdict([row]) == "matches"
+    assert verdict([row]) == "consistent"
 
 
 def test_the_closest_of_several_evaluations_is_compared(tmp_path):
@@ -349,10 +358,26 @@ def test_ablations_are_paired_differences_from_ir_sde(tmp_path):
     difference = objective.cell("ir-sde-noise", "psnr_y-difference")
     assert difference.value == pytest.approx(-0.6)
     assert difference.mark == ""
+    assert difference.text == "−0.60 [−0.60, −0.60]"
     equal = tables["ablation-schedule-deraining-rain100h-test"]
     assert equal.cell("ir-sde-constant", "psnr_y-difference").value == pytest.approx(0)
     assert equal.cell("ir-sde-constant", "psnr_y-difference").mark == "≈"
     assert "no source that could be opened" in equal.caption
+
+
+def test_ablations_mark_what_may_be_chance_by_the_rule_of_all_tables(tmp_path):
+    rows = [ablated(tmp_path, "ir-sde", 31.0), ablated(tmp_path, "ir-sde-noise", 31.0)]
+    other = np.random.default_rng(1).normal(size=IMAGES)
+    rows[1].per_image["psnr_y"] += other - other.mean() + 0.1
+    rows[1].per_image["lpips"] += 0.02 * (other - other.mean() + 3)
+    table = next(table for table in ablation_tables(rows) if "objective" in table.key)
+    unclear = table.cell("ir-sde-noise", "psnr_y-difference")
+    assert unclear.low < 0 < unclear.high
+    assert unclear.mark == "≈"
+    clear = table.cell("ir-sde-noise", "lpips-difference")
+    assert clear.low > 0
+    assert clear.mark == ""
+    assert "for the 3 comparisons of the table" in table.caption
 
 
 def test_ablations_compare_what_was_evaluated_alike(tmp_path):

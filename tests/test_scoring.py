@@ -91,12 +91,17 @@ def test_a_constant_offset_has_a_known_psnr(offset):
 def test_identical_images_have_infinite_psnr_and_ssim_one_under_every_protocol():
     a, _ = pictures()
     assert psnr(a, a) == math.inf
-    for name, scores in score_protocols(to_float(a)[None], a[None])[0].items():
-        if PROTOCOLS[name].rounded:
-            assert scores == {"psnr": math.inf, "ssim": 1, "psnr_y": math.inf, "ssim_y": 1}
-        else:  # 8-bit values in float32 are not quite whole numbers again
-            assert scores["psnr"] > 120
-            assert scores["ssim"] == pytest.approx(1)
+    for scores in score_protocols(to_float(a)[None], a[None])[0].values():
+        assert scores == {"psnr": math.inf, "ssim": 1, "psnr_y": math.inf, "ssim_y": 1}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_level_equals_itself_without_rounding(dtype):
+    levels = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
+    image = to_float(levels) if dtype == np.float32 else levels / 255
+    assert score_batch(image, levels, PROTOCOLS["unrounded"])[0]["psnr"] == math.inf
+    near = (image - dtype(1e-6)).clip(0)
+    assert 100 < score_batch(near, levels, PROTOCOLS["unrounded"])[0]["psnr"] < 130
 
 
 def test_metrics_are_symmetric():

@@ -1,6 +1,7 @@
 """Tables of a report from made-up evaluations, and their texts in every format."""
 
 import itertools
+import math
 import re
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 
 from irsde.files import InputError, write_json
-from irsde.report.cells import signed
+from irsde.report.cells import mean_text, signed
 from irsde.report.figure import Figure
 from irsde.report.render import (
     cost_document,
@@ -38,7 +39,7 @@ from irsde.report.tables import (
     tidy,
     training_curves,
 )
-from irsde.statistics import RESAMPLING_SEED, mean_estimate, paired_difference
+from irsde.statistics import Estimate, mean_estimate, paired_difference
 
 METRICS = (  # name, label, higher is better, decimals, middle, deviation over scenes
     ("psnr", "PSNR (dB)", True, 2, 28.0, 3.0),
@@ -124,7 +125,7 @@ def test_every_line_has_the_mean_and_interval_of_its_method():
     assert table.key == table.figure == "denoising-kodak24"
     for row in rows:
         values = row.per_image["psnr"].to_numpy()[None]
-        expected = mean_estimate(values, list(row.per_image["scene"]), RESAMPLING_SEED)
+        expected = mean_estimate(values, list(row.per_image["scene"]))
         cell = table.cell(row.method, "psnr")
         assert (cell.value, cell.low, cell.high) == (expected.mean, expected.low, expected.high)
         assert cell.text == f"{expected.mean:.2f} ± {expected.half_width:.2f}"
@@ -161,30 +162,87 @@ def test_the_numbers_of_a_method_do_not_depend_on_the_others():
         assert (one.text, one.low, one.high) == (other.text, other.low, other.high)
 
 
-def test_few_scenes_are_called_too_few_and_judged_by_the_interval():
-    rows = three(images=5)
+def test_few_scenes_are_judged_by_the_same_rule_and_the_caption_says_what_it_needs():
+    rows = [made("ir-sde", 1.0, images=5), made("identity", -5, images=5)]
     (table,) = quality_tables(rows, {})
-    assert "Too few images for a test of the differences (5 scenes: the smallest" in table.caption
-    assert "5 scenes are too few for a reliable interval" in table.caption
+    assert "of 5 scenes they hold if scenes are normally distributed" in table.caption
     assert table.cell("identity", "psnr").mark == ""
     (differences,) = significance_tables(rows)
-    assert {line.cells[-1].text for line in differences.lines} == {"too few images"}
-    assert differences.cell("identity", "p").text == "n/a"
-    assert "0.0625" in differences.cell("identity", "p").reason
+    assert differences.cell("identity", "verdict").text == "worse"
+    assert differences.cell("identity", "p").value < 0.05
+    (large,) = quality_tables(three(), {})
+    assert "normally distributed" not in large.caption
 
 
-def test_enough_scenes_for_one_comparison_may_be_too_few_for_many():
-    few = [made(name, -k, images=6) for k, name in enumerate("abc")]
-    (pair,) = significance_tables(few[:2])
-    assert pair.cell("b", "verdict").text == "worse"
-    (family,) = significance_tables(few)
-    assert family.cell("b", "verdict").text == "too few images"
-    assert "times 2 comparisons" in family.caption
+def test_the_family_of_a_table_is_all_its_comparisons():
+    rows = [made("a", 0.4, noise=1), made("b", 0.0, noise=1), made("c", -3, noise=1)]
+    (table,) = quality_tables(rows, {})
+    (differences,) = significance_tables(rows)
+    count = 2 * len(METRICS)
+    assert f"for the {count} comparisons of the table" in table.caption
+    assert f"for {count} comparisons" in differences.caption
+    values = {row.method: row.per_image["psnr"].to_numpy()[None] for row in rows}
+    alone = paired_difference(values["b"], values["a"], list(rows[0].per_image["scene"])).p_value
+    assert differences.cell("b", "p").value == pytest.approx(alone * len(METRICS))
+
+
+@pytest.mark.parametrize("gap", [0.1, 0.3, 0.45, 0.6, 3])
+def test_every_table_marks_the_same_differences(gap):
+    rows = [made("a", gap, noise=1), made("b", 0.0, noise=1)]
+    (table,) = quality_tables(rows, {})
+    (differences,) = significance_tables(rows)
+    line, cell = differences.lines[0], differences.lines[0].cells[1]
+    close = table.cell(line.key, "psnr").mark == "≈"
+    assert (cell.mark == "≈") == close
+    assert (line.cells[-1].text == "not resolved") == close
+    if cell.low < 0 < cell.high:
+        assert close  # never worse where the interval holds 0
+
+
+def test_worse_needs_the_interval_to_exclude_zero():
+    """Differences of every scene but from training seeds that vary: the interval holds 0."""
+    rows = [
+        made(method, gain + shift, seed=seed, noise=0.05)
+        for method, shift in (("a", 0.2), ("b", 0.0))
+        for seed, gain in enumerate((0.0, 1.0, 2.5))
+    ]
+    (differences,) = significance_tables(rows)
+    cell = differences.cell("b", "difference")
+    assert cell.low < 0 < cell.high
+    assert differences.cell("b", "wins").value == 0
+    assert differences.cell("b", "verdict").text == "not resolved"
+    assert cell.mark == "≈"
+
+
+def test_intervals_do_not_depend_on_company_within_one_table():
+    rows = [made(name, k, seed=s) for k, name in enumerate("abcd") for s in (0, 1)]
+    (whole,) = quality_tables(rows, {})
+    for method in "abcd":
+        (alone,) = quality_tables([row for row in rows if row.method == method], {})
+        for column in ("psnr", "lpips"):
+            assert alone.cell(method, column).low == whole.cell(method, column).low
+
+
+def test_sampling_seeds_are_no_training_seeds():
+    """Four seeds of the noise of one training: their mean has the interval of one training."""
+    rows = [made("ir-sde", 1.0, sampling_seed=k, noise=2) for k in range(4)]
+    (table,) = quality_tables(rows, {})
+    mean = np.mean([row.per_image["psnr"] for row in rows], axis=0)
+    expected = mean_estimate(mean[None], list(rows[0].per_image["scene"]))
+    cell = table.cell("ir-sde", "psnr")
+    assert (cell.low, cell.high) == pytest.approx((expected.low, expected.high))
+    assert "of one training" in table.caption
+    trained = [made("ir-sde", 1.0, seed=k, noise=2) for k in range(4)]
+    (other,) = quality_tables(trained, {})
+    assert "where a method has several, training seeds" in other.caption
 
 
 def test_one_scene_has_means_and_no_intervals():
     rows = three(images=1)
     (table,) = quality_tables(rows, {})
+    assert {line.cells[1].mark for line in table.lines} == {"", "≈"}
+    (differences,) = significance_tables(rows)
+    assert differences.lines[0].cells[2].reason == "one scene and one training seed: no test"
     cell = table.cell("ir-sde", "psnr")
     assert re.fullmatch(r"\d+\.\d\d", cell.text)
     assert (cell.low, cell.high) == (None, None)
@@ -209,7 +267,7 @@ def test_seeds_are_put_together_and_the_caption_says_who_has_fewer():
     expected = np.mean([row.per_image["psnr"].mean() for row in rows if row.method == "ir-sde"])
     assert table.cell("ir-sde", "psnr").value == pytest.approx(expected, rel=1e-12)
     assert "Training seeds: 0 (0, 1, 2 for IR-SDE)." in table.caption
-    assert "over scenes and training seeds" in table.caption
+    assert "over scenes and, where a method has several, training seeds" in table.caption
 
 
 def test_seed_tables_keep_the_two_deviations_apart():
@@ -247,7 +305,6 @@ def test_differences_are_from_the_best_and_say_worse_or_not_resolved():
         other["psnr"].to_numpy()[None],
         best["psnr"].to_numpy()[None],
         list(best["scene"]),
-        RESAMPLING_SEED,
     )
     cell = table.cell("regression", "difference")
     assert (cell.value, cell.low, cell.high) == (expected.mean, expected.low, expected.high)
@@ -328,14 +385,46 @@ def test_two_ways_of_sampling_one_method_are_two_lines():
     assert table.lines[1].cells[0].text == "IR-SDE, posterior, 10 NFE"
 
 
-def test_a_perfect_image_leaves_no_interval_and_no_nan():
+def test_an_exact_image_is_counted_beside_the_mean_of_the_others():
     rows = three()
     rows[2].per_image.loc[0, "psnr"] = np.inf
     (table,) = quality_tables(rows, {})
     cell = table.cell("ir-sde", "psnr")
-    assert (cell.text, cell.emphasis, cell.low) == ("∞", "best", None)
-    everything = document("made", "", [table, *significance_tables(rows)], [])
+    expected = rows[2].per_image["psnr"][1:].mean()
+    assert cell.value == pytest.approx(expected)
+    assert cell.text == f"{expected:.2f} ± {(cell.high - cell.low) / 2:.2f} (1 exact)"
+    assert cell.emphasis == "best"
+    assert table.cell("identity", "psnr").mark == ""
+    assert "(k exact): k images are restored exactly" in table.caption
+    assert "exact" not in quality_tables(three(), {})[0].caption.replace("exactly", "")
+    (differences,) = significance_tables(rows)
+    assert differences.cell("identity", "verdict").text == "worse"
+    assert differences.cell("identity", "difference").text.endswith("] (1 exact)")
+    found = metrics_tree(rows)["denoising"]["kodak24"]["ir-sde"]["psnr"]
+    assert found == pytest.approx(expected, abs=1e-6)
+    everything = document("made", "", [table, differences], [])
     assert "nan" not in everything
+    assert "∞" not in everything
+
+
+def test_a_method_that_is_exact_everywhere_is_the_best():
+    rows = three()
+    rows[2].per_image["psnr"] = np.inf
+    (table,) = quality_tables(rows, {})
+    cell = table.cell("ir-sde", "psnr")
+    assert (cell.text, cell.emphasis, cell.low) == ("∞ (40 exact)", "best", None)
+    (differences,) = significance_tables(rows)
+    assert differences.cell("identity", "difference").text == "n/a"
+    assert differences.cell("identity", "verdict").text == "worse"
+    assert "nan" not in document("made", "", [table, differences], [])
+
+
+def test_sweeps_mark_what_may_be_chance():
+    rows = [made("ir-sde", gain, nfe=n) for n, gain in ((100, 1.0), (10, 0.99), (5, -3))]
+    (table,) = sweep_tables(rows)
+    assert table.cell("posterior-10", "psnr_difference").mark == "≈"
+    assert table.cell("posterior-5", "psnr_difference").mark == ""
+    assert "for the 6 comparisons of the table" in table.caption
 
 
 def sweep():
@@ -521,9 +610,13 @@ def test_markdown_keeps_its_columns_whatever_the_text():
         "S",
         "",
         (Column("name", "name", numeric=False), Column("x", "x", higher_is_better=False)),
-        (Line("a", (cell, Cell("1.0 ± 0.1", 1.0, emphasis="best", mark="≈"))),),
+        (
+            Line("a", (cell, Cell("1.0 ± 0.1", 1.0, emphasis="best", mark="≈"))),
+            Line("b", (cell, Cell("1.0 [0.8, 1.1]", 1.0, emphasis="best"))),
+        ),
     )
-    head, rule, line = markdown(table).splitlines()
+    head, rule, line, other = markdown(table).splitlines()
+    assert "**1.0** [0.8, 1.1]" in other
     assert "x ↓" in head
     assert rule.endswith(":|")
     assert len(re.findall(r"(?<!\\)\|", line)) == 3
@@ -614,6 +707,12 @@ def test_the_latex_document_compiles_on_its_own(report, tmp_path):
     )
     assert done.returncode == 0, done.stdout.decode("latin-1")[-2000:]
     assert b"Missing character" not in done.stdout
+
+
+def test_asymmetric_intervals_are_shown_by_their_ends():
+    assert mean_text(Estimate(16.01, 14.20, 17.05), 2) == "16.01 [14.20, 17.05]"
+    assert mean_text(Estimate(16.0, 14.5, 17.5), 2) == "16.00 ± 1.50"
+    assert mean_text(Estimate(-0.004, math.nan, math.nan), 2) == "0.00"
 
 
 @pytest.mark.parametrize(

@@ -96,14 +96,3 @@ def joined(parts: Sequence[str]) -> str:
     'a, b and c'
     """
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def signed(value: float) -> str:
-    """Number with two decimals and its sign.
-
-    Examples
-    --------
-    >>> signed(-0.5)
-    '−0.50'
-    """
-    return f"{value:+.2f}".replace("-", "−")

@@ -1,31 +1,29 @@
 """What moves a number of one method, one cause at a time: why reproductions fall short."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from irsde.config import Cause, Profile
 from irsde.files import InputError
 from irsde.plan import Evaluation, cause_evaluations
 from irsde.protocols import PROTOCOLS
 from irsde.report.captions import counted
-from irsde.report.cells import difference_cell, mean_cell, number_text, sampler_of
-from irsde.report.judging import Metric, metrics_of
+from irsde.report.cells import (
+    difference_cell,
+    exact_text,
+    mean_cell,
+    number_text,
+    sampler_of,
+)
+from irsde.report.judging import Metric, headline
 from irsde.report.protocol_tables import by_protocol
 from irsde.report.rows import Entry, Row, read_row
 from irsde.report.table import Cell, Column, Line, Table
-from irsde.statistics import (
-    RESAMPLING_SEED,
-    SIGNIFICANCE,
-    Difference,
-    holm,
-    mean_estimate,
-    paired_difference,
-)
+from irsde.report.table_captions import about_exact, close, interval_of
+from irsde.statistics import Difference, Estimate, holm, mean_estimate, paired_difference
 
 SECTION = "Why reproductions fall short"
 KEY = "causes"
-MOVED = ("psnr", "ssim", "lpips")
 
 
 @dataclass(frozen=True)
@@ -49,23 +47,27 @@ def causes_tables(profile: Profile) -> list[Table]:
     if not (base.folder / "summary.json").is_file():
         return []
     first = read_row(base.folder)
-    metrics = [metric for metric in metrics_of(first) if metric.name in MOVED]
+    metrics = headline(first)
     effects = [
         _effects(cause, evaluation, first, metrics)
         for cause, evaluation in zip(profile.causes.rows, found, strict=True)
     ]
-    p_values = [
-        of_line["psnr"].difference.p_value
-        if isinstance(of_line, dict) and of_line["psnr"].difference is not None
-        else math.nan
-        for of_line in effects
-    ]
+    differences = {
+        (number, name): effect.difference
+        for number, of_line in enumerate(effects, start=1)
+        if isinstance(of_line, dict)
+        for name, effect in of_line.items()
+        if effect.difference is not None
+    }
+    corrected = holm([difference.p_value for difference in differences.values()])
+    p_values = dict(zip(differences, corrected, strict=True))
     lines = [_base_line(first, metrics)]
-    for number, (cause, of_line, p_value) in enumerate(
-        zip(profile.causes.rows, effects, holm(p_values), strict=True), start=1
+    for number, (cause, of_line) in enumerate(
+        zip(profile.causes.rows, effects, strict=True), start=1
     ):
-        lines.append(_line(f"cause-{number}", cause, of_line, p_value, metrics))
-    return [_table(first, metrics, lines)]
+        of_number = {name: p for (place, name), p in p_values.items() if place == number}
+        lines.append(_line(f"cause-{number}", cause, of_line, of_number, metrics))
+    return [_table(first, metrics, lines, len(differences))]
 
 
 def _effects(
@@ -92,13 +94,11 @@ def _effects(
         if metric.name not in names:
             continue
         ours, before = entry.values(names[metric.name]), base.values(metric.name)
-        estimate = None if ours is None else mean_estimate(ours, base.scenes, RESAMPLING_SEED)
+        estimate = None if ours is None else mean_estimate(ours, base.scenes)
         difference = (
-            None
-            if ours is None or before is None
-            else paired_difference(ours, before, base.scenes, RESAMPLING_SEED)
+            None if ours is None or before is None else paired_difference(ours, before, base.scenes)
         )
-        mean = mean_cell(estimate, metric, entry)
+        mean = _mean_alone(estimate, metric, entry)
         effects[metric.name] = _Effect(entry, mean, difference)
     return effects
 
@@ -108,21 +108,27 @@ def _base_line(first: Row, metrics: Sequence[Metric]) -> Line:
     cells = [Cell("none: the base", sources=entry.sources), Cell("")]
     for metric in metrics:
         values = entry.values(metric.name)
-        mean = None if values is None else float(values.mean())
-        shown = (
-            mean_cell(None, metric, entry)
-            if mean is None
-            else Cell(number_text(mean, metric.decimals), mean, sources=entry.sources)
-        )
-        cells += [shown, Cell("0", 0.0, reason="differences are from this line")]
+        mean = None if values is None else mean_estimate(values, entry.scenes)
+        cells += [
+            _mean_alone(mean, metric, entry),
+            Cell("0", 0.0, reason="differences are from this line"),
+        ]
     return Line("base", tuple(cells))
+
+
+def _mean_alone(mean: Estimate | None, metric: Metric, entry: Entry) -> Cell:
+    """Mean without its interval: what counts here is the difference."""
+    if mean is None:
+        return mean_cell(None, metric, entry)
+    text = f"{number_text(mean.mean, metric.decimals)}{exact_text(mean)}"
+    return Cell(text, mean.mean, sources=entry.sources)
 
 
 def _line(
     key: str,
     cause: Cause,
     effects: dict[str, _Effect] | str,
-    p_value: float,
+    p_values: Mapping[str, float],
     metrics: Sequence[Metric],
 ) -> Line:
     if isinstance(effects, str):
@@ -137,14 +143,15 @@ def _line(
             unscored = Cell("n/a", reason=reason or "not computed", sources=sources)
             cells += [effect.mean if effect else unscored, unscored]
             continue
-        shown = difference_cell(effect.difference, metric.decimals, sources)
-        if metric.name == "psnr" and not p_value < SIGNIFICANCE:
-            shown = replace(shown, mark="≈")
-        cells += [replace(effect.mean, low=None, high=None), shown]
+        p_value = p_values[metric.name]
+        cells += [
+            effect.mean,
+            difference_cell(effect.difference, p_value, metric.decimals, sources),
+        ]
     return Line(key, tuple(cells))
 
 
-def _table(first: Row, metrics: Sequence[Metric], lines: Sequence[Line]) -> Table:
+def _table(first: Row, metrics: Sequence[Metric], lines: Sequence[Line], comparisons: int) -> Table:
     summary = first.summary
     data, card = summary["dataset"], first.folder
     columns = [Column("cause", "cause", numeric=False), Column("base", "base has", numeric=False)]
@@ -161,12 +168,11 @@ def _table(first: Row, metrics: Sequence[Metric], lines: Sequence[Line]) -> Tabl
             f"{first.label} of the profile {summary['profile']} on {data['label']}, "
             f"{counted(len(first.per_image), 'image')}, sampled by {sampler_of(first)} with "
             f"{summary['nfe']} NFE ({card.as_posix()}), and the same with one thing changed at a "
-            "time. Effects are paired by image; in brackets the 95 % bootstrap interval over "
-            "scenes. Every training was run once, so that a change of training also changes what "
-            "chance did in it; lines of another training seed show how much that is. ≈: not told "
-            "apart from chance by PSNR (Wilcoxon signed-rank test over scenes, Holm's correction "
-            "for all lines)."
-        ),
+            "time. Effects are paired by image; in brackets the 95 % interval. "
+            f"{interval_of([Entry((first,))])} {close(comparisons, 'an effect')} Lines of another "
+            "training seed show how much a training changes by chance. "
+            f"{about_exact(cell for line in lines for cell in line.cells)}"
+        ).strip(),
         columns=tuple(columns),
         lines=tuple(lines),
     )

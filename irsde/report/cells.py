@@ -8,10 +8,11 @@ from statistics import fmean
 from irsde.report.judging import Metric
 from irsde.report.rows import Entry, Row, by_table
 from irsde.report.table import Cell, Column
-from irsde.statistics import Estimate
+from irsde.statistics import Difference, Estimate, is_significant
 
 METHOD = Column("method", "method", numeric=False)
-NOT_FINITE = "a value is not finite"
+ALL_EXACT = "no image has two finite values"
+CLOSE = "≈"
 USUAL = {"grid": "uniform", "conversion": "exact", "weights": "ema", "precision": "float32"}
 
 
@@ -68,22 +69,45 @@ def titles(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
 
 
 def number_text(value: float, decimals: int) -> str:
-    """Number with its decimals.
+    """Number with its decimals, a true minus; zero has no sign.
 
     Examples
     --------
-    >>> number_text(31.654, 2), number_text(math.inf, 2)
-    ('31.65', '∞')
+    >>> number_text(31.654, 2), number_text(math.inf, 2), number_text(-0.001, 2)
+    ('31.65', '∞', '0.00')
     """
-    return "∞" if value == math.inf else f"{value:.{decimals}f}"
+    if not math.isfinite(value):
+        return "n/a" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    rounded = round(value, decimals) or 0.0
+    return f"{rounded:.{decimals}f}".replace("-", "−")
 
 
 def mean_text(mean: Estimate, decimals: int) -> str:
-    """Mean and, where there is an interval, half of it."""
-    text = number_text(mean.mean, decimals)
-    if math.isfinite(mean.half_width):
-        text += f" ± {mean.half_width:.{decimals}f}"
-    return text
+    """Mean, its interval where there is one, and how many exact images it leaves out.
+
+    The interval is ± half of it where it is symmetric, else its ends in brackets.
+
+    Examples
+    --------
+    >>> mean_text(Estimate(31.654, 31.144, 32.164), 2)
+    '31.65 ± 0.51'
+    >>> mean_text(Estimate(0.5, 0.2, 0.6, exact=1), 2)
+    '0.50 [0.20, 0.60] (1 exact)'
+    """
+    return f"{number_text(mean.mean, decimals)}{_width(mean, decimals)}{exact_text(mean)}"
+
+
+def _width(mean: Estimate, decimals: int) -> str:
+    if not math.isfinite(mean.half_width):
+        return ""
+    if math.isclose(mean.high - mean.mean, mean.mean - mean.low, rel_tol=1e-6, abs_tol=1e-12):
+        return f" ± {number_text(mean.half_width, decimals)}"
+    return f" [{number_text(mean.low, decimals)}, {number_text(mean.high, decimals)}]"
+
+
+def exact_text(estimate: Estimate) -> str:
+    """How many images a mean leaves out since they are exact, "" if none."""
+    return f" ({estimate.exact} exact)" if estimate.exact else ""
 
 
 def mean_cell(mean: Estimate | None, metric: Metric, entry: Entry) -> Cell:
@@ -101,15 +125,28 @@ def ends(estimate: Estimate) -> tuple[float | None, float | None]:
     return (estimate.low, estimate.high) if finite else (None, None)
 
 
-def difference_cell(difference: Estimate, decimals: int, sources: tuple[str, ...]) -> Cell:
-    """Difference with its sign, and its interval in brackets."""
-    if not math.isfinite(difference.mean):
-        return Cell("n/a", reason=NOT_FINITE, sources=sources)
+def difference_cell(
+    difference: Difference, p_value: float, decimals: int, sources: tuple[str, ...]
+) -> Cell:
+    """Difference with its sign, its interval in brackets, and ≈ if it may be none.
+
+    Parameters
+    ----------
+    difference : Difference
+    p_value : float
+        Corrected for all comparisons of the table.
+    decimals : int
+    sources : tuple of str
+    """
+    mark = "" if is_significant(p_value) else CLOSE
+    if math.isnan(difference.mean):
+        return Cell("n/a", mark=mark, reason=ALL_EXACT, sources=sources)
     text = signed(difference.mean, decimals)
     low, high = ends(difference)
     if low is not None and high is not None:
         text += f" [{signed(low, decimals)}, {signed(high, decimals)}]"
-    return Cell(text, difference.mean, low, high, sources=sources)
+    text += exact_text(difference)
+    return Cell(text, difference.mean, low, high, mark=mark, sources=sources)
 
 
 def signed(value: float, decimals: int) -> str:
@@ -126,12 +163,31 @@ def signed(value: float, decimals: int) -> str:
     return f"{rounded:+.{decimals}f}".replace("-", "−") if rounded else f"{0:.{decimals}f}"
 
 
+def interval_text(estimate: Estimate, decimals: int, *, sign: bool = False) -> str:
+    """Ends of an interval, "n/a" where there is none.
+
+    Examples
+    --------
+    >>> interval_text(Estimate(0.5, -0.25, 0.75), 2, sign=True)
+    '−0.25 to +0.75'
+    """
+    form = signed if sign else number_text
+    low, high = ends(estimate)
+    if low is None or high is None:
+        return "n/a"
+    return f"{form(low, decimals)} to {form(high, decimals)}"
+
+
 def p_cell(p_value: float, reason: str, sources: tuple[str, ...]) -> Cell:
     """A p-value, or n/a and why."""
     if math.isnan(p_value):
         return Cell("n/a", reason=reason, sources=sources)
-    text = f"{p_value:.4f}" if p_value >= 1e-4 else "< 0.0001"
-    return Cell(text, p_value, sources=sources)
+    return Cell(p_text(p_value), p_value, sources=sources)
+
+
+def p_text(p_value: float) -> str:
+    """A p-value with four decimals."""
+    return f"{p_value:.4f}" if p_value >= 1e-4 else "< 0.0001"
 
 
 def count_cell(value: float | None, form: str, entry: Entry) -> Cell:

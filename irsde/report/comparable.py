@@ -9,9 +9,8 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from irsde.files import InputError, read_json
+from irsde.files import InputError, read_json, read_table
 from irsde.perceptual import network_label
 from irsde.report.published import (
     MetricName,
@@ -21,7 +20,7 @@ from irsde.report.published import (
     Training,
 )
 from irsde.report.rows import Entry
-from irsde.statistics import RESAMPLING_SEED, Estimate, mean_estimate
+from irsde.statistics import Estimate, mean_estimate
 
 FAR = 2  # a budget further from every known one than this factor is another budget
 
@@ -37,11 +36,14 @@ class Shown:
     higher_is_better : bool
     decimals : int
         Of our values; published ones keep their own.
+    near : float
+        Values no further apart than this count as equal.
     """
 
     label: str
     higher_is_better: bool
     decimals: int
+    near: float
 
     @property
     def heading(self) -> str:
@@ -50,12 +52,12 @@ class Shown:
 
 
 SHOWN: dict[MetricName, Shown] = {
-    "psnr": Shown("PSNR (dB)", higher_is_better=True, decimals=2),
-    "ssim": Shown("SSIM", higher_is_better=True, decimals=4),
-    "psnr_y": Shown("PSNR-Y (dB)", higher_is_better=True, decimals=2),
-    "ssim_y": Shown("SSIM-Y", higher_is_better=True, decimals=4),
-    "lpips": Shown("LPIPS", higher_is_better=False, decimals=4),
-    "fid": Shown("FID", higher_is_better=False, decimals=2),
+    "psnr": Shown("PSNR (dB)", higher_is_better=True, decimals=2, near=0.1),
+    "ssim": Shown("SSIM", higher_is_better=True, decimals=4, near=0.005),
+    "psnr_y": Shown("PSNR-Y (dB)", higher_is_better=True, decimals=2, near=0.1),
+    "ssim_y": Shown("SSIM-Y", higher_is_better=True, decimals=4, near=0.005),
+    "lpips": Shown("LPIPS", higher_is_better=False, decimals=4, near=0.005),
+    "fid": Shown("FID", higher_is_better=False, decimals=2, near=0.1),
 }
 
 
@@ -126,11 +128,13 @@ class Compared:
             return "n/a"
         if self.reasons:
             return "not comparable: " + ", ".join(reason.word for reason in self.reasons)
-        return judged(self.printed, self.estimate, SHOWN[self.metric].higher_is_better)
+        return judged(self.printed, self.estimate, SHOWN[self.metric])
 
 
-def judged(printed: Decimal, ours: Estimate, higher_is_better: bool) -> str:
+def judged(printed: Decimal, ours: Estimate, shown: Shown) -> str:
     """Whether our mean agrees with a published value.
+
+    The absence of a difference is no agreement: a wide interval holds any value.
 
     Parameters
     ----------
@@ -138,32 +142,37 @@ def judged(printed: Decimal, ours: Estimate, higher_is_better: bool) -> str:
         The published value; its last printed digit says how it was rounded.
     ours : Estimate
         Our mean with its 95 % interval.
-    higher_is_better : bool
+    shown : Shown
+        Of the metric.
 
     Returns
     -------
     str
-        "matches" if the value lies within our interval or our mean rounds to it, "short" or
-        "better" if our whole interval lies on that side of it, "not resolved" where there is no
-        interval.
+        "matches" if our whole interval is as near to the value as `shown.near`, or as half a unit
+        of its last printed digit where that is more; else "consistent" if the interval holds the
+        value, "short" or "better" if it lies on that side of it. Where there is no interval,
+        "matches" if our mean rounds to the value, else "not resolved".
 
     Examples
     --------
-    >>> judged(Decimal("31.65"), Estimate(31.4, 31.1, 31.7), True)
+    >>> judged(Decimal("31.65"), Estimate(31.64, 31.60, 31.68), SHOWN["psnr"])
     'matches'
-    >>> judged(Decimal("0.047"), Estimate(0.061, 0.055, 0.068), False)
+    >>> judged(Decimal("31.65"), Estimate(31.4, 31.1, 31.7), SHOWN["psnr"])
+    'consistent'
+    >>> judged(Decimal("0.047"), Estimate(0.061, 0.055, 0.068), SHOWN["lpips"])
     'short'
     """
     value = float(printed)
     exponent = printed.as_tuple().exponent
     assert isinstance(exponent, int)
-    if abs(ours.mean - value) <= 0.5 * 10.0**exponent * (1 + 1e-9):
-        return "matches"
+    half_unit = 0.5 * 10.0**exponent * (1 + 1e-9)
     if not (math.isfinite(ours.low) and math.isfinite(ours.high)):
-        return "not resolved"
-    if ours.low <= value <= ours.high:
+        return "matches" if abs(ours.mean - value) <= half_unit else "not resolved"
+    if max(abs(ours.low - value), abs(ours.high - value)) <= max(shown.near, half_unit):
         return "matches"
-    return "better" if (ours.mean > value) is higher_is_better else "short"
+    if ours.low <= value <= ours.high:
+        return "consistent"
+    return "better" if (ours.mean > value) is shown.higher_is_better else "short"
 
 
 def compared_method(
@@ -237,7 +246,7 @@ class _Candidate:
         if values is None:
             why = summary["lpips"]["unavailable"] if metric == "lpips" else ""
             return None, why or f"{metric} was not computed for every image"
-        return mean_estimate(values, source.scenes, RESAMPLING_SEED), ""
+        return mean_estimate(values, source.scenes), ""
 
     def reasons(self, metric: MetricName) -> tuple[Reason, ...]:
         """All that differs, what blocks first."""
@@ -359,7 +368,7 @@ def rescored(entry: Entry, protocol: str | None) -> Entry | None:
         if not path.is_file():
             return None
         try:
-            table = pd.read_csv(path, dtype={"image": str, "protocol": str})
+            table = read_table(path)
             table = table[table["protocol"] == protocol].set_index("image")
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path}: cannot be read ({error})") from None

@@ -13,7 +13,7 @@ from rich.table import Table as TextTable
 from irsde.files import InputError
 from irsde.perceptual import network_label
 from irsde.report.captions import counted
-from irsde.report.cells import number_text, signed
+from irsde.report.cells import exact_text, interval_text, number_text, p_text, signed
 from irsde.report.comparing_picture import draw
 from irsde.report.pairing import (
     NAMES,
@@ -22,13 +22,12 @@ from irsde.report.pairing import (
     Side,
     budget_of,
     compared,
-    interval_text,
     paired,
     prepared,
     read_side,
     winning,
 )
-from irsde.statistics import FEW_SCENES, SIGNIFICANCE, too_few
+from irsde.statistics import FEW_SCENES, SIGNIFICANCE, Estimate
 
 WIDTH = 110  # characters of a line
 LISTED = 5  # images where a side wins most
@@ -135,7 +134,7 @@ _FACTS: dict[str, Callable[[Side], str]] = {
 
 def _table(comparison: Comparison, results: Sequence[Result]) -> TextTable:
     table = _text_table(
-        "metric", ">A", ">B", ">A - B", ">95 % interval", ">p", ">P(A wins)", ">won by A", "verdict"
+        "metric", ">A", ">B", ">A − B", ">95 % interval", ">p", ">P(A wins)", ">won by A", "verdict"
     )
     by_name = {result.metric.name: result for result in results}
     for metric in comparison.metrics:
@@ -147,11 +146,11 @@ def _table(comparison: Comparison, results: Sequence[Result]) -> TextTable:
         d, chance = result.difference, result.probability
         table.add_row(
             label,
-            number_text(result.mean_a, decimals),
-            number_text(result.mean_b, decimals),
+            _mean(result.mean_a, decimals),
+            _mean(result.mean_b, decimals),
             signed(d.mean, decimals),
-            interval_text(d, f"+.{decimals}f"),
-            "n/a" if math.isnan(result.p_value) else f"{result.p_value:.2g}",
+            interval_text(d, decimals, sign=True),
+            "n/a" if math.isnan(result.p_value) else p_text(result.p_value),
             f"{chance.mean:.2f}",
             f"{result.won} of {len(comparison.images)}",
             result.verdict,
@@ -159,21 +158,32 @@ def _table(comparison: Comparison, results: Sequence[Result]) -> TextTable:
     return table
 
 
+def _mean(mean: Estimate, decimals: int) -> str:
+    return f"{number_text(mean.mean, decimals)}{exact_text(mean)}"
+
+
 def _explained(comparison: Comparison, results: Sequence[Result], scenes: int) -> Iterator[str]:
     for result in results:
         if result.metric.name == comparison.headline:
             yield _wrapped(_sentence(result))
     yield _wrapped(
-        "Intervals resample whole scenes. p is of the Wilcoxon signed-rank test over scenes, by "
+        "Intervals are Student's over scenes. p is of the t-test that belongs to the interval, by "
         f"Holm's method for {counted(len(results), 'metric')} together. P(A wins) is the chance "
-        "that A is better on a random image, ties count half. A is better where p is below "
-        f"{SIGNIFICANCE:g} and the interval lies on its side of 0; a difference that is not "
-        "resolved may be chance."
+        "that A is better on a random image, ties count half. A or B is better where p is at most "
+        f"{SIGNIFICANCE:g}; a difference that is not resolved may be chance. What another training "
+        "would change is in neither."
     )
-    if few := too_few(scenes, len(results)):
-        yield _wrapped(f"No verdict is possible: {few}.")
+    exact = [r.metric.label for r in results if r.difference.exact]
+    if exact:
+        yield _wrapped(
+            "(k exact): k images are restored exactly, which is infinite. The mean and A − B of "
+            f"{', '.join(exact)} leave them out; p is then of Wilcoxon's signed-rank test, which "
+            "counts them by their rank."
+        )
+    if scenes < 2:
+        yield "No verdict is possible: all images are of one scene."
     elif scenes < FEW_SCENES:
-        yield f"{scenes} scenes are too few for a reliable interval."
+        yield _wrapped(f"Of {scenes} scenes, they hold if scenes are normally distributed.")
     for metric in comparison.metrics:
         if metric.missing:
             yield _wrapped(f"{metric.label} is n/a: {metric.missing}.")
@@ -182,12 +192,14 @@ def _explained(comparison: Comparison, results: Sequence[Result], scenes: int) -
 def _sentence(result: Result) -> str:
     """The verdict on the main metric in words."""
     d, metric, chance = result.difference, result.metric, result.probability
-    size = f"{abs(d.mean):.{metric.decimals}f}"
+    size = number_text(abs(d.mean), metric.decimals)
     said = {
         "not resolved": f"A and B differ by {size}, which is not resolved",
         "cannot be told": f"A and B differ by {size}; whether by chance cannot be told",
     }.get(result.verdict, f"{result.verdict} by {size}")
-    interval = f" ({interval_text(chance, '.2f')})" if math.isfinite(chance.low) else ""
+    if d.exact:
+        said += f" over the images that neither restores exactly, of which there are {d.exact}"
+    interval = f" ({interval_text(chance, 2)})" if math.isfinite(chance.low) else ""
     return (
         f"{metric.label}: {said}. A wins on a random image with probability "
         f"{chance.mean:.2f}{interval}."
@@ -202,14 +214,14 @@ def _extremes(comparison: Comparison) -> Iterator[str]:
         if not chosen:
             yield f"{name} wins on no image in {metric.label}."
             continue
-        table = _text_table("image", "scene", ">A", ">B", ">A - B")
+        table = _text_table("image", "scene", ">A", ">B", ">A − B")
         for index in chosen:
             a, b = metric.a[index], metric.b[index]
             table.add_row(
                 comparison.images[index],
                 comparison.scenes[index],
-                *(f"{value:.{metric.decimals}f}" for value in (a, b)),
-                f"{a - b:+.{metric.decimals}f}",
+                *(number_text(value, metric.decimals) for value in (a, b)),
+                signed(metric.differences[index], metric.decimals),
             )
         yield f"Where {name} wins most in {metric.label}:"
         yield _rendered(table).rstrip()

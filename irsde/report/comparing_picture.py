@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -19,8 +20,11 @@ from irsde.data.catalogue import ENDINGS
 from irsde.data.datasets import TABLE, read_records
 from irsde.files import replacing
 from irsde.images import Pixels, read_image, to_pixels
+from irsde.metrics import psnr
 from irsde.plan import pairs_folder
-from irsde.report.pairing import NAMES, Comparison, Side, interval_text, winning
+from irsde.protocols import PROTOCOLS
+from irsde.report.cells import exact_text, interval_text, number_text, signed
+from irsde.report.pairing import NAMES, Comparison, Side, winning
 from irsde.report.style import (
     ACCENT,
     BLACK,
@@ -32,7 +36,8 @@ from irsde.report.style import (
     Window,
     frame,
 )
-from irsde.statistics import RESAMPLING_SEED, paired_difference
+from irsde.scoring import reference_hash
+from irsde.statistics import paired_difference
 
 Values = NDArray[np.float64]
 
@@ -96,20 +101,22 @@ def draw(comparison: Comparison, path: Path) -> str:
 
 def _scatter(axes: Any, comparison: Comparison) -> None:
     metric = comparison.main
-    low, high = np.min([metric.a, metric.b]), np.max([metric.a, metric.b])
+    finite = np.concatenate([v[np.isfinite(v)] for v in (metric.a, metric.b)])
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
     margin = 0.06 * (high - low) or 0.5
     limits = (low - margin, high + margin)
-    better = metric.sign * (metric.a - metric.b)
+    a, b = (np.minimum(v, limits[1]) for v in (metric.a, metric.b))  # exact ones at the edge
+    better = metric.sign * metric.differences
     axes.plot(limits, limits, color=GRAY, linewidth=0.8, zorder=1)
     for name, sign, color, marker in zip(NAMES, (1, -1), COLORS, ("o", "s"), strict=True):
         wins = sign * better > 0
         axes.plot(
-            metric.b[wins], metric.a[wins], marker, color=color, markersize=3.4, alpha=0.8,
+            b[wins], a[wins], marker, color=color, markersize=3.4, alpha=0.8,
             markeredgewidth=0, zorder=2, label=f"{name} is better: {wins.sum()}",
         )  # fmt: skip
     if (ties := better == 0).any():
         axes.plot(
-            metric.b[ties], metric.a[ties], "x", color=GRAY, markersize=3.4, zorder=2,
+            b[ties], a[ties], "x", color=GRAY, markersize=3.4, zorder=2,
             label=f"equal: {ties.sum()}",
         )  # fmt: skip
     axes.set(xlim=limits, ylim=limits, aspect="equal")
@@ -123,8 +130,11 @@ def _scatter(axes: Any, comparison: Comparison) -> None:
 
 def _histogram(axes: Any, comparison: Comparison) -> None:
     metric = comparison.main
-    differences = metric.a - metric.b
-    d = paired_difference(metric.a[None], metric.b[None], comparison.scenes, RESAMPLING_SEED)
+    d = paired_difference(metric.a[None], metric.b[None], comparison.scenes)
+    differences = metric.differences[np.isfinite(metric.a) & np.isfinite(metric.b)]
+    if not len(differences):
+        axes.set_title("no image has two finite values", loc="left", fontsize=SMALL)
+        return
     counts, edges = _binned(differences)
     middles = (edges[:-1] + edges[1:]) / 2
     colors = [COLORS[int(middle * metric.sign < 0)] for middle in middles]
@@ -138,10 +148,13 @@ def _histogram(axes: Any, comparison: Comparison) -> None:
     if math.isfinite(d.low):
         axes.plot([d.low, d.high], [1.1 * top] * 2, color=BLACK, linewidth=1.6)
     axes.plot([d.mean], [1.1 * top], "o", color=BLACK, markersize=4.5)
-    form = f"+.{metric.decimals}f"
-    interval = f", 95 %: {interval_text(d, form)}" if math.isfinite(d.low) else ""
-    axes.set_title(f"mean {d.mean:{form}}{interval}", loc="left", fontsize=SMALL)
-    axes.set_xlabel(f"A - B, {metric.label}")
+    ends = interval_text(d, metric.decimals, sign=True)
+    interval = f", 95 %: {ends}" if math.isfinite(d.low) else ""
+    axes.set_title(
+        f"mean {signed(d.mean, metric.decimals)}{interval}{exact_text(d)}",
+        loc="left", fontsize=SMALL,
+    )  # fmt: skip
+    axes.set_xlabel(f"A − B, {metric.label}")
     axes.set_ylabel("images")
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -170,25 +183,50 @@ def _scenes_to_draw(comparison: Comparison) -> list[_Scene]:
 
 def _scene(comparison: Comparison, index: int, winner: str) -> _Scene | None:
     image, metric = comparison.images[index], comparison.main
-    kept = [_kept(side, image) for side in (comparison.a, comparison.b)]
     reference, degraded = _originals(comparison, image)
-    if reference is None or kept[0] is None or kept[1] is None:
+    if reference is None:
         return None
     clean = read_image(reference)
-    a, b = (read_image(path) for path in kept if path is not None)
-    if not a.shape == b.shape == clean.shape:
+    sides = (comparison.a, comparison.b)
+    if not all(_is_scored(clean, side, index) for side in sides):
         return None
-    notes = (f"{v[index]:.{metric.decimals}f}" for v in (metric.a, metric.b))
+    kept = [_restored(side, image, clean, index) for side in sides]
+    if kept[0] is None or kept[1] is None:
+        return None
+    a, b = kept[0], kept[1]
+    notes = (number_text(v[index], metric.decimals) for v in (metric.a, metric.b))
     unit = " dB" if metric.name.startswith("psnr") else ""
     first, second = (f"{note}{unit}" for note in notes)
     return _Scene(image, f"{winner} wins", clean, _degraded(degraded, clean), a, b, (first, second))
 
 
-def _kept(side: Side, image: str) -> Path | None:
-    """File of a restored image, of the evaluation or of the folder that was scored."""
-    places = [side.folder / "images"]
-    places += [Path(side.summary["restored"])] if "restored" in side.summary else []
-    return _file(places, image)
+def _is_scored(clean: Pixels, side: Side, index: int) -> bool:
+    """Whether a side was scored against this clean image; old evaluations cannot tell."""
+    if "reference" not in side.per_image:
+        return True
+    recorded = side.per_image["reference"].iloc[index]
+    return bool(recorded == reference_hash(clean) or pd.isna(recorded))
+
+
+def _restored(side: Side, image: str, clean: Pixels, index: int) -> Pixels | None:
+    """A restored image, of the evaluation or of the folder that was scored.
+
+    That folder's path is relative to where it was scored; an image of another value than the one
+    in the table is of elsewhere.
+    """
+    if path := _file([side.folder / "images"], image):
+        pixels = read_image(path)
+        return pixels if pixels.shape == clean.shape else None
+    path = _file([Path(side.summary["restored"])], image) if "restored" in side.summary else None
+    if path is None:
+        return None
+    pixels = read_image(path)
+    border = PROTOCOLS[side.summary["protocol"]["name"]].border
+    inner = slice(border, -border or None)
+    if pixels.shape != clean.shape or "psnr" not in side.per_image:
+        return None
+    found = psnr(pixels[inner, inner], clean[inner, inner])
+    return pixels if np.isclose(found, side.per_image["psnr"].iloc[index], atol=1e-3) else None
 
 
 def _file(places: Sequence[Path], image: str) -> Path | None:

@@ -9,17 +9,16 @@ from irsde.protocols import HEADLINES
 from irsde.report.rows import Entry, Row
 from irsde.report.table import Column, Emphasis
 from irsde.statistics import (
-    RESAMPLING_SEED,
-    SIGNIFICANCE,
     Difference,
     Estimate,
     Values,
     compare,
     holm,
-    too_few,
+    is_significant,
+    ranked,
 )
 
-Verdict = Literal["worse", "not resolved", "too few images"]
+Verdict = Literal["worse", "not resolved"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,10 @@ class Judged:
     improvements : dict
         Entry → the chance that a random image of it has a higher value than the best's.
     p_values : dict
-        Entry → p-value of the difference after Holm's correction over this column.
+        Entry → p-value of the difference after Holm's correction over all metrics and entries that
+        were judged together.
+    comparisons : int
+        How many these are.
     """
 
     metric: Metric
@@ -62,25 +64,15 @@ class Judged:
     differences: dict[int, Difference]
     improvements: dict[int, Estimate]
     p_values: dict[int, float]
+    comparisons: int
 
     def verdict(self, entry: int) -> Verdict:
-        """Whether an entry other than the best is worse than the best.
-
-        It is if both hold: the corrected p-value is at most 0.05, and the interval of the
-        difference, which also knows the training seeds, lies on one side of 0.
-        """
-        difference = self.differences[entry]
-        if too_few(difference.scenes, len(self.differences)):
-            return "too few images"
-        clear = self.p_values[entry] <= SIGNIFICANCE and not difference.contains_zero
-        return "worse" if clear else "not resolved"
+        """Whether an entry other than the best is worse than the best."""
+        return "worse" if is_significant(self.p_values[entry]) else "not resolved"
 
     def is_close(self, entry: int) -> bool:
         """True if an entry other than the best gets the mark ≈."""
-        verdict = self.verdict(entry)
-        if verdict == "too few images":
-            return self.differences[entry].contains_zero
-        return verdict == "not resolved"
+        return entry in self.differences and not is_significant(self.p_values[entry])
 
     def emphasis(self, entry: int) -> Emphasis:
         """Whether an entry is the best or the second."""
@@ -89,7 +81,7 @@ class Judged:
 
 
 def judge(group: Sequence[Entry], metrics: Sequence[Metric]) -> list[Judged]:
-    """Every metric of entries that have the same images, resampled together."""
+    """Every metric of entries that have the same images, as one family of comparisons."""
     arrays: list[Values] = []
     pairs: list[tuple[int, int]] = []
     plan: list[tuple[Metric, dict[int, int], list[int], dict[int, int]]] = []
@@ -99,25 +91,27 @@ def judge(group: Sequence[Entry], metrics: Sequence[Metric]) -> list[Judged]:
             if (values := entry.values(metric.name)) is not None:
                 places[k] = len(arrays)
                 arrays.append(values)
-        sign = -1 if metric.higher_is_better else 1
-        scores = {k: sign * float(arrays[place].mean()) for k, place in places.items()}
-        ranking = sorted(places, key=lambda k: scores[k])
+        having = list(places)
+        order = ranked(
+            [arrays[place] for place in places.values()], higher_is_better=metric.higher_is_better
+        )
+        ranking = [having[k] for k in order]
         others = {k: len(pairs) + i for i, k in enumerate(k for k in places if k != ranking[0])}
         pairs += [(places[k], places[ranking[0]]) for k in others]
         plan.append((metric, places, ranking, others))
-    found = compare(arrays, pairs, group[0].scenes, RESAMPLING_SEED)
+    found = compare(arrays, pairs, group[0].scenes)
+    p_values = holm([difference.p_value for difference in found.differences])
     judged = []
     for metric, places, ranking, others in plan:
-        differences = {k: found.differences[i] for k, i in others.items()}
-        p_values = holm([difference.p_value for difference in differences.values()])
         judged.append(
             Judged(
                 metric,
                 [found.means[places[k]] if k in places else None for k in range(len(group))],
                 ranking,
-                differences,
+                {k: found.differences[i] for k, i in others.items()},
                 {k: found.improvements[i] for k, i in others.items()},
-                dict(zip(differences, p_values, strict=True)),
+                {k: p_values[i] for k, i in others.items()},
+                len(pairs),
             )
         )
     return judged

@@ -139,7 +139,7 @@ def value_of(
         Summary and per-image values, by `read_evaluation`. Those of one training seed are averaged
         first.
     metric : str
-        Key of the column.
+        Key of the column. Images with an infinite value in one of them are left out of all.
     rule : str
         One of `RULES`.
 
@@ -148,24 +148,36 @@ def value_of(
     float or None
         None where the files do not hold the metric.
     """
+    found = list(evaluations)
+    if rule == "summary.json":
+        values = [_stated(summary, metric) for summary, _ in found]
+    else:
+        values = _means(found, metric, rule)
     of_seed: dict[int, list[float]] = {}
-    for summary, values in evaluations:
-        if rule == "summary.json":
-            value = _stated(summary, metric)
-        elif metric not in values:
-            value = None
-        else:
-            shown = (
-                values["image"].isin(summary["leaked"])
-                if rule == "mean over images not shown in training"
-                else pd.Series(data=False, index=values.index)
-            )
-            column = values.loc[~shown, metric].to_numpy(dtype=np.float64)
-            value = float(column.mean()) if len(column) and not np.isnan(column).any() else None
+    for (summary, _), value in zip(found, values, strict=True):
         if value is None:
             return None
         of_seed.setdefault(int(summary["seed"]), []).append(float(value))
     return fmean(fmean(values) for values in of_seed.values()) if of_seed else None
+
+
+def _means(
+    evaluations: Sequence[tuple[Mapping[str, Any], pd.DataFrame]], metric: str, rule: Rule
+) -> list[float | None]:
+    """Mean of each evaluation over the images that all restore with a finite value."""
+    columns = []
+    for summary, values in evaluations:
+        if metric not in values:
+            return [None] * len(evaluations)
+        left_out = summary["leaked"] if rule == "mean over images not shown in training" else ()
+        column = values.loc[~values["image"].isin(left_out), metric].to_numpy(dtype=np.float64)
+        if not len(column) or np.isnan(column).any():
+            return [None] * len(evaluations)
+        columns.append(column)
+    if len({len(column) for column in columns}) > 1:
+        return [float(column.mean()) for column in columns]
+    finite = np.isfinite(columns).all(axis=0)
+    return [float(column[finite].mean()) if finite.any() else math.inf for column in columns]
 
 
 def _stated(summary: Mapping[str, Any], metric: str) -> float | None:

@@ -14,7 +14,7 @@ MOST_PLACES = 6
 FIRST_VERSIONS = ("irsde", "python", "torch", "numpy")
 READING = (
     '<h4>How to read the tables</h4><ul class="plain">'
-    "<li>± is half of the 95 % interval of the mean: a bootstrap over scenes, since images of one "
+    "<li>± is half of the 95 % interval of the mean: Student's over scenes, since images of one "
     "scene are not independent, and over training seeds, where a method has several.</li>"
     '<li><span class="best">Bold</span> is the best of its column, '
     '<span class="second">underlined</span> the second. ≈ marks a number whose difference from '

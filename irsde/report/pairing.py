@@ -15,11 +15,11 @@ from irsde.report.captions import counted
 from irsde.report.comparable import budget_text, millions, rescored, setting
 from irsde.report.rows import Entry, Row, read_evaluation
 from irsde.statistics import (
-    RESAMPLING_SEED,
-    SIGNIFICANCE,
     Difference,
     Estimate,
     holm,
+    is_significant,
+    mean_estimate,
     paired_difference,
     probability_of_improvement,
 )
@@ -92,6 +92,12 @@ class Metric:
         """1 where higher is better, -1 where lower is."""
         return 1 if self.higher_is_better else -1
 
+    @property
+    def differences(self) -> Values:
+        """Of each image, a - b; 0 where both are infinite."""
+        with np.errstate(invalid="ignore"):
+            return np.where(self.a == self.b, 0.0, self.a - self.b)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -100,7 +106,7 @@ class Result:
     Parameters
     ----------
     metric : Metric
-    mean_a, mean_b : float
+    mean_a, mean_b : Estimate
     difference : Difference
         Of A less B.
     p_value : float
@@ -112,8 +118,8 @@ class Result:
     """
 
     metric: Metric
-    mean_a: float
-    mean_b: float
+    mean_a: Estimate
+    mean_b: Estimate
     difference: Difference
     p_value: float
     probability: Estimate
@@ -123,12 +129,11 @@ class Result:
     @property
     def verdict(self) -> str:
         """Who is better, in words."""
-        d = self.difference
-        if math.isnan(self.p_value) or not math.isfinite(d.low):
+        if math.isnan(self.p_value):
             return "cannot be told"
-        if self.p_value >= SIGNIFICANCE or d.contains_zero:
+        if not is_significant(self.p_value):
             return "not resolved"
-        return f"{NAMES[int(d.mean * self.metric.sign < 0)]} is better"
+        return f"{NAMES[int(self.difference.direction * self.metric.sign < 0)]} is better"
 
 
 @dataclass(frozen=True)
@@ -228,7 +233,8 @@ def paired(a: Side, b: Side) -> Comparison:
     Raises
     ------
     InputError
-        If they are of different data sets or have no image in common.
+        If they are of different data sets, have no image in common, or were scored against other
+        clean images of the same names.
     """
     if a.data and b.data and a.data["dataset"] != b.data["dataset"]:
         raise InputError(
@@ -245,6 +251,7 @@ def paired(a: Side, b: Side) -> Comparison:
     warnings = list(_warnings(a, b, len(common)))
     order = [image for image in a.per_image["image"] if image in common]
     a, b = (_cut(side, order) for side in (a, b))
+    _check_references(a, b)
     scenes, guessed = _scenes(a, b, order)
     warnings += guessed
     a, b, scored = _under_one_protocol(a, b)
@@ -256,6 +263,20 @@ def paired(a: Side, b: Side) -> Comparison:
         raise InputError(f"{a.folder} and {b.folder}: no metric that both have for every image")
     headline = wanted if wanted in usable else usable[0]
     return Comparison(a, b, tuple(scenes), tuple(warnings), metrics, headline)
+
+
+def _check_references(a: Side, b: Side) -> None:
+    """Refuse clean images that have one name and other pixels; old evaluations cannot tell."""
+    if not all("reference" in side.per_image for side in (a, b)):
+        return
+    ours, theirs = (side.per_image["reference"] for side in (a, b))
+    differing = a.per_image["image"][ours.ne(theirs) & ours.notna() & theirs.notna()]
+    if len(differing):
+        raise InputError(
+            f"{a.folder} and {b.folder}: were scored against other clean images, such as that of "
+            f"{differing.iloc[0]} ({len(differing)} of {counted(len(ours), 'image')}): evaluate "
+            "both against the same ones"
+        )
 
 
 def _warnings(a: Side, b: Side, common: int) -> Iterator[str]:
@@ -272,7 +293,7 @@ def _warnings(a: Side, b: Side, common: int) -> Iterator[str]:
         )
     elif not a.data:
         yield "neither says which test set it is of; images are paired by name"
-    elif a.data["fingerprint"] != b.data["fingerprint"]:
+    elif a.data.get("fingerprint") != b.data.get("fingerprint"):
         yield (
             f"the images of {a.data['dataset']} were prepared differently: "
             f"{prepared(a.data)} and {prepared(b.data)}"
@@ -364,13 +385,7 @@ def _missing(name: str, sides: Sequence[Side], values: Sequence[Values]) -> str:
             return (
                 why or f"{side.name} lacks it for {counted(int(np.isnan(column).sum()), 'image')}"
             )
-        if np.isinf(column).any():
-            return f"{side.name} restores {_counted(np.isinf(column))} exactly, which is infinite"
     return ""
-
-
-def _counted(images: NDArray[np.bool_]) -> str:
-    return counted(int(images.sum()), "image")
 
 
 def budget_of(side: Side) -> str:
@@ -391,19 +406,15 @@ def compared(comparison: Comparison) -> list[Result]:
             continue
         a, b = metric.a[None], metric.b[None]
         scenes = comparison.scenes
-        difference = paired_difference(a, b, scenes, RESAMPLING_SEED)
-        probability = probability_of_improvement(
-            metric.sign * a, metric.sign * b, scenes, RESAMPLING_SEED
-        )
-        better = metric.sign * (metric.a - metric.b)
+        better = metric.sign * metric.differences
         found.append(
             Result(
                 metric,
-                float(metric.a.mean()),
-                float(metric.b.mean()),
-                difference,
+                mean_estimate(a, scenes),
+                mean_estimate(b, scenes),
+                paired_difference(a, b, scenes),
                 math.nan,
-                probability,
+                probability_of_improvement(metric.sign * a, metric.sign * b, scenes),
                 int((better > 0).sum()),
                 int((better < 0).sum()),
             )
@@ -422,19 +433,6 @@ def winning(comparison: Comparison, sign: int) -> list[int]:
         1 for A, -1 for B.
     """
     metric = comparison.main
-    better = sign * metric.sign * (metric.a - metric.b)
+    better = sign * metric.sign * metric.differences
     order = np.argsort(-better, kind="stable")
     return [int(index) for index in order if better[index] > 0]
-
-
-def interval_text(estimate: Estimate, form: str) -> str:
-    """Ends of an interval, "n/a" where there is none.
-
-    Examples
-    --------
-    >>> interval_text(Estimate(0.5, 0.25, 0.75), "+.2f")
-    '+0.25 to +0.75'
-    """
-    if not math.isfinite(estimate.low):
-        return "n/a"
-    return f"{estimate.low:{form}} to {estimate.high:{form}}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from irsde.files import read_json
 from irsde.perceptual import network_label
-from irsde.report.cells import mean_text
+from irsde.report.cells import difference_cell, ends, interval_text, mean_text, signed
 from irsde.report.comparable import (
     FAR,
     SHOWN,
@@ -29,17 +29,8 @@ from irsde.report.published import (
 )
 from irsde.report.rows import Entry, Row, by_table, entries
 from irsde.report.table import Cell, Column, Line, Table
-from irsde.statistics import (
-    FEW_SCENES,
-    RESAMPLING_SEED,
-    SIGNIFICANCE,
-    Difference,
-    Estimate,
-    holm,
-    mean_estimate,
-    paired_difference,
-    too_few,
-)
+from irsde.report.table_captions import about_exact, close, interval_of
+from irsde.statistics import Difference, Estimate, holm, mean_estimate, paired_difference
 
 SECTION = "Against the paper"
 ABLATIONS = "Ablations"
@@ -102,11 +93,12 @@ def paper_tables(
 def _comparison(
     table: PublishedTable, compared: Sequence[Compared], found: Sequence[Entry], budget: str
 ) -> Table:
+    lines = tuple(_line(line) for line in compared)
     return Table(
         key=f"paper-{table.task}-{table.dataset}",
         title=f"{table.label}: published and reproduced",
         section=SECTION,
-        caption=_caption(table, compared, found, budget),
+        caption=_caption(table, compared, lines, found, budget),
         columns=(
             Column("method", "method", numeric=False),
             Column("metric", "metric", numeric=False),
@@ -117,7 +109,7 @@ def _comparison(
             Column("sampling", "sampled by", numeric=False),
             Column("verdict", "verdict", numeric=False),
         ),
-        lines=tuple(_line(line) for line in compared),
+        lines=lines,
     )
 
 
@@ -127,16 +119,20 @@ def _line(line: Compared) -> Line:
     blocking = "; ".join(f"{r.word}: {r.sentence}" for r in line.reasons if r.blocks)
     reproduced = difference = interval = Cell("n/a", reason=line.missing, sources=sources)
     if (ours := line.estimate) is not None:
-        reproduced = Cell(
-            mean_text(ours, decimals), ours.mean, ours.low, ours.high, sources=sources
-        )
+        reproduced = Cell(mean_text(ours, decimals), ours.mean, *ends(ours), sources=sources)
         difference = interval = Cell("n/a", reason=blocking, sources=sources)
     if (d := line.difference) is not None:
-        difference = Cell(f"{d.mean:+.{decimals}f}", d.mean, d.low, d.high, sources=sources)
-        text = f"{d.low:+.{decimals}f} to {d.high:+.{decimals}f}"
+        reached = math.isfinite(d.low)
+        difference = Cell(
+            signed(d.mean, decimals),
+            d.mean,
+            d.low if reached else None,
+            d.high if reached else None,
+            sources=sources,
+        )
         interval = (
-            Cell(text, low=d.low, high=d.high, sources=sources)
-            if math.isfinite(d.low)
+            Cell(interval_text(d, decimals, sign=True), low=d.low, high=d.high, sources=sources)
+            if reached
             else Cell("n/a", reason="this number has no interval", sources=sources)
         )
     return Line(
@@ -170,19 +166,29 @@ def _published_cell(printed: Decimal | None, group: Numbers | None) -> Cell:
 
 
 def _caption(
-    table: PublishedTable, compared: Sequence[Compared], found: Sequence[Entry], budget: str
+    table: PublishedTable,
+    compared: Sequence[Compared],
+    lines: Sequence[Line],
+    found: Sequence[Entry],
+    budget: str,
 ) -> str:
     first = found[0].first
     scenes = len(set(found[0].scenes))
+    near = ", ".join(
+        f"{SHOWN[metric].near:g} in {SHOWN[metric].label}"
+        for metric in dict.fromkeys(line.metric for line in compared)
+    )
     parts = [
         f"Ours: {len(first.per_image)} images of {scenes} scenes. {budget.strip()}",
-        "± is half of the 95 % interval of our mean over images, and the interval of the "
-        "difference is that of our mean less the published value.",
-        "A number matches if the published value lies in our interval or our mean rounds to it, "
-        "and is short or better if our whole interval lies on that side. It is not comparable if "
-        "anything that makes a number differs; a budget or a network differs if it is more than "
-        f"{FAR} times smaller or larger than every one that is known of the published method.",
-        f"{scenes} scenes are too few for a reliable interval." if scenes < FEW_SCENES else "",
+        "± is half of the 95 % interval of our mean, and the interval of the difference is that of "
+        f"our mean less the published value. {interval_of(found)}",
+        f"A number matches if our whole interval is as near to the published value as {near}, or "
+        "as its printed digits tell. It is consistent if the value lies in our interval, which may "
+        "be wide and then says little, and short or better if the interval lies on that side. It "
+        "is not comparable if anything that makes a number differs; a budget or a network differs "
+        f"if it is more than {FAR} times smaller or larger than every one that is known of the "
+        "published method.",
+        about_exact(cell for line in lines for cell in line.cells),
         table.note,
         *_legend(compared),
     ]
@@ -379,7 +385,7 @@ def _ablation(key: str, title: str, group: Sequence[Entry]) -> Table:
         key=f"ablation-{key}-{base.first.task}-{base.first.dataset}",
         title=f"{title}: {summary['task_label']}, {data['label']}",
         section=ABLATIONS,
-        caption=_ablation_caption(group, len(tested)),
+        caption=_ablation_caption(group, lines, len(tested)),
         columns=tuple(columns),
         lines=lines,
     )
@@ -390,10 +396,10 @@ def _against(entry: Entry, base: Entry, metric: MetricName) -> _Against:
     if ours is None or first is None:
         why = entry.first.summary["lpips"]["unavailable"] if metric == "lpips" else ""
         return _Against(None, None, why or f"{metric} was not computed for every image")
-    estimate = mean_estimate(ours, entry.scenes, RESAMPLING_SEED)
+    estimate = mean_estimate(ours, entry.scenes)
     if entry is base:
         return _Against(estimate, None)
-    return _Against(estimate, paired_difference(ours, first, entry.scenes, RESAMPLING_SEED))
+    return _Against(estimate, paired_difference(ours, first, entry.scenes))
 
 
 def _ablation_cells(
@@ -402,23 +408,13 @@ def _ablation_cells(
     if (mean := against.estimate) is None:
         cell = Cell("n/a", reason=against.missing, sources=entry.sources)
         return cell, cell
-    shown = Cell(mean_text(mean, decimals), mean.mean, mean.low, mean.high, sources=entry.sources)
+    shown = Cell(mean_text(mean, decimals), mean.mean, *ends(mean), sources=entry.sources)
     if (d := against.difference) is None:
         return shown, Cell("0", 0.0, reason="every difference is from this method")
-    text = f"{d.mean:+.{decimals}f}"
-    if math.isfinite(d.low):
-        text += f" [{d.low:+.{decimals}f}, {d.high:+.{decimals}f}]"
-    return shown, Cell(
-        text,
-        d.mean,
-        d.low,
-        d.high,
-        mark="" if p_value < SIGNIFICANCE else "≈",
-        sources=(*entry.sources, *base.sources),
-    )
+    return shown, difference_cell(d, p_value, decimals, (*entry.sources, *base.sources))
 
 
-def _ablation_caption(group: Sequence[Entry], comparisons: int) -> str:
+def _ablation_caption(group: Sequence[Entry], lines: Sequence[Line], comparisons: int) -> str:
     first = group[0].first
     summary = first.summary
     scenes = len(set(group[0].scenes))
@@ -432,10 +428,8 @@ def _ablation_caption(group: Sequence[Entry], comparisons: int) -> str:
         if training
         else "",
         "± is half of the 95 % interval of a mean; in brackets is the 95 % interval of the "
-        "difference paired by image; ≈ marks differences that the Wilcoxon signed-rank test, "
-        f"corrected by Holm's method over the {comparisons} comparisons of the table, does not "
-        f"tell from 0 at {SIGNIFICANCE:g}.",
-        too_few(scenes, comparisons),
+        f"difference paired by image. {interval_of(group)} {close(comparisons)}",
+        about_exact(cell for line in lines for cell in line.cells),
     ]
     return " ".join(part.strip() for part in parts if part)
 

@@ -4,13 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import pandas as pd
-
-from irsde.files import InputError
+from irsde.files import InputError, read_table
 from irsde.protocols import HEADLINES, PROTOCOLS
 from irsde.report.cells import (
+    ALL_EXACT,
     METHOD,
-    NOT_FINITE,
+    exact_text,
     key_of_table,
     named_lines,
     number_text,
@@ -19,6 +18,8 @@ from irsde.report.cells import (
 )
 from irsde.report.rows import Entry, Row, by_table, entries
 from irsde.report.table import Cell, Column, Line, Table
+from irsde.report.table_captions import about_exact
+from irsde.statistics import mean_estimate, paired_difference
 
 SECTION = "Protocols"
 
@@ -58,7 +59,8 @@ def protocol_tables(rows: Sequence[Row]) -> list[Table]:
                     "The same restored images, scored in different ways: nothing but the protocol "
                     "moves these numbers. PSNR and SSIM are those of each protocol's channel, "
                     f"differences are from protocol {default}, which the other tables use. "
-                    f"{'; '.join(about_one)}.",
+                    f"{'; '.join(about_one)}. "
+                    f"{about_exact(cell for line in lines for cell in line.cells)}".strip(),
                     (
                         METHOD,
                         Column("protocol", "protocol", numeric=False),
@@ -86,7 +88,7 @@ def by_protocol(entry: Entry) -> dict[str, Entry]:
             return {}
         images = row.per_image["image"]
         try:
-            table = pd.read_csv(path, dtype={"image": str, "protocol": str})
+            table = read_table(path)
             for protocol, scores in table.groupby("protocol", sort=False):
                 of_image = scores.set_index("image")[metrics]
                 if protocol in PROTOCOLS and set(images) <= set(of_image.index):
@@ -111,13 +113,16 @@ def _protocol_line(
         if values is None or others is None:
             cells += [Cell("n/a", reason="not computed for every image", sources=sources)] * 2
             continue
-        mean = float(values.mean())
-        cells.append(Cell(number_text(mean, decimals), mean, sources=sources))
-        moved = mean - float(others.mean())
+        scenes = rescored[protocol].scenes
+        mean = mean_estimate(values, scenes)
+        text = f"{number_text(mean.mean, decimals)}{exact_text(mean)}"
+        cells.append(Cell(text, mean.mean, sources=sources))
+        moved = paired_difference(values, others, scenes, same_runs=True)
         if protocol == default:
             cells.append(Cell("0", 0.0, reason="the other tables use this protocol"))
-        elif math.isfinite(moved):
-            cells.append(Cell(signed(moved, decimals), moved, sources=sources))
+        elif math.isfinite(moved.mean):
+            text = f"{signed(moved.mean, decimals)}{exact_text(moved)}"
+            cells.append(Cell(text, moved.mean, sources=sources))
         else:
-            cells.append(Cell("n/a", reason=NOT_FINITE, sources=sources))
+            cells.append(Cell("n/a", reason=ALL_EXACT, sources=sources))
     return Line(f"{key}-{protocol}", (name, Cell(protocol), *cells))

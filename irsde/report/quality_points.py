@@ -1,5 +1,6 @@
 """Quality as points: the perception-distortion plane, and two methods image by image."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from irsde.report.captions import about_images, about_scores, about_seeds, counted, joined, signed
+from irsde.report.captions import about_images, about_scores, about_seeds, counted, joined
+from irsde.report.cells import signed
 from irsde.report.figure import Figure
 from irsde.report.judging import Metric, headline
 from irsde.report.labels import label_points
@@ -28,7 +30,7 @@ from irsde.report.style import (
     save,
 )
 from irsde.report.sweep_curves import PAPERS_SAMPLER, Sweep
-from irsde.statistics import RESAMPLING_SEED, Difference, Estimate, compare, paired_difference
+from irsde.statistics import Difference, Estimate, compare, mean_estimate, paired_difference
 
 FEW = 5  # methods that fit into one column
 MARKED = 10  # network evaluations that are named between the first and the last
@@ -135,15 +137,15 @@ def _points(rows: Sequence[Row]) -> list[_Point]:
     distances: list[NDArray[np.float64]] = []
     for entry in entries(rows):
         fidelity, lpips = entry.values(_psnr(entry.first).name), entry.values("lpips")
-        if fidelity is not None and lpips is not None and np.isfinite(fidelity).all():
+        is_finite = fidelity is not None and np.isfinite(fidelity).all(axis=0).any()
+        if fidelity is not None and lpips is not None and is_finite:
             found.append(entry)
             fidelities.append(fidelity)
             distances.append(lpips)
     if not found:
         return []
     fidelity_of, lpips_of = (
-        compare(arrays, [], found[0].scenes, RESAMPLING_SEED).means
-        for arrays in (fidelities, distances)
+        compare(arrays, [], found[0].scenes).means for arrays in (fidelities, distances)
     )
     return [_Point(*parts) for parts in zip(found, fidelity_of, lpips_of, strict=True)]
 
@@ -385,14 +387,20 @@ def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | N
     a, b = (entry.values(psnr.name) for entry in pair)
     assert a is not None
     assert b is not None
-    difference = paired_difference(a, b, one.scenes, RESAMPLING_SEED)
+    difference = paired_difference(a, b, one.scenes)
+    finite = np.isfinite(a).all(axis=0) & np.isfinite(b).all(axis=0)
+    if finite.sum() < 3:
+        return None
     first = one.first
     names = (one.first.label, other.first.label)
     key = key_of("scatter", first.task, first.dataset)
     with mpl.rc_context(STYLE):
-        canvas = _scatter(a.mean(axis=0), b.mean(axis=0), names, pair, difference)
+        one_shown, other_shown = (values[:, finite].mean(axis=0) for values in (a, b))
+        canvas = _scatter(one_shown, other_shown, names, pair, difference)
     save(canvas, folder, key, drawing=True)
-    interval = f"[{signed(difference.low)}, {signed(difference.high)}]"
+    mean, low, high = (signed(v, 2) for v in (difference.mean, difference.low, difference.high))
+    interval = f"[{low}, {high}]"
+    left_out = f" {counted(difference.exact, 'image')} restored exactly by one of them are left out"
     count = len(first.per_image)
     return Figure(
         key=key,
@@ -402,12 +410,13 @@ def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | N
         caption=(
             f"Left: {psnr.label} of each of {counted(count, 'image')} by {names[0]} and by "
             f"{names[1]}; above the diagonal {names[0]} is better. Right: histogram of the "
-            f"differences, their mean {signed(difference.mean)} dB and its 95 % interval "
-            f"{interval} dB. {names[0]} is better on {100 * difference.wins:.0f} % of the images. "
-            f"{about_images(first)} {about_scores(first)} {about_seeds(pair)} {budget}"
+            f"differences, their mean {mean} dB and its 95 % interval {interval} dB. {names[0]} is "
+            f"better on {100 * difference.wins:.0f} % of the images."
+            f"{f'{left_out}.' if difference.exact else ''} {about_images(first)} "
+            f"{about_scores(first)} {about_seeds(pair)} {budget}"
         ),
         alternative=(
-            f"{names[0]} minus {names[1]}: {signed(difference.mean)} dB on average, interval "
+            f"{names[0]} minus {names[1]}: {mean} dB on average, interval "
             f"{interval}, better on {100 * difference.wins:.0f} % of {counted(count, 'image')}."
         ),
         sources=tuple(source for entry in pair for source in entry.sources),
@@ -417,11 +426,11 @@ def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | N
 def _pair(rows: Sequence[Row]) -> tuple[Entry, Entry] | None:
     """The best trained method and regression, or the two best."""
     scored = [
-        (float(values.mean()), entry)
+        (mean, entry)
         for entry in entries(rows)
         if entry.first.summary["parameters"]
         and (values := entry.values(_psnr(entry.first).name)) is not None
-        and np.isfinite(values).all()
+        and math.isfinite(mean := mean_estimate(values, entry.scenes).mean)
     ]
     ranked = [entry for _, entry in sorted(scored, key=lambda item: -item[0])]
     if len(ranked) < 2:
@@ -488,7 +497,7 @@ def _histogram(
     axes.text(
         difference.mean,
         1.15 * top,
-        f"mean {signed(difference.mean)} dB",
+        f"mean {signed(difference.mean, 2)} dB",
         ha="center",
         va="bottom",
         color=ACCENT,

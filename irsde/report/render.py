@@ -1,6 +1,7 @@
 """A table as Markdown, LaTeX, HTML and lines of a CSV file, and the documents made of them."""
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from html import escape
@@ -14,7 +15,7 @@ from irsde.report.figure import Figure
 from irsde.report.table import Cell, Column, Table
 
 ROOT = "../"  # from reports/ to the project
-HALF = " ± "  # what follows it is not emphasised
+INTERVAL = re.compile(r" (?:±|\[)")  # what follows a number is not emphasised
 LONG = 30  # characters from which a column of words is wrapped in LaTeX
 LONG_TABLE = 30  # lines from which a LaTeX table may break over pages
 
@@ -114,9 +115,16 @@ def _markdown_cell(cell: Cell) -> str:
         "second": ("<u>", "</u>"),
         "doubtful": ("*", "*"),
     }[cell.emphasis]
-    mean, half, width = _markdown_text(cell.text).partition(HALF)
+    number, interval = _parts(cell.text)
     mark = f" {_markdown_text(cell.mark)}" if cell.mark else ""
-    return f"{before}{mean}{after}{half}{width}{mark}"
+    rest = f" {_markdown_text(interval)}" if interval else ""
+    return f"{before}{_markdown_text(number)}{after}{rest}{mark}"
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """A number, and its interval where it has one."""
+    found = INTERVAL.search(text)
+    return (text[: found.start()], text[found.start() :]) if found else (text, "")
 
 
 def _markdown_text(text: str) -> str:
@@ -264,13 +272,13 @@ def _latex_heading(column: Column) -> str:
 def _latex_cell(cell: Cell, longest_mark: str) -> str:
     """Text of a cell; one without a mark leaves room for it, so that numbers stay aligned."""
     command = {"": "", "best": r"\textbf", "second": r"\underline", "doubtful": r"\textit"}
-    mean, half, width = cell.text.partition(HALF)
-    text = latex_text(mean)
+    number, interval = _parts(cell.text)
+    text = latex_text(number)
     if cell.emphasis:
         text = f"{command[cell.emphasis]}{{{text}}}"
     mark = f"~{latex_text(cell.mark or longest_mark)}" if longest_mark else ""
     mark = mark if cell.mark or not mark else rf"\hphantom{{{mark}}}"
-    return f"{text}{latex_text(half)}{latex_text(width)}{mark}"
+    return f"{text}{latex_text(interval)}{mark}"
 
 
 def latex_text(text: str) -> str:

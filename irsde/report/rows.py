@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from irsde import provenance
-from irsde.files import InputError, digest_json, read_json
+from irsde.files import InputError, digest_json, read_json, read_table
 from irsde.metrics import METRICS
 
 # What `summary.json` always has.
@@ -33,7 +33,8 @@ class Row:
     summary : dict
         Its `summary.json`.
     per_image : pandas.DataFrame
-        Its `per_image.csv`: image, scene, psnr, ssim, psnr_y, ssim_y, lpips, nfe.
+        Its `per_image.csv`: image, scene, psnr, ssim, psnr_y, ssim_y, lpips, nfe, reference (the
+        first digits of the SHA-256 of the clean image's pixels; old evaluations lack it).
     """
 
     folder: Path
@@ -107,6 +108,8 @@ class Entry:
     def values(self, metric: str) -> NDArray[np.float64] | None:
         """Metric of shape (seeds, images); None where it was not computed for every image.
 
+        The PSNR of an image that is restored exactly is infinite.
+
         Values of one training seed are averaged over its sampling seeds.
         """
         of_seed: dict[int, list[NDArray[np.float64]]] = {}
@@ -142,7 +145,7 @@ def read_evaluation(
     summary = read_json(folder / "summary.json")
     path = folder / "per_image.csv"
     try:
-        values = pd.read_csv(path, dtype={"image": str, "scene": str})
+        values = read_table(path)
         values = values.astype({name: float for name in METRICS if name in values})
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None

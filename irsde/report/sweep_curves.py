@@ -18,7 +18,7 @@ from irsde.report.figure import Figure
 from irsde.report.judging import Metric, headline
 from irsde.report.rows import Entry, Row, entries
 from irsde.report.style import DOUBLE, GRAY, LIGHT, STYLE, key_of, sampler_look, save
-from irsde.statistics import RESAMPLING_SEED, Estimate, compare
+from irsde.statistics import Estimate, compare
 
 PAPERS_SAMPLER = "euler-maruyama"
 PAPERS_NFE = 100
@@ -92,7 +92,7 @@ def _estimates(grouped: Sequence[Entry]) -> dict[str, dict[str, dict[int, Estima
         values = [array for entry in grouped if (array := entry.values(name)) is not None]
         if len(values) < len(grouped):
             continue
-        found = compare(values, [], grouped[0].scenes, RESAMPLING_SEED).means
+        found = compare(values, [], grouped[0].scenes).means
         for entry, estimate in zip(grouped, found, strict=True):
             of_sampler = estimates.setdefault(name, {}).setdefault(sampler_of(entry.first), {})
             of_sampler[int(entry.first.summary["nfe"])] = estimate

@@ -15,8 +15,8 @@ from irsde.report.cells import (
 from irsde.report.judging import Metric, headline, judge
 from irsde.report.rows import Entry, Row, entries
 from irsde.report.table import Cell, Column, Line, Table
-from irsde.report.table_captions import seeds_of, unreliable
-from irsde.statistics import RESAMPLING_SEED, Estimate, compare, paired_difference
+from irsde.report.table_captions import about_exact, close, interval_of, seeds_of
+from irsde.statistics import Difference, holm, paired_difference
 
 SECTION = "Samplers and network evaluations"
 
@@ -49,19 +49,32 @@ def _sweep(found: Sequence[Entry], title: str) -> Table:
     most = max(int(entry.first.summary["nfe"]) for entry in group)
     ranking = judged[0].ranking or range(len(group))
     base = next(k for k in ranking if group[k].first.summary["nfe"] == most)
-    differences = [_differences(group, base, metric) for metric in metrics]
+    differences = {
+        (k, metric.name): found
+        for metric in metrics
+        for k, found in _differences(group, base, metric).items()
+    }
+    corrected = holm([found.p_value for found in differences.values()])
+    p_values = dict(zip(differences, corrected, strict=True))
     lines = []
     for k, entry in enumerate(group):
         cells = [Cell(sampler_of(entry.first), sources=entry.sources), nfe_cell(entry)]
-        for of_metric, of_entry in zip(judged, differences, strict=True):
-            mean = mean_cell(of_metric.means[k], of_metric.metric, entry)
+        sources = (*entry.sources, *group[base].sources)
+        for of_metric in judged:
+            metric = of_metric.metric
+            mean = mean_cell(of_metric.means[k], metric, entry)
             cells.append(replace(mean, emphasis=of_metric.emphasis(k)))
-            cells.append(
-                Cell("0", 0.0, reason="differences are from this line")
-                if k == base
-                else of_entry[k]
-            )
+            place = (k, metric.name)
+            if k == base:
+                cells.append(Cell("0", 0.0, reason="differences are from this line"))
+            elif place in differences:
+                found_here = (differences[place], p_values[place])
+                cells.append(difference_cell(*found_here, metric.decimals, sources))
+            else:
+                cells.append(Cell("n/a", reason="not computed for every image"))
         lines.append(Line(entry.first.folder.name, tuple(cells)))
+    exact = about_exact(cell for line in lines for cell in line.cells)
+    exact += " " * bool(exact)
     names = (first.task, first.dataset, first.method)
     count, scenes = len(group[0].images), len(set(group[0].scenes))
     return Table(
@@ -71,9 +84,9 @@ def _sweep(found: Sequence[Entry], title: str) -> Table:
         f"The same weights sampled in different ways: {counted(count, 'image')} of "
         f"{counted(scenes, 'scene')}, the same noise where a sampler takes any. Differences are "
         f"from {sampler_of(group[base].first)} with {most} NFE, the best by {metrics[0].label} at "
-        "the largest NFE, paired by image; in brackets is their 95 % bootstrap interval"
-        f"{unreliable(scenes)}. ± is half of that of a mean. Bold is the best, underlined the "
-        f"second. {seeds_of('Training', group, lambda entry: entry.training_seeds)} "
+        "the largest NFE, paired by image; in brackets is their 95 % interval, ± is half of that "
+        f"of a mean. {interval_of(group)} {close(len(differences))} Bold is the best, underlined "
+        f"the second. {exact}{seeds_of('Training', group, lambda entry: entry.training_seeds)} "
         f"{about_sampling(group)}",
         (
             Column("sampler", "sampler", numeric=False),
@@ -89,24 +102,19 @@ def _sweep(found: Sequence[Entry], title: str) -> Table:
     )
 
 
-def _differences(group: Sequence[Entry], base: int, metric: Metric) -> list[Cell]:
+def _differences(group: Sequence[Entry], base: int, metric: Metric) -> dict[int, Difference]:
     """Difference of each entry from one of them; of the same runs where the seeds are the same."""
     values = [entry.values(metric.name) for entry in group]
     of_base = values[base]
-    cells = [Cell("n/a", reason="not computed for every image")] * len(group)
     if of_base is None:
-        return cells
-    paired = {
-        k: array - of_base
+        return {}
+    return {
+        k: paired_difference(
+            array,
+            of_base,
+            group[base].scenes,
+            same_runs=group[k].training_seeds == group[base].training_seeds,
+        )
         for k, array in enumerate(values)
-        if array is not None and group[k].training_seeds == group[base].training_seeds
+        if array is not None and k != base
     }
-    scenes = group[base].scenes
-    means = compare(list(paired.values()), [], scenes, RESAMPLING_SEED).means
-    found: dict[int, Estimate] = dict(zip(paired, means, strict=True))
-    for k, array in enumerate(values):
-        if array is not None:
-            difference = found.get(k) or paired_difference(array, of_base, scenes, RESAMPLING_SEED)
-            sources = (*group[k].sources, *group[base].sources)
-            cells[k] = difference_cell(difference, metric.decimals, sources)
-    return cells

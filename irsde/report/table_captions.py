@@ -1,6 +1,6 @@
 """Sentences that stand above tables: which images, scored how, which seeds, what marks mean."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from irsde.methods import METHODS
@@ -8,7 +8,8 @@ from irsde.perceptual import PAPERS_NETWORK, network_label
 from irsde.report.captions import counted
 from irsde.report.cells import line_names
 from irsde.report.rows import Entry
-from irsde.statistics import FEW_SCENES, SIGNIFICANCE, too_few
+from irsde.report.table import Cell
+from irsde.statistics import FEW_SCENES, SIGNIFICANCE
 
 TARGETS = {
     "clean": "the clean image",
@@ -84,33 +85,42 @@ def seeds_of(kind: str, group: Sequence[Entry], seeds: Callable[[Entry], list[in
 
 
 def rule(group: Sequence[Entry], comparisons: int) -> str:
-    """What ±, bold, underlined and ≈ mean in a table of so many comparisons a column."""
-    scenes = len(set(group[0].scenes))
-    several = any(len(entry.training_seeds) > 1 for entry in group)
+    """What ±, bold, underlined and ≈ mean in a table of so many comparisons."""
     parts = [
-        f"± is half of the 95 % bootstrap interval over scenes{' and training seeds' * several}"
-        f"{unreliable(scenes)}.",
+        f"± is half of the 95 % interval of a mean. {interval_of(group)}",
         "Bold is the best, underlined the second.",
     ]
-    if not comparisons:
-        return " ".join(parts)
-    if reason := too_few(scenes, comparisons):
-        parts.append(
-            f"Too few images for a test of the differences ({reason}); ≈ marks a difference from "
-            "the best, paired by image, whose 95 % interval contains 0."
-        )
-    else:
-        parts.append(
-            "≈ marks a difference from the best that is not significant: paired by image, either "
-            "the p-value of the Wilcoxon signed-rank test over scenes, corrected by Holm's method "
-            f"for the {counted(comparisons, 'comparison')} of a column, is above "
-            f"{SIGNIFICANCE:g}, or the 95 % interval contains 0."
-        )
+    if comparisons:
+        parts.append(close(comparisons, "a difference from the best, paired by image,"))
     return " ".join(parts)
 
 
-def unreliable(scenes: int) -> str:
-    """Words after the interval of so few scenes that it cannot be trusted."""
-    if scenes >= FEW_SCENES:
+def interval_of(group: Sequence[Entry]) -> str:
+    """Sentence on what the intervals of a table are over, and when they can be trusted."""
+    scenes = len(set(group[0].scenes))
+    if any(len(entry.training_seeds) > 1 for entry in group):
+        over = "scenes and, where a method has several, training seeds"
+    else:
+        over = "scenes, of one training: what another would change is not in them"
+    few = f"; of {counted(scenes, 'scene')} they hold if scenes are normally distributed"
+    return f"Intervals are Student's over {over}{few if scenes < FEW_SCENES else ''}."
+
+
+def close(comparisons: int, what: str = "a difference") -> str:
+    """Sentence on the mark ≈ in a table of so many comparisons."""
+    family = f" for the {comparisons} comparisons of the table" if comparisons > 1 else ""
+    corrected = f", corrected by Holm's method{family}," if family else ""
+    return (
+        f"≈ marks {what} that may be chance: the p-value of the t-test that belongs to its "
+        f"interval{corrected} is above {SIGNIFICANCE:g}."
+    )
+
+
+def about_exact(cells: Iterable[Cell]) -> str:
+    """Sentence on images that are restored exactly, "" where no cell has one."""
+    if not any(cell.text.endswith(" exact)") for cell in cells):
         return ""
-    return f" ({counted(scenes, 'scene')} are too few for a reliable interval)"
+    return (
+        "(k exact): k images are restored exactly and have an infinite PSNR; means and intervals "
+        "leave them out, best, second and ≈ count them by ranks (Wilcoxon's signed-rank test)."
+    )

@@ -4,24 +4,26 @@ Functions take the rows of evaluations and return tables as data; `render.py` wr
 the other tables of a report can be had from here as well.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from irsde.files import InputError
+from irsde.files import InputError, read_table
 from irsde.report.captions import counted, joined
 from irsde.report.cells import (
+    CLOSE,
     METHOD,
     key_of_table,
     line_keys,
     mean_cell,
     named_lines,
     nfe_cell,
+    number_text,
     parameters_cell,
     sampler_of,
     titles,
@@ -33,7 +35,8 @@ from irsde.report.protocol_tables import protocol_tables
 from irsde.report.rows import Entry, Row, by_table, entries, without_leaked
 from irsde.report.sweep_tables import sweep_tables
 from irsde.report.table import Cell, Column, Emphasis, Line, Table
-from irsde.report.table_captions import about, rule
+from irsde.report.table_captions import about, about_exact, rule
+from irsde.statistics import mean_estimate
 
 __all__ = [
     "cost_table",
@@ -124,7 +127,7 @@ def _quality(
             replace(
                 mean_cell(of_metric.means[k], of_metric.metric, entry),
                 emphasis=of_metric.emphasis(k),
-                mark="≈" if k in of_metric.differences and of_metric.is_close(k) else "",
+                mark=CLOSE if of_metric.is_close(k) else "",
             )
             for of_metric in judged
         ]
@@ -135,12 +138,14 @@ def _quality(
         lines.append(Line(_slug(label), (Cell(label, reason=reason), *absent)))
     notes = [
         note,
-        rule(group, max(len(of_metric.differences) for of_metric in judged)),
+        rule(group, judged[0].comparisons if judged else 0),
+        about_exact(cell for line in lines for cell in line.cells),
         *_about_distances(group, distances),
         *(f"{label} is n/a: {reason.rstrip('.')}." for label, reason in refused.items()),
     ]
     section = str(group[0].first.summary["task_label"])
-    return Table(key, title, section, " ".join(notes), tuple(columns), tuple(lines))
+    caption = " ".join(filter(None, notes))
+    return Table(key, title, section, caption, tuple(columns), tuple(lines))
 
 
 def _slug(label: str) -> str:
@@ -166,7 +171,7 @@ def _distance_cells(group: Sequence[Entry], name: str, *, whole: bool) -> list[C
             cell = Cell("n/a", reason=reason or "not computed", sources=entry.sources)
         else:
             value = _mean_over_seeds(entry, [of_row["value"] for of_row in found])
-            text = f"{value:.{decimals}f}"
+            text = number_text(value, decimals)
             if all(of_row.get("std") for of_row in found):
                 text += f" ± {fmean(of_row['std'] for of_row in found):.{decimals}f}"
             cell = Cell(text, value, sources=entry.sources)
@@ -240,7 +245,7 @@ def training_curves(rows: Sequence[Row]) -> pd.DataFrame:
         history = Path(row.summary["run"]) / "training.csv"
         if history.is_file():
             run = f"{row.task}/{row.method}/seed{row.summary['seed']}"
-            curve = pd.read_csv(history)
+            curve = read_table(history)
             if "iteration" not in curve:
                 raise InputError(f"{history}: no training curve; train the run again")
             parts.append(curve.assign(run=run))
@@ -249,16 +254,20 @@ def training_curves(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def metrics_tree(rows: Sequence[Row]) -> dict[str, Any]:
-    """Means as task → data set → method → metric, for `dvc metrics show`; seeds are averaged."""
+    """Means as task → data set → method → metric, for `dvc metrics show`; seeds are averaged.
+
+    Images that are restored exactly are left out.
+    """
     tree: dict[str, Any] = {}
     for (task, dataset), of_table in by_table(rows).items():
         group = entries(of_table)
         of_set = tree.setdefault(task, {}).setdefault(dataset, {})
         for key, entry in zip(line_keys(group), group, strict=True):
             found = {m.name: entry.values(m.name) for m in metrics_of(entry.first)}
-            of_set[key] = {
-                name: round(float(values.mean()), 6)
+            means = {
+                name: mean_estimate(values, entry.scenes).mean
                 for name, values in found.items()
-                if values is not None and np.isfinite(values).all()
+                if values is not None
             }
+            of_set[key] = {name: round(m, 6) for name, m in means.items() if math.isfinite(m)}
     return tree

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from irsde.files import read_json
+from irsde.files import read_json, read_table
 from irsde.report.captions import counted, joined
 from irsde.report.figure import Figure
 from irsde.report.labels import label_ends
@@ -77,7 +77,7 @@ def _curves(rows: Sequence[Row]) -> list[_Curve]:
     curves = []
     for method, of_method in runs.items():
         histories = [
-            pd.read_csv(Path(run) / "training.csv").dropna(subset=["validation_psnr"])
+            read_table(Path(run) / "training.csv").dropna(subset=["validation_psnr"])
             for run in of_method
         ]
         values = pd.concat(histories).groupby("iteration")["validation_psnr"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+from irsde.files import read_table
 
 
 def shown(cell: Mapping[str, Any]) -> str:
@@ -54,7 +54,7 @@ def markdown_cells(path: Path, tables: Sequence[Mapping[str, Any]]) -> dict[str,
 def csv_cells(path: Path, _: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Texts of the cells of `tables.csv`; ``<table>/<row>/<column>`` → text."""
     try:
-        lines = pd.read_csv(path, dtype=str, keep_default_na=False)
+        lines = read_table(path, as_text=True)
     except (OSError, ValueError):
         return {}
     if not {"table", "line", "column", "text"} <= set(lines.columns):

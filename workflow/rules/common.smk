@@ -9,7 +9,8 @@ from snakemake.resources import Resources
 
 from irsde.code import current
 from irsde.config import load_profile, run_settings
-from irsde.current import is_current_evaluation, is_current_run, metric_weights, own_contents
+from irsde.current import metric_weights, own_contents
+from irsde.evidence import given
 from irsde.files import InputError, digest_json
 from irsde.plan import (
     Run,
@@ -33,6 +34,7 @@ try:
 except InputError as error:
     sys.exit(f"irsde: {error}")
 RUNS = runs(PROFILE)
+GIVEN = given(PROFILE)
 EVALUATIONS = [*evaluations(PROFILE), *further_evaluations(PROFILE)]
 
 # A job computes with the threads of its settings, not with what the command line says, because
@@ -116,9 +118,9 @@ def all_cards(wildcards):
     return [f"data/{name}/dataset.json" for name in datasets_of_task(PROFILE, wildcards.task)]
 
 
-def as_of(is_current, files):
-    """Input files whose age alone is no reason to make a result again that is current."""
-    return [ancient(file) for file in files] if is_current else files
+def inputs_of(folder, files):
+    """Input files of a result; their age is no reason to make an imported one again."""
+    return [ancient(file) for file in files] if folder in GIVEN else files
 
 
 def training_pairs(wildcards):
@@ -127,7 +129,7 @@ def training_pairs(wildcards):
     folder = f"data/prepared/{wildcards.profile}/{wildcards.task}"
     pairs = [f"{folder}/{name}/dataset.json" for name in (*chosen.train, *chosen.validation)]
     files = [*pairs, f"data/leakage/{wildcards.profile}/{wildcards.task}.json"]
-    return as_of(is_current_run(run_of(wildcards), settings_of(wildcards)), files)
+    return inputs_of(run_of(wildcards).folder, files)
 
 
 def preparation_settings(wildcards):
@@ -149,7 +151,7 @@ def evaluation_inputs(wildcards):
         f"data/leakage/{run.profile}/{run.task}.json",
     ]
     evaluation = evaluation_of(run, wildcards.dataset, wildcards.evaluation)
-    return as_of(is_current_evaluation(evaluation, PROFILE), files)
+    return inputs_of(evaluation.folder, files)
 
 
 def evaluation_settings(wildcards):

@@ -4,10 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy.special import ndtr
 from scipy.stats import t as student
 
-from irsde.statistics import _tails, holm, probability_of_improvement, variation
+from irsde.statistics import holm, mean_estimate, probability_of_improvement, variation
 
 SCENES = ["a", "a", "b", "c"]
 VALUES = np.array([[1.0, 3.0, 7.0, 4.0], [2.0, 4.0, 9.0, 6.0]])
@@ -30,23 +29,25 @@ def test_holm_multiplies_by_what_is_left_and_never_falls():
 
 def test_an_improvement_counts_ties_by_half():
     a, b = np.array([[2.0, 1.0, 5.0, 3.0]]), np.array([[1.0, 1.0, 6.0, 2.0]])
-    assert probability_of_improvement(a, b, SCENES, 0).mean == pytest.approx(2.5 / 4)
+    assert probability_of_improvement(a, b, SCENES).mean == pytest.approx(2.5 / 4)
 
 
-def test_tails_of_one_seed_are_students_widened():
-    """Three scenes: two degrees of freedom, and a root of 3/2 for the bootstrap's own bias."""
-    found = _tails([VALUES[None, :1]], SCENES)
-    expected = ndtr(math.sqrt(3 / 2) * student.ppf(0.025, 2))
-    assert found[0] == pytest.approx(expected, rel=1e-9)
+def test_the_interval_of_one_seed_is_students():
+    """The mean 3.75 leaves scene sums of -3.5, 3.25 and 0.25: two degrees of freedom."""
+    found = mean_estimate(VALUES[:1], SCENES)
+    error = math.sqrt(3 / 2 * (12.25 + 10.5625 + 0.0625)) / 4
+    assert found.mean == 3.75
+    assert found.high - 3.75 == pytest.approx(student.ppf(0.975, 2) * error, rel=1e-9)
+    assert 3.75 - found.low == pytest.approx(found.high - 3.75)
 
 
-def test_tails_of_two_seeds_have_satterthwaites_freedom():
+@pytest.mark.parametrize("unit", [1, 100])
+def test_the_interval_of_two_seeds_has_satterthwaites_freedom(unit):
     """Mean over seeds 1.5, 3.5, 8, 5; the mean 4.5 leaves scene sums of -4, 3.5 and 0.5."""
     of_scenes = 3 / 2 * (16 + 12.25 + 0.25) / 16
     of_seeds = 1.5**2 / 2 / 2
-    freedom = (of_scenes + of_seeds) ** 2 / (of_scenes**2 / 2 + of_seeds**2 / 1)
-    found = _tails([VALUES[None]], SCENES)
-    expected = ndtr(math.sqrt(3 / 2) * student.ppf(0.025, freedom))
-    assert found[0] == pytest.approx(expected, rel=1e-9)
-    smaller = _tails([VALUES[None] / 100], SCENES)
-    assert smaller[0] == pytest.approx(expected, rel=1e-9)  # a unit changes no interval
+    total = of_scenes + of_seeds
+    freedom = total**2 / (of_scenes**2 / 2 + of_seeds**2 / 1)
+    found = mean_estimate(VALUES / unit, SCENES)
+    half = student.ppf(0.975, freedom) * math.sqrt(total) / unit
+    assert found.high - found.mean == pytest.approx(half, rel=1e-9)

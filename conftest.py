@@ -22,3 +22,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     ):
         return 0
     return min(MOST, len(os.sched_getaffinity(0)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with slow tests first, so that no process is left alone with them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

@@ -202,7 +202,7 @@ def copy_of_project(folder: Path) -> None:
     unwanted = shutil.ignore_patterns("__pycache__", ".git", "results", ".*_cache", ".hypothesis")
     shutil.copytree(PROJECT, folder, ignore=unwanted)
     os.chdir(folder)
-    sys.path.insert(0, str(folder))
+    sys.path[0] = str(folder)  # not the folder of this file, whose coverage.py is not the library
     sys.dont_write_bytecode = True
     os.environ |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "NUMBA_DISABLE_JIT": "1"}

@@ -1,10 +1,36 @@
-"""The grid of steps that is even in the logarithm of signal to noise."""
+"""Step grids, and every sampler beside its formulas in plain arithmetic."""
+
+import inspect
+import itertools
+import math
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
-from irsde.processes import mean_reverting
-from irsde.samplers import _log_snr_positions
+from irsde import samplers
+from irsde.processes import (
+    brownian_bridge,
+    linear_interpolant,
+    mean_reverting,
+    ornstein_uhlenbeck_bridge,
+    residual_shift,
+    variance_preserving,
+)
+from irsde.samplers import (
+    GRIDS,
+    PREDICTIONS,
+    SAMPLERS,
+    Sampler,
+    _clean_and_noise,
+    _log_snr_positions,
+    first_evaluation,
+    sample,
+    standard_normals,
+    step_grid,
+    trajectory,
+)
 
 
 @pytest.mark.parametrize("nfe", [2, 3, 7])
@@ -18,3 +44,330 @@ def test_steps_between_the_first_and_the_last_are_even_in_the_log_ratio(nfe):
     reached = np.interp(found[1:], steps, ratio)
     expected = np.linspace(ratio[0], ratio[-1], nfe)
     np.testing.assert_allclose(reached, expected, atol=1e-6)
+
+
+PROCESSES = {
+    "reverting": mean_reverting(20, "cosine", 0.2, 0.005),
+    "diffusion": variance_preserving(24),
+    "bridge": brownian_bridge(20),
+    "goub": ornstein_uhlenbeck_bridge(20),
+    "shift": residual_shift(steps=12),
+    "interpolant": linear_interpolant(20),
+}
+BRIDGES = {"bridge", "goub"}
+
+
+def test_positions_between_two_ends_of_a_bridge():
+    """Its last step has no noise: the others are even between the first and the last but one."""
+    process = PROCESSES["bridge"]
+    ratio = np.log(process.a[1:-1].numpy()) - np.log(process.c[1:-1].numpy())
+    for nfe in (3, 6):
+        found = _log_snr_positions(process, nfe, 20).numpy()
+        assert (found[0], found[-1], len(found)) == (0, 20, nfe + 1)
+        reached = np.interp(found[1:-1], np.arange(1, 20), ratio)
+        np.testing.assert_allclose(reached, np.linspace(ratio[0], ratio[-1], nfe - 1), atol=1e-6)
+    for nfe, expected in ((1, [0, 20]), (2, [0, 19, 20])):
+        assert _log_snr_positions(process, nfe, 20).tolist() == pytest.approx(expected)
+    assert _log_snr_positions(process, 3, 7)[[0, 1, 3]].tolist() == pytest.approx([0, 1, 7])
+    reverting = PROCESSES["reverting"]
+    assert _log_snr_positions(reverting, 1, 20).tolist() == pytest.approx([0, 20])
+    assert _log_snr_positions(reverting, 2, 20).tolist() == pytest.approx([0, 1, 20])
+    assert _log_snr_positions(linear_interpolant(1), 1, 1).tolist() == [0, 1]
+
+
+def test_steps_that_fall_together_move_to_the_nearest_free_ones(monkeypatch):
+    process = PROCESSES["reverting"]
+    # 10 (k / 7)^2: 0, 0.2, 0.8, 1.8, 3.3, 5.1, 7.3, 10
+    assert step_grid(process, 7, "quadratic", 10) == [10, 7, 5, 4, 3, 2, 1, 0]
+    assert step_grid(process, 4, "quadratic") == [20, 11, 5, 1, 0]
+    assert step_grid(process, 3, start=20) == step_grid(process, 3) == [20, 13, 7, 0]
+    crowded = torch.tensor([0, 8.6, 9.4, 9.8, 10]).double()
+    monkeypatch.setattr(samplers, "_log_snr_positions", lambda *_: crowded)
+    assert step_grid(process, 4, "log-snr", 10) == [10, 9, 8, 7, 0]
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_all_steps_from_a_start_and_no_more(grid):
+    process = PROCESSES["reverting"]
+    for start in (2, 6, 20):
+        assert step_grid(process, start, grid, start) == list(range(start, -1, -1))
+        assert step_grid(process, 1, grid, start) == [start, 0]
+        for nfe in (0, start + 1):
+            with pytest.raises(ValueError, match=f"give 1 to {start}"):
+                step_grid(process, nfe, grid, start)
+    for start in (0, 21):
+        with pytest.raises(ValueError, match=r"must lie in \[1, 20\]"):
+            step_grid(process, 1, grid, start)
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_where_a_network_is_first_called(name):
+    process = PROCESSES[name]
+    for prediction in PREDICTIONS:
+        less = name in BRIDGES and prediction in ("noise", "optimal-noise")
+        assert first_evaluation(process, prediction) == process.steps - less
+
+
+def test_which_solvers_there_may_be():
+    """Kind, order, stochastic, flow, data."""
+    allowed = {
+        ("euler", 1, True, False, False),
+        ("euler", 1, False, False, False),
+        ("euler", 1, False, True, False),
+        ("posterior", 1, True, False, False),
+        ("deterministic", 1, False, False, False),
+        *(
+            ("exponential", order, stochastic, False, data)
+            for order, stochastic, data in itertools.product((1, 2), *[(False, True)] * 2)
+        ),
+    }
+    kinds = ("euler", "posterior", "deterministic", "exponential")
+    for fields in itertools.product(kinds, (0, 1, 2, 3), *[(False, True)] * 3):
+        kind, order, stochastic, flow, data = fields
+        made = partial(Sampler, "new", kind, stochastic, flow, order, data)
+        if fields in allowed:
+            assert made().is_mean_ode == (fields == ("euler", 1, False, False, False))
+        else:
+            with pytest.raises(ValueError, match="its fields are not those"):
+                made()
+
+
+def test_what_each_sampler_is():
+    facts = {
+        name: (one.kind, one.order, one.stochastic, one.flow, one.data)
+        for name, one in SAMPLERS.items()
+    }
+    assert facts == {
+        "euler-maruyama": ("euler", 1, True, False, False),
+        "posterior": ("posterior", 1, True, False, False),
+        "probability-flow": ("euler", 1, False, True, False),
+        "mean-ode": ("euler", 1, False, False, False),
+        "ddim": ("deterministic", 1, False, False, False),
+        "mrs-sde-1": ("exponential", 1, True, False, False),
+        "mrs-sde-2": ("exponential", 2, True, False, False),
+        "mrs-ode-1": ("exponential", 1, False, False, False),
+        "mrs-ode-2": ("exponential", 2, False, False, False),
+        "mrs-sde-1-data": ("exponential", 1, True, False, True),
+        "mrs-sde-2-data": ("exponential", 2, True, False, True),
+        "mrs-ode-1-data": ("exponential", 1, False, False, True),
+        "mrs-ode-2-data": ("exponential", 2, False, False, True),
+    }
+
+
+def test_which_sampler_is_for_which_process():
+    """Mean-ODE is for bridges, Euler and stochastic MRS are for SDEs of their own, and so on."""
+    every = set(SAMPLERS)
+    of_noise = {"mrs-sde-1", "mrs-sde-2", "mrs-ode-1", "mrs-ode-2"}
+    stochastic = {name for name in every if name.startswith("mrs-sde")}
+    euler = {"euler-maruyama", "probability-flow", "mean-ode"}
+    refused = {
+        "reverting": {"mean-ode"},
+        "diffusion": {"mean-ode"},
+        "bridge": set(),
+        "goub": set(),
+        "shift": {"mean-ode"} | stochastic,
+        "interpolant": euler | stochastic | of_noise,
+    }
+    for name, process in PROCESSES.items():
+        found = {key for key, solver in SAMPLERS.items() if solver.refusal(process)}
+        assert found == refused[name], name
+
+
+def scalar(number):
+    return torch.tensor(number, dtype=torch.float64).reshape(1, 1, 1, 1)
+
+
+MU, CLEAN = -0.4, 0.7
+CLIPPED = -0.05, 0.45
+
+
+def clean_estimate(x, t):
+    return CLEAN + 0.3 * math.sin(x + t)
+
+
+def drawn(t):
+    return math.cos(3 * t)
+
+
+def by_hand(process, name, steps, x, *, clipped=False, few=False):
+    """A sampler in plain arithmetic with the noise of `clean_estimate`: its states.
+
+    The formulas of docs/mathematics.md, 4, in terms of a, b, c, g and the integrals Q and D.
+    """
+    solver, before, states = SAMPLERS[name], None, [x]
+    for t, s in itertools.pairwise(steps):
+        (a, b, c), (a_s, b_s, c_s) = (
+            [float(table[k]) for table in (process.a, process.b, process.c)] for k in (t, s)
+        )
+        clean = clean_estimate(x, t)
+        if clipped and solver.kind != "euler":
+            clean = min(max(clean, CLIPPED[0]), CLIPPED[1])
+        noise = (x - a * clean - b * MU) / c
+        if solver.kind == "euler":
+            drift = process.log_a if process.drift is None else process.drift
+            q = float(drift[t] - drift[s])
+            d = float(process.diffusion[t] - process.diffusion[s])
+            extra = float(process.log_a[t] - process.log_a[s] - process.log_g[t] + process.log_g[s])
+            half = 0.5 if solver.flow else 1
+            x = (
+                x
+                - q * (x - (MU if process.reverts else 0))
+                + extra * c * noise
+                - half * d * noise / c
+            )
+            x -= math.sqrt(d) * drawn(t) if solver.stochastic else 0
+        elif s == 0:
+            x = clean
+        elif solver.kind == "posterior":
+            rho = float(process.g[t] / process.g[s]) * c_s**2 / c**2
+            std = math.sqrt(max(c_s**2 - rho**2 * c**2, 0))
+            x = a_s * clean + b_s * MU + rho * c * noise + std * drawn(t)
+        elif solver.kind == "deterministic":
+            x = a_s * clean + b_s * MU + c_s * noise
+        else:
+            level, next_level = math.log(a / c), math.log(a_s / c_s)
+            h, value = next_level - level, clean if solver.data else noise
+            slope = 0.0
+            if solver.order == 2 and before and not (few and s == steps[-2]):
+                slope = (value - before[1]) / (level - before[0])
+            before = level, value
+            y = x - b * MU
+            if solver.data and solver.stochastic:
+                x = c_s / c * math.exp(-h) * y + a_s * (1 - math.exp(-2 * h)) * value
+                x += a_s * (h - (1 - math.exp(-2 * h)) / 2) * slope
+                x += c_s * math.sqrt(1 - math.exp(-2 * h)) * drawn(t)
+            elif solver.data:
+                x = c_s / c * y + a_s * (1 - math.exp(-h)) * value
+                x += a_s * (h - 1 + math.exp(-h)) * slope
+            else:
+                factor = 2 if solver.stochastic else 1
+                x = a_s / a * y - factor * c_s * (math.exp(h) - 1) * value
+                x -= factor * c_s * (math.exp(h) - 1 - h) * slope
+                x += c_s * math.sqrt(math.exp(2 * h) - 1) * drawn(t) if solver.stochastic else 0
+            x += b_s * MU
+        states.append(x)
+    return states
+
+
+CASES = [
+    (name, process)
+    for process, table in PROCESSES.items()
+    for name, solver in SAMPLERS.items()
+    if not solver.refusal(table) and process not in BRIDGES
+]
+
+
+def sampled(process, name, nfe, grid="uniform", start=None, **options):
+    """Steps and states of a sampler whose network predicts the noise of `clean_estimate`."""
+
+    def network(x, mu, t):
+        assert float(mu) == MU
+        clean = scalar(clean_estimate(float(x), t))
+        return (x - float(process.a[t]) * clean - float(process.b[t]) * mu) / float(process.c[t])
+
+    noise = lambda t, shape: torch.full(shape, drawn(t), dtype=torch.float64)  # noqa: E731
+    states = trajectory(
+        process, network, scalar(0.25), scalar(MU), name, nfe, grid, "noise",
+        noise=noise, start=start, **options,
+    )  # fmt: skip
+    return [(state.step, float(state.x), state.nfe) for state in states]
+
+
+@pytest.mark.parametrize(("name", "process"), CASES)
+@pytest.mark.parametrize("nfe", [9, 10])
+def test_every_sampler_in_plain_arithmetic(name, process, nfe):
+    table = PROCESSES[process]
+    steps, found, calls = zip(*sampled(table, name, nfe, start=table.steps - 1), strict=True)
+    assert list(steps) == step_grid(table, nfe, "uniform", table.steps - 1)
+    assert list(calls) == list(range(nfe + 1))
+    expected = by_hand(table, name, steps, 0.25, few=nfe < 10)
+    assert found == pytest.approx(expected, rel=1e-7)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "mean-ode"])
+@pytest.mark.parametrize("grid", GRIDS)
+def test_every_sampler_on_other_grids_and_with_clipped_estimates(name, grid):
+    table = PROCESSES["reverting"]
+    steps, found, _ = zip(*sampled(table, name, 6, grid, clean_range=CLIPPED), strict=True)
+    assert list(steps) == step_grid(table, 6, grid)
+    expected = by_hand(table, name, steps, 0.25, clipped=True, few=True)
+    assert found == pytest.approx(expected, rel=1e-7)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("process", sorted(BRIDGES))
+def test_a_bridge_whose_network_predicts_noise_leaves_its_end_without_it(name, process):
+    """It goes to T - 1 about mu: with the marginal's noise, Euler's with its own, Mean-ODE none."""
+    table = PROCESSES[process]
+    (first, *rest) = sampled(table, name, 5)
+    assert first == (20, 0.25, 0)
+    steps, found, calls = zip(*rest, strict=True)
+    assert list(steps) == step_grid(table, 5, start=19)
+    assert list(calls) == list(range(6))
+    start = MU + float(table.c[19]) * drawn(20)
+    if name == "mean-ode":
+        start = MU
+    if name == "euler-maruyama":
+        start = MU - math.sqrt(float(table.diffusion[20] - table.diffusion[19])) * drawn(20)
+    assert found == pytest.approx(by_hand(table, name, steps, start, few=True), rel=1e-7)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("process", sorted(BRIDGES))
+def test_a_bridge_whose_network_predicts_the_clean_image_starts_at_its_end(name, process):
+    table = PROCESSES[process]
+    noise = lambda t, shape: torch.full(shape, drawn(t), dtype=torch.float64)  # noqa: E731
+    states = trajectory(
+        table, lambda x, mu, t: scalar(clean_estimate(float(x), t)), scalar(MU), scalar(MU),
+        name, 4, "uniform", "clean", noise,
+    )  # fmt: skip
+    steps, found, calls = zip(*((s.step, float(s.x), s.nfe) for s in states), strict=True)
+    assert steps == (20, 15, 10, 5, 0)
+    assert calls == (0, 1, 2, 3, 4)
+    a, b, c = (float(values[15]) for values in (table.a, table.b, table.c))
+    second = a * clean_estimate(MU, 20) + b * MU + (0 if name == "mean-ode" else c * drawn(20))
+    assert found[1] == pytest.approx(second, rel=1e-9)
+    expected = by_hand(table, name, steps[1:], second, few=True)
+    assert found[1:] == pytest.approx(expected, rel=1e-7)
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("process", ["reverting", "diffusion", "shift"])
+def test_what_a_network_predicts_is_read_as_that(prediction, process):
+    """Each stands for the same clean image, so that DDIM takes the same step."""
+    table = PROCESSES[process]
+    x, mu, clean, t = scalar(0.25), scalar(MU), scalar(0.7), table.steps - 1
+    a, b, c = (float(values[t]) for values in (table.a, table.b, table.c))
+    noise = (x - a * clean - b * mu) / c
+    outputs = {
+        "noise": noise,
+        "clean": clean,
+        "velocity": table.velocity(clean, mu, noise, t),
+        "optimal-noise": table.optimal_noise(x, clean, mu, t),
+    }
+    output = outputs[prediction]
+    found = _clean_and_noise(table, prediction, output, x, mu, t)
+    torch.testing.assert_close(found, (clean, noise))
+
+
+def test_a_state_without_noise_has_none():
+    clean, noise = _clean_and_noise(
+        PROCESSES["bridge"], "clean", scalar(0.7), scalar(0.25), scalar(MU), 20
+    )
+    assert (float(clean), float(noise)) == (0.7, 0)
+
+
+def test_normals_of_each_image_are_from_its_own_source():
+    like = torch.zeros(2, 3, 4, 5, dtype=torch.float64)
+    first = torch.Generator().manual_seed(3)
+    expected = torch.randn((3, 4, 5), generator=torch.Generator().manual_seed(3), dtype=like.dtype)
+    found = standard_normals([first, lambda shape: torch.full(shape, 0.5)], like)
+    assert found.dtype == like.dtype
+    assert torch.equal(found[0], expected)
+    assert torch.equal(found[1], torch.full((3, 4, 5), 0.5, dtype=like.dtype))
+
+
+@pytest.mark.parametrize("function", [sample, trajectory])
+def test_arguments_unless_given(function):
+    defaults = [p.default for p in inspect.signature(function).parameters.values()][4:]
+    assert defaults == ["posterior", 100, "uniform", "noise", None, None, None, None]

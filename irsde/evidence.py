@@ -159,16 +159,17 @@ def import_evidence(profile: str, folder: Path) -> str:
     for file, target in targets.items():
         if target.exists() and digest_file(target) != digest_file(file):
             raise InputError(f"{target}: differs from {file}; nothing was copied; move it away")
+    cards = [file for file in files if file.name in ("run.json", "summary.json")]
+    others = [targets[file].parent for file in cards if not _is_of_this_code(file)]
     absent = [file for file, target in targets.items() if not target.exists()]
     for file in absent:
         with replacing(targets[file]) as temporary:
             shutil.copyfile(file, temporary)
-    cards = [path for path in targets.values() if path.name in ("run.json", "summary.json")]
     known = RESULTS / profile / IMPORTED
     imported = {*(read_json(known) if known.is_file() else ())}
-    write_json(known, sorted(imported | {path.parent.as_posix() for path in cards}))
+    write_json(known, sorted(imported | {targets[file].parent.as_posix() for file in cards}))
     text = f"{RESULTS / profile}: {len(absent)} of {len(files)} files copied, the others were there"
-    if others := [path.parent for path in cards if not _is_of_this_code(path)]:
+    if others:
         text += (
             f"; {len(others)} results are of other code than this version's (the first is "
             f"{others[0]}): an engine makes them again and keeps these in results/replaced"

@@ -10,14 +10,16 @@ from irsde.plan import RESULTS
 
 REPLACED = RESULTS / "replaced"
 CARDS = ("run.json", "summary.json")
+LOCK = ".lock"  # of a run, by whoever trains it
 NUMBERS = ("per_image.csv", "protocols.csv")
 
 
 def keep(folder: Path, name: str) -> Path:
     """Move a run or an evaluation out of the way of another one.
 
-    Where it was kept already (an engine can bring its files back when the new work fails), only
-    the files that are the same as the kept ones are deleted.
+    Locks stay, as the process that holds one goes on. Where it was kept already (an engine can
+    bring its files back when the new work fails), only the files that are the same as the kept
+    ones are deleted.
 
     Parameters
     ----------
@@ -37,6 +39,10 @@ def keep(folder: Path, name: str) -> Path:
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
             folder.replace(kept)
+            for lock in [*kept.rglob(LOCK)]:
+                place = folder / lock.relative_to(kept)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                lock.replace(place)
             return kept
         if _is_same(folder, kept):
             for file in [path for path in folder.rglob("*") if path.is_file()]:

@@ -60,6 +60,7 @@ from irsde.optimization import (
 from irsde.parallel import World, joined, world_of_environment
 from irsde.plan import Run
 from irsde.progress import track
+from irsde.replaced import LOCK
 from irsde.restoration import WEIGHTS, build_network, load_weights, restorer_of
 from irsde.seeds import seed_from
 from irsde.starting import Start
@@ -94,6 +95,7 @@ def train_network(
     overwrite: bool,
     follow: Callable[[], None] = lambda: None,
     start: Start | None = None,
+    make_way: Callable[[], None] = lambda: None,
 ) -> str:
     """Train a run's network to its last iteration, from its newest checkpoint if there is one.
 
@@ -111,6 +113,8 @@ def train_network(
         Called after each validation, when the run's files are written.
     start : Start, optional
         What to start from instead of fresh weights.
+    make_way : callable () -> None
+        Called once the training is known to be possible, before anything of the run is written.
 
     Returns
     -------
@@ -151,7 +155,7 @@ def train_network(
                 run, settings, identity, pairs, validation, world, device, follow, start
             )
             if world.is_first:
-                (run.folder / "run.json").unlink(missing_ok=True)
+                make_way()
             resumed = trainer.resume(overwrite=overwrite)
             trainer.train(stop)
         if world.is_first:
@@ -167,7 +171,7 @@ def _alone_with(run: Run, world: World) -> Iterator[None]:
         yield
         return
     (run.folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run.folder / CHECKPOINTS / ".lock")
+    lock = FileLock(run.folder / CHECKPOINTS / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -9,7 +9,6 @@ from irsde.current import identity_of, is_finished
 from irsde.data.leakage import Leak
 from irsde.files import InputError, digest_json
 from irsde.identity import differences
-from irsde.parallel import world_of_environment
 from irsde.plan import Run
 from irsde.provenance import read_run_card
 from irsde.replaced import keep
@@ -62,7 +61,6 @@ def train(
     identity = identity_of(run, settings)
     if start:
         identity |= start.identity
-    kept = ""
     if (run.folder / "run.json").is_file():
         if is_finished(run, settings, identity):
             return f"{run.folder}: up to date"
@@ -71,19 +69,32 @@ def train(
                 f"{run.folder}: holds another run, {_what_differs(run, settings, identity)}; "
                 "nothing was changed; give --overwrite to keep it in results/replaced and train"
             )
-        if world_of_environment().is_first:
+    kept: list[str] = []
+
+    def make_way() -> None:
+        if (run.folder / "run.json").is_file():
             earlier = read_run_card(run.folder)["identity"]
-            kept = f"; the earlier run is kept in {keep(run.folder, digest_json(earlier)[:8])}"
+            place = keep(run.folder, digest_json(earlier)[:8])
+            kept.append(f"; the earlier run is kept in {place}")
+
     if settings.training is None:
         from irsde.tuning import tune
 
-        return tune(run, settings, identity, leaks) + kept
-    from irsde.trainer import train_network
+        done = tune(run, settings, identity, leaks, make_way)
+    else:
+        from irsde.trainer import train_network
 
-    done = train_network(
-        run, settings, identity, leaks, overwrite=overwrite, follow=follow, start=start
-    )
-    return done + kept
+        done = train_network(
+            run,
+            settings,
+            identity,
+            leaks,
+            overwrite=overwrite,
+            follow=follow,
+            start=start,
+            make_way=make_way,
+        )
+    return "".join([done, *kept])
 
 
 def _what_differs(run: Run, settings: RunSettings, identity: dict[str, str]) -> str:

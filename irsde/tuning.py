@@ -1,7 +1,7 @@
 """Methods without a network: a classical filter's one parameter is chosen on validation pairs."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from irsde import provenance
@@ -16,8 +16,17 @@ from irsde.plan import Run
 from irsde.progress import track
 
 
-def tune(run: Run, settings: RunSettings, identity: dict[str, str], leaks: Sequence[Leak]) -> str:
-    """Write the card of a run without a network, after choosing its parameter if it has one."""
+def tune(
+    run: Run,
+    settings: RunSettings,
+    identity: dict[str, str],
+    leaks: Sequence[Leak],
+    make_way: Callable[[], None] = lambda: None,
+) -> str:
+    """Write the card of a run without a network, after choosing its parameter if it has one.
+
+    `make_way` is called once that is done, before anything is written.
+    """
     start = time.monotonic()
     details: dict[str, Any] = {"parameters": 0, "leakage": counts(leaks)}
     if METHODS[run.method.partition("+")[0]].kind == "classical":
@@ -34,6 +43,7 @@ def tune(run: Run, settings: RunSettings, identity: dict[str, str], leaks: Seque
             "validation_psnr": {str(value): score for value, score in scores.items()},
         }
     seconds = time.monotonic() - start
+    make_way()
     provenance.write_run_card(
         run.folder, run, settings, identity, "cpu, 1 thread", {"seconds": seconds}, details
     )

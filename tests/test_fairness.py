@@ -101,7 +101,9 @@ def restored(trained, monkeypatch):
         assert len(pairs) > 2
         monkeypatch.setattr(evaluation, "load_pairs", lambda _: pairs[order])
         sampler = "euler-maruyama" if method == "goub" else "posterior"
-        evaluate(Evaluation(run, SET, sampler, 3, sampling_seed=sampling_seed), settings)
+        made = Evaluation(run, SET, sampler, 3, sampling_seed=sampling_seed)
+        shutil.rmtree(made.folder, ignore_errors=True)
+        evaluate(made, settings)
         return noise.taken()
 
     return evaluated

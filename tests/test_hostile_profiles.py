@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import time
 from pathlib import Path
 
@@ -15,9 +16,8 @@ from irsde.evidence import import_evidence
 from irsde.files import InputError
 from irsde.plan import Evaluation, Run, evaluation_of, parameters, run_of, runs
 from irsde.recipes import _broken
-from tests.project import call, copy_project
+from tests.project import PROJECT, call, copy_project
 
-PROJECT = Path(__file__).resolve().parents[1]
 SMOKE = (PROJECT / "workflow/config/smoke.yaml").read_text()
 CANARY = "$(touch canary)"
 
@@ -256,7 +256,8 @@ EVIDENCE = Path("evidence/results/smoke/denoising/identity/seed0")
 @pytest.fixture
 def evidence(project):
     EVIDENCE.mkdir(parents=True)
-    (EVIDENCE / "run.json").write_text('{"identity": {}}')
+    card = PROJECT / "reports/study/results/bench/denoising/regression/seed0/run.json"
+    shutil.copy(card, EVIDENCE / "run.json")
     (project / "elsewhere").mkdir()
     return project
 

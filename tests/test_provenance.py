@@ -10,7 +10,6 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from skimage.transform import resize
 
-from irsde import provenance
 from irsde.config import load_profile, run_settings
 from irsde.evaluation import evaluate
 from irsde.explaining import explain
@@ -379,8 +378,8 @@ def test_ends_of_intervals_are_compared_with_tables_made_anew(project):
 
 
 def test_code_and_settings_that_moved_on_are_no_damage(project, monkeypatch):
-    now = provenance.code_hash
-    monkeypatch.setattr(provenance, "code_hash", lambda stage: now(stage)[::-1])
+    now = verifying.code_hash
+    monkeypatch.setattr(verifying, "code_hash", lambda stage: now(stage)[::-1])
     edit(Path("workflow/config/tiny.yaml"), "learning_rate: 0.001", "learning_rate: 0.002")
     text, agree = verify()
     assert agree

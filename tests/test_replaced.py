@@ -56,7 +56,8 @@ def settings(run=RUN, **changes):
 
 
 def files(folder):
-    return {f.relative_to(folder): digest_file(f) for f in folder.rglob("*") if f.is_file()}
+    found = {f.relative_to(folder): f for f in folder.rglob("*") if f.is_file()}
+    return {name: digest_file(file) for name, file in found.items() if file.name != ".lock"}
 
 
 def kept():

@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from skimage.transform import resize
 
+from irsde import verifying
 from irsde.config import load_profile, run_settings
 from irsde.evaluation import evaluate
 from irsde.explaining import explain

@@ -106,12 +106,11 @@ def test_what_an_engine_brought_back_is_not_kept_twice(project):
     name = "0" * 8
     copies = {name: (RUN.folder / name).read_bytes() for name in outputs}
     place = keep(RUN.folder, name)
-    RUN.folder.mkdir(parents=True)
     for output, content in copies.items():
         (RUN.folder / output).write_bytes(content)
     (RUN.folder / "progress.json").write_text("{}")
     assert keep(RUN.folder, name) == place
-    assert [path.name for path in RUN.folder.iterdir()] == ["progress.json"]
+    assert [path.name for path in files(RUN.folder)] == ["progress.json"]
 
 
 def test_an_unfinished_training_of_another_setting_is_kept(project):

@@ -6,6 +6,7 @@ definition that moves to another module leaves it as it is.
 """
 
 import ast
+import itertools
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
@@ -35,11 +36,9 @@ EXEMPT: dict[str, str] = {
     "cost": "measures seconds, memory and energy",
     "current": "asks whether a result is what is asked for",
     "data.catalogue": "its facts stand in the cards of data sets",
-    "devices": "chooses where to compute; the device stands in the card",
     "files": "reads and writes what others computed",
     "identity": "says in what two runs differ",
     "interruption": "answers signals",
-    "methods": "what a run takes from it stands in the identity of the run",
     "plan": "names runs and folders",
     "progress": "shows progress",
     "provenance": "writes cards",
@@ -48,15 +47,20 @@ EXEMPT: dict[str, str] = {
 }
 """Modules that cannot change a number, and why; a report shows more than numbers, so has none."""
 
-EXEMPT_FROM_TRAINING: dict[str, str] = {
-    "data.leakage": "counts leaks for the card",
-    "metrics": "scores validation images",
-    "perceptual": "scores validation images",
-    "protocols": "scores validation images",
-    "samplers": "restores validation images",
-    "validation": "looks at the weights and leaves them as they are",
+OF_THE_RUN = {"methods": "what a run takes from it stands in the identity of the run"}
+EXEMPT_FROM: dict[str, dict[str, str]] = {
+    "tune": OF_THE_RUN,
+    "train": {
+        **OF_THE_RUN,
+        "data.leakage": "counts leaks for the card",
+        "metrics": "scores validation images",
+        "perceptual": "scores validation images",
+        "protocols": "scores validation images",
+        "samplers": "restores validation images",
+        "validation": "looks at the weights and leaves them as they are",
+    },
 }
-"""Further modules that cannot change trained weights."""
+"""Further modules that cannot change the numbers of one stage."""
 
 
 class Module(NamedTuple):
@@ -65,7 +69,8 @@ class Module(NamedTuple):
     Parameters
     ----------
     definitions : dict of str to str
-        Hash of the statements that bind a name, by the name; one that binds none has its own.
+        Hash of the statement that binds a name, by the name. Where the order of statements can
+        matter (a loop, a name bound twice) all of them together stand under the module's name.
     imports : dict of str to tuple (str, str)
         Name in this module → module of the package and name there ("" for the module itself).
     others : tuple of str
@@ -125,10 +130,10 @@ def stage_modules(stage: str) -> tuple[str, ...]:
     """Modules that a stage's numbers depend on, named below the package, sorted.
 
     They are what the stage imports, directly or through another module, without those that cannot
-    change its numbers (`EXEMPT`, `EXEMPT_FROM_TRAINING`).
+    change its numbers (`EXEMPT`, `EXEMPT_FROM`).
     """
     left_out = set() if stage in ("figures", "report") else {*EXEMPT}
-    left_out |= {*EXEMPT_FROM_TRAINING} if stage == "train" else set()
+    left_out |= {*EXEMPT_FROM.get(stage, {})}
     return imported_modules(PACKAGE, STAGES[stage], left_out)
 
 
@@ -198,12 +203,18 @@ def _module(root: Path, name: str) -> Module:
     """What counts of a module of the package at `root`."""
     tree = ast.parse(_file(root, name).read_bytes())
     definitions: dict[str, str] = {}
+    texts: list[str] = []
+    is_ordered = False
     for statement in _counting(tree.body):
-        if isinstance(statement, ast.Import | ast.ImportFrom):
+        if _is_import(statement):
             continue
         text = digest(repr(_plain(statement)).encode())
-        for bound in _bound(statement) or [text]:
-            definitions[bound] = digest_json([definitions.get(bound), text])
+        texts.append(text)
+        bound = _bound(statement)
+        is_ordered |= not bound or not definitions.keys().isdisjoint(bound)
+        definitions |= dict.fromkeys(bound, text)
+    if is_ordered:
+        definitions[name] = digest_json(texts)
     imports: dict[str, tuple[str, str]] = {}
     others: set[str] = set()
     for node in _imports(tree):
@@ -251,10 +262,9 @@ def _imports(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
 
 
 def _is_for_types(node: ast.AST) -> bool:
-    """True for `if TYPE_CHECKING:`."""
-    return isinstance(node, ast.If) and (
-        isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-    )
+    """True for `if TYPE_CHECKING:` with nothing that runs."""
+    is_if = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and not node.orelse
+    return is_if and node.test.id == "TYPE_CHECKING"
 
 
 def _counting(body: Sequence[ast.stmt]) -> list[ast.stmt]:
@@ -291,11 +301,15 @@ _PASSED_OVER = ("ctx", "kind", "type_comment", "type_ignores")
 def _plain(node: object) -> object:
     """A syntax tree as tuples of names and constants, the same on every version of Python.
 
-    Imports, docstrings and the arguments of what is raised are left out.
+    Docstrings, the words of errors, and where in the package a name comes from are left out.
     """
-    if isinstance(node, ast.Raise):
-        raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        return ("Raise", _plain(raised))
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        values = [value for value in node.exc.args if not _is_text(value)]
+        return ("Raise", _plain(node.exc.func), _plain(values), _plain(node.exc.keywords))
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        names = [(alias.name, alias.asname) for alias in node.names]
+        is_ours = getattr(node, "module", None) or node.names[0].name
+        return ("Import", "" if is_ours.split(".")[0] == PACKAGE.name else is_ours, *names)
     if isinstance(node, ast.JoinedStr):
         return ("JoinedStr", *_joined(node.values))
     if isinstance(node, ast.AST):
@@ -308,10 +322,22 @@ def _plain(node: object) -> object:
     if isinstance(node, list):
         statements = [item for item in node if isinstance(item, ast.stmt)]
         kept = _counting(statements) if statements else node
-        return tuple(
-            _plain(item) for item in kept if not isinstance(item, ast.Import | ast.ImportFrom)
-        )
+        parts: list[object] = []
+        for are_imports, items in itertools.groupby(kept, _is_import):
+            plain = [_plain(item) for item in items]
+            parts += sorted(plain, key=repr) if are_imports else plain
+        return tuple(parts)
     return repr(node)
+
+
+def _is_import(node: object) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
 
 
 def _joined(values: Sequence[ast.expr]) -> list[object]:

@@ -314,11 +314,6 @@ class TrainingSettings(Settings):
             raise _PlacedError("have no effect on a cosine schedule; leave them out", "milestones")
         return self
 
-    def patch_at(self, iteration: int) -> int:
-        """Side of the patches of an iteration, counted from 0."""
-        late = self.late_patch is not None and 4 * iteration >= 3 * self.iterations
-        return self.late_patch if late and self.late_patch else self.patch
-
 
 SINCE_FIRST_RUNS = {"channels_last": True, "validation_images": None, "validation_window": None}
 

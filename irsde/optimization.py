@@ -40,6 +40,12 @@ def learning_rate(settings: TrainingSettings, iteration: int) -> float:
     return settings.learning_rate * warm * 0.5**halvings
 
 
+def patch_at(recipe: TrainingSettings, iteration: int) -> int:
+    """Side of the patches of an iteration, counted from 0: larger ones in the last quarter."""
+    is_late = 4 * iteration >= 3 * recipe.iterations
+    return recipe.patch if recipe.late_patch is None or not is_late else recipe.late_patch
+
+
 class Batches:
     """Training batches of a run, each a function of its iteration alone.
 
@@ -68,7 +74,7 @@ class Batches:
     ) -> None:
         for pair in pairs:
             for iteration in (0, recipe.iterations - 1):
-                check_patch(pair, recipe.patch_at(iteration))
+                check_patch(pair, patch_at(recipe, iteration))
         self.pairs, self.task, self.degradation = pairs, task, degradation
         self.recipe, self.world = recipe, world
 
@@ -78,7 +84,7 @@ class Batches:
         for index in self.world.share(self.recipe.batch):
             generator = numpy_generator(*stream, iteration, "patch", index)
             pair = self.pairs[int(generator.integers(len(self.pairs)))]
-            side = self.recipe.patch_at(iteration)
+            side = patch_at(self.recipe, iteration)
             patches.append(draw_patch(pair, self.task, side, generator, self.degradation))
         return to_tensor([x0 for x0, _ in patches]), to_tensor([mu for _, mu in patches])
 
@@ -280,7 +286,7 @@ class Update:
     def _too_large(self, iteration: int) -> str:
         recipe = self.recipe
         share = recipe.batch // self.world.size
-        side = recipe.patch_at(iteration)
+        side = patch_at(recipe, iteration)
         parts = next((n for n in range(recipe.accumulate + 1, share + 1) if share % n == 0), None)
         if parts:
             advice = (

@@ -4,14 +4,14 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from irsde.files import digest_file, replacing_folder
+from irsde.files import digest_file, read_json, replacing_folder
 from irsde.plan import RESULTS
 
 REPLACED = RESULTS / "replaced"
 CARDS = ("run.json", "summary.json")
 LOCK = ".lock"  # of a run, by whoever trains it
-NUMBERS = ("per_image.csv", "protocols.csv")
 
 
 def keep(folder: Path, name: str) -> Path:
@@ -89,15 +89,44 @@ def replacing_run(folder: Path) -> Iterator[Path]:
             keep(folder, digest_file(card)[:8])
 
 
+class Replacing(NamedTuple):
+    """A new evaluation in the making, and afterwards where the earlier one is kept."""
+
+    folder: Path
+    kept: list[Path]
+
+
 @contextmanager
-def replacing_evaluation(folder: Path) -> Iterator[Path]:
-    """Temporary folder, renamed to `folder`; an evaluation there with other numbers is kept."""
+def replacing_evaluation(folder: Path) -> Iterator[Replacing]:
+    """Temporary folder, renamed to `folder`; an evaluation there is kept unless nothing is lost.
+
+    Nothing is lost where the new one has the same files, pictures included, and more.
+    """
     with replacing_folder(folder) as temporary:
-        yield temporary
+        found = Replacing(temporary, [])
+        yield found
         card = folder / "summary.json"
-        if card.is_file() and any(_differs(folder / name, temporary / name) for name in NUMBERS):
-            keep(folder, digest_file(card)[:8])
+        if card.is_file() and _loses(folder, temporary):
+            found.kept.append(keep(folder, digest_file(card)[:8]))
 
 
-def _differs(old: Path, new: Path) -> bool:
-    return old.is_file() and (not new.is_file() or digest_file(old) != digest_file(new))
+def _loses(old: Path, new: Path) -> bool:
+    """True if a file of an evaluation is absent or another one in the new one."""
+    for file in (path for path in old.rglob("*") if path.is_file()):
+        twin = new / file.relative_to(old)
+        if not twin.is_file():
+            return True
+        if file.name == "summary.json":
+            if _results(file) != _results(twin):
+                return True
+        elif file.name != "cost.json" and digest_file(file) != digest_file(twin):
+            return True
+    return False
+
+
+def _results(summary: Path) -> dict[str, Any]:
+    """What a summary says of the scores, whatever settings and code it was made with."""
+    content = read_json(summary)
+    if not isinstance(content, dict):
+        return {}
+    return {key: content.get(key) for key in ("metrics", "distribution", "protocol", "lpips")}

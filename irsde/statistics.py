@@ -374,8 +374,9 @@ class _Student:
         variances, freedoms = [], []
         if count > 1:
             deviations = scenes.sums(together - mean)
-            variances.append(count / (count - 1) * float((deviations**2).sum()) / images**2)
-            freedoms.append(count - 1)
+            inflation, freedom = _of_weights(scenes.sizes / images)
+            variances.append(inflation * float((deviations**2).sum()) / images**2)
+            freedoms.append(freedom)
         for part in parts:
             if (seeds := len(part)) > 1:
                 variances.append(float(part.mean(axis=1).var(ddof=1)) / seeds)
@@ -399,6 +400,18 @@ class _Student:
         if self.error == 0:
             return float(self.mean == 0)
         return float(2 * t.sf(abs(self.mean) / self.error, self.freedom))
+
+
+def _of_weights(w: Values) -> tuple[float, float]:
+    """What makes the variance of a weighted mean unbiased, and its degrees of freedom.
+
+    They are those of the quadratic form ``sum_j w_j^2 (x_j - mean)^2`` in independent values of one
+    variance (docs/mathematics.md, 8.1): for equal weights J/(J - 1) and J - 1.
+    """
+    s2, s3, s4, s5 = (float((w**power).sum()) for power in (2, 3, 4, 5))
+    trace = s2 - 2 * s3 + s2**2
+    of_square = s4 * (1 + 4 * s2) - 4 * s5 + s2**4 - 4 * s2**2 * s3 + 2 * s3**2
+    return s2 / trace, trace**2 / of_square
 
 
 def _signed_rank(of_scene: Values) -> tuple[float, int]:

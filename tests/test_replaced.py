@@ -12,10 +12,11 @@ from irsde.current import is_current_evaluation, is_current_run
 from irsde.evaluation import evaluate
 from irsde.files import InputError, digest_file, read_json, write_json
 from irsde.plan import Evaluation, Run
-from irsde.replaced import NUMBERS, REPLACED, keep
+from irsde.replaced import REPLACED, keep
 from irsde.training import train
 from tests.project import copy_project, prepare_task
 
+NUMBERS = ("per_image.csv", "protocols.csv")
 TASK, SET = "denoising", "photographs-test"
 RUN = Run("smoke", TASK, "ir-sde+l2", 0)
 PLAIN = Run("smoke", TASK, "classical", 0)
@@ -141,6 +142,18 @@ def test_an_evaluation_with_other_numbers_is_kept(project):
     (card,) = REPLACED.rglob("summary.json")
     assert files(card.parent) == before
     assert evaluate(EVALUATION, profile().evaluation).endswith("up to date")
+
+
+def test_pictures_that_the_new_evaluation_lacks_are_kept(project):
+    few = profile().evaluation.model_copy(update={"keep_images": 1})
+    before = files(EVALUATION.folder)
+    assert len(list(EVALUATION.folder.glob("images/*.png"))) > 1
+    line = evaluate(EVALUATION, few)
+    (card,) = REPLACED.rglob("summary.json")
+    assert line.endswith(f"the earlier one is kept in {card.parent}")
+    assert files(card.parent) == before
+    assert "kept" not in evaluate(EVALUATION, profile().evaluation)
+    assert list(REPLACED.rglob("summary.json")) == [card]
 
 
 def test_older_code_that_is_known_to_be_equal_counts_as_finished(project, monkeypatch):

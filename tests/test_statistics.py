@@ -166,7 +166,7 @@ def test_scenes_of_several_images_widen_the_interval():
 def test_scenes_of_unequal_size_weigh_by_their_images():
     found = mean_estimate([[1.0, 1, 1, 5]], ["a", "a", "a", "b"])
     assert found.mean == 2
-    assert found.half_width == pytest.approx(stats.t.ppf(0.975, 1) * math.sqrt(2 * 18 / 16))
+    assert found.half_width == pytest.approx(stats.t.ppf(0.975, 1) * math.sqrt(40 / 9 * 18 / 16))
 
 
 def realistic(generator, images=100, gain=0.05):

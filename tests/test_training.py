@@ -32,7 +32,7 @@ from irsde.evaluation import evaluate
 from irsde.files import InputError, digest_json
 from irsde.images import read_image
 from irsde.interruption import STOPPED_EXIT_CODE, StoppedError
-from irsde.optimization import Batches, learning_rate
+from irsde.optimization import Batches, learning_rate, patch_at
 from irsde.parallel import world_of_environment
 from irsde.plan import Evaluation, Run
 from irsde.restoration import Restorer, load_restorer
@@ -563,8 +563,8 @@ def test_either_memory_layout_trains_to_the_same_weights_but_for_rounding(projec
 
 def test_late_patches_are_larger():
     recipe = load_recipe(iterations=8, patch=16, late_patch=24)
-    assert [recipe.patch_at(i) for i in range(8)] == [16] * 6 + [24] * 2
-    assert load_recipe(iterations=8, patch=16).patch_at(7) == 16
+    assert [patch_at(recipe, i) for i in range(8)] == [16] * 6 + [24] * 2
+    assert patch_at(load_recipe(iterations=8, patch=16), 7) == 16
 
 
 def test_training_in_bfloat16_and_with_late_patches_stays_finite(project):

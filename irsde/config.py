@@ -36,6 +36,8 @@ DATA = Path("data")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 METHOD = re.compile(NAME.pattern + r"(?:\+[A-Za-z0-9_-]+(?:\.[0-9]+)?)*")  # with its variants
 LONGEST_NAME = 100  # characters
+MOST_SEEDS = 1000
+MOST_OF_A_CAPTION = 2000  # characters
 SEEDS = 2**31
 MOST_NODES = 100_000  # of a YAML file, what anchors stand for counted each time
 FIT_EVERY_PROCESS = ("posterior", "ddim")  # samplers that `Sampler.refusal` has nothing against
@@ -99,8 +101,15 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _words(text: str) -> str:
+    if not text.replace("\n", " ").isprintable():
+        raise ValueError("has control characters")
+    return text
+
+
 Line = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
 Name = Annotated[str, AfterValidator(_check_form)]
+Caption = Annotated[str, Field(max_length=MOST_OF_A_CAPTION), AfterValidator(_words)]
 DatasetName = Name
 MethodName = Annotated[str, AfterValidator(_check_method)]
 TaskName = Annotated[str, AfterValidator(_check_task)]
@@ -109,7 +118,9 @@ DatasetNames = Annotated[
     tuple[DatasetName, ...], BeforeValidator(_as_tuple), AfterValidator(_different)
 ]
 Seed = Annotated[int, Field(ge=0, lt=SEEDS, strict=True)]
-Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_different)]
+Seeds = Annotated[
+    tuple[Seed, ...], Field(min_length=1, max_length=MOST_SEEDS), AfterValidator(_different)
+]
 Iterations = Annotated[int, Field(ge=1, le=10**9, strict=True)]
 Count = Annotated[int, Field(ge=1, le=10**5, strict=True)]
 Side = Annotated[int, Field(ge=8, le=2**14, strict=True)]
@@ -435,7 +446,9 @@ class Profile(Settings):
     """A named grid of runs with its budget."""
 
     name: Name
-    caption: str = Field(description="what the budget means, in plain words; stands above tables")
+    caption: Caption = Field(
+        description="what the budget means, in plain words; stands above tables"
+    )
     tasks: TaskNames
     methods: MethodNames
     seeds: Seeds = (0,)
@@ -962,7 +975,14 @@ def read_yaml(path: Path) -> tuple[yaml.Node | None, Any]:
         return node, None if node is None else loader.construct_document(node)
     except RecursionError:
         raise InputError(f"{path}: not valid YAML: brackets within brackets, too deep") from None
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ArithmeticError,
+    ) as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
@@ -1027,7 +1047,7 @@ def active_profile() -> str:
         content = yaml.safe_load("\n".join(line for line in lines if line.startswith("profile:")))
     except OSError as error:
         raise InputError(f"{PARAMETERS}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, ArithmeticError):
         content = None
     name = content.get("profile") if isinstance(content, dict) else None
     if not isinstance(name, str):

@@ -106,6 +106,9 @@ def evaluate_restored(
         where these would be written; they are never overwritten.
     """
     check_name("protocol", protocol, PROTOCOLS)
+    for option, text in (("--name", name), ("--pattern", pattern or "")):
+        if not text.isprintable() or len(text) > 200:
+            raise InputError(f"irsde evaluate {option}: give one line of plain text")
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not slug:
         raise InputError(f"--name {name!r}: needs a letter or digit")

@@ -15,6 +15,7 @@ from irsde.files import InputError
 from irsde.folders import first_names, list_images
 
 NAME = "{name}"
+MOST_STARS = 3  # in a pattern: each multiplies the time that it can take
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,10 @@ _Found = dict[str, tuple[str, str]]
 def _by_pattern(
     restored: Path, pattern: str, ours: Iterable[str], theirs: Collection[str]
 ) -> _Found:
-    if pattern.count(NAME) != 1 or len(pattern) > 200:
+    if pattern.count(NAME) != 1 or pattern.count("*") > MOST_STARS or len(pattern) > 200:
         raise InputError(
             f"--pattern {pattern!r}: write {NAME} once where the clean image's name stands, such "
-            f"as '{NAME}_x4_Net'"
+            f"as '{NAME}_x4_Net', and * at most {MOST_STARS} times"
         )
     stem = pattern
     for ending in (".png", ".jpg"):

@@ -285,3 +285,19 @@ def test_evidence_is_not_written_through_links(evidence, depth):
 def test_evidence_without_links_is_imported_into_linked_results(evidence):
     Path("results").symlink_to(evidence / "elsewhere")
     assert "1 of 1 files copied" in import_evidence("smoke", Path("evidence"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("learning_rate: 0.001", f"learning_rate: 1{':59' * 20_000}.5", "learning_rate|YAML"),
+        ("seeds: [0]", f"seeds: {[*range(50_000)]}", "seeds"),
+        (re.search(r"caption: >-\n  .*", SMOKE)[0], 'caption: "\\e[31mred"', "control characters"),
+    ],
+)
+def test_further_traps_end_in_one_line(project, old, new, words):
+    path = project / "workflow/config/smoke.yaml"
+    assert old in SMOKE
+    path.write_text(SMOKE.replace(old, new))
+    with pytest.raises(InputError, match=words):
+        load_profile("smoke")

@@ -341,3 +341,15 @@ def test_one_method_has_results_on_two_test_sets_of_a_task(two_sets):
     write_image(first, 255 - read_image(first))
     arguments = ("--restored", str(other), "--task", "denoising", "--dataset", "mine")
     assert "exists already with other results" in command(*arguments, "--name", "Perfect!")
+
+
+@pytest.mark.parametrize("name", ["a\udcffb", "a\nb", "\x1b[31mred"])
+def test_a_name_that_is_no_line_of_text_is_refused_before_scoring(folders, name):
+    with pytest.raises(InputError, match="--name: give one line of plain text"):
+        scored(folders, name=name)
+    assert not (folders / "out").exists()
+
+
+def test_a_pattern_with_many_stars_is_refused(folders):
+    with pytest.raises(InputError, match="at most 3 times"):
+        scored(folders, pattern="a*" * 30 + "{name}b")

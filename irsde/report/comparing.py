@@ -198,7 +198,10 @@ def _sentence(result: Result) -> str:
         "cannot be told": f"A and B differ by {size}; whether by chance cannot be told",
     }.get(result.verdict, f"{result.verdict} by {size}")
     if d.exact:
-        said += f" over the images that neither restores exactly, of which there are {d.exact}"
+        left_out = counted(d.exact, "image")
+        said += f" over the images that neither restores exactly ({left_out} left out)"
+        if not math.isfinite(d.mean):
+            said = "every image is restored exactly by A or B, so there is no mean difference"
     interval = f" ({interval_text(chance, 2)})" if math.isfinite(chance.low) else ""
     return (
         f"{metric.label}: {said}. A wins on a random image with probability "

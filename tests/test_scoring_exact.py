@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from irsde import metrics
 from irsde.files import InputError
 from irsde.metrics import (
     METRICS,
@@ -148,3 +149,13 @@ def test_what_each_protocol_does():
     assert PROTOCOLS["rgb"].headline == ("psnr", "ssim")
     assert [PROTOCOLS["authors"].fits(19, side) for side in (18, 19)] == [False, True]
     assert [PROTOCOLS["skimage-default"].fits(side, 9) for side in (6, 7)] == [False, True]
+
+
+def test_a_cpu_takes_images_one_by_one(monkeypatch):
+    taken, usual = [], metrics._fidelity
+    monkeypatch.setattr(
+        metrics, "_fidelity", lambda x, *others: taken.append(len(x)) or usual(x, *others)
+    )
+    images = torch.zeros(5, 11, 12, 1)
+    assert len(fidelity(images, images + 10, WINDOWS["gaussian"])[0]["psnr"]) == 5
+    assert taken == [1] * 5

@@ -75,8 +75,15 @@ RELEVANT: dict[str, tuple[str, ...]] = {
     "irsde/images.py": ("tests/test_images_exact.py", "tests/test_images.py"),
     "irsde/processes.py": ("tests/test_processes_exact.py", "tests/test_processes.py"),
     "irsde/samplers.py": ("tests/test_samplers_exact.py", "tests/test_samplers.py"),
-    "irsde/objectives.py": ("tests/test_processes_exact.py", "tests/test_processes.py"),
+    "irsde/objectives.py": (
+        "tests/test_processes_exact.py", "tests/test_processes.py", "tests/test_objectives.py"
+    ),
     "irsde/statistics.py": ("tests/test_statistics_exact.py", "tests/test_statistics.py"),
+    "irsde/scoring.py": ("tests/test_scores_exact.py", "irsde/scoring.py"),
+    "irsde/validation.py": ("tests/test_validation_exact.py",),
+    "irsde/code.py": (
+        "tests/test_code.py", "-k", "not (another_version or committed_study)"
+    ),
 }  # fmt: skip
 
 OPERATORS: dict[type[ast.operator], type[ast.operator]] = {

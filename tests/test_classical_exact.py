@@ -6,6 +6,7 @@ from scipy.ndimage import gaussian_filter
 
 from irsde import classical
 from irsde.classical import (
+    CLASSICAL,
     _dark_channel,
     _guided_filter,
     average_similar_patches,
@@ -160,3 +161,20 @@ def test_the_haziest_thousandth_gives_the_airlight():
     image[:23, :23] = (0.9, 0.8, 0.85)
     restored = invert_dark_channel(image, 0.9)
     np.testing.assert_allclose(restored[0, 0], (0.9, 0.8, 0.85), atol=1e-4)
+
+
+def test_the_airlight_of_a_dark_image_is_a_thousandth_at_least():
+    """Of 0.0005 everywhere: transmission 1 - 0.5 * 0.0005 / 0.001."""
+    restored = invert_dark_channel(np.full((30, 30, 3), 0.0005, np.float32), 0.5)
+    np.testing.assert_allclose(restored, (0.0005 - 0.001) / 0.75 + 0.001, rtol=1e-3)
+
+
+def test_candidates_of_each_task():
+    assert {task: method.candidates for task, method in CLASSICAL.items()} == {
+        "deraining": (5, 9, 13, 17, 21),
+        "deblurring": (0.1, 0.2, 0.3, 0.5),
+        "denoising": (0.4, 0.5, 0.6, 0.8),
+        "super-resolution": (0.5, 0.75, 1, 1.5),
+        "inpainting": (0, 1),
+        "dehazing": (0.6, 0.7, 0.8, 0.9, 1.0),
+    }

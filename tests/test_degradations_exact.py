@@ -111,7 +111,7 @@ def test_pieces_share_their_ends_with_the_neighbours():
 
 
 @pytest.mark.parametrize(("angle", "z"), [(0.0, 0.0), (10.0, 1.0), (-20.0, 0.0), (0.0, -1.0)])
-@pytest.mark.parametrize("u", [0.5, 0.6])
+@pytest.mark.parametrize("u", [0.5, 0.55, 0.6])
 def test_a_layer_of_equal_streaks(u, angle, z):
     """All streaks lie upon each other: one parallelogram, as often as their number says."""
     height, width, length, thickness, coverage = 40, 36, 60.0, 1.75, 0.61
@@ -291,3 +291,9 @@ def test_half_of_the_blurs_are_of_the_camera(monkeypatch):
     assert [blur(GREY, Given(u)) for u in (0.0, 0.49, 0.5, 0.9)] == [
         "camera", "camera", "object", "object",
     ]  # fmt: skip
+
+
+def test_a_moved_image_keeps_its_height_and_width():
+    padded = np.random.default_rng(0).random((8, 11, 2)).astype(np.float32)
+    found = _moved(padded, np.array([1.0, -2.0]), 2)
+    np.testing.assert_allclose(found, padded[1:5, 4:11], rtol=1e-6)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.ndimage import zoom
+from scipy.ndimage import shift, zoom
 
 from irsde import degradations
 from irsde.degradations import (
@@ -57,7 +57,7 @@ class Given:
 GREY = np.full((40, 30, 3), 0.25, np.float32)
 
 
-@pytest.mark.parametrize("z", [-2.0, 1.0])
+@pytest.mark.parametrize("z", [-2.0, 1.0, 2.0])
 def test_noise_has_the_level_asked_for(z):
     noisy = gaussian_noise(GREY, Given(z=z))
     np.testing.assert_allclose(noisy, 0.25 + z * 25 / 255, rtol=1e-6)
@@ -226,6 +226,15 @@ def test_an_image_moves_by_whole_pixels_and_parts_of_them():
     np.testing.assert_allclose(moved, expected, atol=1e-6)
 
 
+def test_images_that_are_not_square_move_too():
+    image = np.random.default_rng(0).random((5, 8, 2)).astype(np.float32)
+    padded = np.pad(image, ((3, 3), (3, 3), (0, 0)), mode="symmetric")
+    for down, right in ((2.25, -1.5), (-2.75, 0.0), (0.0, 2.0)):
+        expected = shift(image, (down, right, 0), order=1, mode="reflect")
+        found = _moved(padded, np.array([down, right]), 3)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_what_an_object_hides_is_the_image_mirrored_in_its_outline():
     image = np.tile(np.arange(7.0, dtype=np.float32)[None, :, None], (3, 1, 3))
     region = np.zeros((3, 7), bool)
@@ -256,6 +265,46 @@ def test_the_mean_frame_is_object_over_background():
     np.testing.assert_allclose(found, (shifted[2:] + shifted[:-2]) / 2, atol=1e-6)
 
 
+def test_the_mean_frame_between_pixels_and_with_a_soft_edge():
+    """Three frames; what is more than half covered counts as hidden."""
+    image = np.random.default_rng(0).random((9, 14, 3)).astype(np.float32)
+    mask = np.zeros((9, 14), np.float32)
+    mask[3:6, 5:9] = 1
+    mask[3:6, 4], mask[3:6, 9], mask[6, 5:9] = 0.5, 0.52, 0.25
+    path = np.array([[4.0, 1.5, 2.0], [-1.0, 0.25, 0.0]])
+    ground = np.array([[0.5, 0.0, 1.0], [3.0, 0.0, -4.0]])
+    hidden = np.zeros((9, 14), bool)
+    hidden[3:6, 5:10] = True
+    behind = _mirrored_behind(image, hidden)
+    expected = np.zeros((9, 14, 3))
+    for k in range(3):
+        move = [*(path[:, k] - path.mean(axis=1)), 0]
+        ground_move = [*(ground[:, k] - ground.mean(axis=1)), 0]
+        over = shift(mask[..., None] * image, move, order=1, mode="reflect")
+        cover = shift(mask[..., None], move, order=1, mode="reflect")
+        under = shift(behind, ground_move, order=1, mode="reflect")
+        expected += (over + (1 - cover) * under) / 3
+    np.testing.assert_allclose(_mean_frame(image, mask, path, ground), expected, atol=1e-5)
+    still = np.zeros((2, 3))
+    for paths in ((path, still), (still, ground)):  # either may be the longer one
+        assert _mean_frame(image, mask, *paths).shape == image.shape
+
+
+@pytest.mark.parametrize(("height", "width"), [(30, 50), (50, 30)])
+def test_the_outline_has_bumps(height, width):
+    field = np.random.default_rng(1).standard_normal((5, 5))
+    bumps = zoom(field, (height / 5, width / 5), order=3, mode="reflect", grid_mode=True)
+    y = (np.arange(height) / height - 0.35)[:, None]
+    x = (np.arange(width) / width - 0.35)[None, :]
+    outside = np.sqrt(y**2 + x**2) + 0.08 * bumps
+    distance = outside - np.quantile(outside, 0.26)
+    down, right = np.gradient(distance)
+    pixels = distance / np.sqrt(down**2 + right**2)
+    expected = np.clip((1 - pixels) / 2, 0, 1)
+    found = _object_mask(height, width, Given(0.2, field=field))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
 def test_an_object_covers_its_share_and_has_an_edge_of_two_pixels():
     """Without bumps the region is a disc; at the level u it covers 0.2 + 0.3 u of the image."""
     for u in (0.0, 0.5, 1.0):
@@ -273,7 +322,7 @@ def test_an_object_covers_its_share_and_has_an_edge_of_two_pixels():
     assert (inside == (outside < np.quantile(outside, 0.35))).mean() > 0.99
 
 
-@pytest.mark.parametrize("u", [0.1, 0.3])
+@pytest.mark.parametrize("u", [0.1, 0.25, 0.26])
 def test_an_object_moves_on_a_path_of_its_own(u, monkeypatch):
     seen = []
     monkeypatch.setattr(degradations, "_mean_frame", lambda *given: seen.extend(given))

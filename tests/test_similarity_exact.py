@@ -276,3 +276,74 @@ def test_copies_are_named_by_their_places():
     found = [(copy.train, copy.test) for copy in find_copies(train, test)]
     assert found == [(0, 1), (1, 0)]
     assert SIDE == 96
+
+
+@pytest.mark.parametrize(("amplitude", "shift"), [(0.3, 0.02), (40, 0.02), (40, 0.07)])
+def test_steps_to_a_window_solve_least_squares(amplitude, shift):
+    """A row for each pixel and channel, and one for each edge of the window, held by a spring."""
+    generator = np.random.default_rng(0)
+    smooth = _reduced(_channels(thumbnail(CAT)), 24).astype(float)
+    whole = amplitude * (smooth / smooth.std() + 0.2 * generator.normal(size=smooth.shape))
+    first = np.array([0.06, 0.94, 0.0, 0.92])
+    truth = first + np.array([1, -0.5, 1, 0.5]) * shift
+    part = np.zeros_like(whole)
+    shown, _, u, v = _overlap(whole, whole, truth)
+    columns, rows = np.rint(u * 24 - 0.5).astype(int), np.rint(v[:, 0] * 24 - 0.5).astype(int)
+    part[:, rows[:, None], columns] = np.array([1.2, 0.7, -0.5])[:, None, None] * shown
+    part += 0.1 * amplitude * generator.normal(size=part.shape)
+    window = first
+    for _ in range(6):
+        shown, wanted, u, v = _overlap(whole, part, window)
+        lines, targets = [], []
+        for x, y in zip(shown, wanted, strict=True):
+            x, y = x - x.mean(), y - y.mean()
+            contrast = max((x * y).sum() / ((x * x).sum() + 1), 0)
+            rest = y - contrast * x
+            weight = 1 / np.sqrt((rest**2).mean() + 4)
+            down, across = (24 * np.gradient(x, axis=k) for k in (0, 1))
+            across, down = across / (window[1] - window[0]), down / (window[3] - window[2])
+            slopes = (across * (1 - u), across * u, down * (1 - v), down * v)
+            lines.append(weight * contrast * np.stack([slope.ravel() for slope in slopes], axis=1))
+            targets.append(weight * rest.ravel())
+        lines.append(50**0.5 * np.eye(4))
+        targets.append(50**0.5 * (first - window))
+        step = np.linalg.lstsq(np.concatenate(lines), np.concatenate(targets), rcond=None)[0]
+        step = np.clip(step, -0.04, 0.04)
+        window = np.clip(window + step, first - 0.1, first + 0.1)
+        if np.abs(step).max() < 0.001:
+            break
+    np.testing.assert_allclose(_aligned(whole, part, first), window, atol=1e-6)
+
+
+@pytest.mark.parametrize("turned", range(8))
+@pytest.mark.parametrize("in_train", [True, False])
+def test_a_match_names_the_whole_the_turned_part_and_its_window(turned, in_train):
+    height, width = COFFEE.shape[:2]
+    whole = thumbnail(COFFEE)
+    cut = thumbnail(COFFEE[: round(0.92 * height), round(0.08 * width) :])
+    back = {5: 6, 6: 5}.get(turned, turned)  # a quarter turn is undone by the other one
+    part = np.ascontiguousarray(_oriented(cut, back))
+    train, test = (whole, part) if in_train else (part, whole)
+    other = thumbnail(CAT)
+    shown, tested = _Sketches.of([other, train]), _Sketches.of([test, other])
+    found = similarity._best_match(train, test, shown, tested, 1, 0)
+    np.testing.assert_array_equal(found[0], _channels(whole))
+    np.testing.assert_array_equal(found[1], _channels(cut))
+    assert found[2].tolist() == [0.08, 1, 0, 0.92]
+
+
+def test_blocks_of_training_images_are_compared_with_all_test_images(monkeypatch):
+    """A score of just 0.46 is that of a copy."""
+    scores = {(0, 1): 0.46, (1, 0): 0.459, (2, 0): 0.5, (2, 1): 0.9, (4, 1): 1.0}
+    monkeypatch.setattr(similarity, "BLOCK", 2)
+    monkeypatch.setattr(similarity, "_best_match", lambda a, b, *_: (a[0, 0, 0], b[0, 0, 0]))
+    monkeypatch.setattr(similarity, "_score", lambda a, b: scores.get((int(a), int(b)), 0.0))
+    monkeypatch.setattr(
+        similarity, "_candidates", lambda x, y: np.ndindex(len(x.windows), len(y.windows))
+    )
+    train = [np.full((96, 96, 3), k, np.uint8) for k in range(5)]
+    found = find_copies(train, train[:2])
+    assert [(one.train, one.test, one.score) for one in found] == [
+        (0, 1, 0.46), (2, 0, 0.5), (2, 1, 0.9), (4, 1, 1.0),
+    ]  # fmt: skip
+    assert find_copies([], train) == find_copies(train, []) == []

@@ -159,3 +159,30 @@ def test_a_cpu_takes_images_one_by_one(monkeypatch):
     images = torch.zeros(5, 11, 12, 1)
     assert len(fidelity(images, images + 10, WINDOWS["gaussian"])[0]["psnr"]) == 5
     assert taken == [1] * 5
+
+
+def test_scores_of_colors_are_those_of_their_planes():
+    """Two images: SSIM averaged over channels, that of MATLAB's Y, PSNR of all and of Y."""
+    generator = np.random.default_rng(0)
+    x, y = generator.integers(0, 40, (2, 2, 9, 8, 3)).astype(float)
+    y[1] = (x[1] + y[1]) / 2
+    window, taps = WINDOWS["uniform"], np.full(7, 1 / 7)
+    found = fidelity(torch.from_numpy(x), torch.from_numpy(y), window)[0]
+    weights = np.array([65.481, 128.553, 24.966]) / 255
+    for k in range(2):
+        channels = [ssim_in_loops(x[k, ..., c], y[k, ..., c], taps, 49 / 48) for c in range(3)]
+        assert found["ssim"][k] == pytest.approx(np.mean(channels), rel=1e-9)
+        of_y = ssim_in_loops(x[k] @ weights + 16, y[k] @ weights + 16, taps, 49 / 48)
+        assert found["ssim_y"][k] == pytest.approx(of_y.mean(), rel=1e-9)
+        error = ((x[k] - y[k]) ** 2).mean()
+        assert found["psnr"][k] == pytest.approx(10 * math.log10(65025 / error), rel=1e-9)
+        assert metrics.psnr(x[k], y[k]) == pytest.approx(10 * math.log10(65025 / error), rel=1e-9)
+        error = (((x[k] - y[k]) @ weights) ** 2).mean()
+        assert found["psnr_y"][k] == pytest.approx(10 * math.log10(65025 / error), rel=1e-9)
+    assert metrics.psnr(x, x) == math.inf
+
+
+def test_a_luminance_of_a_half_is_rounded_up():
+    """125.5 and 52.5 exactly: 65.481 R + 128.553 G + 24.966 B is 109.5 or 36.5 times 255."""
+    found = rounded_luminance(torch.tensor([[0, 204, 68], [2, 44, 141], [0, 204, 67]]))
+    assert found[:, 0].tolist() == [126, 53, 125]

@@ -5,8 +5,20 @@ import math
 import numpy as np
 import pytest
 
-from irsde.averaging import _inner, coefficients, decay, exponent, file_of, found_snapshots
+from irsde import averaging
+from irsde.averaging import (
+    WIDTHS,
+    Snapshot,
+    _inner,
+    average,
+    coefficients,
+    decay,
+    exponent,
+    file_of,
+    found_snapshots,
+)
 from irsde.files import InputError
+from irsde.plan import Run
 
 
 def test_an_exponent_of_one_and_of_two():
@@ -41,3 +53,19 @@ def test_a_snapshot_of_the_wanted_width_is_taken_alone(tmp_path):
     file.touch()
     (snapshot,) = found_snapshots(tmp_path)
     assert (snapshot.iteration, snapshot.width, snapshot.file) == (50, 0.1, file)
+
+
+@pytest.mark.parametrize("count", [0, 2, 3, 4])
+def test_an_average_needs_two_snapshots_of_both_widths(count, tmp_path, monkeypatch):
+    def reached(*_):
+        raise LookupError("needs no more")
+
+    every = [Snapshot(k, width, tmp_path / "absent") for k in (50, 100) for width in WIDTHS]
+    card = {"identity": {}, "iterations": 100}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(averaging.provenance, "read_network_run", lambda _: (card, None))
+    monkeypatch.setattr(averaging, "found_snapshots", lambda _: every[:count])
+    monkeypatch.setattr(averaging, "coefficients", reached)
+    kind, said = (LookupError, "no more") if count == 4 else (InputError, "has no snapshots")
+    with pytest.raises(kind, match=said):
+        average(Run("smoke", "denoising", "ir-sde", 0), 0.07)

@@ -18,7 +18,7 @@ from irsde.distributions import (
     moments,
 )
 from irsde.files import InputError
-from irsde.perceptual import torch_cache
+from irsde.perceptual import full_precision, torch_cache
 
 
 def test_the_warning_ends_at_two_thousand_images():
@@ -136,6 +136,14 @@ def test_where_torch_keeps_weights(monkeypatch, tmp_path):
     places.append(torch_cache())
     names = (".cache/torch", "x/torch", "t")
     assert places == [tmp_path / name / "hub/checkpoints" for name in names]
+
+
+def test_convolutions_are_in_full_precision_and_always_the_same():
+    flags = torch.backends.cudnn
+    before = flags.deterministic, flags.allow_tf32
+    with full_precision():
+        assert (flags.enabled, flags.deterministic, flags.allow_tf32) == (True, True, False)
+    assert (flags.deterministic, flags.allow_tf32) == before
 
 
 def test_lpips_is_the_weighed_distance_of_unit_features():

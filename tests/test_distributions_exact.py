@@ -165,3 +165,12 @@ def test_lpips_is_the_weighed_distance_of_unit_features():
     u, v = ((2 * image - 1) / (2 * image - 1).norm(dim=3, keepdim=True) for image in (a, b))
     expected = ((u - v) ** 2).sum(3).mean((1, 2))
     np.testing.assert_allclose(_distances(Model())(a, b), expected, rtol=1e-4)
+
+
+def test_two_images_each_are_enough():
+    """Means 1.5 and 2, variances 1/2 and 2; kernels 27 and 64 within, 8, 64, 27 and 343 across."""
+    x, y = np.array([[1.0], [2.0]], np.float32), np.array([[1.0], [3.0]], np.float32)
+    found = distribution_distances(x, y)
+    assert found.fid == pytest.approx(0.25 + (2**0.5 - 0.5**0.5) ** 2)
+    assert found.kid == pytest.approx(27 + 64 - 2 * (8 + 64 + 27 + 343) / 4)
+    assert (found.kid_std, found.images) == (None, 2)

@@ -128,6 +128,8 @@ def _log_snr_positions(process: GaussianProcess, nfe: int, first: int) -> Tensor
     upper, lower = half_log_snr[index], half_log_snr[index - 1]
     inner = index + 1 - (levels - upper) / (lower - upper)
     inner = inner[-1:] if n_noisy == 1 else inner
+    if last_noisy == 1:  # one level alone, between which and itself nothing can be laid out
+        inner = torch.ones(n_noisy, dtype=torch.float64)
     return torch.cat([zero, inner] if last_noisy == first else [zero, inner, end])
 
 

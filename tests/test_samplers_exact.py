@@ -89,7 +89,7 @@ def test_steps_that_fall_together_move_to_the_nearest_free_ones(monkeypatch):
 @pytest.mark.parametrize("grid", GRIDS)
 def test_all_steps_from_a_start_and_no_more(grid):
     process = PROCESSES["reverting"]
-    for start in (2, 6, 20):
+    for start in (1, 2, 6, 20):
         assert step_grid(process, start, grid, start) == list(range(start, -1, -1))
         assert step_grid(process, 1, grid, start) == [start, 0]
         for nfe in (0, start + 1):

@@ -263,8 +263,9 @@ def _imports(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
 
 def _is_for_types(node: ast.AST) -> bool:
     """True for `if TYPE_CHECKING:` with nothing that runs."""
-    is_if = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and not node.orelse
-    return is_if and node.test.id == "TYPE_CHECKING"
+    if not isinstance(node, ast.If) or node.orelse:
+        return False
+    return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def _counting(body: Sequence[ast.stmt]) -> list[ast.stmt]:

@@ -108,6 +108,12 @@ def export_evidence(
                 for name in PICTURES:
                     if (path / name).is_dir():
                         shutil.copytree(path / name, temporary / _inside(path) / name)
+        lost = [f for f in _files(target) if not (temporary / f.relative_to(target)).is_file()]
+        if lost:
+            raise InputError(
+                f"{lost[0]}: would be lost ({len(lost)} files in all); name its weights "
+                "or pictures too, or delete it first"
+            )
     size = sum(file.stat().st_size for file in _files(target))
     return f"{target}: {len(finished)} runs, {len(scored)} evaluations, {size / 1e6:.1f} MB"
 
@@ -154,6 +160,8 @@ def import_evidence(profile: str, folder: Path) -> str:
     files = [file for file in _files(source) if file.name != "README.md"]
     if not files:
         raise InputError(f"{source}: no evidence there")
+    if odd := [path for path in _below(source) if path.is_dir() and path.name in EVALUATION_FILES]:
+        raise InputError(f"{odd[0]}: is a folder where a file should be; nothing was copied")
     targets = {file: RESULTS / profile / file.relative_to(source) for file in files}
     _refuse_links(dict.fromkeys(chain.from_iterable(map(_way_to, targets.values()))))
     for file, target in targets.items():

@@ -230,12 +230,16 @@ def read_json(path: Path) -> Any:
     Raises
     ------
     InputError
-        If the file is absent or is not JSON.
+        If the file is absent, no regular file, or not JSON.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is no regular file")
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deep") from None
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error})") from None
 

@@ -188,3 +188,21 @@ def test_a_run_is_found_by_its_task(project):
 def test_restoring_wants_a_run_or_a_task(project, options, words):
     text = call(Path(), "irsde", "restore", "a.png", "--out", "b", *options, code=2)
     assert text.startswith(f"irsde: {words}")
+
+
+def test_evidence_that_an_export_would_lose_is_not_replaced(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(shutil.copytree(finished, tmp_path / "project"))
+    before = files(FOLDER)
+    with pytest.raises(InputError, match="would be lost"):
+        export_evidence(load_profile("smoke"), FOLDER, [], [])
+    assert files(FOLDER) == before
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, None])
+def test_hostile_summaries_are_one_line(project, content):
+    summary = FOLDER / EVALUATIONS[1].folder / "summary.json"
+    summary.unlink()
+    summary.mkdir() if content is None else summary.write_text(content)
+    with pytest.raises(InputError, match="nested too deep|is a folder"):
+        import_evidence("smoke", FOLDER)
+    assert not Path("results").exists()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
+from irsde.data import fingerprints
 from irsde.data.fingerprints import (
     Fingerprint,
     Found,
@@ -189,3 +190,19 @@ def test_a_perceptual_hash_has_the_signs_of_16_by_16_cosines():
     assert len(text) == 64
     bits = f"{int(text, 16):0256b}"
     assert bits[2 * 16 + 3] == "1"
+
+
+@pytest.mark.parametrize(("count", "bars"), [(1, 0), (2, 1), (3, 1)])
+def test_many_images_are_read_behind_a_bar(count, bars, tmp_path, monkeypatch):
+    shown = []
+
+    def track(images, text, total):
+        shown.append((text, total))
+        return images
+
+    monkeypatch.setattr(fingerprints, "WORTH_A_BAR", 2)
+    monkeypatch.setattr(fingerprints, "track", track)
+    for k in range(count):
+        PILImage.new("RGB", (8, 6)).save(tmp_path / f"{k}.png")
+    assert len(find_images(tmp_path)[0]) == count
+    assert shown == [(f"reading {tmp_path}", count)] * bars

@@ -67,6 +67,7 @@ def test_runs_with_other_averages_go_along_where_a_table_of_causes_has_them(fini
         row = {"label": "width 0.1", "instead_of": "decay 0.999", "method": averaged.method}
         causes = Causes.model_validate({**of, "rows": [row]})
         profile = load_profile("smoke").model_copy(update={"causes": causes})
+        shutil.rmtree(FOLDER)
         export_evidence(profile, FOLDER, [], [])
         assert (FOLDER / averaged.folder / "run.json").is_file()
         assert list((FOLDER / averaged.folder).rglob("per_image.csv"))

@@ -176,7 +176,7 @@ def evaluate(
     in_order = [scored[pair.image] for pair in pairs]
     table = pd.DataFrame([row.values for row in in_order])
     protocols = pd.DataFrame([line for row in in_order for line in row.score.by_protocol])
-    with replacing_evaluation(evaluation.folder) as (temporary, kept):
+    with replacing_evaluation(evaluation.folder) as (temporary, earlier):
         (temporary / "images").mkdir()
         for row in in_order:
             if row.pixels is not None:
@@ -235,7 +235,7 @@ def evaluate(
     named = f", restored exactly: {exact}" if exact else ""
     mean = mean_text(table, psnr)
     line = f"{evaluation.folder}: {name} {mean} dB over {len(table)} images{named}"
-    return line + "".join(f"; the earlier one is kept in {place}" for place in kept)
+    return line + "".join(f"; the earlier one is kept in {place}" for place in earlier)
 
 
 def _scored(

@@ -106,8 +106,8 @@ def evaluate_restored(
         where these would be written; they are never overwritten.
     """
     check_name("protocol", protocol, PROTOCOLS)
-    for option, text in (("--name", name), ("--pattern", pattern or "")):
-        if not text.isprintable() or len(text) > 200:
+    for option, given in (("--name", name), ("--pattern", pattern or "")):
+        if not given.isprintable() or len(given) > 200:
             raise InputError(f"irsde evaluate {option}: give one line of plain text")
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not slug:

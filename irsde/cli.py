@@ -74,6 +74,7 @@ def plan(
     Snakemake reads only the profile's name there; DVC iterates over the whole grid.
     """
     from irsde.config import PARAMETERS, load_profile
+    from irsde.current import write_state
     from irsde.evidence import given
     from irsde.plan import evaluations, parameters, runs, write_parameters
 
@@ -87,6 +88,7 @@ def plan(
         print(f"{PARAMETERS}: up to date with profile {loaded.name}")
         return
     write_parameters(loaded, imported)
+    write_state(loaded)
     print(
         f"{PARAMETERS}: profile {loaded.name}, {len(runs(loaded))} runs, "
         f"{len(evaluations(loaded))} evaluations"

@@ -637,7 +637,7 @@ from pathlib import Path
 from irsde.photos import RestoreOptions, restore_photographs
 _, folder, run = sys.argv
 for name, tile in (("small", 128), ("large", 128), ("large", 0)):
-    options = RestoreOptions(tile=tile, nfe=1)
+    options = RestoreOptions(tile=tile, nfe=1, threads=1)
     out = Path(folder) / f"{name}-{tile}"
     restore_photographs(Path(folder) / f"{name}.png", Path(run), out, options)
     status = Path("/proc/self/status").read_text()  # ru_maxrss would begin with the parent's

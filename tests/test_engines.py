@@ -85,9 +85,9 @@ def test_neither_engine_trains_the_imported_study_again(tmp_path, monkeypatch):
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", planned, re.MULTILINE))
     assert int(jobs["prepare"]) > 0
     assert not jobs.keys() & {"train", "tune"}
-    planned = call(tmp_path, "dvc", "repro", "--dry")
-    assert "prepare@deraining" in planned
-    assert not re.search(r"(train|tune)@", planned)
+    stages = call(tmp_path, "dvc", "stage", "list", "--all", "--name-only")
+    assert "prepare@deraining" in stages  # a dry run of DVC stops at the first file that is missing
+    assert not re.search(r"(train|tune)@", stages)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -17,8 +17,11 @@ import numpy as np
 from PIL import Image as PILImage
 from tabulate import tabulate
 
-from irsde.data.similarity import COPY, Description, describe, find_copies
-from irsde.degradations import gaussian_noise, haze, motion_blur, rain_streaks
+from irsde.data.leakage.similarity import COPY, Description, describe, find_copies
+from irsde.degradations.blur import motion_blur
+from irsde.degradations.haze import haze
+from irsde.degradations.noise import gaussian_noise
+from irsde.degradations.rain import rain_streaks
 from irsde.files import InputError, write_text
 from irsde.images import Pixels, read_image, to_float, to_pixels
 from irsde.seeds import numpy_generator

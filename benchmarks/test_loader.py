@@ -15,16 +15,16 @@ import pytest
 import torch
 from skimage import data
 
-from irsde.config import TrainingSettings
-from irsde.data import cache
+from irsde.data import pairs as cache
 from irsde.data.pairs import Pair
+from irsde.experiment.profile import TrainingSettings
 from irsde.files import digest
 from irsde.images import to_float, to_pixels, write_image
+from irsde.machine.world import ALONE
 from irsde.networks import ConditionalNAFNet
-from irsde.optimization import Batches
-from irsde.parallel import ALONE
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation
+from irsde.training.update import Batches
 
 IMAGES, HEIGHT, WIDTH = 400, 321, 481
 BATCH, PATCH = 8, 48

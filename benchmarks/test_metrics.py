@@ -23,9 +23,9 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from irsde.images import read_image, to_float, to_pixels
-from irsde.metrics import luminance
-from irsde.perceptual import perceptual_metric
-from irsde.protocols import PROTOCOLS, score_batch, score_protocols
+from irsde.scoring.metrics import luminance
+from irsde.scoring.perceptual import perceptual_metric
+from irsde.scoring.protocols import PROTOCOLS, score_batch, score_protocols
 from tests.reference import DATA
 
 FOLDER = DATA / "Rain100H-test"

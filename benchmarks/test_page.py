@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from irsde.report.page import write_page
-from irsde.report.rows import read_rows
+from irsde.report.results import read_rows
 from tests.browser import BROWSER, browser
 from tests.fabricated import cost_table, fabricate, quality_table
 

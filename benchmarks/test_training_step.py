@@ -26,17 +26,17 @@ import numpy as np
 import pytest
 import torch
 
-from irsde.checkpoints import TrainingState
-from irsde.config import TrainingSettings
 from irsde.data.pairs import Pair
+from irsde.experiment.profile import TrainingSettings
+from irsde.machine.world import ALONE
 from irsde.networks import ConditionalNAFNet, ConditionalUNet
 from irsde.networks.nafnet import NAFBlock
-from irsde.optimization import Batches, Update, make_optimizer
-from irsde.parallel import ALONE
 from irsde.processes import mean_reverting
-from irsde.restoration import Restorer
+from irsde.restoration.restorer import Restorer
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation
+from irsde.training.checkpoints import TrainingState
+from irsde.training.update import Batches, Update, make_optimizer
 
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")

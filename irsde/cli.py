@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from irsde.files import INPUT_EXIT_CODE, InputError, read_table
-from irsde.interruption import STOPPED_EXIT_CODE, StoppedError
+from irsde.machine.signals import STOPPED_EXIT_CODE, StoppedError
 from irsde.terminal import write_plainly
 
 app = typer.Typer(
@@ -57,7 +57,7 @@ def main_options(
 
 
 def _profile_name(name: str | None) -> str:
-    from irsde.config import active_profile, check_form
+    from irsde.experiment.profile import active_profile, check_form
 
     return active_profile() if name is None else check_form("--profile", name)
 
@@ -73,10 +73,10 @@ def plan(
 
     Snakemake reads only the profile's name there; DVC iterates over the whole grid.
     """
-    from irsde.config import PARAMETERS, load_profile
-    from irsde.current import write_state
-    from irsde.evidence import given
-    from irsde.plan import evaluations, parameters, runs, write_parameters
+    from irsde.audit.evidence import given
+    from irsde.evaluation.current import write_state
+    from irsde.experiment.grid import evaluations, parameters, runs, write_parameters
+    from irsde.experiment.profile import PARAMETERS, load_profile
 
     loaded = load_profile(_profile_name(profile))
     imported = given(loaded)
@@ -113,13 +113,13 @@ def fetch(
     ] = None,
 ) -> None:
     """Bring data sets into data/: download and check them, or index a folder of your own."""
-    from irsde.data.fetching import fetch as fetch_one
-    from irsde.data.fetching import fetch_all
+    from irsde.data.fetch.fetching import fetch as fetch_one
+    from irsde.data.fetch.fetching import fetch_all
 
     if bool(names) == bool(profile):
         raise InputError("irsde data fetch: give names, or --profile")
     if profile:
-        from irsde.config import load_profile
+        from irsde.experiment.profile import load_profile
 
         loaded = load_profile(profile)
         print("\n".join(fetch_all(loaded)))
@@ -139,7 +139,7 @@ def adopt(
     ] = False,
 ) -> None:
     """Take images you have as a data set: recognised by their pixels, paired, linked into data/."""
-    from irsde.data.adoption import adopt as adopt_folder
+    from irsde.data.adopt.adoption import adopt as adopt_folder
 
     print("\n".join(adopt_folder(folder, name, copy=copy, allow_differences=allow_differences)))
 
@@ -149,7 +149,7 @@ def fingerprint(
     name: Annotated[str, typer.Argument(help="A data set that lies in data/.")],
 ) -> None:
     """Write data/fingerprints/NAME.csv, by which others' copies are recognised."""
-    from irsde.data.known_sets import record_fingerprints
+    from irsde.data.adopt.known_sets import record_fingerprints
 
     print(record_fingerprints(name))
 
@@ -174,14 +174,14 @@ def check(
 
     With --train and --test any data sets or folders are compared; else those of a profile's tasks.
     """
-    from irsde.data.checking import check_profile, check_sets
+    from irsde.data.leakage.check import check_profile, check_sets
 
     if bool(train) != bool(test) or (train and (task or profile)):
         raise InputError("irsde data check: give --train and --test, or --task and --profile")
     if train and test:
         print(check_sets(train, test, without or [], sheet, table))
         return
-    from irsde.config import check_name, load_profile
+    from irsde.experiment.profile import check_name, load_profile
 
     loaded = load_profile(_profile_name(profile))
     if task:
@@ -198,11 +198,11 @@ def prepare(
     profile: ProfileOption = None,
 ) -> None:
     """Make the training, validation and test pairs of a task below data/prepared."""
-    from irsde.config import check_name, load_profile
-    from irsde.data.datasets import dataset_folder, own_unread
-    from irsde.data.preparation import prepare as prepare_pairs
+    from irsde.data.prepare import prepare as prepare_pairs
+    from irsde.data.sets import dataset_folder, own_unread
+    from irsde.experiment.grid import preparations
+    from irsde.experiment.profile import check_name, load_profile
     from irsde.images import unread_line
-    from irsde.plan import preparations
 
     loaded = load_profile(_profile_name(profile))
     check_name("task", task, loaded.tasks)
@@ -213,7 +213,7 @@ def prepare(
         if unread := own_unread(dataset_folder(name)):
             print(unread_line(unread))
     if dataset is None:
-        from irsde.data.checking import check_profile
+        from irsde.data.leakage.check import check_profile
 
         print(check_profile(loaded, (task,)))
 
@@ -221,8 +221,8 @@ def prepare(
 @data.command()
 def figures(profile: ProfileOption = None) -> None:
     """Draw what each task's degradation does, beside real samples, into reports/degradations."""
-    from irsde.config import load_profile
-    from irsde.report.samples import write_figures
+    from irsde.data.pictures import write_figures
+    from irsde.experiment.profile import load_profile
 
     print(write_figures(load_profile(_profile_name(profile)).tasks))
 
@@ -230,8 +230,8 @@ def figures(profile: ProfileOption = None) -> None:
 @data.command()
 def state(profile: ProfileOption = None) -> None:
     """Note in data/state.json what DVC compares: code, contents of data sets, metrics' weights."""
-    from irsde.config import load_profile
-    from irsde.current import write_state
+    from irsde.evaluation.current import write_state
+    from irsde.experiment.profile import load_profile
 
     print(write_state(load_profile(_profile_name(profile))))
 
@@ -283,13 +283,13 @@ def train(
     Resumes from the run's checkpoint to the same bits as if it had never stopped. Where the
     profile asks for several processes, this starts them.
     """
-    from irsde.config import load_profile, run_settings
-    from irsde.data.leakage import read_leaks
-    from irsde.following import Follower
-    from irsde.launching import reported_end, start_processes
-    from irsde.parallel import world_of_environment
-    from irsde.plan import Run
-    from irsde.training import train as train_run
+    from irsde.data.leakage.record import read_leaks
+    from irsde.experiment.grid import Run
+    from irsde.experiment.profile import load_profile, run_settings
+    from irsde.machine.launch import reported_end, start_processes
+    from irsde.machine.world import world_of_environment
+    from irsde.tracking.follow import Follower
+    from irsde.training.run import train as train_run
 
     without_effect = {
         "--overwrite": overwrite,
@@ -303,7 +303,7 @@ def train(
         raise InputError("irsde train: give --continue-to or --from")
     loaded = load_profile(_profile_name(profile))
     if dry_run and not (task and method):
-        from irsde.calibration import overview
+        from irsde.training.prediction import overview
 
         print(overview(loaded, task, method, seed))
         return
@@ -312,20 +312,20 @@ def train(
     run = Run(loaded.name, task, method, seed or 0)
     start = None
     if continue_to is not None:
-        from irsde.starting import continuation
+        from irsde.training.starting import continuation
 
         run, settings, start = continuation(loaded, run, continue_to)
     else:
         settings = run_settings(loaded, task, method, run.seed)
     if weights is not None:
-        from irsde.starting import fine_tuning
+        from irsde.training.starting import fine_tuning
 
         run, start = fine_tuning(loaded, run, weights)
     if allow_leakage:
         allowed = settings.data.model_copy(update={"allow_leakage": True})
         settings = settings.model_copy(update={"data": allowed})
     if dry_run:
-        from irsde.calibration import predict
+        from irsde.training.prediction import predict
 
         print(f"{run.folder}: {predict(run, settings).text}")
         return
@@ -458,9 +458,9 @@ def evaluate(
             track=track,
         )
         return
-    from irsde.config import check_name, load_profile
-    from irsde.data.leakage import leaked_images, read_leaks
-    from irsde.outside import PreparedSet, evaluate_restored
+    from irsde.data.leakage.record import leaked_images, read_leaks
+    from irsde.evaluation.outside import PreparedSet, evaluate_restored
+    from irsde.experiment.profile import check_name, load_profile
     from irsde.tasks import TASKS
 
     if name is None or restored is None:
@@ -502,15 +502,15 @@ def _evaluate_run(
     all_protocols: bool,
     track: bool,
 ) -> None:
-    from irsde.config import check_name, load_profile
-    from irsde.data.leakage import leaked_images, read_leaks
-    from irsde.evaluation import evaluate as evaluate_run
-    from irsde.evaluation import usual_evaluation
-    from irsde.launching import start_processes
+    from irsde.data.leakage.record import leaked_images, read_leaks
+    from irsde.evaluation.evaluate import evaluate as evaluate_run
+    from irsde.evaluation.evaluate import usual_evaluation
+    from irsde.experiment.grid import refuse_without_effect, run_of
+    from irsde.experiment.profile import check_name, load_profile
+    from irsde.experiment.provenance import evaluation_profile, imported_from, read_run_card
+    from irsde.machine.launch import start_processes
+    from irsde.machine.world import world_of_environment
     from irsde.methods import METHODS
-    from irsde.parallel import world_of_environment
-    from irsde.plan import refuse_without_effect, run_of
-    from irsde.provenance import evaluation_profile, imported_from, read_run_card
 
     found = run_of(folder)
     loaded = load_profile(found.profile)
@@ -546,7 +546,7 @@ def _evaluate_run(
             continue
         print(line)
         if all_protocols:
-            from irsde.scoring import protocol_means
+            from irsde.scoring.score import protocol_means
 
             print(protocol_means(read_table(evaluation.folder / "protocols.csv")))
         if track:
@@ -561,8 +561,8 @@ def average(
     width: Annotated[float, typer.Option(help="Relative width of the average, such as 0.07.")],
 ) -> None:
     """Write a run with another moving average of a training that stored snapshots."""
-    from irsde.averaging import average as average_run
-    from irsde.plan import run_of
+    from irsde.experiment.grid import run_of
+    from irsde.training.averaging import average as average_run
 
     print(average_run(run_of(run), width))
 
@@ -598,10 +598,10 @@ def import_weights(
     what was taken is printed and stands in the run card. Such a run is evaluated with the plain
     conversion, as the authors' code reads the noise, unless irsde evaluate is told otherwise.
     """
-    from irsde.config import check_name, load_profile
-    from irsde.importing import METHOD
-    from irsde.importing import import_weights as import_file
-    from irsde.plan import Run
+    from irsde.experiment.grid import Run
+    from irsde.experiment.profile import check_name, load_profile
+    from irsde.restoration.import_weights import METHOD
+    from irsde.restoration.import_weights import import_weights as import_file
     from irsde.tasks import TASKS
 
     check_name("task", task, TASKS)
@@ -673,9 +673,9 @@ def restore(
     A gray photograph stays gray. Sampler and network evaluations are those that the run was
     evaluated with, unless given; what was taken is printed and stands in restored.json.
     """
-    from irsde.config import check_name
-    from irsde.evidence import run_with_weights
-    from irsde.photos import RestoreOptions, restore_photographs
+    from irsde.audit.evidence import run_with_weights
+    from irsde.experiment.profile import check_name
+    from irsde.restoration.photos import RestoreOptions, restore_photographs
     from irsde.tasks import TASKS
 
     if task is not None:
@@ -710,8 +710,8 @@ def report(
     track: TrackOption = True,
 ) -> None:
     """Compile tables, figures and the page of a profile's finished evaluations into reports/."""
-    from irsde.config import load_profile
-    from irsde.report.compile import compile_report
+    from irsde.experiment.profile import load_profile
+    from irsde.report.build import compile_report
 
     name = _profile_name(profile)
     print(compile_report(load_profile(name), partial=partial))
@@ -728,7 +728,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two sets of results image by image: differences, intervals, where each wins."""
-    from irsde.report.comparing import compare as compare_results
+    from irsde.report.compare import compare as compare_results
 
     print(compare_results(a, b, picture))
 
@@ -740,7 +740,7 @@ def explain(
     ],
 ) -> None:
     """Show where a number comes from: images, run, settings, data, commit, commands."""
-    from irsde.explaining import explain as explain_cell
+    from irsde.audit.explain import explain as explain_cell
 
     print(explain_cell(address))
 
@@ -754,16 +754,16 @@ def verify(
     ] = None,
 ) -> None:
     """Check that tables, result files, weights and data still agree; exit code 1 if not."""
-    from irsde.config import load_profile
-    from irsde.report.compile import rebuilt_tables
+    from irsde.audit.verify import verify as verify_chain
+    from irsde.experiment.profile import load_profile
+    from irsde.report.build import rebuilt_tables
     from irsde.report.lineage import read_lineage
-    from irsde.verifying import verify as verify_chain
 
     loaded = load_profile(read_lineage()["profile"] if profile is None else profile)
     text, agrees = verify_chain(loaded.name, lambda: rebuilt_tables(loaded))
     print(text)
     if recompute:
-        from irsde.recomputing import recompute as recompute_row
+        from irsde.audit.recompute import recompute as recompute_row
 
         text, same = recompute_row(recompute)
         print(text)
@@ -784,8 +784,8 @@ def export_evidence(
     ] = None,
 ) -> None:
     """Copy run cards, values of every image and chosen weights of a profile's results."""
-    from irsde.config import load_profile
-    from irsde.evidence import export_evidence as export
+    from irsde.audit.evidence import export_evidence as export
+    from irsde.experiment.profile import load_profile
 
     loaded = load_profile(_profile_name(profile))
     print(export(loaded, folder, weights or [], pictures or []))
@@ -797,7 +797,7 @@ def import_evidence(
     profile: ProfileOption = None,
 ) -> None:
     """Copy committed evidence back into results/, to report, verify or extend it."""
-    from irsde.evidence import import_evidence as bring_back
+    from irsde.audit.evidence import import_evidence as bring_back
 
     print(bring_back(_profile_name(profile), folder))
 
@@ -805,8 +805,8 @@ def import_evidence(
 @app.command()
 def status(profile: ProfileOption = None) -> None:
     """Show where every run of a profile stands: iteration, speed, time left, validation."""
-    from irsde.config import load_profile
-    from irsde.status import standings, table
+    from irsde.audit.status import standings, table
+    from irsde.experiment.profile import load_profile
 
     print(table(standings(load_profile(_profile_name(profile)))))
 
@@ -814,8 +814,8 @@ def status(profile: ProfileOption = None) -> None:
 @tracking.command()
 def sync(profile: ProfileOption = None) -> None:
     """Log to MLflow every finished run and evaluation that the store lacks."""
-    from irsde import tracking as mlflow_view
-    from irsde.plan import RESULTS
+    from irsde.experiment.grid import RESULTS
+    from irsde.tracking import store as mlflow_view
 
     name = _profile_name(profile)
     if not (RESULTS / name).is_dir():
@@ -832,8 +832,8 @@ def sync(profile: ProfileOption = None) -> None:
 @tracking.command()
 def rebuild() -> None:
     """Make the MLflow store again from result files alone."""
-    from irsde.rebuilding import rebuild as rebuild_store
-    from irsde.tracking import MlflowException
+    from irsde.tracking.rebuild import rebuild as rebuild_store
+    from irsde.tracking.store import MlflowException
 
     try:
         print(rebuild_store())
@@ -847,8 +847,8 @@ def track_run(
     folder: Annotated[Path, typer.Argument(help="Folder of a run, finished or in training.")],
 ) -> None:
     """Log one run to MLflow, as far as it is."""
-    from irsde.plan import run_of
-    from irsde.tracking import Tracker
+    from irsde.experiment.grid import run_of
+    from irsde.tracking.store import Tracker
 
     run = run_of(folder)
     if not folder.is_dir():
@@ -867,10 +867,10 @@ def doctor() -> None:
     """Say what this machine can run: torch, GPU, LPIPS weights, free disk, profiles."""
     import shutil
 
-    from irsde.config import PROFILE_FOLDER
-    from irsde.distributions import feature_network
-    from irsde.perceptual import perceptual_metric
-    from irsde.provenance import versions
+    from irsde.experiment.profile import PROFILE_FOLDER
+    from irsde.experiment.provenance import versions
+    from irsde.scoring.distributions import feature_network
+    from irsde.scoring.perceptual import perceptual_metric
 
     for name, version in versions().items():
         print(f"{name}: {version}")
@@ -904,7 +904,7 @@ def _track(
     report: bool = False,
 ) -> None:
     """Log what is finished; the result files stay good if the store cannot be reached."""
-    from irsde.tracking import Tracker
+    from irsde.tracking.store import Tracker
 
     try:
         tracker = Tracker(profile)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from irsde import degradations, masks, resampling
-from irsde.masks import Holes
+from irsde.degradations import blur, haze, masks, noise, rain, resampling
+from irsde.degradations.masks import Holes
 
 Image = NDArray[np.float32]
 
@@ -74,15 +74,15 @@ class Task:
 
 
 def _rain(image: Image, generator: np.random.Generator, _: Degradation) -> Image:
-    return degradations.rain_streaks(image, generator)
+    return rain.rain_streaks(image, generator)
 
 
 def _blur(image: Image, generator: np.random.Generator, _: Degradation) -> Image:
-    return degradations.blur(image, generator)
+    return blur.blur(image, generator)
 
 
 def _noise(image: Image, generator: np.random.Generator, chosen: Degradation) -> Image:
-    return degradations.gaussian_noise(image, generator, chosen.noise_level, clipped=chosen.clipped)
+    return noise.gaussian_noise(image, generator, chosen.noise_level, clipped=chosen.clipped)
 
 
 def _described_noise(chosen: Degradation) -> str:
@@ -112,7 +112,7 @@ def _reduced(image: Image, _: np.random.Generator, __: Degradation) -> Image:
 
 
 def _haze(image: Image, generator: np.random.Generator, _: Degradation) -> Image:
-    return degradations.haze(image, generator)
+    return haze.haze(image, generator)
 
 
 TASKS: dict[str, Task] = {

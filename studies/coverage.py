@@ -15,8 +15,7 @@ from numpy.random import Generator
 from tabulate import tabulate
 
 from irsde.files import write_text
-from irsde.seeds import seed_from
-from irsde.statistics import (
+from irsde.scoring.statistics import (
     compare,
     holm,
     is_significant,
@@ -24,6 +23,7 @@ from irsde.statistics import (
     paired_difference,
     probability_of_improvement,
 )
+from irsde.seeds import seed_from
 
 COMMAND = "python -m studies.coverage --out reports/study/coverage"
 TRIALS = 2000

@@ -1,7 +1,7 @@
 """Break the arithmetic of the package one place at a time, and see whether the tests notice.
 
     python studies/mutants.py                     # all modules of RELEVANT
-    python studies/mutants.py irsde/ssim.py       # one of them
+    python studies/mutants.py irsde/scoring/ssim.py       # one of them
     python studies/mutants.py --each 25 --seed 1  # other breaks, more of them
 
 A break (a mutant) changes one place: an operator (`+` to `-`, `*` to `/`, `**` to `*`), a
@@ -40,48 +40,53 @@ EQUIVALENT = Path(__file__).with_name("mutants_equivalent.csv")
 SCORING = ("tests/test_scoring_exact.py",)
 NETWORKS = ("tests/test_networks.py", "-k", "not (compiles or autocast)")
 RELEVANT: dict[str, tuple[str, ...]] = {
-    "irsde/ssim.py": SCORING,
-    "irsde/metrics.py": SCORING,
-    "irsde/protocols.py": (
+    "irsde/scoring/ssim.py": SCORING,
+    "irsde/scoring/metrics.py": SCORING,
+    "irsde/scoring/protocols.py": (
         "tests/test_scoring_exact.py", "tests/test_scoring.py", "-k", "exact or protocol or refused"
     ),
-    "irsde/perceptual.py": (
+    "irsde/scoring/perceptual.py": (
         "tests/test_distributions_exact.py", "tests/test_scoring.py",
         "-k", "lpips or weights or covers",
     ),
-    "irsde/resampling.py": ("tests/test_resampling_exact.py", "tests/test_resampling.py"),
-    "irsde/degradations.py": ("tests/test_degradations_exact.py",),
-    "irsde/tiling.py": ("tests/test_tiling_exact.py", "irsde/tiling.py"),
+    "irsde/degradations/resampling.py": (
+        "tests/test_resampling_exact.py", "tests/test_resampling.py"
+    ),
+    "irsde/degradations/noise.py": ("tests/test_degradations_exact.py",),
+    "irsde/degradations/rain.py": ("tests/test_degradations_exact.py",),
+    "irsde/degradations/blur.py": ("tests/test_degradations_exact.py",),
+    "irsde/degradations/haze.py": ("tests/test_degradations_exact.py",),
+    "irsde/restoration/tiling.py": ("tests/test_tiling_exact.py", "irsde/restoration/tiling.py"),
     "irsde/seeds.py": ("tests/test_tiling_exact.py", "irsde/seeds.py"),
     "irsde/networks/layers.py": NETWORKS,
     "irsde/networks/nafnet.py": NETWORKS,
     "irsde/networks/unet.py": NETWORKS,
-    "irsde/data/similarity.py": ("tests/test_similarity_exact.py",),
-    "irsde/data/fingerprints.py": ("tests/test_fingerprints_exact.py",),
+    "irsde/data/leakage/similarity.py": ("tests/test_similarity_exact.py",),
+    "irsde/data/adopt/fingerprints.py": ("tests/test_fingerprints_exact.py",),
     "irsde/data/pairs.py": ("tests/test_pairs_exact.py", "tests/test_preparation.py"),
-    "irsde/distributions.py": (
+    "irsde/scoring/distributions.py": (
         "tests/test_distributions_exact.py", "tests/test_distributions.py",
         "-k", "not (whole_chain or inceptions)",
     ),
-    "irsde/optimization.py": ("tests/test_optimization_exact.py",),
-    "irsde/averaging.py": ("tests/test_averaging_exact.py", "tests/test_averaging.py"),
-    "irsde/cost.py": (
+    "irsde/training/update.py": ("tests/test_optimization_exact.py",),
+    "irsde/training/averaging.py": ("tests/test_averaging_exact.py", "tests/test_averaging.py"),
+    "irsde/machine/meters.py": (
         "tests/test_cost_exact.py", "tests/test_evaluation.py", "-k", "exact or multiply"
     ),
-    "irsde/classical.py": (
+    "irsde/restoration/classical.py": (
         "tests/test_classical_exact.py", "tests/test_classical.py", "-k", "not gains"
     ),
-    "irsde/masks.py": ("tests/test_masks_exact.py", "tests/test_masks.py"),
+    "irsde/degradations/masks.py": ("tests/test_masks_exact.py", "tests/test_masks.py"),
     "irsde/images.py": ("tests/test_images_exact.py", "tests/test_images.py"),
     "irsde/processes.py": ("tests/test_processes_exact.py", "tests/test_processes.py"),
     "irsde/samplers.py": ("tests/test_samplers_exact.py", "tests/test_samplers.py"),
     "irsde/objectives.py": (
         "tests/test_processes_exact.py", "tests/test_processes.py", "tests/test_objectives.py"
     ),
-    "irsde/statistics.py": ("tests/test_statistics_exact.py", "tests/test_statistics.py"),
-    "irsde/scoring.py": ("tests/test_scores_exact.py", "irsde/scoring.py"),
-    "irsde/validation.py": ("tests/test_validation_exact.py",),
-    "irsde/code.py": (
+    "irsde/scoring/statistics.py": ("tests/test_statistics_exact.py", "tests/test_statistics.py"),
+    "irsde/scoring/score.py": ("tests/test_scores_exact.py", "irsde/scoring/score.py"),
+    "irsde/training/validation.py": ("tests/test_validation_exact.py",),
+    "irsde/experiment/code.py": (
         "tests/test_code.py", "-k", "not (another_version or committed_study)"
     ),
 }  # fmt: skip

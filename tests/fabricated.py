@@ -8,15 +8,15 @@ import pandas as pd
 import yaml
 from skimage import data
 
-from irsde.code import code_hash
-from irsde.config import PROFILE_FOLDER, Profile, load_profile, run_settings
+from irsde.experiment.code import code_hash
+from irsde.experiment.grid import pairs_folder
+from irsde.experiment.profile import PROFILE_FOLDER, Profile, load_profile, run_settings
 from irsde.files import digest_json, write_json, write_text
 from irsde.images import to_float, to_pixels, write_image
 from irsde.methods import METHODS
-from irsde.plan import pairs_folder
-from irsde.protocols import PROTOCOLS
-from irsde.report.rows import Entry, Row, entries
+from irsde.report.results import Entry, Row, entries
 from irsde.report.table import Cell, Column, Line, Table
+from irsde.scoring.protocols import PROTOCOLS
 
 METRICS = (
     ("psnr", "PSNR (dB)", True, 2, 26.0, 3.0),

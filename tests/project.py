@@ -14,12 +14,13 @@ from typing import NoReturn
 
 import pytest
 
-from irsde import cli, launching
-from irsde.config import Profile, load_profile
-from irsde.data.checking import check_profile
-from irsde.data.fetching import fetch
-from irsde.data.preparation import prepare
-from irsde.perceptual import perceptual_metric
+from irsde import cli
+from irsde.data.fetch.fetching import fetch
+from irsde.data.leakage.check import check_profile
+from irsde.data.prepare import prepare
+from irsde.experiment.profile import Profile, load_profile
+from irsde.machine import launch
+from irsde.scoring.perceptual import perceptual_metric
 
 PROJECT = Path(__file__).resolve().parents[1]
 PARTS = (
@@ -130,7 +131,7 @@ def _irsde(folder: Path, command: tuple[str, ...], variables: dict[str, str]) ->
             patch.setenv(name, value)
         patch.setattr(os, "execv", lambda _, command: _become(command))
         patch.setattr(
-            launching,
+            launch,
             "start_processes",
             lambda _: _become([sys.executable, "-m", "irsde.cli", *command[1:]]),
         )

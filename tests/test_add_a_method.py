@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from irsde import methods
-from irsde.config import Profile, load_profile, run_settings
 from irsde.data.pairs import Pair
+from irsde.experiment.grid import evaluations
+from irsde.experiment.profile import Profile, load_profile, run_settings
+from irsde.machine.world import ALONE
 from irsde.methods import METHODS
 from irsde.objectives import OBJECTIVES
-from irsde.optimization import Batches, draw_states, training_loss
-from irsde.parallel import ALONE
-from irsde.plan import evaluations
-from irsde.restoration import build_network, restorer_of
+from irsde.restoration.restorer import build_network, restorer_of
 from irsde.samplers import SAMPLERS, first_evaluation
 from irsde.seeds import numpy_generator, torch_generator
 from irsde.tasks import TASKS, Degradation
+from irsde.training.update import Batches, draw_states, training_loss
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGE = PROJECT / "docs/add-a-method.md"

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from irsde.data.adoption import adopt
-from irsde.data.datasets import dataset_card, read_records
-from irsde.data.fingerprints import (
+from irsde.data.adopt.adoption import adopt
+from irsde.data.adopt.fingerprints import (
     NEAR,
     find_images,
     known_sets,
     perceptual_hash,
     read_fingerprints,
 )
-from irsde.data.known_sets import record_fingerprints
-from irsde.data.own_sets import index_own
-from irsde.data.photograph_sets import write_photographs
+from irsde.data.adopt.known_sets import record_fingerprints
+from irsde.data.adopt.own_sets import index_own
+from irsde.data.fetch.photographs import write_photographs
+from irsde.data.sets import dataset_card, read_records
 from irsde.files import InputError
 from tests.project import PROJECT
 from tests.reference import DATA, needs_data

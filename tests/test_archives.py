@@ -14,8 +14,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from irsde.data import archives
-from irsde.data.archives import Limits, extract, join_parts
+from irsde.data.fetch import archives
+from irsde.data.fetch.archives import Limits, extract, join_parts
 from irsde.files import InputError
 
 FILES = {

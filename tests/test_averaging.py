@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from irsde.averaging import WIDTHS, average, coefficients, decay, exponent, found_snapshots
-from irsde.config import load_profile, run_settings
+from irsde.experiment.grid import Run
+from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError
-from irsde.plan import Run
-from irsde.training import train
+from irsde.training.averaging import WIDTHS, average, coefficients, decay, exponent, found_snapshots
+from irsde.training.run import train
 from tests.project import call, copy_project, prepare_task
 
 TASK = "denoising"

@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from irsde import averaging
-from irsde.averaging import (
+from irsde.experiment.grid import Run
+from irsde.files import InputError
+from irsde.training import averaging
+from irsde.training.averaging import (
     WIDTHS,
     Snapshot,
     _inner,
@@ -17,8 +19,6 @@ from irsde.averaging import (
     file_of,
     found_snapshots,
 )
-from irsde.files import InputError
-from irsde.plan import Run
 
 
 def test_an_exponent_of_one_and_of_two():

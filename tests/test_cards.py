@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from irsde.cards import check_card, read_card
 from irsde.cli import app
+from irsde.experiment.cards import check_card, read_card
 from irsde.files import InputError
 from irsde.images import write_image
 

@@ -4,8 +4,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from irsde.data.adopt.fingerprints import read_fingerprints
 from irsde.data.catalogue import PARTS, common_scenes, find_split, read_catalogue
-from irsde.data.fingerprints import read_fingerprints
 from irsde.data.listing import described
 from irsde.files import InputError
 

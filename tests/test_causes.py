@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irsde.config import Causes, load_profile
+from irsde.experiment.profile import Causes, load_profile
 from irsde.files import InputError
-from irsde.report.causes_table import causes_tables
+from irsde.report.effects import causes_tables
 from irsde.report.lineage import lineage
 from tests.fabricated import fabricate
 

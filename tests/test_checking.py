@@ -9,11 +9,11 @@ import pytest
 import yaml
 from skimage import data
 
-from irsde.data.checking import check_sets, find_leaks, pictures
-from irsde.data.datasets import Record, write_dataset
+from irsde.data.leakage.check import check_sets, find_leaks, pictures
+from irsde.data.sets import Record, write_dataset
+from irsde.experiment.grid import leakage_file
 from irsde.files import InputError, digest, read_json
 from irsde.images import read_image, write_image
-from irsde.plan import leakage_file
 from tests.project import PROJECT, call, copy_project
 from tests.reference import DATA, needs_data
 
@@ -26,7 +26,7 @@ PHOTOS = {
 
 
 def make_set(name, images, scenes=None):
-    from irsde.data.datasets import dataset_folder
+    from irsde.data.sets import dataset_folder
 
     folder = dataset_folder(name)
     (folder / "GT").mkdir(parents=True, exist_ok=True)

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from skimage import data
 
-from irsde.classical import CLASSICAL, estimate_noise_level
-from irsde.degradations import gaussian_noise, haze, motion_blur, rain_streaks
-from irsde.masks import inpainting_holes, thin_mask
-from irsde.resampling import downsample_bicubic, enlarge
+from irsde.degradations.blur import motion_blur
+from irsde.degradations.haze import haze
+from irsde.degradations.masks import inpainting_holes, thin_mask
+from irsde.degradations.noise import gaussian_noise
+from irsde.degradations.rain import rain_streaks
+from irsde.degradations.resampling import downsample_bicubic, enlarge
+from irsde.restoration.classical import CLASSICAL, estimate_noise_level
 from irsde.seeds import numpy_generator
 
 COFFEE = data.coffee()[100:228, 200:328].astype(np.float32) / 255

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from irsde import classical
-from irsde.classical import (
+from irsde.restoration import classical
+from irsde.restoration.classical import (
     CLASSICAL,
     _dark_channel,
     _guided_filter,

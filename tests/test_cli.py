@@ -231,7 +231,7 @@ def test_a_run_of_another_configuration_is_not_overwritten(evaluated):
 
 
 def test_the_report_needs_no_torch():
-    script = "import irsde.report.compile, sys; sys.exit('torch' in sys.modules)"
+    script = "import irsde.report.build, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 

@@ -11,15 +11,14 @@ import pandas as pd
 import pytest
 from skimage import data
 
+from irsde.evaluation.outside import evaluate_restored
+from irsde.experiment.grid import pairs_folder
 from irsde.files import InputError, read_json, write_json
 from irsde.images import read_image, write_image
-from irsde.outside import evaluate_restored
-from irsde.plan import pairs_folder
-from irsde.report.comparing import WIDTH, compare
-from irsde.report.comparing_picture import _binned
+from irsde.report.compare import WIDTH, _binned, compare
+from irsde.report.effects import by_protocol
 from irsde.report.pairing import compared, paired, read_side, winning
-from irsde.report.protocol_tables import by_protocol
-from irsde.report.rows import Entry, Row
+from irsde.report.results import Entry, Row
 
 METRICS = (
     ("psnr", "PSNR (dB)", True, 2, 26.0),

@@ -5,17 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from irsde.config import (
-    FIT_EVERY_PROCESS,
-    active_profile,
-    largest_nfe,
-    load_profile,
-    run_settings,
-)
 from irsde.data.catalogue import read_catalogue
-from irsde.files import InputError
-from irsde.methods import METHODS
-from irsde.plan import (
+from irsde.experiment.grid import (
     Run,
     datasets,
     evaluation_of,
@@ -26,6 +17,15 @@ from irsde.plan import (
     runs,
     sweep_evaluations,
 )
+from irsde.experiment.profile import (
+    FIT_EVERY_PROCESS,
+    active_profile,
+    largest_nfe,
+    load_profile,
+    run_settings,
+)
+from irsde.files import InputError
+from irsde.methods import METHODS
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from irsde import cost
-from irsde.cost import Meter, peak_memory
+from irsde.machine import meters
+from irsde.machine.meters import Meter, peak_memory
 
 
 class Counter:
@@ -26,9 +26,9 @@ class Counter:
 
 def metered(monkeypatch, counts, times):
     nvml = Counter(counts) if counts else None
-    monkeypatch.setattr(cost, "_nvml_handle", lambda device: (None, nvml))
+    monkeypatch.setattr(meters, "_nvml_handle", lambda device: (None, nvml))
     given = iter(times)
-    monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: next(given)))
+    monkeypatch.setattr(meters, "time", SimpleNamespace(perf_counter=lambda: next(given)))
     meter = Meter(torch.device("cpu"))
     for _ in range(len(times) // 2):
         with meter.running():
@@ -56,7 +56,7 @@ def test_without_a_counter_there_is_no_energy(monkeypatch):
 
 def test_memory_on_a_gpu_is_the_peak_of_the_blocks_above_what_was_held_first(monkeypatch):
     """100 held at first; blocks that start at 100 and 140 and reach 150 and 200 add 50 and 60."""
-    monkeypatch.setattr(cost, "_nvml_handle", lambda device: (None, None))
+    monkeypatch.setattr(meters, "_nvml_handle", lambda device: (None, None))
     held, peaks = iter((100, 140)), iter((150, 200))
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
@@ -82,9 +82,9 @@ def test_the_counter_is_that_of_the_gpu_with_the_same_uuid(monkeypatch):
             return "handle"
 
     nvml = Nvml()
-    monkeypatch.setattr(cost.importlib, "import_module", lambda name: {"pynvml": nvml}[name])
+    monkeypatch.setattr(meters.importlib, "import_module", lambda name: {"pynvml": nvml}[name])
     for uuid, expected in ((12, ("handle", nvml)), (13, (None, None))):
         properties = SimpleNamespace(uuid=uuid)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, p=properties: p)
-        assert cost._nvml_handle(torch.device("cuda")) == expected
-    assert cost._nvml_handle(torch.device("cpu")) == (None, None)
+        assert meters._nvml_handle(torch.device("cuda")) == expected
+    assert meters._nvml_handle(torch.device("cpu")) == (None, None)

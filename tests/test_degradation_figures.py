@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from skimage import data
 
+from irsde.data.pictures import Example, _most_varied, degradation_figure
 from irsde.images import to_float
-from irsde.report.degradations import Example, _most_varied, degradation_figure
 
 COFFEE = data.coffee()[100:196, 200:344]
 CHELSEA = data.chelsea()[100:196, 150:294]

@@ -5,17 +5,10 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from irsde.degradations import (
-    _mean_frame,
-    _object_mask,
-    _rain_layer,
-    blur,
-    gaussian_noise,
-    haze,
-    motion_blur,
-    object_motion_blur,
-    rain_streaks,
-)
+from irsde.degradations.blur import _mean_frame, _object_mask, blur, motion_blur, object_motion_blur
+from irsde.degradations.haze import haze
+from irsde.degradations.noise import gaussian_noise
+from irsde.degradations.rain import _rain_layer, rain_streaks
 from irsde.seeds import numpy_generator
 from tests.reference import DATA, needs_data
 

@@ -6,24 +6,22 @@ import numpy as np
 import pytest
 from scipy.ndimage import shift, zoom
 
-from irsde import degradations
-from irsde.degradations import (
-    _depth,
+from irsde.degradations import blur as of_blur
+from irsde.degradations import rain as of_rain
+from irsde.degradations.blur import (
     _mean_frame,
     _mirrored_behind,
     _moved,
     _object_mask,
-    _rain_layer,
     _shake_kernel,
     _shake_path,
-    _spans,
     blur,
-    gaussian_noise,
-    haze,
     motion_blur,
     object_motion_blur,
-    rain_streaks,
 )
+from irsde.degradations.haze import _depth, haze
+from irsde.degradations.noise import gaussian_noise
+from irsde.degradations.rain import _rain_layer, _spans, rain_streaks
 
 
 class Given:
@@ -147,7 +145,7 @@ def test_settings_of_rain_lie_where_the_documentation_says(u, z, monkeypatch):
         layers.append(settings)
         return np.full((height, width), 0.5)
 
-    monkeypatch.setattr(degradations, "_rain_layer", layer)
+    monkeypatch.setattr(of_rain, "_rain_layer", layer)
     rainy = rain_streaks(GREY, Given(u, z))
     assert len(layers) == 2 + int(4 * u)
     settings = layers[0]
@@ -157,7 +155,7 @@ def test_settings_of_rain_lie_where_the_documentation_says(u, z, monkeypatch):
     assert settings["coverage"] == pytest.approx(0.22 + 0.78 * u)
     added = 0.22 * math.exp(0.45 * z) * 0.5
     np.testing.assert_allclose(rainy, min(0.25 + added, 1), rtol=1e-6)
-    monkeypatch.setattr(degradations, "_rain_layer", lambda *_, **__: np.full((40, 30), 900.0))
+    monkeypatch.setattr(of_rain, "_rain_layer", lambda *_, **__: np.full((40, 30), 900.0))
     assert (rain_streaks(GREY, Given(u, z)) == 1).all()
 
 
@@ -325,7 +323,7 @@ def test_an_object_covers_its_share_and_has_an_edge_of_two_pixels():
 @pytest.mark.parametrize("u", [0.1, 0.25, 0.26])
 def test_an_object_moves_on_a_path_of_its_own(u, monkeypatch):
     seen = []
-    monkeypatch.setattr(degradations, "_mean_frame", lambda *given: seen.extend(given))
+    monkeypatch.setattr(of_blur, "_mean_frame", lambda *given: seen.extend(given))
     object_motion_blur(GREY, Given(u, 1.0))
     _, mask, path, ground = seen
     np.testing.assert_array_equal(mask, _object_mask(40, 30, Given(u, 1.0)))
@@ -335,8 +333,8 @@ def test_an_object_moves_on_a_path_of_its_own(u, monkeypatch):
 
 
 def test_half_of_the_blurs_are_of_the_camera(monkeypatch):
-    monkeypatch.setattr(degradations, "motion_blur", lambda *_: "camera")
-    monkeypatch.setattr(degradations, "object_motion_blur", lambda *_: "object")
+    monkeypatch.setattr(of_blur, "motion_blur", lambda *_: "camera")
+    monkeypatch.setattr(of_blur, "object_motion_blur", lambda *_: "object")
     assert [blur(GREY, Given(u)) for u in (0.0, 0.49, 0.5, 0.9)] == [
         "camera", "camera", "object", "object",
     ]  # fmt: skip

@@ -8,7 +8,8 @@ import pytest
 import torch
 from scipy import linalg
 
-from irsde.distributions import (
+from irsde.files import InputError, digest_file
+from irsde.scoring.distributions import (
     CACHED,
     FEW_IMAGES,
     SUBSETS,
@@ -20,7 +21,6 @@ from irsde.distributions import (
     kernel_distances,
     moments,
 )
-from irsde.files import InputError, digest_file
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from irsde import distributions
-from irsde.distributions import (
+from irsde.files import InputError
+from irsde.scoring import distributions
+from irsde.scoring.distributions import (
     DistributionDistances,
     FeatureNetwork,
     _features,
@@ -17,8 +18,7 @@ from irsde.distributions import (
     kernel_distances,
     moments,
 )
-from irsde.files import InputError
-from irsde.perceptual import full_precision, torch_cache
+from irsde.scoring.perceptual import full_precision, torch_cache
 
 
 def test_the_warning_ends_at_two_thousand_images():
@@ -148,7 +148,7 @@ def test_convolutions_are_in_full_precision_and_always_the_same():
 
 def test_lpips_is_the_weighed_distance_of_unit_features():
     """A network of one layer that passes its input on, and a head that sums the channels."""
-    from irsde.perceptual import _distances
+    from irsde.scoring.perceptual import _distances
 
     class Model:
         net = SimpleNamespace(slice1=lambda x: x, N_slices=1)

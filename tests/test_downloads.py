@@ -16,8 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from irsde.data import downloads
-from irsde.data.downloads import Patience, download, read_lock, record
+from irsde.data.fetch import downloads
+from irsde.data.fetch.downloads import Patience, download, read_lock, record
 from irsde.files import InputError
 
 CONTENT = np.random.default_rng(0).bytes(400_000)

@@ -11,18 +11,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from irsde import classical, cost, evaluation
 from irsde.cli import app
-from irsde.config import load_profile, run_settings
-from irsde.cost import multiply_accumulates
-from irsde.evaluation import evaluate
+from irsde.evaluation import evaluate as evaluation
+from irsde.evaluation.cost import multiply_accumulates
+from irsde.evaluation.evaluate import evaluate
+from irsde.experiment.grid import Evaluation, Run, pairs_folder
+from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError, digest_file, read_json, write_json
 from irsde.images import read_image
-from irsde.metrics import METRICS
-from irsde.plan import Evaluation, Run, pairs_folder
-from irsde.protocols import PROTOCOLS
-from irsde.restoration import Restorer
-from irsde.training import train
+from irsde.machine import meters
+from irsde.restoration import classical
+from irsde.restoration.restorer import Restorer
+from irsde.scoring.metrics import METRICS
+from irsde.scoring.protocols import PROTOCOLS
+from irsde.training.run import train
 from tests.project import PROJECT, copy_project, prepare_task
 
 RUN = Run("smoke", "denoising", "ir-sde+l2", 0)
@@ -67,9 +69,9 @@ def test_every_file_of_an_evaluation_is_there(project):
     assert means["psnr"]["low"] < means["psnr"]["mean"] < means["psnr"]["high"]
     assert means["lpips"]["mean"] is None
     assert summary["distribution"]["fid"]["reason"]
-    cost = json.loads((folder / "cost.json").read_text())
-    assert cost["seconds_per_image"] * len(table) == pytest.approx(cost["seconds"])
-    assert cost["joules"] is None
+    meters = json.loads((folder / "cost.json").read_text())
+    assert meters["seconds_per_image"] * len(table) == pytest.approx(meters["seconds"])
+    assert meters["joules"] is None
 
 
 def test_the_options_of_an_evaluation_change_it_and_its_folder(project):
@@ -222,7 +224,7 @@ def test_energy_is_that_of_the_restoration_alone(project, monkeypatch):
 
         return call
 
-    monkeypatch.setattr(cost, "_nvml_handle", lambda _: ("handle", counter))
+    monkeypatch.setattr(meters, "_nvml_handle", lambda _: ("handle", counter))
     monkeypatch.setattr(evaluation, "score", costing(evaluation.score, 10**6))
     monkeypatch.setattr(evaluation, "load_pairs", costing(evaluation.load_pairs, 10**6))
     monkeypatch.setattr(Restorer, "output", costing(Restorer.output, 1000))
@@ -258,8 +260,8 @@ def test_memory_of_a_gpu_is_that_of_the_restoration_alone(monkeypatch):
         "max_memory_allocated": lambda _: next(peaks),
     }.items():
         monkeypatch.setattr(torch.cuda, name, function)
-    monkeypatch.setattr(cost, "_nvml_handle", lambda _: (None, None))
-    meter = cost.Meter(torch.device("cuda"))
+    monkeypatch.setattr(meters, "_nvml_handle", lambda _: (None, None))
+    meter = meters.Meter(torch.device("cuda"))
     for _ in range(2):
         with meter.running():
             pass

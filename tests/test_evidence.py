@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from irsde import evidence
-from irsde.config import Causes, load_profile, run_settings
-from irsde.evaluation import evaluate
-from irsde.evidence import export_evidence, import_evidence, run_with_weights
+from irsde.audit import evidence
+from irsde.audit.evidence import export_evidence, import_evidence, run_with_weights
+from irsde.audit.verify import verify
+from irsde.evaluation.evaluate import evaluate
+from irsde.experiment.grid import Evaluation, Run
+from irsde.experiment.profile import Causes, load_profile, run_settings
 from irsde.files import InputError, digest_file, read_json
-from irsde.plan import Evaluation, Run
-from irsde.report.compile import compile_report, rebuilt_tables
-from irsde.training import train
-from irsde.verifying import verify
+from irsde.report.build import compile_report, rebuilt_tables
+from irsde.training.run import train
 from tests.project import call, copy_project, prepare_task
 
 TASK, SET, METHOD = "denoising", "photographs-test", "ir-sde+l2"

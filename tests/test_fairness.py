@@ -10,14 +10,17 @@ import pandas as pd
 import pytest
 import torch
 
-from irsde import evaluation, restoration, samplers, trainer
-from irsde.config import load_profile, run_settings
+from irsde import samplers
 from irsde.data.pairs import load_pairs
-from irsde.evaluation import evaluate
+from irsde.evaluation import evaluate as evaluation
+from irsde.evaluation.evaluate import evaluate
+from irsde.experiment.grid import Evaluation, Run, default_sampler, pairs_folder
+from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError
-from irsde.plan import Evaluation, Run, default_sampler, pairs_folder
-from irsde.restoration import Restorer
-from irsde.training import train
+from irsde.restoration import restorer as restoration
+from irsde.restoration.restorer import Restorer
+from irsde.training import loop
+from irsde.training.run import train
 from tests.project import PROJECT, prepare_task
 
 TASK, SET = "denoising", "photographs-test"
@@ -64,14 +67,14 @@ def trained(tmp_path_factory):
         patch.chdir(folder)
         patch.setenv("IRSDE_LPIPS_WEIGHTS", "")
         prepare_task("smoke", TASK)
-        usual, weights, validation = trainer.make_optimizer, {}, {}
+        usual, weights, validation = loop.make_optimizer, {}, {}
         noise = Noise(patch)
 
         def watched(network, recipe):
             weights[run] = {k: v.clone() for k, v in network.state_dict().items()}
             return usual(network, recipe)
 
-        patch.setattr(trainer, "make_optimizer", watched)
+        patch.setattr(loop, "make_optimizer", watched)
         for run in (*(Run("smoke", TASK, name, 0) for name in METHODS), other_seed()):
             torch.manual_seed(len(weights))
             settings = run_settings(load_profile("smoke"), TASK, run.method, run.seed)

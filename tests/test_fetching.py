@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from irsde.data.datasets import dataset_card, dataset_folder, read_records
-from irsde.data.fetching import LOCK, fetch
+from irsde.data.fetch.fetching import LOCK, fetch
+from irsde.data.sets import dataset_card, dataset_folder, read_records
 from irsde.files import InputError, digest
 from irsde.images import read_image, write_image
 from irsde.seeds import numpy_generator

@@ -13,21 +13,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from irsde.drawing import DOUBLE, SINGLE, look, sampler_look
+from irsde.experiment.grid import pairs_folder
 from irsde.images import read_image, to_float, to_pixels, write_image
 from irsde.methods import METHODS
 from irsde.objectives import maximum_likelihood_error
-from irsde.plan import pairs_folder
 from irsde.processes import mean_reverting
-from irsde.report.figures import write_figures, write_process_figures
+from irsde.report.build import write_figures, write_process_figures
+from irsde.report.charts import (
+    PAPERS_SAMPLER,
+    label_points,
+    spread,
+    sweep_figure,
+    sweeps,
+    training_figures,
+)
 from irsde.report.grids import _most_degraded, comparison_figure, strip_figures
-from irsde.report.labels import label_points, spread
-from irsde.report.quality_points import plane_figure, scatter_figure
-from irsde.report.rows import entries, read_rows
-from irsde.report.style import DOUBLE, SINGLE, look, sampler_look
-from irsde.report.sweep_curves import PAPERS_SAMPLER, sweep_figure, sweeps
-from irsde.report.training_curves import training_figures
+from irsde.report.planes import plane_figure, scatter_figure
+from irsde.report.results import entries, read_rows
 from irsde.samplers import SAMPLERS
-from irsde.statistics import mean_estimate, paired_difference
+from irsde.scoring.statistics import mean_estimate, paired_difference
 from tests.fabricated import fabricate
 
 FEW = ("identity", "classical", "regression", "ir-sde")
@@ -580,7 +585,7 @@ def test_weight_of_the_objective_is_what_multiplies_the_error_of_the_noise(canva
 
 def test_figures_of_results_need_neither_torch_nor_pyplot():
     code = (
-        "import sys, irsde.report.figures as figures; "
+        "import sys, irsde.report.build as figures; "
         "figures.write_figures([], [], '', None); "
         "sys.exit(any(name in sys.modules for name in ('torch', 'matplotlib.pyplot')))"
     )

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from irsde.data import fingerprints
-from irsde.data.fingerprints import (
+from irsde.data.adopt import fingerprints
+from irsde.data.adopt.fingerprints import (
     Fingerprint,
     Found,
     compare,

@@ -12,16 +12,17 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient  # noqa: TID253
 
-from irsde import calibration, following
-from irsde.calibration import overview, predict
-from irsde.config import load_profile, run_settings
+from irsde.audit.status import standings, table
+from irsde.experiment.grid import PROGRESS, Run
+from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError, write_json
-from irsde.following import Follower
-from irsde.interruption import StoppedError
-from irsde.plan import Run
-from irsde.status import PROGRESS, standings, table
-from irsde.tracking import Tracker, tracking_uri
-from irsde.training import train
+from irsde.machine.signals import StoppedError
+from irsde.tracking import follow as following
+from irsde.tracking.follow import Follower
+from irsde.tracking.store import Tracker, tracking_uri
+from irsde.training import prediction
+from irsde.training.prediction import overview, predict
+from irsde.training.run import train
 from tests.project import PROJECT, call, copy_project, prepare_task
 
 TASK = "denoising"
@@ -192,9 +193,9 @@ def test_a_dry_run_of_a_profile_predicts_all_its_runs(project, monkeypatch):
 
     def here(run, its_settings):
         measured.append(run)
-        return calibration.measure(run, its_settings)
+        return prediction.measure(run, its_settings)
 
-    monkeypatch.setattr(calibration, "_measured_apart", here)
+    monkeypatch.setattr(prediction, "_measured_apart", here)
     profile = load_profile("smoke")
     shown = overview(profile)
     assert [(run.task, run.method) for run in measured] == [
@@ -205,7 +206,7 @@ def test_a_dry_run_of_a_profile_predicts_all_its_runs(project, monkeypatch):
     ]
     bench = load_profile("bench")
     alike, other = (
-        {calibration._key(run_settings(bench, task, "ir-sde", seed)) for task, seed in runs}
+        {prediction._key(run_settings(bench, task, "ir-sde", seed)) for task, seed in runs}
         for runs in ((("deraining", 0), ("dehazing", 1)), (("denoising", 0),))
     )
     assert len(alike) == 1
@@ -228,7 +229,7 @@ def killed(*_):
 
 
 def test_a_calibration_that_is_killed_gives_one_line(project, monkeypatch):
-    monkeypatch.setattr(calibration, "measure", killed)
+    monkeypatch.setattr(prediction, "measure", killed)
     with pytest.raises(InputError, match="denoising/regression: the calibration was killed"):
         overview(load_profile("smoke"))
 

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from irsde.audit.commands import _broken
+from irsde.audit.evidence import import_evidence
 from irsde.cli import app
-from irsde.config import active_profile, load_profile
-from irsde.evidence import import_evidence
+from irsde.experiment.grid import Evaluation, Run, evaluation_of, parameters, run_of, runs
+from irsde.experiment.profile import active_profile, load_profile
 from irsde.files import InputError
-from irsde.plan import Evaluation, Run, evaluation_of, parameters, run_of, runs
-from irsde.recipes import _broken
 from tests.project import PROJECT, call, copy_project
 
 SMOKE = (PROJECT / "workflow/config/smoke.yaml").read_text()
@@ -154,7 +154,7 @@ def test_neither_engine_runs_what_a_name_says(tmp_path):
     assert "hostile.yaml, line 5: methods.4" in out
     assert "Traceback" not in out
     assert "line 5: methods.4" in call(folder, "irsde", "plan", "--profile", "hostile", code=2)
-    code = folder / "irsde/config.py"
+    code = folder / "irsde/experiment/profile.py"
     code.write_text(code.read_text().replace("if pattern.fullmatch(name) is None or", "if"))
     out = call(folder, *snakemake, target, PYTHONPATH=str(folder))
     assert f"--method 'regression+{CANARY}' --seed 0 > '{log}' 2>&1" in out

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from irsde import importing
 from irsde.cli import main
-from irsde.config import RunSettings, load_profile
+from irsde.experiment.grid import Evaluation, Run, evaluations
+from irsde.experiment.profile import RunSettings, load_profile
+from irsde.experiment.provenance import evaluation_profile
 from irsde.files import InputError, digest_file, read_json, write_json, write_text
-from irsde.importing import METHOD, import_weights
 from irsde.networks import ConditionalNAFNet, ConditionalUNet
-from irsde.plan import Evaluation, Run, evaluations
 from irsde.processes import mean_reverting
-from irsde.provenance import evaluation_profile
-from irsde.restoration import load_restorer
+from irsde.restoration import import_weights as importing
+from irsde.restoration.import_weights import METHOD, import_weights
+from irsde.restoration.restorer import load_restorer
 from irsde.samplers import sample, standard_normals
 from tests.project import prepare_task
 from tests.reference import REFERENCE, needs_reference

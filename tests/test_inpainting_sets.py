@@ -8,11 +8,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from irsde.config import TaskData
-from irsde.data.adoption import adopt
+from irsde.data.adopt.adoption import adopt
 from irsde.data.catalogue import read_catalogue
 from irsde.data.pairs import load_pairs
-from irsde.data.preparation import prepare
+from irsde.data.prepare import prepare
+from irsde.experiment.profile import TaskData
 from irsde.files import InputError
 from irsde.images import read_image, write_image
 from irsde.seeds import numpy_generator

@@ -7,8 +7,8 @@ from PIL import Image
 from skimage import data
 from torch.nn.functional import interpolate
 
+from irsde.degradations.masks import inpainting_holes, read_mask, thin_mask
 from irsde.files import InputError
-from irsde.masks import inpainting_holes, read_mask, thin_mask
 from irsde.seeds import numpy_generator
 from tests.reference import DATA, needs_data
 

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from irsde import masks
+from irsde.degradations import masks
+from irsde.degradations.masks import _cut_piece, inpainting_holes, read_mask, thin_mask
 from irsde.files import InputError
-from irsde.masks import _cut_piece, inpainting_holes, read_mask, thin_mask
 
 
 def test_half_of_the_area_may_be_hidden_and_no_more(monkeypatch):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from irsde import processes
-from irsde.config import load_profile, run_settings
+from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError, digest_json
 from irsde.methods import METHODS, Method
-from irsde.restoration import Restorer, build_network, restorer_of
+from irsde.restoration.restorer import Restorer, build_network, restorer_of
 from tests.project import PROJECT
 
 

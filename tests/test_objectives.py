@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from irsde.checkpoints import TrainingState
-from irsde.config import load_profile
+from irsde.experiment.profile import load_profile
+from irsde.machine.world import ALONE
 from irsde.methods import METHODS
 from irsde.objectives import OBJECTIVES, largest_step
-from irsde.optimization import Update, draw_states, make_optimizer
-from irsde.parallel import ALONE
 from irsde.processes import GaussianProcess, mean_reverting
-from irsde.restoration import Restorer
+from irsde.restoration.restorer import Restorer
 from irsde.seeds import seed_from
+from irsde.training.checkpoints import TrainingState
+from irsde.training.update import Update, draw_states, make_optimizer
 from tests.project import PROJECT
 
 BATCH, SIDE, STREAM = 8, 5, ("tests",)

@@ -8,11 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from irsde.averaging import exponent
-from irsde.config import TrainingSettings
 from irsde.data.pairs import Pair
+from irsde.experiment.profile import TrainingSettings
 from irsde.files import InputError
-from irsde.optimization import (
+from irsde.machine.world import ALONE, World
+from irsde.processes import mean_reverting
+from irsde.seeds import numpy_generator
+from irsde.tasks import Degradation
+from irsde.training.averaging import exponent
+from irsde.training.update import (
     Batches,
     Update,
     draw_states,
@@ -21,10 +25,6 @@ from irsde.optimization import (
     placed,
     training_loss,
 )
-from irsde.parallel import ALONE, World
-from irsde.processes import mean_reverting
-from irsde.seeds import numpy_generator
-from irsde.tasks import Degradation
 
 
 def recipe(**changes):

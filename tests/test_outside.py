@@ -13,13 +13,13 @@ from skimage.metrics import peak_signal_noise_ratio
 from typer.testing import CliRunner
 
 from irsde.cli import app
-from irsde.config import load_profile
+from irsde.evaluation.outside import PreparedSet, evaluate_restored
+from irsde.experiment.grid import outside_evaluations, pairs_folder
+from irsde.experiment.profile import load_profile
 from irsde.files import InputError
 from irsde.images import read_image, write_image
-from irsde.outside import PreparedSet, evaluate_restored
-from irsde.plan import outside_evaluations, pairs_folder
-from irsde.report.rows import read_evaluation
-from irsde.scoring import reference_hash
+from irsde.report.results import read_evaluation
+from irsde.scoring.score import reference_hash
 from tests.project import copy_project, prepare_task
 
 COLUMNS = ["image", "psnr", "ssim", "psnr_y", "ssim_y", "lpips"]

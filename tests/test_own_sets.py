@@ -11,14 +11,14 @@ import yaml
 from PIL import Image
 
 from irsde import cli
-from irsde.config import TaskData
-from irsde.data import datasets
-from irsde.data.adoption import adopt
-from irsde.data.datasets import dataset_card, read_records, source_fingerprint
-from irsde.data.fetching import fetch
-from irsde.data.integrity import damages
+from irsde.audit.integrity import damages
+from irsde.data import sets
+from irsde.data.adopt.adoption import adopt
+from irsde.data.fetch.fetching import fetch
 from irsde.data.pairs import load_pairs
-from irsde.data.preparation import prepare
+from irsde.data.prepare import prepare
+from irsde.data.sets import dataset_card, read_records, source_fingerprint
+from irsde.experiment.profile import TaskData
 from irsde.files import InputError
 from tests.project import PROJECT
 
@@ -280,16 +280,14 @@ def test_the_fingerprint_is_of_the_contents_alone(mine, tmp_path):
 
 def test_files_that_are_as_last_time_are_not_read_again(mine, monkeypatch):
     old = time.time() - 100
-    monkeypatch.setattr(datasets, "SETTLED", 0)
+    monkeypatch.setattr(sets, "SETTLED", 0)
     for file in mine.rglob("*.*"):
         os.utime(file, (old, old))
     time.sleep(0.01)
     first = source_fingerprint("mine")
     read = []
-    digest_file = datasets.digest_file
-    monkeypatch.setattr(
-        datasets, "digest_file", lambda path: read.append(path) or digest_file(path)
-    )
+    digest_file = sets.digest_file
+    monkeypatch.setattr(sets, "digest_file", lambda path: read.append(path) or digest_file(path))
     assert source_fingerprint("mine") == first
     assert read == []
     replacement = picture(98)

@@ -15,13 +15,10 @@ from PIL import Image
 
 from irsde.files import InputError
 from irsde.images import read_image
-from irsde.report.commands import evaluation_command, run_command
-from irsde.report.figure import Figure
 from irsde.report.judging import Metric
-from irsde.report.page import write_page
-from irsde.report.page_tables import OfTask, headline_table, with_cost
-from irsde.report.rows import by_table, read_rows
-from irsde.report.table import Cell, Column, Line, Table
+from irsde.report.page import OfTask, headline_table, with_cost, write_page
+from irsde.report.results import by_table, evaluation_command, read_rows, run_command
+from irsde.report.table import Cell, Column, Figure, Line, Table
 from tests.browser import BROWSER, browser
 from tests.fabricated import cost_table, fabricate, quality_table
 

@@ -10,13 +10,12 @@ import pandas as pd
 import pytest
 
 from irsde.data.catalogue import read_catalogue
+from irsde.data.published import PUBLISHED, read_published
 from irsde.files import InputError, write_json
-from irsde.report.comparable import SHOWN, judged
-from irsde.report.paper import ablation_tables, paper_tables
-from irsde.report.published import PUBLISHED, read_published
-from irsde.report.rows import Row
+from irsde.report.paper import SHOWN, ablation_tables, judged, paper_tables
+from irsde.report.results import Row
 from irsde.report.table import Table
-from irsde.statistics import Estimate
+from irsde.scoring.statistics import Estimate
 
 PROJECT = Path(__file__).resolve().parents[1]
 IMAGES = 24

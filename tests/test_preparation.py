@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import yaml
 
-from irsde.config import DataSettings, TaskData
-from irsde.data import cache
-from irsde.data.datasets import Record, dataset_card, read_records, write_dataset
+from irsde.data import pairs as cache
 from irsde.data.pairs import Pair, draw_patch, load_pairs
-from irsde.data.preparation import prepare
+from irsde.data.prepare import prepare
+from irsde.data.sets import Record, dataset_card, read_records, write_dataset
+from irsde.degradations.resampling import downsample_bicubic
+from irsde.experiment.grid import pairs_folder
+from irsde.experiment.profile import DataSettings, TaskData
 from irsde.files import InputError, digest
 from irsde.images import read_image, to_float, to_pixels, write_image
-from irsde.plan import pairs_folder
-from irsde.resampling import downsample_bicubic
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation
 

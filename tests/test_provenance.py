@@ -10,25 +10,24 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from skimage.transform import resize
 
-from irsde import verifying
-from irsde.config import load_profile, run_settings
-from irsde.evaluation import evaluate
-from irsde.explaining import explain
+from irsde.audit import verify as verifying
+from irsde.audit.explain import explain
+from irsde.audit.recompute import evaluate_again, recompute
+from irsde.audit.verify import verify
+from irsde.evaluation.evaluate import evaluate
+from irsde.evaluation.outside import PreparedSet, evaluate_restored
+from irsde.experiment.grid import Evaluation, Run
+from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError, digest_file, read_json, write_json, write_text
 from irsde.images import read_image, write_image
-from irsde.outside import PreparedSet, evaluate_restored
-from irsde.plan import Evaluation, Run
-from irsde.recomputing import evaluate_again, recompute
 from irsde.report import render
-from irsde.report.checksums import write_checksums
-from irsde.report.cost_table import cost_table
+from irsde.report.build import write_checksums
+from irsde.report.effects import protocol_tables
 from irsde.report.lineage import PROVENANCE, lineage
-from irsde.report.protocol_tables import protocol_tables
-from irsde.report.rows import read_rows
-from irsde.report.tables import quality_tables
+from irsde.report.results import read_rows
+from irsde.report.tables import cost_table, quality_tables
 from irsde.seeds import numpy_generator
-from irsde.training import train
-from irsde.verifying import verify
+from irsde.training.run import train
 from tests.project import call, copy_project, prepare_task
 
 TASK, DATASET = "denoising", "photographs-test"

@@ -14,8 +14,8 @@ from typer.main import get_command
 
 from irsde.cli import CLICK_EXCEPTION, app
 from irsde.methods import METHODS
-from irsde.protocols import PROTOCOLS
 from irsde.samplers import SAMPLERS
+from irsde.scoring.protocols import PROTOCOLS
 from irsde.tasks import TASKS
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from irsde.config import load_profile, run_settings
-from irsde.current import is_current_evaluation, is_current_run
-from irsde.evaluation import evaluate
+from irsde.evaluation.current import is_current_evaluation
+from irsde.evaluation.evaluate import evaluate
+from irsde.experiment.grid import Evaluation, Run
+from irsde.experiment.profile import load_profile, run_settings
+from irsde.experiment.replaced import REPLACED, keep
 from irsde.files import InputError, digest_file, read_json, write_json
-from irsde.plan import Evaluation, Run
-from irsde.replaced import REPLACED, keep
-from irsde.training import train
+from irsde.training.current import is_current_run
+from irsde.training.run import train
 from tests.project import copy_project, prepare_task
 
 NUMBERS = ("per_image.csv", "protocols.csv")
@@ -157,7 +158,7 @@ def test_pictures_that_the_new_evaluation_lacks_are_kept(project):
 
 
 def test_older_code_that_is_known_to_be_equal_counts_as_finished(project, monkeypatch):
-    from irsde import code
+    from irsde.experiment import code
 
     assert is_current_run(RUN, settings())
     assert is_current_evaluation(EVALUATION, profile())
@@ -199,9 +200,10 @@ def test_what_is_exempt_from_the_hash_of_code_changes_no_byte(project, monkeypat
     """Trained and scored once more without progress, signals, meters, validation and messages."""
     from contextlib import nullcontext
 
-    from irsde import evaluation, trainer
-    from irsde.interruption import StopRequest
-    from irsde.validation import Validation
+    from irsde.evaluation import evaluate as evaluation
+    from irsde.machine.signals import StopRequest
+    from irsde.training import loop
+    from irsde.training.validation import Validation
 
     weights = (RUN.folder / "weights.safetensors").read_bytes()
     scores = [(EVALUATION.folder / name).read_bytes() for name in NUMBERS]
@@ -213,7 +215,7 @@ def test_what_is_exempt_from_the_hash_of_code_changes_no_byte(project, monkeypat
     def unvalidated(*_, **__):
         return Validation(0.0, np.zeros((8, 8, 3), np.uint8))
 
-    for module in (trainer, evaluation):
+    for module in (loop, evaluation):
         monkeypatch.setattr(module, "track", untracked)
     for name, other in {
         "validate": unvalidated,
@@ -222,9 +224,9 @@ def test_what_is_exempt_from_the_hash_of_code_changes_no_byte(project, monkeypat
         "counts": lambda _: {},
         "device_name": lambda *_, **__: "",
     }.items():
-        assert hasattr(trainer, name)
-        monkeypatch.setattr(trainer, name, other)
-    monkeypatch.setattr(trainer.Trainer, "_report", lambda self, *_: setattr(self, "reported", 0.0))
+        assert hasattr(loop, name)
+        monkeypatch.setattr(loop, name, other)
+    monkeypatch.setattr(loop.Trainer, "_report", lambda self, *_: setattr(self, "reported", 0.0))
     train(RUN, settings(), overwrite=False)
     evaluate(EVALUATION, profile().evaluation)
     assert (RUN.folder / "weights.safetensors").read_bytes() == weights

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from irsde.cli import app
 from irsde.files import digest_json, read_json, write_json
-from irsde.perceptual import BACKBONES
 from irsde.report.captions import about_sampling, about_scores
-from irsde.report.departures import Departures
-from irsde.report.rows import entries, read_rows
+from irsde.report.lineage import Departures
+from irsde.report.results import entries, read_rows
 from irsde.report.tables import quality_tables
+from irsde.scoring.perceptual import BACKBONES
 from tests.fabricated import fabricate, write_profile
 
 LUMA = ("psnr", "ssim", "psnr_y", "ssim_y", "lpips")
@@ -64,7 +64,7 @@ def figure_caption(key):
 def without_figures_of_processes():
     """They do not depend on results."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("irsde.report.compile.write_process_figures", lambda _: [])
+        patch.setattr("irsde.report.build.write_process_figures", lambda _: [])
         yield
 
 
@@ -225,7 +225,7 @@ def test_verify_notices_a_profile_that_changed_between_the_runs(mixed):
 
 def test_verify_wants_a_report_whose_rows_are_no_longer_alike(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("irsde.report.compile.write_figures", lambda *_: [])
+    monkeypatch.setattr("irsde.report.build.write_figures", lambda *_: [])
     write_profile(methods=["regression", "ir-sde"])
     fabricate(("regression", "ir-sde"), profile=write_profile(methods=["regression", "ir-sde"]))
     report()

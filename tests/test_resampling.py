@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from irsde.resampling import _reduction, downsample_bicubic, enlarge
+from irsde.degradations.resampling import _reduction, downsample_bicubic, enlarge
 from tests.reference import DATA, REFERENCE, needs_data, needs_reference
 
 COFFEE = data.coffee()[100:228, 200:328].astype(np.float32) / 255
@@ -117,5 +117,5 @@ def test_reduction_rounded_after_each_axis_equals_the_stored_images_inside(name)
 
 
 def test_importing_the_module_does_not_import_torch():
-    command = "import sys, irsde.resampling; sys.exit('torch' in sys.modules)"
+    command = "import sys, irsde.degradations.resampling; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], env=os.environ).returncode == 0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from irsde.resampling import downsample_bicubic
+from irsde.degradations.resampling import downsample_bicubic
 
 # Keys' cubic (a = -1/2) at 1/4, 3/4, 5/4, 7/4, halved: the eight taps of a reduction by two.
 TAPS = [0.8671875 / 2, 0.2265625 / 2, -0.0703125 / 2, -0.0234375 / 2]

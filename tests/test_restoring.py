@@ -16,18 +16,19 @@ from PIL import ExifTags, ImageCms, PngImagePlugin
 from PIL import Image as PILImage
 from safetensors.torch import save_file
 
-from irsde import photos, provenance
-from irsde.config import load_profile, run_settings
+from irsde.degradations.resampling import enlarge
+from irsde.experiment import provenance
+from irsde.experiment.grid import Run
+from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError, digest_file, read_json
 from irsde.images import read_image, to_float, write_image
 from irsde.methods import METHODS
-from irsde.photo_files import read_photo, write_photo, write_scale
-from irsde.photos import RestoreOptions, restore_photographs
-from irsde.plan import Run
-from irsde.resampling import enlarge
-from irsde.restoration import build_network
+from irsde.restoration import photos
+from irsde.restoration.photo_files import read_photo, write_photo, write_scale
+from irsde.restoration.photos import RestoreOptions, restore_photographs
+from irsde.restoration.restorer import build_network
+from irsde.restoration.tiling import NoiseField, spans, tiles
 from irsde.seeds import numpy_generator
-from irsde.tiling import NoiseField, spans, tiles
 
 PROJECT = Path(__file__).resolve().parents[1]
 SMALL = RestoreOptions(nfe=2, tile=64, overlap=16)
@@ -634,7 +635,7 @@ def test_sixteen_bits_and_cmyk_are_refused(tmp_path):
 MEASURED = """
 import re, sys
 from pathlib import Path
-from irsde.photos import RestoreOptions, restore_photographs
+from irsde.restoration.photos import RestoreOptions, restore_photographs
 _, folder, run = sys.argv
 for name, tile in (("small", 128), ("large", 128), ("large", 0)):
     options = RestoreOptions(tile=tile, nfe=1, threads=1)

@@ -11,12 +11,13 @@ from PIL import Image as PILImage
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from irsde import photos, provenance
 from irsde.cli import app
+from irsde.experiment import provenance
 from irsde.files import InputError, digest_file, read_json, write_json
 from irsde.images import read_image
-from irsde.photos import RestoreOptions, restore_photographs
-from irsde.restoration import Restorer
+from irsde.restoration import photos
+from irsde.restoration.photos import RestoreOptions, restore_photographs
+from irsde.restoration.restorer import Restorer
 from tests.test_restoring import PROJECT, SMALL, make_run, photograph
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irsde import scoring
 from irsde.files import InputError, digest
-from irsde.scoring import exact_images, mean_text, protocol_means, reference_hash, score
-from irsde.statistics import mean_estimate
+from irsde.scoring import score as scoring
+from irsde.scoring.score import exact_images, mean_text, protocol_means, reference_hash, score
+from irsde.scoring.statistics import mean_estimate
 
 INF, NAN = math.inf, math.nan
 

@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 from irsde.cli import app
 from irsde.files import InputError, digest_file, read_json
 from irsde.images import read_image, to_float, to_pixels, write_image
-from irsde.metrics import METRICS, WINDOWS, fidelity, luminance, psnr, rounded_luminance
-from irsde.perceptual import BACKBONES, network_label, perceptual_key, perceptual_metric
-from irsde.protocols import PROTOCOLS, Protocol, score_batch, score_pair, score_protocols
-from irsde.ssim import similarity_by_convolution, similarity_map
+from irsde.scoring.metrics import METRICS, WINDOWS, fidelity, luminance, psnr, rounded_luminance
+from irsde.scoring.perceptual import BACKBONES, network_label, perceptual_key, perceptual_metric
+from irsde.scoring.protocols import PROTOCOLS, Protocol, score_batch, score_pair, score_protocols
+from irsde.scoring.ssim import similarity_by_convolution, similarity_map
 from tests.reference import DATA, REFERENCE, needs_data, needs_reference
 
 LPIPS = REFERENCE.parent / "weights"
@@ -355,7 +355,7 @@ def test_read_only_and_strided_arrays_are_scored():
 
 
 def test_metrics_and_protocols_are_imported_without_torch():
-    code = "import irsde.metrics, irsde.protocols, sys; sys.exit('torch' in sys.modules)"
+    code = "import irsde.scoring.metrics, irsde.scoring.protocols, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from irsde import metrics
 from irsde.files import InputError
-from irsde.metrics import (
+from irsde.scoring import metrics
+from irsde.scoring.metrics import (
     METRICS,
     WINDOWS,
     fidelity,
@@ -16,8 +16,8 @@ from irsde.metrics import (
     luminance,
     rounded_luminance,
 )
-from irsde.protocols import PROTOCOLS
-from irsde.ssim import similarity_by_convolution, similarity_map
+from irsde.scoring.protocols import PROTOCOLS
+from irsde.scoring.ssim import similarity_by_convolution, similarity_map
 
 # R, G, B and the Y that MATLAB's rgb2ycbcr documents for them
 COLORS = [

@@ -9,7 +9,7 @@ from PIL import Image as PILImage
 from skimage import data
 
 from benchmarks.similarity import ALTERATIONS, cropped
-from irsde.data.similarity import COPY, MOST_CANDIDATES, SIDE, Copy, describe, find_copies
+from irsde.data.leakage.similarity import COPY, MOST_CANDIDATES, SIDE, Copy, describe, find_copies
 from irsde.images import read_image, rgb
 from irsde.seeds import numpy_generator
 from tests.reference import DATA, needs_data

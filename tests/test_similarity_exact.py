@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from irsde.data import similarity
-from irsde.data.similarity import (
+from irsde.data.leakage import similarity
+from irsde.data.leakage.similarity import (
     ORIENTATIONS,
     SIDE,
     WINDOWS,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from irsde import statistics
-from irsde.statistics import (
+from irsde.scoring import statistics
+from irsde.scoring.statistics import (
     Comparison,
     compare,
     holm,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
+from irsde.scoring.statistics import holm, mean_estimate, probability_of_improvement, variation
 from irsde.seeds import numpy_generator
-from irsde.statistics import holm, mean_estimate, probability_of_improvement, variation
 
 SCENES = ["a", "a", "b", "c"]
 VALUES = np.array([[1.0, 3.0, 7.0, 4.0], [2.0, 4.0, 9.0, 6.0]])
@@ -56,7 +56,7 @@ def test_the_interval_of_two_seeds_has_satterthwaites_freedom(unit):
 
 def test_scenes_of_unequal_size_have_the_variance_of_their_weighted_mean():
     """Trace of the quadratic form and of its square, by the matrix itself."""
-    from irsde.statistics import _of_weights
+    from irsde.scoring.statistics import _of_weights
 
     for sizes in ([3, 3, 3, 3], [1, 9], [1, 1, 20], [5, 1, 1, 1, 1]):
         w = np.array(sizes) / sum(sizes)

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from irsde import cli
-from irsde.config import load_profile
+from irsde.audit.status import standings
+from irsde.experiment.grid import PROGRESS, Evaluation, Run
+from irsde.experiment.profile import load_profile
 from irsde.files import digest_json, write_json
-from irsde.plan import Evaluation, Run
-from irsde.status import PROGRESS, standings
 from tests.project import PROJECT
 
 RUN = Run("smoke", "denoising", "regression", 0)

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from irsde.config import load_profile
-from irsde.data.fetching import fetch
-from irsde.data.preparation import prepare
-from irsde.evaluation import evaluate
-from irsde.evidence import import_evidence
+from irsde.audit.evidence import import_evidence
+from irsde.data.fetch.fetching import fetch
+from irsde.data.prepare import prepare
+from irsde.evaluation.evaluate import evaluate
+from irsde.experiment.grid import Evaluation, default_sampler, run_of
+from irsde.experiment.profile import load_profile
 from irsde.files import digest_file, read_json
-from irsde.plan import Evaluation, default_sampler, run_of
 from tests.project import PROJECT, copy_project
 
 STUDY = PROJECT / "reports/study"

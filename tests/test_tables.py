@@ -14,8 +14,7 @@ import pandas as pd
 import pytest
 
 from irsde.files import InputError, write_json
-from irsde.report.cells import mean_text, signed
-from irsde.report.figure import Figure
+from irsde.report.judging import mean_text, signed
 from irsde.report.render import (
     cost_document,
     csv_lines,
@@ -26,8 +25,8 @@ from irsde.report.render import (
     latex_text,
     markdown,
 )
-from irsde.report.rows import Row
-from irsde.report.table import Cell, Column, Line, Table
+from irsde.report.results import Row
+from irsde.report.table import Cell, Column, Figure, Line, Table
 from irsde.report.tables import (
     cost_table,
     metrics_tree,
@@ -39,7 +38,7 @@ from irsde.report.tables import (
     tidy,
     training_curves,
 )
-from irsde.statistics import Estimate, mean_estimate, paired_difference
+from irsde.scoring.statistics import Estimate, mean_estimate, paired_difference
 
 METRICS = (  # name, label, higher is better, decimals, middle, deviation over scenes
     ("psnr", "PSNR (dB)", True, 2, 28.0, 3.0),

@@ -12,7 +12,7 @@ from irsde import files
 from irsde.cli import main
 from irsde.files import read_table, write_json
 from irsde.report.lineage import PROVENANCE, lineage
-from irsde.report.rows import read_rows
+from irsde.report.results import read_rows
 from irsde.report.tables import quality_tables
 from tests.fabricated import fabricate
 from tests.test_comparing import write

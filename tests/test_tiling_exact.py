@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from irsde.restoration.tiling import NoiseField, spans, tiles
 from irsde.seeds import seed_from
-from irsde.tiling import NoiseField, spans, tiles
 
 
 def rise(distance, overlap):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from irsde.experiment.grid import Run
 from irsde.files import InputError, digest_file, digest_json, write_json
-from irsde.plan import Run
-from irsde.rebuilding import contents, rebuild
-from irsde.tracked import evaluation_record
-from irsde.tracking import NOTE_TAG, PATH_TAG, MlflowClient, Tracker, sync, tracking_uri
+from irsde.tracking.rebuild import contents, rebuild
+from irsde.tracking.records import evaluation_record
+from irsde.tracking.store import NOTE_TAG, PATH_TAG, MlflowClient, Tracker, sync, tracking_uri
 
 RUN = Run("made", "denoising", "ir-sde", 0)
 PLAIN = Run("made", "denoising", "identity", 0)

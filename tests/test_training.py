@@ -18,27 +18,28 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from irsde import devices, launching, optimization, trainer, validation
-from irsde.calibration import predict
-from irsde.config import (
+from irsde.data.pairs import Pair, load_all
+from irsde.evaluation.evaluate import evaluate
+from irsde.experiment.grid import Evaluation, Run
+from irsde.experiment.profile import (
     SINCE_FIRST_RUNS,
     RunSettings,
     TrainingSettings,
     load_profile,
     run_settings,
 )
-from irsde.data.pairs import Pair, load_all
-from irsde.evaluation import evaluate
 from irsde.files import InputError, digest_json
 from irsde.images import read_image
-from irsde.interruption import STOPPED_EXIT_CODE, StoppedError
-from irsde.optimization import Batches, learning_rate, patch_at
-from irsde.parallel import world_of_environment
-from irsde.plan import Evaluation, Run
-from irsde.restoration import Restorer, load_restorer
+from irsde.machine import devices, launch
+from irsde.machine.signals import STOPPED_EXIT_CODE, StoppedError
+from irsde.machine.world import world_of_environment
+from irsde.restoration.restorer import Restorer, load_restorer
 from irsde.seeds import numpy_generator
-from irsde.training import train
-from irsde.validation import Validation
+from irsde.training import loop, update, validation
+from irsde.training.prediction import predict
+from irsde.training.run import train
+from irsde.training.update import Batches, learning_rate, patch_at
+from irsde.training.validation import Validation
 from tests.project import prepare_task
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -210,8 +211,10 @@ def test_a_training_that_starts_afresh_keeps_nothing_of_another(project):
 
 def test_progress_tells_the_speed_since_the_start_whatever_is_saved(project, monkeypatch):
     written = []
-    monkeypatch.setattr("irsde.trainer.write_json", lambda _, content: written.append(content))
-    monkeypatch.setattr("irsde.trainer.REPORT_EVERY", 0)
+    monkeypatch.setattr(
+        "irsde.training.loop.write_json", lambda _, content: written.append(content)
+    )
+    monkeypatch.setattr("irsde.training.loop.REPORT_EVERY", 0)
     changes = {"iterations": 40, "validate_every": 40, "checkpoint_every": 2}
     begun = time.time()
     train(run(), settings("ir-sde", **changes), overwrite=False)
@@ -335,7 +338,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_says_so(project, monkeypatch)
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("irsde.checkpoints.save_file", full)
+    monkeypatch.setattr("irsde.training.run.checkpoints.save_file", full)
     with pytest.raises(InputError, match=r"No space left on device.*run the same command again"):
         train(run(), settings("ir-sde", iterations=4), overwrite=False)
     assert {path: path.read_bytes() for path in checkpoints()} == before
@@ -345,7 +348,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_says_so(project, monkeypatch)
 def test_tables_use_the_last_averaged_weights_and_never_the_best(project, monkeypatch):
     scores = iter((30.0, 20.0, 10.0, 5.0))
     monkeypatch.setattr(
-        "irsde.trainer.validate",
+        "irsde.training.loop.validate",
         lambda *_: Validation(next(scores), np.zeros((8, 8, 3), np.uint8)),
     )
     train(run(), settings("ir-sde", iterations=12, learning_rate=0.05), overwrite=False)
@@ -449,14 +452,14 @@ def out_of_memory(*_):
     ],
 )
 def test_too_little_memory_says_what_would_fit(project, monkeypatch, changes, advice):
-    usual = optimization.training_loss
+    usual = update.training_loss
 
     def loss(restorer, x0, *others):
         if changes.get("late_patch") in (None, x0.shape[-1]):
             raise torch.OutOfMemoryError
         return usual(restorer, x0, *others)
 
-    monkeypatch.setattr(optimization, "training_loss", loss)
+    monkeypatch.setattr(update, "training_loss", loss)
     with pytest.raises(InputError, match=advice):
         train(run(), settings("ir-sde", **changes), overwrite=False)
     if not changes:
@@ -474,7 +477,7 @@ def test_the_cost_of_a_resumed_training_is_that_of_all_its_processes(project, mo
     def stop():
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(trainer, "peak_memory", lambda _: {"peak_memory_bytes": 9 * 10**12})
+    monkeypatch.setattr(loop, "peak_memory", lambda _: {"peak_memory_bytes": 9 * 10**12})
     with pytest.raises(StoppedError):
         train(run(), settings("ir-sde"), overwrite=False, follow=stop)
     monkeypatch.undo()
@@ -521,9 +524,9 @@ def test_started_processes_see_the_gpus_that_are_held(monkeypatch, visible, show
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")  # to be put back afterwards
     if not visible:
         del os.environ["CUDA_VISIBLE_DEVICES"]
-    launching._show_only([])
+    launch._show_only([])
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
-    launching._show_only([1, 2])
+    launch._show_only([1, 2])
     assert os.environ["CUDA_VISIBLE_DEVICES"] == shown
 
 

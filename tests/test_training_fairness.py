@@ -11,16 +11,16 @@ import pytest
 import torch
 from scipy.optimize import brentq
 
-from irsde import trainer
-from irsde.averaging import WIDTHS
-from irsde.config import load_profile, run_settings
 from irsde.data.pairs import Pair, load_all
-from irsde.optimization import Batches
-from irsde.parallel import ALONE, World
-from irsde.plan import Run
+from irsde.experiment.grid import Run
+from irsde.experiment.profile import load_profile, run_settings
+from irsde.machine.world import ALONE, World
 from irsde.processes import GaussianProcess
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation
+from irsde.training import loop
+from irsde.training.averaging import WIDTHS
+from irsde.training.update import Batches
 from tests.project import PROJECT, prepare_task
 
 TASK = "denoising"
@@ -64,7 +64,7 @@ def training(method, seed=0, world=ALONE, **changes):
     settings = settings.model_copy(update={"training": recipe})
     run = Run("smoke", TASK, method, seed)
     pairs = load_all(run, settings.data.train)
-    return trainer.Trainer(run, settings, {}, pairs, [], world, CPU, lambda: None, None)
+    return loop.Trainer(run, settings, {}, pairs, [], world, CPU, lambda: None, None)
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from irsde import cli
-from irsde.averaging import average, found_snapshots
-from irsde.config import load_profile, run_settings
-from irsde.explaining import _recipe
+from irsde.audit.explain import _recipe
+from irsde.audit.status import standings, table
+from irsde.experiment.grid import Run
+from irsde.experiment.identity import differences
+from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError, digest_file, digest_json, read_json
-from irsde.identity import differences
-from irsde.plan import Run
-from irsde.report.commands import run_command
-from irsde.starting import continuation, fine_tuning
-from irsde.status import standings, table
-from irsde.training import train
+from irsde.report.results import run_command
+from irsde.training.averaging import average, found_snapshots
+from irsde.training.run import train
+from irsde.training.starting import continuation, fine_tuning
 from tests.project import PROJECT, prepare_task
 
 TASK = "denoising"
@@ -134,7 +134,7 @@ def test_a_continued_run_that_was_stopped_goes_on_by_itself(monkeypatch):
             raise InputError("stopped here")
 
     with monkeypatch.context() as patch:
-        patch.setattr("irsde.trainer.Trainer._store_snapshots", full)
+        patch.setattr("irsde.training.loop.Trainer._store_snapshots", full)
         with pytest.raises(InputError, match="stopped here"):
             train(run, asked, overwrite=False, start=start)
     (standing,) = [s for s in standings(profile) if s.run == LONGER]

@@ -9,16 +9,18 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from irsde import calibration, cli, launching, trainer, validation
-from irsde.calibration import overview
-from irsde.config import load_profile, run_settings
-from irsde.devices import refusing_too_little_memory
+from irsde import cli
+from irsde.experiment.grid import Run
+from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError, read_json
-from irsde.interruption import STOPPED_EXIT_CODE, StoppedError
-from irsde.parallel import World
-from irsde.plan import Run
-from irsde.training import train
-from irsde.validation import validate
+from irsde.machine import launch
+from irsde.machine.devices import refusing_too_little_memory
+from irsde.machine.signals import STOPPED_EXIT_CODE, StoppedError
+from irsde.machine.world import World
+from irsde.training import loop, prediction, validation
+from irsde.training.prediction import overview
+from irsde.training.run import train
+from irsde.training.validation import validate
 from tests.project import PROJECT, prepare_task
 
 TASK = "denoising"
@@ -88,7 +90,7 @@ def test_a_validation_that_fails_costs_no_iterations(project, monkeypatch):
             raise InputError("too large")
         return validate(*arguments)
 
-    monkeypatch.setattr(trainer, "validate", failing)
+    monkeypatch.setattr(loop, "validate", failing)
     with pytest.raises(InputError, match="too large"):
         train(run(), asked, overwrite=False)
     assert checkpoints() == [6]
@@ -151,8 +153,8 @@ class Several(World):
 
 @pytest.fixture
 def several(monkeypatch):
-    monkeypatch.setattr(trainer, "world_of_environment", lambda: Several(0, 2))
-    monkeypatch.setattr(trainer, "joined", lambda *_: refusing_too_little_memory(str))
+    monkeypatch.setattr(loop, "world_of_environment", lambda: Several(0, 2))
+    monkeypatch.setattr(loop, "joined", lambda *_: refusing_too_little_memory(str))
     TOLD.clear()
     return TOLD
 
@@ -164,16 +166,16 @@ def test_processes_ask_each_other_now_and_then_whether_to_stop(project, several)
 
 
 def test_processes_ask_each_other_as_often_as_a_signal_may_wait(project, several, monkeypatch):
-    monkeypatch.setattr(trainer, "ASK_EVERY", 0)
+    monkeypatch.setattr(loop, "ASK_EVERY", 0)
     asked = settings("ir-sde", iterations=40, validate_every=40, checkpoint_every=100)
-    update = trainer.Update.__call__
+    update = loop.Update.__call__
 
     def stopping(self, *arguments):
         if arguments[3] == 7:
             os.kill(os.getpid(), signal.SIGUSR1)
         return update(self, *arguments)
 
-    monkeypatch.setattr(trainer.Update, "__call__", stopping)
+    monkeypatch.setattr(loop.Update, "__call__", stopping)
     with pytest.raises(StoppedError, match="by SIGUSR1 at iteration 8 of 40"):
         train(run(), asked, overwrite=False)
     assert checkpoints() == [8]
@@ -191,9 +193,15 @@ def numpy_allocator(*_, **__):
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("irsde.optimization.training_loss", r"patches of 16x16 pixels, 2 at once, do not fit"),
-        ("irsde.trainer.make_optimizer", "the network, its averages .* do not fit into"),
-        ("irsde.restoration.trajectory", r"validation image \S+ of 32x32 pixels does not fit"),
+        (
+            "irsde.training.run.update.training_loss",
+            r"patches of 16x16 pixels, 2 at once, do not fit",
+        ),
+        ("irsde.training.loop.make_optimizer", "the network, its averages .* do not fit into"),
+        (
+            "irsde.restoration.restorer.trajectory",
+            r"validation image \S+ of 32x32 pixels does not fit",
+        ),
     ],
 )
 def test_too_little_memory_of_a_cpu_gives_one_line(project, monkeypatch, refusal, place, words):
@@ -216,7 +224,7 @@ def calibrated_here(monkeypatch):
     def measure(run, its_settings):
         if run.method in too_large:
             raise InputError("patches of 16x16 pixels do not fit")
-        return calibration.Speed("cpu", 1000, 0.5, 1e-6, 2**30)
+        return prediction.Speed("cpu", 1000, 0.5, 1e-6, 2**30)
 
     def here(run, its_settings):
         try:
@@ -224,7 +232,7 @@ def calibrated_here(monkeypatch):
         except InputError as error:
             return error
 
-    monkeypatch.setattr(calibration, "_measured_apart", here)
+    monkeypatch.setattr(prediction, "_measured_apart", here)
     return too_large
 
 
@@ -284,7 +292,7 @@ def test_a_stopped_run_of_several_processes_ends_with_75_only_with_a_checkpoint(
         monkeypatch.setenv("RANK", "0")
         monkeypatch.setenv("WORLD_SIZE", "2")
         try:
-            with launching.reported_end():
+            with launch.reported_end():
                 if told == "stopped":
                     raise StoppedError
                 if not told:
@@ -297,10 +305,10 @@ def test_a_stopped_run_of_several_processes_ends_with_75_only_with_a_checkpoint(
 
     monkeypatch.setattr(torchrun, "run", ended)
     if expected is None:
-        launching.start_processes(2)
+        launch.start_processes(2)
     else:
         with pytest.raises(SystemExit) as left:
-            launching.start_processes(2)
+            launch.start_processes(2)
         assert left.value.code == expected
     error = capsys.readouterr().err
     assert error.count("\n") == (expected == 1)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from irsde import validation
-from irsde.config import load_profile, run_settings
 from irsde.data.pairs import Pair
-from irsde.parallel import World
-from irsde.validation import _row, _stacked, _window, validate, validation_nfe
+from irsde.experiment.profile import load_profile, run_settings
+from irsde.machine.world import World
+from irsde.training import validation
+from irsde.training.validation import _row, _stacked, _window, validate, validation_nfe
 from tests.project import PROJECT
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from irsde.experiment.grid import Evaluation, Run, refuse_without_effect
 from irsde.files import InputError
-from irsde.plan import Evaluation, Run, refuse_without_effect
 
 
 def evaluation(method, sampler, nfe, **options):

@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from irsde.config import DatasetName, Settings, TaskName, read_yaml
+from irsde.degradations.masks import Holes
+from irsde.experiment.grid import DATA
+from irsde.experiment.profile import DatasetName, Settings, TaskName, read_yaml
 from irsde.files import InputError
 from irsde.images import ENDINGS as ENDINGS
-from irsde.masks import Holes
-from irsde.plan import DATA
 
 CATALOGUE = DATA / "catalogue.yaml"
 OWN = "dataset.yaml"

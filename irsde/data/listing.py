@@ -2,6 +2,7 @@
 
 from tabulate import tabulate
 
+from irsde.data.adopt.fingerprints import known_sets
 from irsde.data.catalogue import (
     OWN,
     Family,
@@ -13,11 +14,10 @@ from irsde.data.catalogue import (
     read_own,
     split_names,
 )
-from irsde.data.datasets import CARD, check_unchanged, dataset_card, dataset_folder, own_unread
-from irsde.data.fingerprints import known_sets
+from irsde.data.sets import CARD, check_unchanged, dataset_card, dataset_folder, own_unread
+from irsde.experiment.grid import DATA
 from irsde.files import InputError
 from irsde.images import unread_line
-from irsde.plan import DATA
 
 
 def overview() -> str:

@@ -13,15 +13,14 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import FancyArrowPatch
 from numpy.typing import NDArray
 
+from irsde.drawing import ACCENT, DOUBLE, GRAY, SMALL, STYLE, Window, frame, key_of, save
+from irsde.experiment.grid import pairs_folder
 from irsde.files import read_json
 from irsde.images import Pixels, read_image
-from irsde.plan import pairs_folder
 from irsde.report.captions import about_images, about_scores, counted
-from irsde.report.cells import number_text
-from irsde.report.figure import Figure
-from irsde.report.judging import Metric, headline
-from irsde.report.rows import Entry, Row, entries
-from irsde.report.style import ACCENT, DOUBLE, GRAY, SMALL, STYLE, Window, frame, key_of, save
+from irsde.report.judging import Metric, headline, number_text
+from irsde.report.results import Entry, Row, entries
+from irsde.report.table import Figure
 
 MAX_IMAGES = 2
 MAX_COLUMNS = 7

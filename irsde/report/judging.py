@@ -1,14 +1,16 @@
-"""Every metric of a table's entries, and how each entry differs from the best."""
+"""How each entry of a table differs from the best, and the cells that show it."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any, Literal
 
-from irsde.perceptual import network_label
-from irsde.protocols import HEADLINES
-from irsde.report.rows import Entry, Row
-from irsde.report.table import Column, Emphasis
-from irsde.statistics import (
+from irsde.report.results import Entry, Row, by_table
+from irsde.report.table import Cell, Column, Emphasis
+from irsde.scoring.perceptual import network_label
+from irsde.scoring.protocols import HEADLINES
+from irsde.scoring.statistics import (
     Difference,
     Estimate,
     Values,
@@ -138,3 +140,220 @@ def headline(row: Row) -> list[Metric]:
     """PSNR and SSIM of the protocol's channel, and LPIPS."""
     chosen = {*HEADLINES[row.summary["protocol"].get("channel", "rgb")], "lpips"}
     return [metric for metric in metrics_of(row) if metric.name in chosen]
+
+
+METHOD = Column("method", "method", numeric=False)
+
+ALL_EXACT = "no image has two finite values"
+
+CLOSE = "≈"
+
+USUAL = {"grid": "uniform", "conversion": "exact", "weights": "ema", "precision": "float32"}
+
+
+def line_keys(group: Sequence[Entry]) -> list[str]:
+    """Keys of entries: the method, and how it was sampled where one method stands twice."""
+    methods = [entry.first.method for entry in group]
+    return [
+        method if methods.count(method) == 1 else f"{method}-{entry.first.folder.name}"
+        for method, entry in zip(methods, group, strict=True)
+    ]
+
+
+def line_names(group: Sequence[Entry]) -> list[str]:
+    """Names of entries: the method's label, and how it was sampled where a label stands twice."""
+    labels = [entry.first.label for entry in group]
+    names = []
+    for label, entry in zip(labels, group, strict=True):
+        summary = entry.first.summary
+        name = label
+        if labels.count(label) > 1:
+            name += f", {sampler_of(entry.first)}, {summary['nfe'] or 0} NFE"
+        names.append(f"{name} (outside)" if summary.get("outside") else name)
+    return names
+
+
+def sampler_of(row: Row) -> str:
+    """Sampler of an evaluation, and what else of its sampling is not the default."""
+    unusual = [str(row.summary[k]) for k, v in USUAL.items() if row.summary.get(k, v) != v]
+    return ", ".join([str(row.summary["sampler"]), *unusual])
+
+
+def named_lines(group: Sequence[Entry]) -> list[tuple[str, Cell]]:
+    """Key and first cell of each line."""
+    names = zip(line_names(group), group, strict=True)
+    cells = [Cell(name, sources=entry.sources) for name, entry in names]
+    return list(zip(line_keys(group), cells, strict=True))
+
+
+def key_of_table(*parts: str) -> str:
+    """Parts of a key joined by dashes, the plus of a variant as a dot: as keys of figures."""
+    return "-".join(parts).replace("+", ".")
+
+
+def titles(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+    """Title of each task and data set; the data set is named where a task has several."""
+    found = by_table(rows)
+    tasks = [task for task, _ in found]
+    named = {}
+    for (task, dataset), of_table in found.items():
+        named[task, dataset] = str(of_table[0].summary["task_label"])
+        if tasks.count(task) > 1:
+            named[task, dataset] += f": {of_table[0].summary['dataset']['label']}"
+    return named
+
+
+def number_text(value: float, decimals: int) -> str:
+    """Number with its decimals, a true minus; zero has no sign.
+
+    Examples
+    --------
+    >>> number_text(31.654, 2), number_text(math.inf, 2), number_text(-0.001, 2)
+    ('31.65', '∞', '0.00')
+    """
+    if not math.isfinite(value):
+        return "n/a" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    rounded = round(value, decimals) or 0.0
+    return f"{rounded:.{decimals}f}".replace("-", "−")
+
+
+def mean_text(mean: Estimate, decimals: int) -> str:
+    """Mean, its interval where there is one, and how many exact images it leaves out.
+
+    The interval is ± half of it where it is symmetric, else its ends in brackets.
+
+    Examples
+    --------
+    >>> mean_text(Estimate(31.654, 31.144, 32.164), 2)
+    '31.65 ± 0.51'
+    >>> mean_text(Estimate(0.5, 0.2, 0.6, exact=1), 2)
+    '0.50 [0.20, 0.60] (1 exact)'
+    """
+    return f"{number_text(mean.mean, decimals)}{_width(mean, decimals)}{exact_text(mean)}"
+
+
+def _width(mean: Estimate, decimals: int) -> str:
+    if not math.isfinite(mean.half_width):
+        return ""
+    if math.isclose(mean.high - mean.mean, mean.mean - mean.low, rel_tol=1e-6, abs_tol=1e-12):
+        return f" ± {number_text(mean.half_width, decimals)}"
+    return f" [{number_text(mean.low, decimals)}, {number_text(mean.high, decimals)}]"
+
+
+def exact_text(estimate: Estimate) -> str:
+    """How many images a mean leaves out since they are exact, "" if none."""
+    return f" ({estimate.exact} exact)" if estimate.exact else ""
+
+
+def mean_cell(mean: Estimate | None, metric: Metric, entry: Entry) -> Cell:
+    """Mean of a metric, or n/a and why."""
+    if mean is None:
+        reason = entry.first.summary["lpips"]["unavailable"] if metric.name == "lpips" else ""
+        return Cell("n/a", reason=reason or "not computed for every image", sources=entry.sources)
+    text = mean_text(mean, metric.decimals)
+    return Cell(text, mean.mean, *ends(mean), sources=entry.sources)
+
+
+def ends(estimate: Estimate) -> tuple[float | None, float | None]:
+    """Ends of an interval; None where there is none."""
+    finite = math.isfinite(estimate.low) and math.isfinite(estimate.high)
+    return (estimate.low, estimate.high) if finite else (None, None)
+
+
+def difference_cell(
+    difference: Difference, p_value: float, decimals: int, sources: tuple[str, ...]
+) -> Cell:
+    """Difference with its sign, its interval in brackets, and ≈ if it may be none.
+
+    Parameters
+    ----------
+    difference : Difference
+    p_value : float
+        Corrected for all comparisons of the table.
+    decimals : int
+    sources : tuple of str
+    """
+    mark = "" if is_significant(p_value) else CLOSE
+    if math.isnan(difference.mean):
+        return Cell("n/a", mark=mark, reason=ALL_EXACT, sources=sources)
+    text = signed(difference.mean, decimals)
+    low, high = ends(difference)
+    if low is not None and high is not None:
+        text += f" [{signed(low, decimals)}, {signed(high, decimals)}]"
+    text += exact_text(difference)
+    return Cell(text, difference.mean, low, high, mark=mark, sources=sources)
+
+
+def signed(value: float, decimals: int) -> str:
+    """Number with its sign, a true minus; zero has none.
+
+    Examples
+    --------
+    >>> signed(-0.52, 1), signed(0.52, 1), signed(-0.01, 1)
+    ('−0.5', '+0.5', '0.0')
+    """
+    if not math.isfinite(value):
+        return "n/a" if math.isnan(value) else "+∞" if value > 0 else "−∞"
+    rounded = round(value, decimals)
+    return f"{rounded:+.{decimals}f}".replace("-", "−") if rounded else f"{0:.{decimals}f}"
+
+
+def interval_text(estimate: Estimate, decimals: int, *, sign: bool = False) -> str:
+    """Ends of an interval, "n/a" where there is none.
+
+    Examples
+    --------
+    >>> interval_text(Estimate(0.5, -0.25, 0.75), 2, sign=True)
+    '−0.25 to +0.75'
+    """
+    form = signed if sign else number_text
+    low, high = ends(estimate)
+    if low is None or high is None:
+        return "n/a"
+    return f"{form(low, decimals)} to {form(high, decimals)}"
+
+
+def p_cell(p_value: float, reason: str, sources: tuple[str, ...]) -> Cell:
+    """A p-value, or n/a and why."""
+    if math.isnan(p_value):
+        return Cell("n/a", reason=reason, sources=sources)
+    return Cell(p_text(p_value), p_value, sources=sources)
+
+
+def p_text(p_value: float) -> str:
+    """A p-value with four decimals."""
+    return f"{p_value:.4f}" if p_value >= 1e-4 else "< 0.0001"
+
+
+def count_cell(value: float | None, form: str, entry: Entry) -> Cell:
+    """Number that all rows of an entry share."""
+    if value is None:
+        outside = entry.first.summary.get("outside")
+        reason = "made elsewhere" if outside else "not recorded"
+        return Cell("n/a", reason=reason, sources=entry.sources)
+    return Cell(form.format(value), value, sources=entry.sources)
+
+
+def nfe_cell(entry: Entry) -> Cell:
+    """Network evaluations of an image: the mean of those counted."""
+    if entry.first.summary["nfe"] is None:
+        return count_cell(None, "", entry)
+    value = fmean(float(row.per_image["nfe"].mean()) for row in entry.rows)
+    return count_cell(value, "{:.0f}" if value == round(value) else "{:.1f}", entry)
+
+
+def parameters_cell(entry: Entry) -> Cell:
+    """Parameters of the network in millions."""
+    value = entry.first.summary["parameters"]
+    if not value:
+        return count_cell(value, "{:.0f}", entry)
+    return replace(count_cell(value, "{}", entry), text=f"{value / 1e6:.2f} M")
+
+
+def share_cell(share: Estimate, sources: tuple[str, ...]) -> Cell:
+    """Share in [0, 1] with its interval in brackets."""
+    low, high = ends(share)
+    text = f"{share.mean:.2f}"
+    if low is not None and high is not None:
+        text += f" [{low:.2f}, {high:.2f}]"
+    return Cell(text, share.mean, low, high, sources=sources)

@@ -3,41 +3,378 @@
 import base64
 import hashlib
 import json
+import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from irsde.files import InputError, read_json, write_text
-from irsde.report import departures
-from irsde.report.commands import evaluation_command, run_command
-from irsde.report.figure import Figure
-from irsde.report.judging import headline
-from irsde.report.page_images import ImageSet, image_sets, image_size
-from irsde.report.page_overview import READING, facts, missing
-from irsde.report.page_tables import (
-    OfTask,
-    ShownTables,
-    anchor,
-    escaped,
-    explain_commands,
-    headline_table,
-    with_cost,
+from irsde.files import InputError, json_number, read_json, write_text
+from irsde.methods import METHODS
+from irsde.report import lineage
+from irsde.report.captions import counted, joined
+from irsde.report.judging import Metric, headline
+from irsde.report.lineage import MARKS
+from irsde.report.page_images import Album, ImageSet, image_sets, image_size
+from irsde.report.render import html
+from irsde.report.results import Row, evaluation_command, run_command
+from irsde.report.table import Cell, Column, Figure, Line, Table
+from irsde.scoring.perceptual import PAPERS_NETWORK, network_label
+
+TABLES_FILE = "reports/tables.md"
+
+Commands = Mapping[tuple[str, str], str]
+
+
+@dataclass
+class ShownTables:
+    """Tables put on the page so far, for its script."""
+
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sources: dict[str, int] = field(default_factory=dict)
+
+    def html(
+        self, table: Table, commands: Commands, of_cost: int = 0, *, headed: bool = True
+    ) -> str:
+        """HTML of a table with its heading, caption and place for tools.
+
+        Parameters
+        ----------
+        table : Table
+        commands : mapping
+            Command that explains a cell, by the keys of its line and column.
+        of_cost : int
+            How many of its last columns are of cost and can be hidden.
+        headed : bool
+            False where the heading above it says the same.
+        """
+        place = f"table-{len(self.tables)}"
+        self.tables[place] = {
+            "title": table.title,
+            "cost": of_cost,
+            "columns": [column.label for column in table.columns],
+            "numeric": [column.numeric for column in table.columns],
+            "better": [column.higher_is_better for column in table.columns],
+            "lines": [line.cells[0].text for line in table.lines],
+            "cells": [
+                [
+                    self._cell(cell, commands.get((line.key, column.key), ""))
+                    for column, cell in zip(table.columns, line.cells, strict=True)
+                ]
+                for line in table.lines
+            ],
+        }
+        title = escaped(table.title)
+        heading = f"<h4>{title}</h4>" if headed else ""
+        return (
+            f'<section class="table" id="{anchor(table.key)}" data-table="{place}">'
+            f'{heading}<p class="caption">{escaped(table.caption)}</p><div class="tools"></div>'
+            f'<div class="region" role="region" tabindex="0" aria-label="{title}">'
+            f"{html(table)}</div></section>"
+        )
+
+    def _cell(self, cell: Cell, command: str) -> list[Any]:
+        indices = [self.sources.setdefault(s, len(self.sources)) for s in cell.sources]
+        known = (cell.value, cell.low, cell.high)
+        numbers = [None if v is None else json_number(float(f"{v:.10g}")) for v in known]
+        return [*numbers, cell.mark.strip(), cell.reason, command, indices]
+
+
+def escaped(text: str) -> str:
+    """Text for HTML, inside and outside of attributes."""
+    return escape(text, quote=True)
+
+
+def anchor(*names: str) -> str:
+    """An address in the page: letters, digits, dots and dashes.
+
+    Examples
+    --------
+    >>> anchor("chapter", "Against the paper")
+    'chapter-against-the-paper'
+    """
+    return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(names)).strip("-").lower() or "part"
+
+
+def explain_command(table: str, line: str, column: str) -> str:
+    """Command that explains a cell.
+
+    Examples
+    --------
+    >>> explain_command("deraining-rain100h-test", "ir-sde", "psnr")
+    'irsde explain reports/tables.md:deraining-rain100h-test/ir-sde/psnr'
+    """
+    return shlex.join(["irsde", "explain", f"{TABLES_FILE}:{table}/{line}/{column}"])
+
+
+def explain_commands(table: Table) -> Commands:
+    """Commands that explain the cells of a table."""
+    return {
+        (line.key, column.key): explain_command(table.key, line.key, column.key)
+        for line in table.lines
+        for column in table.columns[1:]
+    }
+
+
+def with_cost(table: Table, cost: Table | None) -> Table:
+    """A quality table, and beside it the columns of the cost table that it lacks.
+
+    A line of the cost table stands beside the line with which it shares most sources. Columns
+    without any number are left out.
+    """
+    if cost is None or not cost.lines:
+        return table
+    known = {column.key for column in table.columns}
+    pairs = [(line, max(cost.lines, key=lambda c: _in_common(line, c))) for line in table.lines]
+    beside = [other if _in_common(line, other) else None for line, other in pairs]
+    chosen = [
+        index
+        for index, column in enumerate(cost.columns)
+        if index
+        and column.numeric
+        and column.key not in known
+        and any(other is not None and other.cells[index].value is not None for other in beside)
+    ]
+    absent = Cell("n/a", reason="no cost was measured")
+    lines = [
+        replace(
+            line,
+            cells=(*line.cells, *(other.cells[i] if other is not None else absent for i in chosen)),
+        )
+        for line, other in zip(table.lines, beside, strict=True)
+    ]
+    columns = (*table.columns, *(cost.columns[index] for index in chosen))
+    return replace(table, columns=columns, lines=tuple(lines))
+
+
+def _in_common(first: Line, second: Line) -> int:
+    """How many sources two lines share."""
+    return len(_sources(first) & _sources(second))
+
+
+def _sources(line: Line) -> set[str]:
+    return {source for cell in line.cells for source in cell.sources}
+
+
+@dataclass(frozen=True)
+class OfTask:
+    """What the overview takes from the quality table of a task.
+
+    Parameters
+    ----------
+    label : str
+        Heading.
+    table : Table
+    metric : Metric
+        The headline metric of the protocol that the task was scored under.
+    """
+
+    label: str
+    table: Table
+    metric: Metric
+
+
+def headline_table(tables: Sequence[OfTask]) -> tuple[Table, Commands] | None:
+    """Methods against tasks: the headline metric of each quality table, where there are any.
+
+    Returns
+    -------
+    Table and the commands that explain its cells, or None
+
+    Notes
+    -----
+    A method that is called otherwise in each task, as a classical filter is, stands under the name
+    that `methods.METHODS` has for it.
+    """
+    chosen = [
+        one for one in tables if any(column.key == one.metric.name for column in one.table.columns)
+    ]
+    if not chosen:
+        return None
+    names: dict[str, list[str]] = {}
+    for one in chosen:
+        for line in one.table.lines:
+            names.setdefault(line.key, []).append(line.cells[0].text)
+    commands = {}
+    lines = []
+    for key, labels in names.items():
+        differing = len(set(labels)) > 1 and key in METHODS
+        cells = [Cell(METHODS[key].label if differing else " / ".join(dict.fromkeys(labels)))]
+        for one in chosen:
+            table, metric = one.table, one.metric.name
+            if any(line.key == key for line in table.lines):
+                shown, name = table.cell(key, metric), table.cell(key, table.columns[0].key)
+                cells.append(replace(shown, mark=f"{shown.mark} {name.mark}".strip()))
+                commands[key, table.key] = explain_command(table.key, key, metric)
+            else:
+                cells.append(Cell("n/a", reason="not among the profile's runs of this task"))
+        lines.append(Line(key, tuple(cells)))
+    columns = [Column("method", "method", numeric=False)]
+    marks = {mark for line in lines for cell in line.cells for mark in cell.mark.split()}
+    metrics = list(dict.fromkeys(one.metric.label for one in chosen))
+    columns += [
+        replace(
+            one.metric.column,
+            key=one.table.key,
+            label=one.label + (f", {one.metric.label}" if len(metrics) > 1 else ""),
+        )
+        for one in chosen
+    ]
+    headline = Table(
+        "overview-table",
+        f"{joined(metrics)} of every method on every task",
+        "Overview",
+        f"The column {joined(metrics)} of the tables below; the best of each task is bold, the "
+        "second underlined. Choose a cell to see its interval, its sources and how to rebuild it."
+        + "".join(f" {mark}: {meaning}." for mark, meaning in MARKS.items() if mark in marks),
+        tuple(columns),
+        tuple(lines),
+    )
+    return headline, commands
+
+
+MOST_PLACES = 6
+
+FIRST_VERSIONS = ("irsde", "python", "torch", "numpy")
+
+READING = (
+    '<h4>How to read the tables</h4><ul class="plain">'
+    "<li>± is half of the 95 % interval of the mean: Student's over scenes, since images of one "
+    "scene are not independent, and over training seeds, where a method has several.</li>"
+    '<li><span class="best">Bold</span> is the best of its column, '
+    '<span class="second">underlined</span> the second. ≈ marks a number whose difference from '
+    "the best, paired by image, is not resolved; the caption of a table has the rule.</li>"
+    + "".join(f"<li>{mark}: {escaped(meaning)}.</li>" for mark, meaning in MARKS.items())
+    + '<li><span class="doubtful">Grey</span> is a number that nobody could confirm. n/a is no '
+    "number; its cell has the reason.</li>"
+    "<li>Headings sort. Every cell opens with a click, or with the arrow keys and Enter: its value "
+    "and interval, the evaluations and runs it comes from, and the commands that rebuild it.</li>"
+    "</ul>"
 )
-from irsde.report.pictures import Album
-from irsde.report.rows import Row
-from irsde.report.table import Table
+
+
+def facts(rows: Sequence[Row], cards: Mapping[str, Mapping[str, Any]]) -> str:
+    """HTML list of what was run: counts, data, protocols, commits, versions, devices.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Evaluations.
+    cards : mapping
+        Folder of a run → its card.
+    """
+    summaries = [row.summary for row in rows]
+    origins = [*summaries, *cards.values()]
+    sets = {(row.task, row.dataset): row for row in rows}
+    trained = [card for card in cards.values() if card.get("parameters")]
+    seeds = ", ".join(map(str, sorted({int(card.get("seed", 0)) for card in trained})))
+    scored = sum(len(row.per_image) for row in rows)
+    lists = {
+        "profile": sorted({summary["profile"] for summary in summaries}),
+        "tasks": [", ".join(dict.fromkeys(summary["task_label"] for summary in summaries))],
+        "methods": [", ".join(dict.fromkeys(row.label for row in rows))],
+        "runs": [
+            f"{len(cards)}, of which {len(trained)} trained networks; seeds {seeds or 'none'}"
+        ],
+        "evaluations": [f"{len(rows)}, of {scored:,} restored images"],
+        "test sets": list(dict.fromkeys(_test_set(row) for row in sets.values())),
+        "protocols": sorted({_protocol(summary) for summary in summaries}),
+        "LPIPS": sorted({_lpips(summary["lpips"]) for summary in summaries}),
+        "commits": _commits(origins),
+        "versions": [_versions(origins)],
+        "devices": sorted({str(c["device"]) for c in cards.values() if c.get("device")}),
+    }
+    items = "".join(
+        f"<dt>{name}</dt><dd>{'<br>'.join(map(escaped, values)) or 'not recorded'}</dd>"
+        for name, values in lists.items()
+    )
+    return f'<dl class="facts">{items}</dl>'
+
+
+def _test_set(row: Row) -> str:
+    data = row.summary["dataset"]
+    scenes = row.per_image["scene"].nunique()
+    return (
+        f"{data['label']}: {counted(len(row.per_image), 'image')} of {counted(scenes, 'scene')}; "
+        f"licence: {data.get('licence', 'not stated')}"
+    )
+
+
+def _protocol(summary: Mapping[str, Any]) -> str:
+    protocol = summary["protocol"]
+    return f"{protocol['name']} v{protocol['version']}: {protocol['label']}"
+
+
+def _lpips(used: Mapping[str, Any]) -> str:
+    if used.get("unavailable"):
+        return f"n/a: {used['unavailable']}"
+    network = used["network"]
+    papers = network_label(PAPERS_NETWORK)
+    other = "" if network == PAPERS_NETWORK else f", not the paper's {papers}"
+    return network_label(network) + other
+
+
+def _commits(origins: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Commits that results were made at, and whether tracked files differed from them."""
+    changed: dict[str, bool] = {}
+    for origin in origins:
+        name = str(origin.get("commit") or "outside a git checkout")
+        changed[name] = changed.get(name, False) or bool(origin.get("dirty"))
+    return [
+        name + (" with uncommitted changes" if dirty else "")
+        for name, dirty in sorted(changed.items())
+    ]
+
+
+def _versions(origins: Sequence[Mapping[str, Any]]) -> str:
+    found: dict[str, set[str]] = {}
+    for origin in origins:
+        for name, version in (origin.get("versions") or {}).items():
+            found.setdefault(name, set()).add(str(version))
+    order = [*(name for name in FIRST_VERSIONS if name in found)]
+    order += sorted(set(found) - set(FIRST_VERSIONS))
+    return ", ".join(f"{name} {' and '.join(sorted(found[name]))}" for name in order)
+
+
+def missing(tables: Sequence[Table]) -> str:
+    """HTML list of the cells without a number, by reason."""
+    places: dict[str, list[str]] = {}
+    for table in tables:
+        for line in table.lines:
+            for column, cell in zip(table.columns, line.cells, strict=True):
+                if cell.text == "n/a" and cell.reason:
+                    place = f"{table.title}: {line.cells[0].text}, {column.label}"
+                    places.setdefault(cell.reason, []).append(place)
+    if not places:
+        return "<h4>What is missing</h4><p>Nothing: every cell has a number.</p>"
+    items = []
+    for reason, found in places.items():
+        more = f"; and {len(found) - MOST_PLACES} more" if len(found) > MOST_PLACES else ""
+        where = "; ".join(found[:MOST_PLACES]) + more
+        items.append(
+            f"<details><summary>{escaped(reason)} <span>({counted(len(found), 'cell')})</span>"
+            f'</summary><p class="caption">{escaped(where)}</p></details>'
+        )
+    return f'<h4>What is missing, and why</h4><div class="missing">{"".join(items)}</div>'
+
 
 IMAGE_BUDGET = 40_000_000
+
 COST_CHAPTER = "Cost"
+
 SCRIPTS = ("common.js", "tables.js", "values.js", "viewer.js", "page.js")
+
 FIGURE_SCALE = 0.6  # CSS pixels for a pixel of a figure at 200 dots per inch
+
 MARKS = {
     "≈": "the difference from the best is not resolved; the caption has the rule",
-    **departures.MARKS,
+    **lineage.MARKS,
 }
+
 HINT = (
     "Drag to move, + and − to zoom, 0 to fit, arrow keys on the image to move, [ and ] for the "
     "previous and the next image; on the divider the arrow keys move it. The wheel zooms once the "

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from irsde.files import InputError, read_json
 from irsde.report.captions import counted
-from irsde.report.comparable import budget_text, millions, rescored, setting
-from irsde.report.rows import Entry, Row, read_evaluation
-from irsde.statistics import (
+from irsde.report.paper import budget_text, millions, rescored, setting
+from irsde.report.results import Entry, Row, read_evaluation
+from irsde.scoring.statistics import (
     Difference,
     Estimate,
     holm,

@@ -1,8 +1,4 @@
-"""The tables of quality of a profile, and its numbers for other programs.
-
-Functions take the rows of evaluations and return tables as data; `render.py` writes them. Those of
-the other tables of a report can be had from here as well.
-"""
+"""The tables of a profile: quality, samplers, cost; its numbers for other programs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,14 +9,31 @@ from typing import Any
 
 import pandas as pd
 
-from irsde.files import InputError, read_table
-from irsde.report.captions import counted, joined
-from irsde.report.cells import (
+from irsde.files import InputError, read_json, read_table
+from irsde.report.captions import (
+    about,
+    about_exact,
+    about_sampling,
+    close,
+    counted,
+    interval_of,
+    joined,
+    rule,
+    seeds_of,
+)
+from irsde.report.effects import protocol_tables, seed_tables, significance_tables
+from irsde.report.judging import (
     CLOSE,
     METHOD,
+    Metric,
+    count_cell,
+    difference_cell,
+    headline,
+    judge,
     key_of_table,
     line_keys,
     mean_cell,
+    metrics_of,
     named_lines,
     nfe_cell,
     number_text,
@@ -28,15 +41,200 @@ from irsde.report.cells import (
     sampler_of,
     titles,
 )
-from irsde.report.cost_table import cost_table
-from irsde.report.difference_tables import seed_tables, significance_tables
-from irsde.report.judging import judge, metrics_of
-from irsde.report.protocol_tables import protocol_tables
-from irsde.report.rows import Entry, Row, by_table, entries, without_leaked
-from irsde.report.sweep_tables import sweep_tables
+from irsde.report.results import Entry, Row, by_table, entries, without_leaked
 from irsde.report.table import Cell, Column, Emphasis, Line, Table
-from irsde.report.table_captions import about, about_exact, rule
-from irsde.statistics import mean_estimate
+from irsde.scoring.statistics import Difference, holm, mean_estimate, paired_difference
+
+SWEEP_SECTION = "Samplers and network evaluations"
+
+
+def sweep_tables(rows: Sequence[Row]) -> list[Table]:
+    """Samplers against network evaluations, for each task, data set and method.
+
+    Differences are from the best sampler, by PSNR, at the largest number of evaluations.
+    """
+    of_method: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if row.summary["nfe"]:
+            of_method.setdefault((row.task, row.dataset, row.method), []).append(row)
+    titled = titles(rows)
+    return [
+        _sweep(group, titled[names[:2]])
+        for names, found in of_method.items()
+        if len(group := entries(found)) > 1
+    ]
+
+
+def _sweep(found: Sequence[Entry], title: str) -> Table:
+    samplers = list(dict.fromkeys(sampler_of(entry.first) for entry in found))
+    group = sorted(
+        found, key=lambda e: (samplers.index(sampler_of(e.first)), int(e.first.summary["nfe"]))
+    )
+    first = group[0].first
+    metrics = headline(first)
+    judged = judge(group, metrics)
+    most = max(int(entry.first.summary["nfe"]) for entry in group)
+    ranking = judged[0].ranking or range(len(group))
+    base = next(k for k in ranking if group[k].first.summary["nfe"] == most)
+    differences = {
+        (k, metric.name): found
+        for metric in metrics
+        for k, found in _differences(group, base, metric).items()
+    }
+    corrected = holm([found.p_value for found in differences.values()])
+    p_values = dict(zip(differences, corrected, strict=True))
+    lines = []
+    for k, entry in enumerate(group):
+        cells = [Cell(sampler_of(entry.first), sources=entry.sources), nfe_cell(entry)]
+        sources = (*entry.sources, *group[base].sources)
+        for of_metric in judged:
+            metric = of_metric.metric
+            mean = mean_cell(of_metric.means[k], metric, entry)
+            cells.append(replace(mean, emphasis=of_metric.emphasis(k)))
+            place = (k, metric.name)
+            if k == base:
+                cells.append(Cell("0", 0.0, reason="differences are from this line"))
+            elif place in differences:
+                found_here = (differences[place], p_values[place])
+                cells.append(difference_cell(*found_here, metric.decimals, sources))
+            else:
+                cells.append(Cell("n/a", reason="not computed for every image"))
+        lines.append(Line(entry.first.folder.name, tuple(cells)))
+    exact = about_exact(cell for line in lines for cell in line.cells)
+    exact += " " * bool(exact)
+    names = (first.task, first.dataset, first.method)
+    count, scenes = len(group[0].images), len(set(group[0].scenes))
+    return Table(
+        key_of_table(*names, "sweep"),
+        f"{title}: samplers of {first.label}",
+        SWEEP_SECTION,
+        f"The same weights sampled in different ways: {counted(count, 'image')} of "
+        f"{counted(scenes, 'scene')}, the same noise where a sampler takes any. Differences are "
+        f"from {sampler_of(group[base].first)} with {most} NFE, the best by {metrics[0].label} at "
+        "the largest NFE, paired by image; in brackets is their 95 % interval, ± is half of that "
+        f"of a mean. {interval_of(group)} {close(len(differences))} Bold is the best, underlined "
+        f"the second. {exact}{seeds_of('Training', group, lambda entry: entry.training_seeds)} "
+        f"{about_sampling(group)}",
+        (
+            Column("sampler", "sampler", numeric=False),
+            Column("nfe", "NFE"),
+            *(
+                column
+                for metric in metrics
+                for column in (metric.column, Column(f"{metric.name}_difference", "difference"))
+            ),
+        ),
+        tuple(lines),
+        figure=key_of_table("nfe", *names),
+    )
+
+
+def _differences(group: Sequence[Entry], base: int, metric: Metric) -> dict[int, Difference]:
+    """Difference of each entry from one of them; of the same runs where the seeds are the same."""
+    values = [entry.values(metric.name) for entry in group]
+    of_base = values[base]
+    if of_base is None:
+        return {}
+    return {
+        k: paired_difference(
+            array,
+            of_base,
+            group[base].scenes,
+            same_runs=group[k].training_seeds == group[base].training_seeds,
+        )
+        for k, array in enumerate(values)
+        if array is not None and k != base
+    }
+
+
+COST_SECTION = "Cost"
+
+
+def cost_table(rows: Sequence[Row]) -> Table:
+    """Parameters, arithmetic, seconds, memory and energy of every line of the quality tables.
+
+    Seconds and energy are means over seeds, memory is the largest. They differ from one run to the
+    next, so this table never stands in `tables.md`.
+    """
+    lines = []
+    for (task, dataset), of_table in by_table(rows).items():
+        group = entries(of_table)
+        psnr = headline(of_table[0])[0]
+        for entry, (key, name) in zip(group, named_lines(group), strict=True):
+            evaluation = [_cost(row.folder) for row in entry.rows]
+            training = [_cost(Path(run)) for run in {r.summary["run"]: None for r in entry.rows}]
+            summary = entry.first.summary
+            values = entry.values(psnr.name)
+            mean = None if values is None else float(values.mean())
+            macs = summary.get("multiply_accumulates")
+            cells = [
+                name,
+                Cell(summary["task_label"]),
+                Cell(summary["dataset"]["label"]),
+                count_cell(None, "", entry)
+                if mean is None
+                else Cell(number_text(mean, psnr.decimals), mean, sources=entry.sources),
+                parameters_cell(entry),
+                nfe_cell(entry),
+                count_cell(None if macs is None else macs / 1e9, "{:.2f}", entry),
+                _measured(evaluation, "seconds_per_image", 1, "{:.3f}", entry),
+                _measured(evaluation, "seconds_per_megapixel", 1, "{:.2f}", entry),
+                _measured(evaluation, "peak_memory_bytes", 2**20, "{:.0f}", entry),
+                _measured(evaluation, "peak_gpu_memory_bytes", 2**20, "{:.0f}", entry),
+                _measured(evaluation, "joules", 1, "{:.0f}", entry),
+                _measured(training, "seconds", 1, "{:.1f}", entry),
+                _measured(training, "peak_memory_bytes", 2**20, "{:.0f}", entry),
+            ]
+            lines.append(Line(key_of_table(task, dataset, key), tuple(cells)))
+    return Table(
+        "cost",
+        "Cost",
+        COST_SECTION,
+        "Measured while other jobs may have shared the machine; these numbers differ from run to "
+        "run. Seconds and joules are means over seeds, memory is the largest. Multiply-accumulates "
+        "are those of all network evaluations of an image. Of methods without a network, training "
+        "is the search for the filter's parameter.",
+        (
+            METHOD,
+            Column("task", "task", numeric=False),
+            Column("dataset", "data set", numeric=False),
+            _psnr_column(rows),
+            Column("parameters", "parameters"),
+            Column("nfe", "NFE"),
+            Column("multiply_accumulates", "multiply-accumulates per image (10⁹)"),
+            Column("seconds_per_image", "seconds per image", higher_is_better=False),
+            Column("seconds_per_megapixel", "seconds per megapixel", higher_is_better=False),
+            Column("peak", "peak memory (MiB)", higher_is_better=False),
+            Column("peak_gpu", "peak GPU memory (MiB)", higher_is_better=False),
+            Column("joules", "joules of the evaluation", higher_is_better=False),
+            Column("training_seconds", "training (s)", higher_is_better=False),
+            Column("training_peak", "training peak (MiB)", higher_is_better=False),
+        ),
+        tuple(lines),
+    )
+
+
+def _psnr_column(rows: Sequence[Row]) -> Column:
+    """Column of the PSNR of each protocol's channel, which its heading names."""
+    columns = {column.label: column for column in (headline(row)[0].column for row in rows)}
+    first = next(iter(columns.values()), Column("psnr", "PSNR (dB)", higher_is_better=True))
+    return replace(first, label=" or ".join(columns) or first.label)
+
+
+def _cost(folder: Path) -> dict[str, Any]:
+    path = folder / "cost.json"
+    return dict(read_json(path)) if path.is_file() else {}
+
+
+def _measured(
+    found: Sequence[Mapping[str, Any]], key: str, unit: float, form: str, entry: Entry
+) -> Cell:
+    values = [float(cost[key]) for cost in found if cost.get(key) is not None]
+    if len(values) < len(found):
+        return count_cell(None, form, entry)
+    together = max(values) if key.startswith("peak") else fmean(values)
+    return count_cell(together / unit, form, entry)
+
 
 __all__ = [
     "cost_table",

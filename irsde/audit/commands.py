@@ -1,0 +1,97 @@
+"""The commands that rebuild results from an empty folder."""
+
+import itertools
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from irsde.data.catalogue import find_split, read_own
+from irsde.files import InputError, read_json
+from irsde.report.results import evaluation_command, run_command
+
+
+def commands(content: Mapping[str, Any], evaluations: Sequence[str], runs: Sequence[str]) -> str:
+    """Commands from an empty folder to the report, in the order to run them.
+
+    Parameters
+    ----------
+    content : dict
+        Lineage of the report.
+    evaluations, runs : sequence of str
+        Folders of the evaluations and runs to rebuild.
+
+    Returns
+    -------
+    str
+        Lines for a shell, indented; FOLDER stands where only the user knows.
+    """
+    entries = [content["runs"][run] for run in runs]
+    entries += [content["evaluations"][folder] for folder in evaluations]
+    tasks: dict[tuple[str, str], None] = {}
+    sets: dict[str, None] = {}
+    stages: dict[str, None] = {}
+    for run in runs:
+        card = read_json(Path(run) / "run.json")
+        stages[run_command(card)] = None
+        if not card.get("outside"):
+            tasks[card["profile"], card["task"]] = None
+        for role in ("train", "validation", "without"):
+            sets |= dict.fromkeys(card["settings"].get("data", {}).get(role, ()))
+    for folder in evaluations:
+        summary = read_json(Path(folder) / "summary.json")
+        data = summary["dataset"]
+        masks = data.get("masks") or {}
+        sets |= dict.fromkeys([data["dataset"], *filter(None, [masks.get("dataset")])])
+        tasks[summary["profile"], summary["task"]] = None
+        stages[evaluation_command(summary, Path(folder))] = None
+    commits = dict.fromkeys(entry["commit"] for entry in entries if entry["commit"])
+    prepare = [
+        shlex.join(["irsde", "data", "prepare", "--profile", profile, "--task", task])
+        for profile, task in tasks
+    ]
+    checkout = [shlex.join(["git", "checkout", commit]) for commit in commits]
+    if any(entry["dirty"] for entry in entries):
+        checkout.append("# the code had changes that were not committed: results may differ")
+    report = shlex.join(["irsde", "report", "--profile", content["profile"]])
+    lines = [*checkout, *_set_commands(sets), *prepare, *filter(None, stages), report]
+    return "\n".join(map(_broken, lines))
+
+
+def _set_commands(names: Iterable[str]) -> list[str]:
+    fetched: list[str] = []
+    adopted: list[str] = []
+    for name in names:
+        try:
+            by_itself = read_own(name) or any(_downloads(name))
+        except InputError:
+            by_itself = False
+        (fetched if by_itself else adopted).append(name)
+    fetch = [shlex.join(["irsde", "data", "fetch", *fetched])] if fetched else []
+    return fetch + [
+        shlex.join(["irsde", "data", "adopt", "FOLDER", "--as", name]) for name in adopted
+    ]
+
+
+def _downloads(name: str) -> Iterator[bool]:
+    family, split = find_split(name)
+    yield bool(split.photographs)
+    yield any(name in archive.splits or not archive.splits for archive in family.archives)
+
+
+def _broken(command: str) -> str:
+    """A command cut before options where it is longer than a line, as a shell reads it."""
+    if command.startswith("#"):
+        return f"  {command}"
+    words = [shlex.quote(word) for word in shlex.split(command)]
+    starts = [index for index, word in enumerate(words) if word.startswith("--")]
+    pieces = itertools.pairwise([0, *starts, len(words)])
+    first, *options = (" ".join(words[start:end]) for start, end in pieces)
+    lines = [f"  {first}"]
+    for option in options:
+        if len(lines[-1]) + len(option) > 76:
+            lines[-1] += " \\"
+            lines.append(f"    {option}")
+        else:
+            lines[-1] += f" {option}"
+    return "\n".join(lines)

@@ -1,0 +1,197 @@
+"""Where the runs of a profile stand, from their files: on any machine that sees the folder."""
+
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
+from tabulate import tabulate
+
+from irsde.experiment.grid import PROGRESS, RESULTS, Run, evaluations, run_of, runs
+from irsde.experiment.profile import Profile
+from irsde.experiment.provenance import read_run_card
+from irsde.files import InputError, digest_json, read_json
+from irsde.methods import METHODS
+
+QUIET_SECONDS = 3600
+STATES = ("finished", "running", "stopped", "waiting", "damaged")
+
+
+class Progress(BaseModel):
+    """What a training writes about itself while it runs; further fields are for people."""
+
+    model_config = ConfigDict(strict=True)
+
+    iteration: NonNegativeInt
+    iterations: PositiveInt
+    patches_per_second: FiniteFloat | None
+    seconds_left: FiniteFloat | None
+    validation_psnr: float | None
+    host: str
+    process: PositiveInt
+    time: FiniteFloat
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of a run.
+
+    Parameters
+    ----------
+    run : Run
+    state : {"finished", "running", "stopped", "waiting", "damaged"}
+    iteration, iterations : int or None
+    patches_per_second, seconds_left, validation_psnr : float or None
+    evaluated, evaluations : int
+        Evaluations of the profile that are finished, and all of them; those of an earlier training
+        of the run are not.
+    problem : str
+        What is wrong with the files of a damaged run.
+    """
+
+    run: Run
+    state: str
+    evaluated: int
+    evaluations: int
+    iteration: int | None = None
+    iterations: int | None = None
+    patches_per_second: float | None = None
+    seconds_left: float | None = None
+    validation_psnr: float | None = None
+    problem: str = ""
+
+
+def standings(profile: Profile) -> list[Standing]:
+    """Standing of every run of a profile, in the order of its grid; then of those beside it.
+
+    Beside it are the runs that others were made into, by more iterations, another average or other
+    first weights.
+    """
+    wanted: dict[Run, list[Path]] = {run: [] for run in runs(profile)}
+    for evaluation in evaluations(profile):
+        wanted[evaluation.run].append(evaluation.folder)
+    for run in _derived_runs(profile):
+        if run not in wanted:
+            found = (run.folder / "evaluations").glob("*/[!.]*/summary.json")
+            wanted[run] = sorted(path.parent for path in found)
+    return [_standing(run, folders) for run, folders in wanted.items()]
+
+
+def _derived_runs(profile: Profile) -> list[Run]:
+    """Runs below a profile's results whose card or progress says that they come from another."""
+    derived = []
+    for folder in sorted((RESULTS / profile.name).glob("*/*+*/seed*")):
+        for name in ("run.json", PROGRESS):
+            try:
+                if "derived_from" in read_json(folder / name):
+                    derived.append(run_of(folder))
+                    break
+            except (InputError, TypeError):
+                continue
+    return [run for run in derived if run.method.partition("+")[0] in METHODS]
+
+
+def _standing(run: Run, wanted: list[Path]) -> Standing:
+    """Standing of a run, of which those evaluations are wanted."""
+    try:
+        if (run.folder / "run.json").is_file():
+            card = read_run_card(run.folder)
+            done = sum(_is_of(folder, digest_json(card["identity"])) for folder in wanted)
+            iterations, psnr = card.get("iterations"), card.get("final_validation_psnr")
+            psnr = psnr if isinstance(psnr, float) else None
+            return Standing(
+                run, "finished", done, len(wanted), iterations, iterations, validation_psnr=psnr
+            )
+        if not (run.folder / PROGRESS).is_file():
+            return Standing(run, "waiting", 0, len(wanted))
+        progress = _read_progress(run.folder / PROGRESS)
+    except InputError as error:
+        return Standing(run, "damaged", 0, len(wanted), problem=str(error))
+    alive = _is_alive(progress)
+    return Standing(
+        run,
+        "running" if alive else "stopped",
+        0,
+        len(wanted),
+        progress.iteration,
+        progress.iterations,
+        progress.patches_per_second if alive else None,
+        progress.seconds_left if alive else None,
+        progress.validation_psnr,
+    )
+
+
+def _is_of(evaluation: Path, run_identity: str) -> bool:
+    """Whether an evaluation is finished, and of that training of its run."""
+    try:
+        return bool(read_json(evaluation / "summary.json")["run_identity"] == run_identity)
+    except (InputError, KeyError, TypeError):
+        return False
+
+
+def _read_progress(path: Path) -> Progress:
+    """What a training wrote about itself.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    try:
+        return Progress.model_validate(read_json(path))
+    except ValidationError:
+        raise InputError(f"{path}: not the progress of a training; delete it") from None
+
+
+def _is_alive(progress: Progress) -> bool:
+    """True if the process that wrote the progress still runs, as far as this machine can tell."""
+    if progress.host != socket.gethostname():
+        return time.time() - progress.time < QUIET_SECONDS
+    try:
+        os.kill(progress.process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def table(found: list[Standing]) -> str:
+    """The standings as a table for a terminal, and a line that sums them up."""
+    rows = [
+        [
+            f"{s.run.task}/{s.run.method}/seed{s.run.seed}",
+            s.state,
+            "" if s.iterations is None else f"{s.iteration}/{s.iterations}",
+            "" if s.patches_per_second is None else f"{s.patches_per_second:.0f}",
+            _duration(s.seconds_left),
+            "" if s.validation_psnr is None else f"{s.validation_psnr:.2f}",
+            f"{s.evaluated}/{s.evaluations}",
+        ]
+        for s in found
+    ]
+    header = ["run", "state", "iteration", "patches/s", "left", "validation dB", "evaluated"]
+    states = [s.state for s in found]
+    counts = ", ".join(
+        f"{states.count(name)} {name}" for name in STATES if name != "damaged" or name in states
+    )
+    align = ("left", "left", *["right"] * 5)
+    text = tabulate(rows, header, "simple", colalign=align, disable_numparse=True)
+    problems = [s.problem for s in found if s.problem]
+    return "\n".join([f"{text}\n\n{len(found)} runs: {counts}", *problems])
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"

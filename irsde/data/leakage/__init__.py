@@ -1,0 +1,1 @@
+"""Test images that the training data show."""

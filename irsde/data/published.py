@@ -1,0 +1,297 @@
+"""Numbers of the paper and of later ones, read from `irsde/data/published.yaml` and checked."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+
+from irsde.experiment.profile import DatasetName, Number, Settings, TaskName, check_name, read_yaml
+from irsde.files import InputError
+from irsde.methods import METHODS
+from irsde.scoring.protocols import PROTOCOLS
+
+PUBLISHED = Path(__file__).with_name("published.yaml")
+
+MetricName = Literal["psnr", "ssim", "psnr_y", "ssim_y", "lpips", "fid"]
+METRIC_NAMES: tuple[MetricName, ...] = ("psnr", "ssim", "psnr_y", "ssim_y", "lpips", "fid")
+LpipsNetwork = Literal["alex", "vgg", "squeeze"]
+
+
+def _printed(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError(f'write "{value}" with quotation marks, which keep its printed digits')
+    return value
+
+
+def _word(value: Any) -> Any:
+    """Undo YAML, which reads yes and no as true and false."""
+    return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
+
+
+Printed = Annotated[Decimal, BeforeValidator(_printed), Field(ge=0, allow_inf_nan=False)]
+
+
+class Source(Settings):
+    """Where numbers stand.
+
+    Parameters
+    ----------
+    label : str
+        Name in tables.
+    citation : str
+        For captions.
+    """
+
+    label: str = Field(min_length=1)
+    citation: str = Field(min_length=1)
+
+
+class Training(Settings):
+    """A training that is known of a published method; None where no source says it.
+
+    Parameters
+    ----------
+    iterations, batch, patch : int, optional
+        Updates, patches of an update, side of a patch in pixels.
+    parameters : int, optional
+        Of the network.
+    source : str
+        Key of the sources.
+    """
+
+    iterations: int | None = Field(None, ge=1)
+    batch: int | None = Field(None, ge=1)
+    patch: int | None = Field(None, ge=1)
+    parameters: int | None = Field(None, ge=1)
+    source: str
+
+
+class Numbers(Settings):
+    """Numbers of one method that were found in the same places.
+
+    Parameters
+    ----------
+    sources : tuple of str
+        Keys of the sources; empty where nobody could confirm the numbers.
+    confirmed : {"yes", "quoted", "no"}
+        Read where its authors published it; read where others quote it; remembered only.
+    psnr, ssim, psnr_y, ssim_y, lpips, fid : Decimal, optional
+        As printed: PSNR in dB, the others without a unit.
+    """
+
+    sources: tuple[str, ...] = ()
+    confirmed: Annotated[Literal["yes", "quoted", "no"], BeforeValidator(_word)]
+    psnr: Printed | None = None
+    ssim: Printed | None = None
+    psnr_y: Printed | None = None
+    ssim_y: Printed | None = None
+    lpips: Printed | None = None
+    fid: Printed | None = None
+
+    @property
+    def values(self) -> dict[MetricName, Decimal]:
+        """Metric → value, of the metrics that were found."""
+        found = {name: getattr(self, name) for name in METRIC_NAMES}
+        return {name: value for name, value in found.items() if value is not None}
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Numbers":
+        if not self.values:
+            raise ValueError("holds no number")
+        if (self.confirmed == "no") == bool(self.sources):
+            raise ValueError("sources: a confirmed number needs one, an unconfirmed one has none")
+        return self
+
+
+class PublishedMethod(Settings):
+    """A method of a published table.
+
+    Parameters
+    ----------
+    label : str
+        Name in tables.
+    method : str, optional
+        Key of `methods.METHODS`; None where there is no such method here.
+    nfe : int, optional
+        Network evaluations of an image, where known.
+    sampler : str, optional
+        Sampler it was published with, by its name here, where known.
+    protocol : str, optional
+        Key of `protocols.PROTOCOLS`; the table's unless given, None where unknown.
+    lpips_network : {"alex", "vgg", "squeeze"}, optional
+        The table's unless given, None where unknown.
+    trainings : tuple of Training
+        Every configuration that is known.
+    note : str
+        What a reader must know.
+    numbers : tuple of Numbers
+    """
+
+    label: str = Field(min_length=1)
+    method: str | None = None
+    nfe: int | None = Field(None, ge=1)
+    sampler: str | None = None
+    protocol: str | None = None
+    lpips_network: LpipsNetwork | None = None
+    trainings: tuple[Training, ...] = ()
+    note: str = ""
+    numbers: tuple[Numbers, ...] = Field(min_length=1)
+
+    @property
+    def values(self) -> dict[MetricName, tuple[Decimal, Numbers]]:
+        """Metric → value and the group it stands in."""
+        return {
+            name: (value, group) for group in self.numbers for name, value in group.values.items()
+        }
+
+    @field_validator("method")
+    @classmethod
+    def _known_method(cls, method: str | None) -> str | None:
+        return _known("method", method, METHODS)
+
+    @field_validator("protocol")
+    @classmethod
+    def _known_protocol(cls, protocol: str | None) -> str | None:
+        return _known("protocol", protocol, PROTOCOLS)
+
+    @model_validator(mode="after")
+    def _has_each_metric_once(self) -> "PublishedMethod":
+        names = [name for group in self.numbers for name in group.values]
+        if len(set(names)) < len(names):
+            raise ValueError(f"{self.label}: a metric stands there twice")
+        return self
+
+
+class PublishedTable(Settings):
+    """Published numbers on one data set.
+
+    Parameters
+    ----------
+    task : str
+    dataset : str
+        Name of the test set in the catalogue.
+    label : str
+        Its name in headings.
+    images : int
+        How many images it has.
+    noise_level : float, optional
+        Of denoising, in the unit of the images.
+    masks : str, optional
+        Set of masks of inpainting.
+    resize : int, optional
+        Shorter side that the images have been reduced to.
+    protocol : str, optional
+        Key of `protocols.PROTOCOLS`, None where unknown.
+    lpips_network : {"alex", "vgg", "squeeze"}, optional
+        None where unknown.
+    train : tuple of str
+        Training sets; empty where they are not known or not in the catalogue.
+    note : str
+        What a reader must know of the published numbers.
+    methods : tuple of PublishedMethod
+    """
+
+    task: TaskName
+    dataset: DatasetName
+    label: str = Field(min_length=1)
+    images: int = Field(ge=1)
+    noise_level: Number | None = None
+    masks: DatasetName | None = None
+    resize: int | None = Field(None, ge=8)
+    protocol: str | None
+    lpips_network: LpipsNetwork | None
+    train: tuple[DatasetName, ...] = ()
+    note: str = ""
+    methods: tuple[PublishedMethod, ...] = Field(min_length=1)
+
+    @property
+    def metrics(self) -> list[MetricName]:
+        """Metrics that a method of the table has, in the usual order."""
+        return [name for name in METRIC_NAMES if any(name in m.values for m in self.methods)]
+
+    def protocol_of(self, method: PublishedMethod) -> str | None:
+        """Protocol of a method's numbers, None where unknown."""
+        return method.protocol if "protocol" in method.model_fields_set else self.protocol
+
+    def lpips_network_of(self, method: PublishedMethod) -> LpipsNetwork | None:
+        """Network of a method's LPIPS, None where unknown."""
+        own = "lpips_network" in method.model_fields_set
+        return method.lpips_network if own else self.lpips_network
+
+    @field_validator("protocol")
+    @classmethod
+    def _known_protocol(cls, protocol: str | None) -> str | None:
+        return _known("protocol", protocol, PROTOCOLS)
+
+    @model_validator(mode="after")
+    def _has_each_method_once(self) -> "PublishedTable":
+        labels = [method.label for method in self.methods]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"{self.dataset}: a method stands there twice")
+        return self
+
+
+class Published(Settings):
+    """All published numbers.
+
+    Parameters
+    ----------
+    sources : dict of str to Source
+    tables : tuple of PublishedTable
+    """
+
+    sources: dict[str, Source]
+    tables: tuple[PublishedTable, ...]
+
+    @model_validator(mode="after")
+    def _names_its_sources(self) -> "Published":
+        for table in self.tables:
+            for method in table.methods:
+                named = [name for group in method.numbers for name in group.sources]
+                for name in [*named, *(training.source for training in method.trainings)]:
+                    if name not in self.sources:
+                        raise ValueError(
+                            f"{table.dataset}, {method.label}: no source {name!r} is described"
+                        )
+        return self
+
+
+@lru_cache
+def read_published(path: Path = PUBLISHED) -> Published:
+    """The published numbers.
+
+    Raises
+    ------
+    InputError
+        If the file is absent or has an unknown key, an unknown name or a wrong value; the message
+        says where.
+
+    Examples
+    --------
+    >>> table = read_published().tables[0]
+    >>> ir_sde = next(method for method in table.methods if method.method == "ir-sde")
+    >>> value, group = ir_sde.values["psnr_y"]
+    >>> str(value), group.confirmed
+    ('31.65', 'yes')
+    """
+    _, content = read_yaml(path)
+    try:
+        return Published.model_validate(content)
+    except ValidationError as error:
+        # A misspelt key is also a missing one: the unknown key is what the user can see.
+        first: Any = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+        place = ".".join(map(str, first["loc"])) or "the file"
+        message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        raise InputError(f"{path}: {place}: {message.removeprefix('Value error, ')}") from None
+
+
+def _known(kind: str, name: str | None, known: Mapping[str, Any]) -> str | None:
+    if name is not None:
+        try:
+            check_name(kind, name, dict(known))
+        except InputError as error:
+            raise ValueError(str(error)) from None
+    return name

@@ -1,0 +1,1 @@
+"""Degradations that turn a clean photograph into its degraded partner."""

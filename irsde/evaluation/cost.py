@@ -1,0 +1,29 @@
+"""Arithmetic of a network evaluation, counted."""
+
+from irsde.experiment.profile import RunSettings
+
+
+def multiply_accumulates(settings: RunSettings, height: int, width: int) -> int:
+    """Multiply-accumulates of one network evaluation on one image, counted, not estimated.
+
+    Matrix products and convolutions count, as PyTorch's own counter has them; sums, norms and
+    activations do not.
+
+    Parameters
+    ----------
+    settings : RunSettings
+        Of a run with a network.
+    height, width : int
+        Size of the image in pixels.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from irsde.restoration.restorer import build_network
+
+    with torch.device("meta"), torch.inference_mode():
+        network = build_network(settings).eval()
+        image = torch.empty(1, 3, height, width)
+        with FlopCounterMode(display=False) as counter:
+            network(image, image, 1)
+    return int(counter.get_total_flops()) // 2

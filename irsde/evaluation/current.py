@@ -1,0 +1,99 @@
+"""Whether a finished evaluation is the one that is asked for: same settings, code and data."""
+
+from collections.abc import Collection
+
+from irsde.data.catalogue import OWN
+from irsde.data.leakage.record import leaked_images, read_leaks
+from irsde.data.sets import CARD, dataset_card, dataset_folder, read_records, source_fingerprint
+from irsde.experiment.code import STAGES, code_hash, current, is_same_code
+from irsde.experiment.grid import DATA, Evaluation, datasets, leakage_file, pairs_folder
+from irsde.experiment.profile import EvaluationSettings, Profile
+from irsde.experiment.provenance import read_run_card
+from irsde.files import InputError, digest_file, digest_json, read_json, write_json
+from irsde.scoring.distributions import inception_weights
+from irsde.scoring.perceptual import perceptual_weights
+
+STATE = DATA / "state.json"
+
+
+def is_current_evaluation(evaluation: Evaluation, profile: Profile) -> bool:
+    """True if a finished evaluation is the one that a profile asks for.
+
+    As in `is_current_run`, data that are not prepared or checked yet count as those of the
+    evaluation.
+    """
+    run = evaluation.run
+    settings = profile.for_method(run.method).evaluation
+    try:
+        checked = leakage_file(run.profile, run.task).is_file()
+        leaks = read_leaks(run.profile, run.task, profile.data.of(run.task)) if checked else []
+    except InputError:  # the check is of other data
+        return False
+    return is_scored(evaluation, settings, leaked_images(leaks, evaluation.dataset))
+
+
+def is_scored(
+    evaluation: Evaluation, settings: EvaluationSettings, leaked: Collection[str]
+) -> bool:
+    """True if a finished evaluation is the one that its run, the settings, code and data ask for.
+
+    Equal code counts as the same. Scores that need weights which are not here stay as they are.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    settings : EvaluationSettings
+    leaked : collection of str
+        Images of the data set that are shown in the training data.
+    """
+    try:
+        summary = read_json(evaluation.folder / "summary.json")
+        card = read_run_card(evaluation.run.folder)
+    except InputError:
+        return False
+    if not isinstance(summary, dict) or not (evaluation.folder / "per_image.csv").is_file():
+        return False
+    folder = pairs_folder(evaluation.run.profile, evaluation.run.task, evaluation.dataset)
+    if (folder / CARD).is_file():
+        if summary.get("dataset") != dataset_card(folder):
+            return False
+        shown = [r.image for r in read_records(folder) if r.source in leaked] if leaked else []
+        if summary.get("leaked") != shown:
+            return False
+    return (
+        summary.get("run_identity") == digest_json(card["identity"])
+        and summary.get("settings") == settings.model_dump(mode="json")
+        and is_same_code("evaluate", summary.get("code"), code_hash("evaluate"))
+        and all(
+            now in ("", summary.get(key, {}).get("sha256")) for key, now in metric_weights().items()
+        )
+    )
+
+
+def write_state(profile: Profile) -> str:
+    """Write `data/state.json`: what DVC, which runs no code of ours, compares between its calls.
+
+    It holds the code of each stage (``code``), the contents of data sets of one's own (``own``) and
+    the weights that metrics are computed with (``weights``).
+    """
+    content: dict[str, dict[str, str]] = {
+        "code": {stage: current(stage) for stage in STAGES},
+        "own": {name: own_contents(name) for name in datasets(profile)},
+        "weights": metric_weights(),
+    }
+    write_json(STATE, content)
+    return f"{STATE}: written"
+
+
+def own_contents(dataset: str) -> str:
+    """Hash of what a data set of one's own holds now; "" for one of the catalogue."""
+    is_own = (dataset_folder(dataset) / OWN).is_file()
+    return source_fingerprint(dataset) if is_own else ""
+
+
+def metric_weights() -> dict[str, str]:
+    """SHA-256 of the weights that LPIPS and FID are computed with here, "" where absent."""
+    files = {"lpips": perceptual_weights(), "distribution": inception_weights()}
+    return {
+        name: digest_file(file) if file and file.is_file() else "" for name, file in files.items()
+    }

@@ -1,0 +1,401 @@
+"""Evaluating one run: restore a prepared data set, score every image, write one folder."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from irsde.data.pairs import Pair, load_pairs, to_tensor
+from irsde.data.sets import dataset_card
+from irsde.evaluation.cost import multiply_accumulates
+from irsde.evaluation.current import is_scored
+from irsde.evaluation.states import States, Trail
+from irsde.experiment import provenance
+from irsde.experiment.code import code_hash
+from irsde.experiment.grid import (
+    Evaluation,
+    Run,
+    default_sampler,
+    pairs_folder,
+    refuse_without_effect,
+)
+from irsde.experiment.profile import EvaluationSettings, Profile
+from irsde.experiment.replaced import replacing_evaluation
+from irsde.files import InputError, digest_json, write_json
+from irsde.images import Pixels, to_pixels, write_image
+from irsde.machine.devices import compute_device
+from irsde.machine.meters import Meter
+from irsde.machine.world import World, joined, world_of_environment
+from irsde.methods import METHODS
+from irsde.progress import track
+from irsde.restoration.classical import classical_method, estimate_noise_level
+from irsde.scoring.metrics import METRICS
+from irsde.scoring.protocols import PROTOCOLS
+from irsde.scoring.score import (
+    Score,
+    exact_images,
+    mean_text,
+    reference_hash,
+    score,
+    score_card,
+    write_table,
+)
+from irsde.tasks import TASKS
+
+if TYPE_CHECKING:
+    import torch
+
+    from irsde.restoration.restorer import Conversion
+    from irsde.samplers import Grid
+
+Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs of one size that were restored together.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+    restored : ndarray of float32, shape (B, H, W, 3)
+        Nominally in [0, 1], not clipped.
+    nfe : int
+        Network evaluations spent on each image.
+    states : States, optional
+        The way of the first image from the start to the restored image.
+    """
+
+    pairs: Sequence[Pair]
+    restored: Image
+    nfe: int
+    states: States | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A restored image's row of the table, all its scores, and its pixels where they are kept."""
+
+    image: str
+    values: dict[str, Any]
+    score: Score
+    pixels: Pixels | None
+
+
+def usual_evaluation(run: Run, dataset: str, profile: Profile, card: dict[str, Any]) -> Evaluation:
+    """The evaluation of a run on a test set where one asks for nothing else.
+
+    Parameters
+    ----------
+    run : Run
+    dataset : str
+    profile : Profile
+        As `provenance.evaluation_profile` gives it.
+    card : dict
+        Run card. An imported run has as many steps as its own process, from T or the step of the
+        noise level down, and is read as its card says.
+
+    Raises
+    ------
+    InputError
+        If the data set of an imported run is not prepared, or its noise is out of range.
+    """
+    sampler, nfe = default_sampler(profile, run.method)
+    if "imported_from" not in card:
+        return Evaluation(run, dataset, sampler, nfe)
+    from irsde.restoration.restorer import noise_step, process_of, usual_conversion
+
+    _, settings = provenance.read_network_run(run.folder)
+    process = process_of(settings)
+    if process is not None:
+        noise_level = dataset_card(pairs_folder(run.profile, run.task, dataset))["noise_level"]
+        conditional = METHODS[run.method.partition("+")[0]].conditional
+        most = process.steps if conditional else noise_step(process, noise_level)
+        nfe = most if profile.evaluation.nfe is None else min(profile.evaluation.nfe, most)
+    conversion = usual_conversion(card, sampler)
+    return Evaluation(run, dataset, sampler, nfe, conversion=conversion)
+
+
+def evaluate(
+    evaluation: Evaluation, settings: EvaluationSettings, leaked: Collection[str] = ()
+) -> str:
+    """Restore and score one data set with one run, and write the evaluation's folder.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Run, data set, sampler and NFE, and the seed of the sampling noise, which is the same for
+        all methods.
+    settings : EvaluationSettings
+        Batch, threads, protocol and how many images to keep.
+    leaked : collection of str
+        Images of the data set that are shown in the training data, for the tables.
+
+    Returns
+    -------
+    str
+        One line with the mean PSNR of the protocol; nothing in processes other than the first.
+
+    Raises
+    ------
+    InputError
+        If the run or the data set is absent or does not fit, an option has no effect, or a
+        restored image is not finite; nothing is written then.
+    """
+    refuse_without_effect(evaluation)
+    run = evaluation.run
+    card = provenance.read_run_card(run.folder)
+    if (card["task"], card["method"], card["seed"]) != (run.task, run.method, run.seed):
+        raise InputError(f"{run.folder / 'run.json'}: is the card of another run")
+    if is_scored(evaluation, settings, leaked):
+        return f"{evaluation.folder}: up to date"
+    folder = pairs_folder(run.profile, run.task, evaluation.dataset)
+    data = dataset_card(folder)
+    pairs = load_pairs(folder)
+    world = world_of_environment()
+    with compute_device(settings.threads, world) as device, joined(world, device):
+        meter = Meter(device)
+        kept = len(pairs) if settings.keep_images == "all" else settings.keep_images
+        shown = {pair.image for pair in pairs[:kept]}
+        share: list[Scored] = []
+        pixels = 0
+        states: States | None = None
+        batches = _restored(evaluation, card, pairs, settings, device, world, meter)
+        label = f"{run.task} {run.method} seed {run.seed}, {evaluation.name}"
+        total = -(-len(pairs) // world.size)
+        for batch in track(batches, label, total, size=lambda batch: len(batch.pairs)):
+            pixels += batch.restored[..., 0].size
+            states = states or batch.states
+            share += _scored(batch, settings.protocol, device, shown)
+        scored = {row.image: row for part in world.gather(share) for row in part}
+    if not world.is_first:
+        return ""
+    in_order = [scored[pair.image] for pair in pairs]
+    table = pd.DataFrame([row.values for row in in_order])
+    protocols = pd.DataFrame([line for row in in_order for line in row.score.by_protocol])
+    with replacing_evaluation(evaluation.folder) as (temporary, earlier):
+        (temporary / "images").mkdir()
+        for row in in_order:
+            if row.pixels is not None:
+                write_image(temporary / "images" / f"{row.image}.png", row.pixels)
+        if states is not None:
+            states.write(temporary / "states")
+        write_table(temporary / "per_image.csv", table)
+        write_table(temporary / "protocols.csv", protocols)
+        write_json(
+            temporary / "summary.json",
+            {
+                "profile": run.profile,
+                "task": run.task,
+                "task_label": TASKS[run.task].label,
+                "method": run.method,
+                "method_label": card["label"],
+                "seed": run.seed,
+                "run": run.folder.as_posix(),
+                "run_identity": digest_json(card["identity"]),
+                "dataset": data,
+                "leaked": [pair.image for pair in pairs if pair.source in leaked],
+                "sampler": evaluation.sampler,
+                "nfe": evaluation.nfe,
+                "grid": evaluation.grid,
+                "conversion": evaluation.conversion,
+                "weights": evaluation.weights,
+                "precision": evaluation.precision,
+                "sampling_seed": evaluation.sampling_seed,
+                "versions": provenance.versions(),
+                "parameters": card["parameters"],
+                "multiply_accumulates": _multiply_accumulates(run, pairs, table["nfe"].tolist()),
+                "settings": settings.model_dump(mode="json"),
+                "code": code_hash("evaluate"),
+                **provenance.commit(),
+                **score_card(
+                    settings.protocol,
+                    table,
+                    [row.score.features for row in in_order],
+                    evaluation.dataset,
+                ),
+            },
+        )
+        write_json(
+            temporary / "cost.json",
+            {
+                "seconds": meter.seconds,
+                "seconds_per_image": meter.seconds / len(share),
+                "seconds_per_megapixel": 1e6 * meter.seconds / pixels,
+                **meter.memory(),
+                "joules": meter.joules,
+            },
+        )
+    psnr = PROTOCOLS[settings.protocol].headline[0]
+    name = METRICS[psnr].label.removesuffix(" (dB)")
+    exact = exact_images(table)
+    named = f", restored exactly: {exact}" if exact else ""
+    mean = mean_text(table, psnr)
+    line = f"{evaluation.folder}: {name} {mean} dB over {len(table)} images{named}"
+    return line + "".join(f"; the earlier one is kept in {place}" for place in earlier)
+
+
+def _scored(
+    batch: Batch, protocol: str, device: "torch.device", shown: Collection[str]
+) -> list[Scored]:
+    """Rows of a batch."""
+    reference = np.stack([pair.x0 for pair in batch.pairs])
+    names = [pair.image for pair in batch.pairs]
+    scores = score(names, batch.restored, reference, protocol, str(device))
+    return [
+        Scored(
+            pair.image,
+            {
+                "image": pair.image,
+                "scene": pair.scene,
+                **of_image.values,
+                "nfe": batch.nfe,
+                "reference": reference_hash(pair.x0),
+            },
+            of_image,
+            to_pixels(restored) if pair.image in shown else None,
+        )
+        for pair, restored, of_image in zip(batch.pairs, batch.restored, scores, strict=True)
+    ]
+
+
+def _restored(
+    evaluation: Evaluation,
+    card: dict[str, Any],
+    pairs: Sequence[Pair],
+    settings: EvaluationSettings,
+    device: "torch.device",
+    world: World,
+    meter: Meter,
+) -> Iterator[Batch]:
+    """Pairs of this process with their restored images, batch by batch."""
+    kind = METHODS[evaluation.run.method.partition("+")[0]].kind
+    if kind in ("regression", "process"):
+        yield from _restored_by_network(evaluation, pairs, settings, device, world, meter)
+        return
+    restore = _direct(evaluation.run, card)
+    for batch in list(_batches(pairs, settings.batch))[world.rank :: world.size]:
+        with meter.running():
+            restored = np.stack([restore(pair.mu) for pair in batch])
+        _refuse_not_finite(batch, restored)
+        yield Batch(batch, restored, 0)
+
+
+def _refuse_not_finite(pairs: Sequence[Pair], restored: Image) -> None:
+    for pair, image in zip(pairs, restored, strict=True):
+        if not np.isfinite(image).all():
+            raise InputError(
+                f"{pair.image}: the restored image has values that are not finite; try another "
+                "sampler or more network evaluations"
+            )
+
+
+def _direct(run: Run, card: dict[str, Any]) -> Callable[[Image], Image]:
+    """What restores an image without a network: nothing, or the tuned classical method."""
+    if METHODS[run.method.partition("+")[0]].kind == "identity":
+        return lambda image: image
+    method = classical_method(run.task)
+    tuned = card.get("tuned")
+    value = tuned.get(method.parameter_name) if isinstance(tuned, dict) else None
+    if not isinstance(value, int | float):
+        raise InputError(
+            f"{run.folder / 'run.json'}: has no {method.parameter_name}; run irsde train again"
+        )
+    return lambda image: method.function(image, value)
+
+
+def _restored_by_network(
+    evaluation: Evaluation,
+    pairs: Sequence[Pair],
+    settings: EvaluationSettings,
+    device: "torch.device",
+    world: World,
+    meter: Meter,
+) -> Iterator[Batch]:
+    import torch
+
+    from irsde.restoration.restorer import load_restorer
+    from irsde.restoration.weights import WEIGHTS, check_finite
+    from irsde.seeds import torch_generator
+    from irsde.training.checkpoints import raw_weights
+
+    run = evaluation.run
+    folder = pairs_folder(run.profile, run.task, evaluation.dataset)
+    known = dataset_card(folder)["noise_level"]
+    card, run_settings = provenance.read_network_run(run.folder)
+    restorer = load_restorer(run.folder, run_settings, device)
+    provenance.check_weights(run.folder / WEIGHTS, card)
+    if evaluation.weights == "raw":
+        raw = raw_weights(run.folder / "checkpoint", card["identity"])
+        for name, tensor in raw.items():
+            check_finite(run.folder / "checkpoint", name, tensor)
+        restorer.network.load_state_dict(raw)
+    estimated = settings.noise_level == "estimated" and not restorer.conditional
+    batches = list(_batches(pairs, 1 if estimated else settings.batch))
+    for index in range(world.rank, len(batches), world.size):
+        batch = batches[index]
+        noise_level = estimate_noise_level(batch[0].mu) if estimated else known
+        nfe = evaluation.nfe
+        if estimated:
+            nfe = min(nfe, restorer.first_step(noise_level))
+        generators = [
+            torch_generator("sampling", evaluation.sampling_seed, evaluation.dataset, pair.image)
+            for pair in batch
+        ]
+        trail = Trail(restorer, batch[0], nfe) if index == 0 else None
+        with (
+            meter.running(),
+            torch.autocast(device.type, torch.bfloat16, enabled=evaluation.precision == "bfloat16"),
+        ):
+            mu = to_tensor([pair.mu for pair in batch])
+            for step, state in restorer.states(
+                mu.to(device, memory_format=torch.channels_last),
+                evaluation.sampler,
+                nfe,
+                generators,
+                cast("Grid", evaluation.grid),
+                noise_level,
+                cast("Conversion", evaluation.conversion),
+            ):
+                restored = state
+                if trail:
+                    trail.add(step, state[0])
+            images = restored.float().cpu().numpy().transpose(0, 2, 3, 1)
+        _refuse_not_finite(batch, images)
+        states = trail.states(evaluation) if trail and restorer.process else None
+        yield Batch(batch, images, nfe, states)
+
+
+def _multiply_accumulates(run: Run, pairs: Sequence[Pair], nfe: Sequence[int]) -> float:
+    """Multiply-accumulates of a mean image, all network evaluations together."""
+    if not run.is_trained:
+        return 0.0
+    _, settings = provenance.read_network_run(run.folder)
+    of_shape = {
+        shape: multiply_accumulates(settings, *shape)
+        for shape in {(pair.x0.shape[0], pair.x0.shape[1]) for pair in pairs}
+    }
+    spent = [of_shape[p.x0.shape[:2]] * n for p, n in zip(pairs, nfe, strict=True)]
+    return float(np.mean(spent))
+
+
+def _batches(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:
+    """Runs of consecutive pairs of one shape, at most `size` long."""
+    batch: list[Pair] = []
+    for pair in pairs:
+        if batch and (len(batch) == size or pair.x0.shape != batch[0].x0.shape):
+            yield batch
+            batch = []
+        batch.append(pair)
+    if batch:
+        yield batch
+
+
+def read_evaluations(folder: Path) -> list[Path]:
+    """Folders of all finished evaluations below a profile's results, sorted by path."""
+    found = folder.glob("*/*/seed*/evaluations/*/*/summary.json")
+    return sorted(path.parent for path in found if not path.parent.name.startswith("."))

@@ -1,0 +1,339 @@
+"""Anyone's restored images: scored like ours, and put beside ours where they are of a test set."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from irsde.data.sets import dataset_card, read_records
+from irsde.evaluation.restored_pairs import RestoredPair, pair_images
+from irsde.experiment import provenance
+from irsde.experiment.code import code_hash
+from irsde.experiment.grid import OUTSIDE, Evaluation, Run, pairs_folder
+from irsde.experiment.profile import Profile, check_name
+from irsde.files import InputError, digest, digest_json, read_json, replacing_folder, write_json
+from irsde.images import Pixels, check_text, read_image, to_float, write_image
+from irsde.machine.devices import compute_device
+from irsde.progress import track
+from irsde.scoring.metrics import METRICS
+from irsde.scoring.protocols import PROTOCOLS
+from irsde.scoring.score import (
+    Score,
+    exact_images,
+    mean_text,
+    protocol_means,
+    reference_hash,
+    score,
+    score_card,
+    write_table,
+)
+from irsde.tasks import TASKS
+
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """A prepared test set of a profile that images are restored from.
+
+    Parameters
+    ----------
+    profile : Profile
+    task, dataset : str
+    leaked : collection of str
+        Its images that the profile's training data show.
+    """
+
+    profile: Profile
+    task: str
+    dataset: str
+    leaked: Collection[str] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the prepared pairs."""
+        return pairs_folder(self.profile.name, self.task, self.dataset)
+
+
+def evaluate_restored(
+    restored: Path,
+    reference: Path | None,
+    protocol: str,
+    name: str,
+    out: Path | None,
+    test_set: PreparedSet | None = None,
+    *,
+    all_protocols: bool = False,
+    pattern: str | None = None,
+) -> tuple[str, Path]:
+    """Score a folder of restored images against a folder of clean ones, paired by file name.
+
+    Parameters
+    ----------
+    restored : Path
+        Folder of 8-bit image files, at least one for each clean image, of its size and named as
+        `restored_pairs.pair_images` has it.
+    reference : Path, optional
+        Folder of clean images; those of the test set unless given.
+    protocol : str
+        A key of `protocols.PROTOCOLS`.
+    name : str
+        Of the method, for tables.
+    out : Path, optional
+        Folder to write `per_image.csv`, `protocols.csv` and `summary.json` to; may be left out
+        where a test set is given.
+    test_set : PreparedSet, optional
+        Test set that the images are restored from: the result then also stands where an
+        evaluation of the profile does, and joins its tables.
+    all_protocols : bool
+        Add the means under every protocol to the text.
+    pattern : str, optional
+        How the restored images are named, such as ``{name}_x4_Net``.
+
+    Returns
+    -------
+    str, Path
+        What was scored, the means, and what was written or is up to date; the first folder.
+
+    Raises
+    ------
+    InputError
+        If an image is missing or of another size, a folder holds no images, or other results lie
+        where these would be written; they are never overwritten.
+    """
+    check_name("protocol", protocol, PROTOCOLS)
+    for option, given in (("--name", name), ("--pattern", pattern or "")):
+        if not given.isprintable() or len(given) > 200:
+            raise InputError(f"irsde evaluate {option}: give one line of plain text")
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if not slug:
+        raise InputError(f"--name {name!r}: needs a letter or digit")
+    scenes: dict[str, str] = {}
+    folders = [out] if out else []
+    if test_set is not None:
+        usual = test_set.profile.evaluation.protocol
+        if protocol != usual:
+            raise InputError(
+                f"--protocol {protocol}: the tables of {test_set.profile.name} use {usual}; leave "
+                "out --task and --dataset, or change the profile"
+            )
+        scenes = {record.image: record.scene for record in read_records(test_set.folder)}
+        reference = reference or test_set.folder / "GT"
+        run = Run(test_set.profile.name, test_set.task, f"{OUTSIDE}+{slug}", 0)
+        folders.insert(0, Evaluation(run, test_set.dataset, "direct", 0).folder)
+    if reference is None or not folders:
+        raise InputError(
+            "irsde evaluate --restored: give --reference and --out, or --task and --dataset"
+        )
+    for path in (restored, reference, *folders):
+        check_text(path)
+    dataset = test_set.dataset if test_set else None
+    pairing = pair_images(restored, reference, scenes, dataset, pattern)
+    pairs = pairing.pairs
+    identity = {
+        "restored": _digest({pair.name: pair.restored for pair in pairs}),
+        "reference": _digest({pair.name: pair.clean for pair in pairs}),
+    }
+    if test_set is not None:
+        _check_run_card(run, name)
+    wanted = {"method_label": name, "identity": identity}
+    there = [folder for folder in folders if folder.exists()]
+    for folder in there:
+        _check_same(folder, wanted, protocol)
+    if len(there) == len(folders):
+        return "\n".join(f"{folder}: up to date" for folder in folders), folders[0]
+    scored = _scored(pairs, name, protocol)
+    order = list(scenes) or list(scored)
+    table = pd.DataFrame([{"image": image, **scored[image].score.values} for image in order])
+    protocols = pd.DataFrame([line for i in order for line in scored[i].score.by_protocol])
+    if test_set is not None:
+        table.insert(1, "scene", [scenes[image] for image in order])
+        table["nfe"] = 0
+    table["reference"] = [scored[image].reference for image in order]
+    card: dict[str, Any] = {
+        "method_label": name,
+        "outside": True,
+        "restored": restored.as_posix(),
+        "reference": reference.as_posix(),
+        "pattern": pattern,
+        "images": len(table),
+        "identity": identity,
+        "versions": provenance.versions(),
+        "code": code_hash("evaluate"),
+        **provenance.commit(),
+        **score_card(
+            protocol,
+            table,
+            [scored[image].score.features for image in order],
+            test_set.dataset if test_set else name,
+        ),
+    }
+    kept: list[str] = []
+    if test_set is not None:
+        card |= _evaluation_card(test_set, run)
+        keep = test_set.profile.evaluation.keep_images
+        kept = order if keep == "all" else order[:keep]
+        _write_run_card(run, card)
+    for folder in (folder for folder in folders if folder not in there):
+        with replacing_folder(folder) as temporary:
+            (temporary / "images").mkdir()
+            for pair in pairs:
+                if pair.name in kept:
+                    target = temporary / "images" / f"{pair.name}.png"
+                    write_image(target, read_image(pair.restored))
+            write_table(temporary / "per_image.csv", table)
+            write_table(temporary / "protocols.csv", protocols)
+            write_json(temporary / "summary.json", card)
+            write_json(temporary / "cost.json", {})
+    text = [f"{name}: {len(table)} images under protocol {protocol}, {PROTOCOLS[protocol].label}"]
+    reasons = {"lpips": card["lpips"]["unavailable"]}
+    text += [f"{m.label}: {_mean(table, key, reasons.get(key, ''))}" for key, m in METRICS.items()]
+    if exact := exact_images(table):
+        text.append(f"restored exactly: {exact}")
+    text += pairing.notes
+    if all_protocols:
+        text += ["", protocol_means(protocols), ""]
+    text += [f"{f}: {'up to date' if f in there else 'written'}" for f in folders]
+    return "\n".join(text), folders[0]
+
+
+def _digest(files: Mapping[str, Path]) -> str:
+    """SHA-256 over the names and the decoded pixels of images."""
+    return digest_json({name: digest(read_image(path).tobytes()) for name, path in files.items()})
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Scores of an image, and the hash of the clean one."""
+
+    score: Score
+    reference: str
+
+
+def _check_same(folder: Path, wanted: dict[str, Any], protocol: str) -> None:
+    """Refuse a folder that holds anything but the same images, scored in the same way."""
+    summary = read_json(folder / "summary.json") if (folder / "summary.json").is_file() else None
+    is_same = (
+        isinstance(summary, dict)
+        and all(summary.get(key) == value for key, value in wanted.items())
+        and isinstance(summary.get("protocol"), dict)
+        and summary["protocol"].get("name") == protocol
+    )
+    if not is_same:
+        raise InputError(
+            f"{folder}: exists already with other results, which are not overwritten; choose "
+            "another --out or --name"
+        )
+
+
+def _run_identity(run: Run) -> dict[str, str]:
+    """What makes results one run: their place, for all test sets and images alike."""
+    return {"outside": f"{run.profile}/{run.task}/{run.method}"}
+
+
+def _check_run_card(run: Run, name: str) -> None:
+    """Refuse a name that another method has, or a run whose card held for one test set only."""
+    if not (run.folder / "run.json").is_file():
+        return
+    card = provenance.read_run_card(run.folder)
+    if card["label"] != name:
+        raise InputError(
+            f"--name {name!r}: {run.folder} holds results of {card['label']!r}; write the name as "
+            "there, or choose another"
+        )
+    if card["identity"] != _run_identity(run):
+        raise InputError(
+            f"{run.folder}: was scored by an earlier version, whose card holds for one test set "
+            "only; move it away and score its images again"
+        )
+
+
+def _scored(pairs: Sequence[RestoredPair], name: str, protocol: str) -> dict[str, _Scored]:
+    """Scores of every image by its name."""
+    found: dict[str, _Scored] = {}
+    with compute_device(1) as device:
+        for batch in track(_batches(pairs), f"scoring {name}", len(pairs), size=len):
+            names = [loaded.name for loaded in batch]
+            images = to_float(np.stack([loaded.restored for loaded in batch]))
+            clean = np.stack([loaded.clean for loaded in batch])
+            scores = score(names, images, clean, protocol, str(device))
+            for loaded, of_image in zip(batch, scores, strict=True):
+                found[loaded.name] = _Scored(of_image, reference_hash(loaded.clean))
+    return found
+
+
+def _mean(table: pd.DataFrame, metric: str, reason: str) -> str:
+    text = mean_text(table, metric)
+    return f"n/a, {reason}" if text == "n/a" and reason else text
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    name: str
+    restored: Pixels
+    clean: Pixels
+
+
+def _batches(pairs: Sequence[RestoredPair]) -> Iterator[list[_Loaded]]:
+    """Runs of consecutive pairs of one size, read and checked."""
+    batch: list[_Loaded] = []
+    for pair in pairs:
+        loaded = _Loaded(pair.name, read_image(pair.restored), read_image(pair.clean))
+        (height, width, _), (high, wide, _) = loaded.restored.shape, loaded.clean.shape
+        if (height, width) != (high, wide):
+            raise InputError(
+                f"{pair.restored}: {width}x{height} pixels beside {wide}x{high} of {pair.clean}"
+            )
+        if batch and (len(batch) == BATCH or loaded.clean.shape != batch[0].clean.shape):
+            yield batch
+            batch = []
+        batch.append(loaded)
+    if batch:
+        yield batch
+
+
+def _evaluation_card(test_set: PreparedSet, run: Run) -> dict[str, Any]:
+    """What makes a summary one of the profile's evaluations."""
+    records = read_records(test_set.folder)
+    return {
+        "profile": run.profile,
+        "task": run.task,
+        "task_label": TASKS[run.task].label,
+        "method": run.method,
+        "seed": 0,
+        "run": run.folder.as_posix(),
+        "run_identity": digest_json(_run_identity(run)),
+        "dataset": dataset_card(test_set.folder),
+        "leaked": [record.image for record in records if record.source in test_set.leaked],
+        "sampler": "direct",
+        "nfe": None,
+        "grid": "uniform",
+        "conversion": "exact",
+        "weights": "ema",
+        "precision": "float32",
+        "sampling_seed": 0,
+        "parameters": None,
+        "multiply_accumulates": None,
+        "settings": test_set.profile.evaluation.model_dump(mode="json"),
+    }
+
+
+def _write_run_card(run: Run, card: dict[str, Any]) -> None:
+    """Write the card of the run that the summaries of all its evaluations name, once."""
+    if (run.folder / "run.json").is_file():
+        return
+    own = ("profile", "task", "method", "seed", "outside", "parameters", "commit")
+    write_json(
+        run.folder / "run.json",
+        {
+            **{key: card[key] for key in (*own, "dirty")},
+            "identity": _run_identity(run),
+            "label": card["method_label"],
+            "settings": {},
+        },
+    )
+    write_json(run.folder / "cost.json", {})

@@ -1,0 +1,1093 @@
+"""Profiles: which tasks, methods, seeds and budget; read from YAML, unknown keys refused.
+
+A profile is `workflow/config/<name>.yaml`. Both engines and every command read it through
+`load_profile`.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from irsde.files import InputError, digest_json
+from irsde.methods import METHODS, Method
+from irsde.scoring.protocols import PROTOCOLS
+from irsde.tasks import TASKS, Degradation
+
+PROFILE_FOLDER = Path("workflow/config")
+PARAMETERS = Path("params.yaml")
+DATA = Path("data")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+METHOD = re.compile(NAME.pattern + r"(?:\+[A-Za-z0-9_-]+(?:\.[0-9]+)?)*")  # with its variants
+LONGEST_NAME = 100  # characters
+MOST_SEEDS = 1000
+MOST_OF_A_CAPTION = 2000  # characters
+SEEDS = 2**31
+MOST_NODES = 100_000  # of a YAML file, what anchors stand for counted each time
+FIT_EVERY_PROCESS = ("posterior", "ddim")  # samplers that `Sampler.refusal` has nothing against
+TYPICAL_STD = 50 / 255  # lambda, where a process is asked for what does not depend on it
+
+
+class Settings(BaseModel):
+    """A group of settings: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class _PlacedError(ValueError):
+    """What is wrong at a place below the value that is validated."""
+
+    def __init__(self, message: str, *place: str | int) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+T = TypeVar("T")
+
+
+def _different(values: tuple[T, ...]) -> tuple[T, ...]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise _PlacedError(f"{value!r} stands there twice", index)
+    return values
+
+
+def _check_form(name: str, pattern: re.Pattern[str] = NAME) -> str:
+    if pattern.fullmatch(name) is None or len(name) > LONGEST_NAME:
+        form = "letters, digits, '-' and '_'"
+        form += ", '+' before a variant" if pattern is METHOD else ""
+        raise ValueError(
+            f"{name[:LONGEST_NAME]!r} is no name: {form}, {LONGEST_NAME} characters at most"
+        )
+    return name
+
+
+def _check_method(method: str) -> str:
+    _check_form(method, METHOD)
+    return _all_known("method", (method.partition("+")[0],), METHODS)[0] and method
+
+
+def _check_task(task: str) -> str:
+    return _all_known("task", (task,), TASKS)[0]
+
+
+def _check_protocol(protocol: str) -> str:
+    return _all_known("protocol", (protocol,), PROTOCOLS)[0]
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _one_line(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError("give one line of text")
+    return text
+
+
+def _words(text: str) -> str:
+    if not text.replace("\n", " ").isprintable():
+        raise ValueError("has control characters")
+    return text
+
+
+Line = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
+Name = Annotated[str, AfterValidator(_check_form)]
+Caption = Annotated[str, Field(max_length=MOST_OF_A_CAPTION), AfterValidator(_words)]
+DatasetName = Name
+MethodName = Annotated[str, AfterValidator(_check_method)]
+TaskName = Annotated[str, AfterValidator(_check_task)]
+ProtocolName = Annotated[str, AfterValidator(_check_protocol)]
+DatasetNames = Annotated[
+    tuple[DatasetName, ...], BeforeValidator(_as_tuple), AfterValidator(_different)
+]
+Seed = Annotated[int, Field(ge=0, lt=SEEDS, strict=True)]
+Seeds = Annotated[
+    tuple[Seed, ...], Field(min_length=1, max_length=MOST_SEEDS), AfterValidator(_different)
+]
+Iterations = Annotated[int, Field(ge=1, le=10**9, strict=True)]
+Count = Annotated[int, Field(ge=1, le=10**5, strict=True)]
+Side = Annotated[int, Field(ge=8, le=2**14, strict=True)]
+Width = Annotated[int, Field(ge=4, le=1024, multiple_of=2, strict=True)]
+Blocks = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=100, strict=True)], ...], Field(min_length=1, max_length=8)
+]
+Threads = Annotated[int, Field(ge=1, le=1024, strict=True)]
+Megabytes = Annotated[int, Field(ge=1, le=10**8, strict=True)]
+
+
+class NAFNetSettings(Settings):
+    """Size of a `networks.ConditionalNAFNet`."""
+
+    name: Literal["nafnet"]
+    width: Width = 64
+    middle_blocks: int = Field(1, ge=1, le=100, strict=True)
+    encoder_blocks: Blocks = (1, 1, 1, 28)
+    decoder_blocks: Blocks = (1, 1, 1, 1)
+
+    @model_validator(mode="after")
+    def _as_deep(self) -> "NAFNetSettings":
+        encoder, decoder = len(self.encoder_blocks), len(self.decoder_blocks)
+        if encoder != decoder:
+            raise _PlacedError(
+                f"{decoder} levels, but encoder_blocks has {encoder}: give as many",
+                "decoder_blocks",
+            )
+        return self
+
+
+class UNetSettings(Settings):
+    """Size of a `networks.ConditionalUNet`, the paper's network."""
+
+    name: Literal["unet"]
+    width: Width = 64
+    depth: int = Field(4, ge=1, le=8, strict=True)
+
+
+NetworkSettings = Annotated[NAFNetSettings | UNetSettings, Field(discriminator="name")]
+
+
+def _parse_fraction(value: Any) -> Any:
+    """Accept "10/255" where a number is expected, and no truth value."""
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is not a number")
+    if isinstance(value, str):
+        try:
+            numerator, _, denominator = value.partition("/")
+            return float(numerator) / float(denominator or 1)
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(
+                f"{value[:LONGEST_NAME]!r} is not a number or a fraction such as 10/255"
+            ) from None
+    return value
+
+
+def _of_unit_range(value: float) -> float:
+    if value > 1:
+        hint = f"; did you mean {value:g}/255?" if value <= 255 else ""
+        raise ValueError(f"{value:g} is out of range, as images lie in [0, 1]{hint}")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_parse_fraction), Field(gt=0)]
+Deviation = Annotated[Number, AfterValidator(_of_unit_range)]
+
+
+class ProcessSettings(Settings):
+    """What a profile changes of every method's process."""
+
+    stationary_std: Deviation | None = Field(
+        None, description="lambda, such as 50/255; the task's own unless given"
+    )
+
+
+class TaskData(Settings):
+    """Data sets a task is trained, validated and tested on, and how pairs are made of them."""
+
+    train: DatasetNames = ()
+    validation: DatasetNames = ()
+    test: DatasetNames = ()
+    without: DatasetNames = Field(
+        (), description="sets whose scenes are left out of training and validation"
+    )
+    allow_leakage: bool = Field(
+        False, description="train although training images show scenes of the test sets"
+    )
+    realizations: Count = Field(1, description="degraded versions of each training image")
+    resize: Side | None = Field(None, description="shorter side images are reduced to")
+    window: Side | None = Field(None, description="side of the windows that are scored")
+    windows_per_image: Count = 1
+    noise_level: Deviation | None = Field(None, description="of denoising; 25/255 unless given")
+    clipped: bool = Field(False, description="clip noisy images to [0, 1]")
+    masks: DatasetName | None = Field(None, description="set of masks of inpainting")
+    enlarge: Literal["bicubic", "nearest"] = Field(
+        "bicubic", description="how inputs of super-resolution are brought to the clean size"
+    )
+
+
+OF_ONE_TASK = {
+    "noise_level": "denoising",
+    "clipped": "denoising",
+    "masks": "inpainting",
+    "enlarge": "super-resolution",
+}
+
+
+class DataSettings(TaskData):
+    """Data of all tasks, and below `tasks` what differs for some."""
+
+    tasks: dict[TaskName, TaskData] = {}
+
+    def of(self, task: str) -> TaskData:
+        """Settings of one task.
+
+        Raises
+        ------
+        ValueError
+            If a set is missing, stands in two roles, or a setting belongs to another task.
+        """
+        own = self.tasks.get(task, TaskData())
+        for key in own.model_fields_set:
+            if OF_ONE_TASK.get(key, task) != task:
+                raise _PlacedError(f"is a setting of {OF_ONE_TASK[key]}", "tasks", task, key)
+        shared = (k for k in self.model_fields_set - {"tasks"} if OF_ONE_TASK.get(k, task) == task)
+        chosen = TaskData().model_copy(
+            update={key: getattr(self, key) for key in shared}
+            | {key: getattr(own, key) for key in own.model_fields_set}
+        )
+        roles = {"train": chosen.train, "validation": chosen.validation, "test": chosen.test}
+        for role, names in roles.items():
+            if not names:
+                raise _PlacedError(f"names no data set for {task}", role)
+        used = [name for role in roles.values() for name in role]
+        if len(set(used)) < len(used):
+            raise ValueError(f"{task}: training, validation and test must be different data sets")
+        return chosen
+
+
+Decay = Annotated[float, BeforeValidator(_parse_fraction), Field(ge=0, lt=1)]
+
+
+class TrainingSettings(Settings):
+    """Budget and recipe of every trained method of a profile."""
+
+    iterations: Iterations = Field(description="updates of the weights")
+    batch: Count = Field(description="patches of an update, over all devices and parts")
+    patch: Side = Field(description="side of the training patches, pixels")
+    late_patch: Side | None = Field(None, description="side in the last quarter")
+    accumulate: Count = Field(1, description="parts that a batch is computed in")
+    learning_rate: Annotated[Number, Field(le=1)]
+    learning_rate_schedule: Literal["milestones", "cosine"] = "milestones"
+    warmup: int = Field(0, ge=0, le=10**9, strict=True, description="iterations of linear warm-up")
+    milestones: Annotated[tuple[Iterations, ...], AfterValidator(_different)] = Field(
+        (), description="iterations at which the rate is halved"
+    )
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
+    norm: Literal["l1", "l2"] = "l1"
+    ema_decay: Decay = 0.995
+    ema_every: Iterations = Field(1, description="iterations between EMA updates")
+    ema_snapshots: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        strict=True,
+        description="moments at which averages are stored for `irsde average`",
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the network's arithmetic; weights stay float32"
+    )
+    compile: Literal[False, True, "cuda-graphs"] = Field(
+        False, description="the network, with torch.compile, on a GPU also to CUDA graphs"
+    )
+    channels_last: bool = Field(True, description="memory layout of the network and its images")
+    checkpoint_every: Iterations = Field(description="iterations")
+    keep_checkpoints: Count = 2
+    validate_every: Iterations = Field(description="iterations")
+    validation_nfe: Count = 10
+    validation_images: Count | None = Field(None, description="the first ones; else all")
+    validation_window: Side | None = Field(
+        None, description="side of the window in their middle that is restored; else all"
+    )
+    threads: Threads = Field(1, description="of torch; part of a run's identity")
+    processes: Threads = Field(1, description="that share a batch, each on a GPU of its own")
+
+    @model_validator(mode="after")
+    def _divides(self) -> "TrainingSettings":
+        if self.batch % (self.accumulate * self.processes):
+            raise _PlacedError(
+                f"a batch of {self.batch} cannot be cut into {self.accumulate} parts for each of "
+                f"{self.processes} processes",
+                "accumulate",
+            )
+        if self.compile == "cuda-graphs" and self.accumulate > 1:
+            raise _PlacedError(
+                "CUDA graphs overwrite the gradients of the parts before; set accumulate to 1, or "
+                "compile to true",
+                "compile",
+            )
+        if self.milestones and self.learning_rate_schedule == "cosine":
+            raise _PlacedError("have no effect on a cosine schedule; leave them out", "milestones")
+        return self
+
+
+SINCE_FIRST_RUNS = {"channels_last": True, "validation_images": None, "validation_window": None}
+
+
+class EvaluationSettings(Settings):
+    """How the test set is restored and scored."""
+
+    nfe: Count | None = Field(None, description="for all sampled methods; else each its own")
+    batch: Count = 8
+    threads: Threads = Field(1, description="of torch; part of an evaluation's identity")
+    processes: Threads = Field(1, description="that share the images, each on a GPU of its own")
+    sampling_seeds: Seeds = Field(
+        (0,), description="of the sampling noise; methods without any have one"
+    )
+    noise_level: Literal["known", "estimated"] = Field(
+        "known", description="what Denoising-SDE and -ODE start from"
+    )
+    keep_images: Count | Literal["all"] = 2
+    protocol: ProtocolName = "rgb"
+
+
+class MemorySettings(Settings):
+    """Memory that a process takes at most, in MB; bounds how many Snakemake runs at once."""
+
+    training: Megabytes = 1500
+    evaluation: Megabytes = 1500
+
+
+TaskNames = Annotated[tuple[TaskName, ...], Field(min_length=1), AfterValidator(_different)]
+MethodNames = Annotated[tuple[MethodName, ...], Field(min_length=1), AfterValidator(_different)]
+
+
+class Block(Settings):
+    """Runs beyond a profile's grid: each method for each task with each seed."""
+
+    tasks: TaskNames
+    methods: MethodNames
+    seeds: Seeds = (0,)
+
+
+class Sweep(Settings):
+    """Evaluations beyond the tables' own: every combination, for curves and for causes."""
+
+    tasks: TaskNames
+    methods: MethodNames = Field(description="of the profile's runs")
+    seeds: Seeds = Field((0,), description="of training")
+    datasets: DatasetNames = Field((), description="test sets; all of the task unless given")
+    samplers: Annotated[tuple[Name, ...], AfterValidator(_different)] = Field(
+        (), description="the method's own unless given"
+    )
+    nfe: Annotated[tuple[Count, ...], AfterValidator(_different)] = Field(
+        (), description="the profile's for the method unless given"
+    )
+    grids: Annotated[
+        tuple[Literal["uniform", "quadratic", "log-snr"], ...],
+        Field(min_length=1),
+        AfterValidator(_different),
+    ] = ("uniform",)
+    conversions: Annotated[
+        tuple[Literal["exact", "plain"], ...], Field(min_length=1), AfterValidator(_different)
+    ] = ("exact",)
+    weights: Annotated[
+        tuple[Literal["ema", "raw"], ...], Field(min_length=1), AfterValidator(_different)
+    ] = ("ema",)
+    precisions: Annotated[
+        tuple[Literal["float32", "bfloat16"], ...],
+        Field(min_length=1),
+        AfterValidator(_different),
+    ] = ("float32",)
+    sampling_seeds: Seeds = (0,)
+
+
+class Cause(Settings):
+    """One thing that differs from a base evaluation; what is not given is as there."""
+
+    label: Line = Field(description="what differs, such as `batch 4`")
+    instead_of: Line = Field(description="what the base has, such as `batch 8`")
+    profile: Name | None = None
+    method: MethodName | None = Field(None, description="of that profile, such as a variant")
+    dataset: DatasetName | None = None
+    seed: Seed | None = Field(None, description="of training")
+    evaluation: Name | None = Field(
+        None, description="such as euler-maruyama-10 or posterior-10-raw"
+    )
+    protocol: ProtocolName | None = None
+
+    def is_as_base(self, causes: "Causes") -> bool:
+        """True if nothing differs from the base evaluation."""
+        return (
+            self.evaluation is None
+            and self.protocol is None
+            and not self.seed
+            and self.profile in (None, causes.profile)
+            and self.method in (None, causes.method)
+            and self.dataset in (None, causes.dataset)
+        )
+
+
+class Causes(Settings):
+    """Why numbers of one method may differ: its base evaluation, and causes one by one."""
+
+    profile: Name = Field(description="of the base run")
+    task: TaskName
+    method: MethodName
+    dataset: DatasetName
+    rows: tuple[Cause, ...] = Field(min_length=1)
+
+
+GROUPS_OF_VARIANTS: dict[str, TypeAdapter[Any]] = {
+    "process": TypeAdapter(ProcessSettings),
+    "network": TypeAdapter(NetworkSettings),
+    "training": TypeAdapter(TrainingSettings),
+    "evaluation": TypeAdapter(EvaluationSettings),
+    "memory": TypeAdapter(MemorySettings),
+}
+
+
+class Profile(Settings):
+    """A named grid of runs with its budget."""
+
+    name: Name
+    caption: Caption = Field(
+        description="what the budget means, in plain words; stands above tables"
+    )
+    tasks: TaskNames
+    methods: MethodNames
+    seeds: Seeds = (0,)
+    more: tuple[Block, ...] = Field((), description="runs beyond tasks x methods x seeds")
+    process: ProcessSettings = ProcessSettings()
+    data: DataSettings
+    network: NetworkSettings
+    training: TrainingSettings
+    evaluation: EvaluationSettings = EvaluationSettings()
+    memory: MemorySettings = MemorySettings()
+    variants: dict[MethodName, dict[str, dict[str, Any]]] = Field(
+        {}, description="method+name: settings that differ, by group"
+    )
+    sweeps: tuple[Sweep, ...] = Field((), description="evaluations beyond those of the tables")
+    causes: Causes | None = Field(None, description="a table of what moves a number, and how far")
+
+    @field_validator("data")
+    @classmethod
+    def _has_data_for_every_task(cls, data: DataSettings, info: ValidationInfo) -> DataSettings:
+        for task in info.data.get("tasks", ()):
+            data.of(task)
+        return data
+
+    @field_validator("more")
+    @classmethod
+    def _more_of_its_tasks(cls, more: tuple[Block, ...], info: ValidationInfo) -> tuple[Block, ...]:
+        for number, block in enumerate(more):
+            for index, task in enumerate(block.tasks):
+                if task not in info.data.get("tasks", (task,)):
+                    raise _PlacedError(_no_task(task), number, "tasks", index)
+        return more
+
+    @field_validator("sweeps")
+    @classmethod
+    def _sweeps_its_own_runs(
+        cls, sweeps: tuple[Sweep, ...], info: ValidationInfo
+    ) -> tuple[Sweep, ...]:
+        if not {"tasks", "methods", "seeds", "more", "data"} <= info.data.keys():
+            return sweeps  # what is wrong there is said there
+        grid = tuple(info.data[key] for key in ("methods", "seeds", "more"))
+        for number, sweep in enumerate(sweeps):
+            for index, task in enumerate(sweep.tasks):
+                if task not in info.data["tasks"]:
+                    raise _PlacedError(_no_task(task), number, "tasks", index)
+                data = info.data["data"].of(task)
+                for message, *place in _wrong_in_sweep(sweep, task, data, _runs(task, *grid)):
+                    raise _PlacedError(message, number, *place)
+        return sweeps
+
+    @field_validator("causes")
+    @classmethod
+    def _causes_of_known_runs(cls, causes: Causes | None, info: ValidationInfo) -> Causes | None:
+        if causes is None or not {"name", "tasks", "methods", "seeds", "data"} <= info.data.keys():
+            return causes
+        grid = (info.data["methods"], info.data["seeds"], info.data.get("more", ()))
+        runs = _runs(causes.task, *grid)
+        base = Cause(label="base", instead_of="base")
+        for number, cause in enumerate((base, *causes.rows)):
+            place = ("rows", number - 1) if number else ()
+            if number and cause.is_as_base(causes):
+                raise _PlacedError("nothing differs from the base", *place)
+            if (cause.profile or causes.profile) != info.data["name"]:
+                continue
+            method, seed = cause.method or causes.method, cause.seed or 0
+            averaged = method.rpartition("+width")[0]  # what `irsde average` makes its run of
+            known = runs.get(method) or runs.get(averaged, ())
+            if causes.task not in info.data["tasks"] or seed not in known:
+                where = f"row {number}: " if number else ""
+                raise _PlacedError(
+                    f"{where}the profile has no {method} on {causes.task} of seed {seed}", *place
+                )
+            dataset = cause.dataset or causes.dataset
+            if dataset not in info.data["data"].of(causes.task).test:
+                message = f"{dataset} is no test set of {causes.task}"
+                raise _PlacedError(message, *place, "dataset")
+        return causes
+
+    @model_validator(mode="after")
+    def _variants_make_a_difference(self) -> "Profile":
+        for method in self.variants:
+            if "+" not in method:
+                raise _PlacedError(f"a variant is named {method}+name", "variants", method)
+            self._varied(method)
+            for place, reason in _without_effect(method, self.variants[method]):
+                raise _PlacedError(f"{reason}: would change nothing", "variants", method, *place)
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_methods(self) -> "Profile":
+        for task in self.tasks:
+            for method in self.runs_of(task):
+                record = METHODS[method.partition("+")[0]]
+                if record.refusal(task) is None:
+                    self._check_run(task, method, record)
+        if self.causes:
+            try:
+                self._varied(self.causes.method)
+            except _PlacedError as error:
+                raise _PlacedError(str(error), "causes", "method") from None
+        return self
+
+    def _check_run(self, task: str, method: str, record: Method) -> None:
+        """Refuse more network evaluations than there are steps, and patches that do not fit."""
+        varied, own = self._varied(method), self.variants.get(method, {})
+        if varied is not self and varied == self:
+            raise _PlacedError("changes nothing: give settings that differ", "variants", method)
+        nfe = varied.evaluation.nfe
+        if record.kind == "process":
+            level = self.data.of(task).noise_level
+            try:
+                most = largest_nfe(record, level, at_least=nfe or record.nfe)
+            except ValueError as error:
+                own_data = self.data.tasks.get(task, TaskData()).model_fields_set
+                of_task = ("tasks", task) if "noise_level" in own_data else ()
+                raise _PlacedError(str(error), "data", *of_task, "noise_level") from None
+            if (nfe or record.nfe) > most:
+                of_variant = "nfe" in own.get("evaluation", {})
+                raise _PlacedError(
+                    f"{method} takes {most} network evaluations at most, not {nfe or record.nfe}",
+                    *(("variants", method) if of_variant else ()),
+                    "evaluation",
+                    "nfe",
+                )
+        for key in ("patch", "late_patch") if record.is_trained else ():
+            side, scale = getattr(varied.training, key), TASKS[task].scale
+            if side is not None and side % scale:
+                of_variant = key in own.get("training", {})
+                raise _PlacedError(
+                    f"{side} is no multiple of {scale}, by which {task} enlarges",
+                    *(("variants", method) if of_variant else ()),
+                    "training",
+                    key,
+                )
+
+    def runs_of(self, task: str) -> dict[str, tuple[int, ...]]:
+        """Methods of a task in the order of the profile, each with its training seeds."""
+        return _runs(task, self.methods, self.seeds, self.more)
+
+    def for_method(self, method: str) -> "Profile":
+        """The profile with the settings of a variant applied; itself for a plain method.
+
+        Raises
+        ------
+        InputError
+            If the variant is not defined or sets something that does not exist.
+        """
+        try:
+            return self._varied(method)
+        except _PlacedError as error:
+            raise InputError(f"profile {self.name}, {_text(error.place)}: {error}") from None
+
+    def _varied(self, method: str) -> "Profile":
+        if "+" not in method:
+            return self
+        if method not in self.variants:
+            known = ", ".join(self.variants) or "none"
+            raise _PlacedError(f"there is no variant {method!r} (it has: {known})", "variants")
+        changed = {}
+        for group, settings in self.variants[method].items():
+            place = ("variants", method, group)
+            if group not in GROUPS_OF_VARIANTS:
+                raise _PlacedError(
+                    f"{group} cannot differ between methods of a table; make another profile",
+                    *place,
+                )
+            usual = getattr(self, group).model_dump(exclude_unset=True)
+            try:
+                merged = _merged(usual, settings)
+                changed[group] = GROUPS_OF_VARIANTS[group].validate_python(merged)
+            except ValidationError as error:
+                within, message = _first_problem(error)
+                raise _PlacedError(message, *place, *within) from None
+        return self.model_copy(update=changed)
+
+
+def _no_task(task: str) -> str:
+    return f"{task} is not among the profile's tasks"
+
+
+def _without_effect(
+    method: str, settings: dict[str, dict[str, Any]]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Places in the settings of a variant that its method does not use, each with the reason."""
+    record = METHODS[method.partition("+")[0]]
+    if "process" in settings and not (record.kind == "process" and record.has_lambda):
+        yield ("process",), f"{record.label} has no lambda"
+    for group in ("network", "training"):
+        if group in settings and not record.is_trained:
+            yield (group,), f"{record.label} has no network"
+    for key in ("nfe", "sampling_seeds"):
+        if key in settings.get("evaluation", {}) and record.kind != "process":
+            yield ("evaluation", key), f"{record.label} has no sampler"
+
+
+def _wrong_in_sweep(
+    sweep: Sweep, task: str, data: TaskData, runs: dict[str, tuple[int, ...]]
+) -> Iterator[tuple[Any, ...]]:
+    """What a sweep asks for of a task that there is not: a message and its place in the sweep."""
+    for index, dataset in enumerate(sweep.datasets):
+        if dataset not in data.test:
+            yield f"{dataset} is no test set of {task}", "datasets", index
+    for index, method in enumerate(sweep.methods):
+        record = METHODS[method.partition("+")[0]]
+        if reason := record.refusal(task):
+            yield reason, "methods", index
+        if missing := set(sweep.seeds) - set(runs.get(method, ())):
+            message = f"the profile has no {method} on {task} of seed {min(missing)}"
+            yield message, "methods", index
+        for position, sampler in enumerate(sweep.samplers):
+            if reason := sampler_refusal(record, sampler):
+                yield reason, "samplers", position
+        most = largest_nfe(record, data.noise_level, at_least=max(sweep.nfe, default=0))
+        for position, nfe in enumerate(sweep.nfe):
+            if nfe > most or (record.kind != "process" and nfe != most):
+                most_text = "at most" if record.kind == "process" else "always"
+                message = f"{nfe} is n/a: {method} takes {most} network evaluations {most_text}"
+                yield f"{message}; give it a sweep of its own", "nfe", position
+
+
+def sampler_refusal(method: Method, sampler: str) -> str | None:
+    """Why a method cannot be sampled so, as a sentence; None if it can.
+
+    Only for samplers that do not fit every process this loads torch, to ask the process.
+    """
+    if method.process is None:
+        return None if sampler == method.sampler else f"{method.label} has no sampler"
+    if sampler in (method.sampler, *FIT_EVERY_PROCESS):
+        return None
+    return _sampler_refusal(method, sampler)
+
+
+@cache
+def _sampler_refusal(method: Method, sampler: str) -> str | None:
+    from irsde.samplers import SAMPLERS
+
+    assert method.process is not None
+    if sampler not in SAMPLERS:
+        return f"unknown sampler {sampler!r}: choose from {', '.join(SAMPLERS)}"
+    return SAMPLERS[sampler].refusal(method.process(TYPICAL_STD))
+
+
+def largest_nfe(method: Method, noise_level: float | None = None, at_least: int = 0) -> int:
+    """Most network evaluations that a method has steps for.
+
+    Parameters
+    ----------
+    method : Method
+    noise_level : float, optional
+        Standard deviation of the noise in the images, in their unit, where restoration starts at
+        its step; 25/255 unless given.
+    at_least : int
+        Where the method's default is as large, it is returned instead, without loading torch.
+
+    Raises
+    ------
+    ValueError
+        If the process cannot start from this noise level.
+    """
+    usual = method.conditional or noise_level in (None, Degradation.noise_level)
+    if method.process is None or (usual and at_least <= method.nfe):
+        return method.nfe
+    return _largest_nfe(method, noise_level or Degradation.noise_level)
+
+
+@cache
+def _largest_nfe(method: Method, noise_level: float) -> int:
+    from irsde.objectives import OBJECTIVES
+    from irsde.processes import matched_step
+    from irsde.samplers import first_evaluation
+
+    assert method.process is not None
+    process = method.process(TYPICAL_STD)
+    if not method.conditional:
+        return matched_step(process, noise_level)
+    return first_evaluation(process, OBJECTIVES[method.objective].prediction)
+
+
+def _runs(
+    task: str, methods: tuple[str, ...], seeds: tuple[int, ...], more: tuple[Block, ...]
+) -> dict[str, tuple[int, ...]]:
+    found = dict.fromkeys(methods, seeds)
+    for block in more:
+        if task in block.tasks:
+            for method in block.methods:
+                found[method] = tuple(dict.fromkeys([*found.get(method, ()), *block.seeds]))
+    return found
+
+
+class ImportedProcess(Settings):
+    """Steps and schedule that imported weights were trained with; the method's own otherwise."""
+
+    steps: int = Field(ge=1, le=10_000)
+    schedule: Literal["cosine", "linear", "constant"]
+
+
+class RunSettings(Settings):
+    """Everything that determines a run's weights, save its code and data.
+
+    Which sets it is tested on does not, so `data.test` is empty.
+    """
+
+    task: TaskName
+    method: MethodName
+    seed: Seed
+    stationary_std: float | None
+    data: TaskData
+    network: NetworkSettings | None
+    training: TrainingSettings | None
+    process: ImportedProcess | None = None
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the settings in canonical form."""
+        return settings_hash(self.model_dump(mode="json"))
+
+
+def settings_hash(content: dict[str, Any]) -> str:
+    """SHA-256 of settings as a run card has them.
+
+    A setting of `SINCE_FIRST_RUNS` is left out at the value that stands there, what was done
+    before it existed, and `process` where it is the method's own: earlier runs keep their hash.
+    """
+    content = {k: v for k, v in content.items() if k != "process" or v is not None}
+    training = content.get("training")
+    if not training:
+        return digest_json(content)
+    kept = {
+        name: value
+        for name, value in training.items()
+        if name not in SINCE_FIRST_RUNS or value != SINCE_FIRST_RUNS[name]
+    }
+    return digest_json({**content, "training": kept})
+
+
+def run_settings(profile: Profile, task: str, method: str, seed: int) -> RunSettings:
+    """Settings of one run of a profile.
+
+    Raises
+    ------
+    InputError
+        If the task, method or variant is unknown, or the seed out of range.
+    """
+    if not 0 <= seed < SEEDS:
+        raise InputError(f"seed {seed}: give one from 0 to {SEEDS - 1}")
+    check_name("task", task, TASKS)
+    base = method.partition("+")[0]
+    check_name("method", base, METHODS)
+    if reason := METHODS[base].refusal(task):
+        raise InputError(f"{method} on {task}: n/a, {reason}")
+    resolved = profile.for_method(method)
+    is_trained = METHODS[base].is_trained
+    return RunSettings(
+        task=task,
+        method=method,
+        seed=seed,
+        stationary_std=(
+            (resolved.process.stationary_std or TASKS[task].stationary_std)
+            if METHODS[base].kind == "process" and METHODS[base].has_lambda
+            else None
+        ),
+        data=resolved.data.of(task).model_copy(update={"test": ()}),
+        network=resolved.network if is_trained else None,
+        training=resolved.training if is_trained else None,
+    )
+
+
+def _all_known(kind: str, names: tuple[str, ...], known: dict[str, Any]) -> tuple[str, ...]:
+    for name in names:
+        try:
+            check_name(kind, name, known)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+    return names
+
+
+def check_name(kind: str, name: str, known: "dict[str, Any] | tuple[str, ...]") -> None:
+    """Refuse a name that is not among the known ones.
+
+    Raises
+    ------
+    InputError
+        Says what exists.
+    """
+    if name not in known:
+        raise InputError(f"unknown {kind} {name[:LONGEST_NAME]!r}: choose from {', '.join(known)}")
+
+
+def check_form(kind: str, name: str, pattern: re.Pattern[str] = NAME) -> str:
+    """The name itself, if it has the form of names, which paths and shells take as it is.
+
+    Raises
+    ------
+    InputError
+        Says what a name is made of.
+    """
+    try:
+        return _check_form(name, pattern)
+    except ValueError as error:
+        raise InputError(f"{kind}: {error}") from None
+
+
+def load_profile(name: str) -> Profile:
+    """Read `workflow/config/<name>.yaml` below the working directory.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, is not YAML, or has an unknown or wrong key; the message has the
+        file and the line.
+
+    Notes
+    -----
+    A profile with `like: OTHER` has all settings of that profile that it does not set itself.
+    """
+    path = PROFILE_FOLDER / f"{check_form('profile', name)}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in PROFILE_FOLDER.glob("*.yaml"))
+        raise InputError(
+            f"no profile {name!r} in {PROFILE_FOLDER}/ (it has: {', '.join(known) or 'none'}); "
+            "run irsde in the project's folder"
+        )
+    node, content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: a profile is a mapping of settings")
+    if content.pop("name", name) != name:
+        raise InputError(
+            f"{path}, line {_line(node, ('name',))}: name: a profile has the name of its file, "
+            f"{name}; leave it out or rename the file"
+        )
+    if (base := content.pop("like", None)) is not None:
+        content = _merged(_plain_content(path, base), content)
+    try:
+        profile = Profile.model_validate({"name": name, **content})
+        _check_datasets(profile)
+    except ValidationError as error:
+        place, message = _first_problem(error)
+    except _PlacedError as error:
+        place, message = error.place, str(error)
+    else:
+        return profile
+    raise InputError(f"{path}, line {_line(node, place)}: {_text(place)}: {message}")
+
+
+def wrong_in_profile(profile: Profile, message: str, *place: str | int) -> InputError:
+    """Error about a place in the file of a profile that was loaded; the message has its line."""
+    path = PROFILE_FOLDER / f"{profile.name}.yaml"
+    line = f", line {_line(read_yaml(path)[0], place)}" if path.is_file() else ""
+    return InputError(f"{path}{line}: {_text(place)}: {message}")
+
+
+def _check_datasets(profile: Profile) -> None:
+    """Refuse names that are nearly that of a data set: own sets may be made later."""
+    known: set[str] = set()
+    for task in profile.tasks:
+        chosen = profile.data.of(task)
+        own = profile.data.tasks.get(task, TaskData()).model_fields_set
+        for role in ("train", "validation", "test", "without", "masks"):
+            names = getattr(chosen, role) or ()
+            for name in (names,) if isinstance(names, str) else names:
+                if (DATA / name).is_dir():
+                    continue
+                known = known or _known_datasets()
+                near = difflib.get_close_matches(name, known, 1, 0.8)
+                if near and name not in known:
+                    raise _PlacedError(
+                        f"no data set {name!r}; did you mean {near[0]!r}? For one of your own, "
+                        f"make the folder {DATA / name} first",
+                        "data",
+                        *(("tasks", task) if role in own else ()),
+                        role,
+                    )
+
+
+def _known_datasets() -> set[str]:
+    """Data sets of the catalogue and folders in data/."""
+    folders = {path.name for path in DATA.glob("*") if path.is_dir()}
+    catalogue = DATA / "catalogue.yaml"
+    content = read_yaml(catalogue)[1] if catalogue.is_file() else {}
+    families = content.values() if isinstance(content, dict) else ()
+    splits = [family.get("splits") for family in families if isinstance(family, dict)]
+    return folders.union(*(split for split in splits if isinstance(split, dict)))
+
+
+def _plain_content(path: Path, base: Any) -> dict[str, Any]:
+    """Content of the profile that the one of a file is like."""
+    file = PROFILE_FOLDER / f"{base}.yaml"
+    if not isinstance(base, str) or NAME.fullmatch(base) is None or not file.is_file():
+        raise InputError(f"{path}: like: no profile {str(base)[:100]!r} in {PROFILE_FOLDER}/")
+    _, content = read_yaml(file)
+    if not isinstance(content, dict) or "like" in content:
+        raise InputError(f"{path}: like: {file} must itself be a profile that is like no other")
+    content.pop("name", None)
+    return content
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Mappings of `base` with those of `changes` put in; other values are replaced.
+
+    A mapping with another `name`, as that of another kind of network, replaces that of `base`.
+    """
+    if base.get("name") != changes.get("name", base.get("name")):
+        return changes
+    both = {
+        key: _merged(base[key], value)
+        for key, value in changes.items()
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
+    return {**base, **changes, **both}
+
+
+def read_yaml(path: Path) -> tuple[yaml.Node | None, Any]:
+    """Node tree (for line numbers) and content of a YAML file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, a key stands twice, or anchors make it too large; object tags
+        are refused.
+    """
+    try:
+        loader = yaml.SafeLoader(_regular_text(path))
+        node = loader.get_single_node()
+        _check_nodes(node)
+        return node, None if node is None else loader.construct_document(node)
+    except RecursionError:
+        raise InputError(f"{path}: not valid YAML: brackets within brackets, too deep") from None
+    except (
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ArithmeticError,
+    ) as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _regular_text(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise ValueError("not a file")
+    return path.read_text(encoding="utf-8")
+
+
+def _check_nodes(root: yaml.Node | None) -> None:
+    """Refuse repeated keys, anchors that hold themselves, and those that stand for too much."""
+    sizes: dict[int, int] = {}
+    waiting = [(root, False)] if root else []
+    open_nodes: set[int] = set()
+    while waiting:
+        node, is_counted = waiting.pop()
+        parts = _parts(node)
+        if is_counted:
+            open_nodes.discard(id(node))
+            sizes[id(node)] = 1 + sum(sizes[id(part)] for part in parts)
+            if sizes[id(node)] > MOST_NODES:
+                raise ValueError(f"{_at(node)}: more than {MOST_NODES:,} values")
+        elif id(node) in open_nodes:
+            raise ValueError(f"{_at(node)}: holds itself")
+        elif id(node) not in sizes:
+            open_nodes.add(id(node))
+            waiting += [(node, True), *((part, False) for part in parts)]
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    """Nodes inside a node, after refusing a key that stands twice."""
+    if isinstance(node, yaml.SequenceNode):
+        return list(node.value)
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    seen: set[tuple[str, str]] = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if (key.tag, key.value) in seen:
+                raise ValueError(f"{_at(key)}: the key {key.value!r} stands there twice")
+            seen.add((key.tag, key.value))
+    return [part for pair in node.value for part in pair]
+
+
+def _at(node: yaml.Node) -> str:
+    return f"line {node.start_mark.line + 1}"
+
+
+def active_profile() -> str:
+    """Name of the profile that both engines build, from params.yaml.
+
+    Raises
+    ------
+    InputError
+        If the file has none, or a name of another form.
+    """
+    try:
+        lines = PARAMETERS.read_text(encoding="utf-8").splitlines()
+        # of the whole grid below, which takes seconds to parse, nothing is asked
+        content = yaml.safe_load("\n".join(line for line in lines if line.startswith("profile:")))
+    except OSError as error:
+        raise InputError(f"{PARAMETERS}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, ValueError, ArithmeticError):
+        content = None
+    name = content.get("profile") if isinstance(content, dict) else None
+    if not isinstance(name, str):
+        raise InputError(f"{PARAMETERS}: has no 'profile': run irsde plan --profile NAME")
+    return check_form(f"{PARAMETERS}: profile", name)
+
+
+def _text(place: tuple[int | str, ...]) -> str:
+    return ".".join(str(part)[:LONGEST_NAME] for part in place)
+
+
+def _first_problem(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
+    # A misspelt key is also a missing one: the unknown key is what the user can see.
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    place = tuple(part for part in first["loc"] if part not in ("nafnet", "unet", "[key]"))
+    if first["type"] == "extra_forbidden":
+        return place, "unknown key"
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, _PlacedError):
+        place += cause.place
+    if cause is not None:
+        return place, str(cause)
+    message = first["msg"] if len(first["msg"]) < 300 else f"{first['msg'][:300]}..."
+    return place, message[0].lower() + message[1:]
+
+
+def _line(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:
+    """Line of the deepest part of `place` that stands in the file, counted from 1."""
+    line = 1
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif (
+            isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value)
+        ):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line

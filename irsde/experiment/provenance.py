@@ -1,0 +1,182 @@
+"""Where a result comes from: commit, code, settings, data, versions, device."""
+
+import resource
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from irsde.experiment.cards import read_card
+from irsde.experiment.grid import Run
+from irsde.experiment.profile import PARAMETERS, Profile, RunSettings
+from irsde.files import InputError, digest_file, write_json
+from irsde.methods import METHODS
+
+LIBRARIES = ("numba", "numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "pillow")
+
+
+def commit() -> dict[str, Any]:
+    """Commit of the working directory's checkout and whether tracked files differ from it.
+
+    `params.yaml` does not count: it only names the active profile and repeats its grid. Both are
+    None outside a git checkout.
+    """
+    try:
+        head = _git("rev-parse", "HEAD")
+        others = (":/", f":(top,exclude){PARAMETERS}")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *others)
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+    return {"commit": head, "dirty": bool(changed)}
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that results depend on."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in ("irsde", *LIBRARIES):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return usage if sys.platform == "darwin" else usage * 1024
+
+
+def write_run_card(
+    folder: Path,
+    run: Run,
+    settings: RunSettings,
+    identity: dict[str, str],
+    device: str,
+    cost: dict[str, float],
+    details: dict[str, Any],
+) -> None:
+    """Write the card of a finished run, and beside it what differs between two equal runs.
+
+    The card goes last: a folder without it holds no finished run.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder to write to, that of the run or one that is about to be renamed to it.
+    run : Run
+    settings : RunSettings
+    identity : dict of str to str
+        What the run's weights depend on; two runs that agree in it are the same run.
+    device : str
+        What the weights were computed on.
+    cost : dict of str to float
+        Seconds it took, and its largest memory in bytes; that of this process unless given.
+    details : dict
+        Further fields; they replace those of the same name.
+    """
+    write_json(folder / "cost.json", {"peak_memory_bytes": peak_memory_bytes(), **cost})
+    method = METHODS[run.method.partition("+")[0]]
+    write_json(
+        folder / "run.json",
+        {
+            "profile": run.profile,
+            "task": run.task,
+            "method": run.method,
+            "label": run.label,
+            "source": method.source,
+            "objective": method.objective if method.is_trained else None,
+            "seed": run.seed,
+            "settings": settings.model_dump(mode="json"),
+            "identity": identity,
+            **commit(),
+            "versions": versions(),
+            "device": device,
+            "cost": "cost.json",
+            **details,
+        },
+    )
+
+
+def read_run_card(folder: Path) -> dict[str, Any]:
+    """Run card of a finished run.
+
+    Raises
+    ------
+    InputError
+        If the run is absent, unfinished or its card is damaged.
+    """
+    if not (folder / "run.json").is_file():
+        raise InputError(f"{folder}: no finished run there (no run.json); run irsde train first")
+    return read_card(folder / "run.json")
+
+
+def read_network_run(folder: Path) -> tuple[dict[str, Any], RunSettings]:
+    """Card and settings of a finished run with a network.
+
+    Raises
+    ------
+    InputError
+        As `read_run_card`, and if the settings are of another version.
+    """
+    card = read_run_card(folder)
+    try:
+        settings = RunSettings.model_validate(card["settings"])
+    except ValidationError:
+        raise InputError(f"{folder / 'run.json'}: not the card of this version") from None
+    return card, settings
+
+
+def check_weights(weights: Path, card: dict[str, Any]) -> None:
+    """Refuse a weights file that is not the one a run card records.
+
+    Raises
+    ------
+    InputError
+        If the SHA-256 differs.
+    """
+    if digest_file(weights) != card.get("weights_sha256"):
+        raise InputError(f"{weights}: not the weights that run.json records")
+
+
+def imported_from(folder: Path) -> str | None:
+    """SHA-256 of the file that a run was imported from; None if it is no imported run."""
+    try:
+        source = read_run_card(folder).get("imported_from")
+    except InputError:
+        return None
+    return str(source["sha256"]) if isinstance(source, dict) and "sha256" in source else None
+
+
+def _is_derived(folder: Path) -> bool:
+    """True if a run's weights were imported, or averaged from another run's."""
+    if imported_from(folder):
+        return True
+    try:
+        return "derived_from" in read_run_card(folder)
+    except InputError:
+        return False
+
+
+def evaluation_profile(profile: Profile, run: Run) -> Profile:
+    """Profile that a run is evaluated with; one derived from another run is evaluated as that.
+
+    Raises
+    ------
+    InputError
+        If the run is a variant that the profile does not define and is of neither kind.
+    """
+    method = run.method
+    if _is_derived(run.folder):
+        while "+" in method and method not in profile.variants:
+            method = method.rpartition("+")[0]
+    return profile.for_method(method)

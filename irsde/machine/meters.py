@@ -1,0 +1,122 @@
+"""What a stage takes: seconds, memory and energy."""
+
+import importlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from irsde.experiment.provenance import peak_memory_bytes
+
+if TYPE_CHECKING:
+    import torch
+
+
+def peak_memory(device: "torch.device") -> dict[str, int]:
+    """Largest memory so far: of this process, and of the GPU where one is used, in bytes."""
+    found = {"peak_memory_bytes": peak_memory_bytes()}
+    if device.type == "cuda":
+        import torch
+
+        found["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+    return found
+
+
+class Meter:
+    """What the metered blocks take, and nothing between them: seconds, energy, GPU memory.
+
+    Parameters
+    ----------
+    device : torch.device
+        Device that computes.
+
+    Attributes
+    ----------
+    seconds : float
+        Of all blocks together.
+    joules : float or None
+        That the whole GPU took meanwhile, as its driver counts it (NVML); None where nothing does.
+    """
+
+    def __init__(self, device: "torch.device") -> None:
+        self._device = device
+        self._handle, self._nvml = _nvml_handle(device)
+        self._held: int | None = None
+        self._peak = 0
+        self.seconds = 0.0
+        self.joules: float | None = None if self._nvml is None else 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Meter a block, whose work on a GPU is waited for at both ends."""
+        self._wait()
+        held = self._start_memory()
+        energy, start = self._millijoules(), time.perf_counter()
+        yield
+        self._wait()
+        self.seconds += time.perf_counter() - start
+        used = self._millijoules()
+        if energy is None or used is None or self.joules is None:
+            self.joules = None
+        else:
+            self.joules += (used - energy) / 1000
+        self._add_memory(held)
+
+    def memory(self) -> dict[str, int]:
+        """Largest memory in bytes: of this process so far, and of the blocks on a GPU.
+
+        What others hold there between two blocks, such as networks that score, is not counted.
+        """
+        found = {"peak_memory_bytes": peak_memory_bytes()}
+        if self._device.type == "cuda":
+            found["peak_gpu_memory_bytes"] = self._peak
+        return found
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            import torch
+
+            torch.cuda.synchronize(self._device)
+
+    def _start_memory(self) -> int:
+        if self._device.type != "cuda":
+            return 0
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(self._device)
+        held = torch.cuda.memory_allocated(self._device)
+        self._held = held if self._held is None else self._held
+        return held
+
+    def _add_memory(self, held: int) -> None:
+        if self._device.type != "cuda" or self._held is None:
+            return
+        import torch
+
+        peak = torch.cuda.max_memory_allocated(self._device)
+        self._peak = max(self._peak, self._held + peak - held)
+
+    def _millijoules(self) -> int | None:
+        if self._nvml is None:
+            return None
+        try:
+            return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))
+        except self._nvml.NVMLError:
+            return None
+
+
+def _nvml_handle(device: "torch.device") -> tuple[Any, Any]:
+    """NVML's handle of a GPU and its module; None for both where they are absent."""
+    if device.type != "cuda":
+        return None, None
+    import torch
+
+    try:
+        nvml = importlib.import_module("pynvml")
+        nvml.nvmlInit()
+        uuid = torch.cuda.get_device_properties(device).uuid
+        return nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}"), nvml
+    except ImportError:
+        return None, None
+    except nvml.NVMLError:
+        return None, None

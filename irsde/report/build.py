@@ -1,0 +1,207 @@
+"""The report of a profile: all its tables and figures, written into `reports/`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from irsde.experiment.grid import (
+    REPORTS,
+    evaluations,
+    further_evaluations,
+    outside_evaluations,
+    refusals,
+    sweep_evaluations,
+)
+from irsde.experiment.profile import Profile
+from irsde.files import InputError, digest_file, replacing, replacing_folder, write_json, write_text
+from irsde.report import effects, paper, render, tables
+from irsde.report.charts import sweep_figure, sweeps, training_figures, write_process_figures
+from irsde.report.grids import comparison_figure, strip_figures
+from irsde.report.lineage import Departures, lineage
+from irsde.report.page import write_page
+from irsde.report.planes import plane_figure, scatter_figure
+from irsde.report.results import Row, by_table, read_rows
+from irsde.report.table import Figure, Table
+
+CHECKSUMS = REPORTS / "SHA256SUMS"
+
+FILES = (
+    "cost.md",
+    "figures",
+    "index.html",
+    "metrics.json",
+    "provenance.json",
+    "tables.csv",
+    "tables.md",
+    "tables.tex",
+    "training.csv",
+)
+
+
+def write_checksums() -> None:
+    """Write the hash of every file of the report."""
+    paths = [path for name in FILES for path in (REPORTS / name, *(REPORTS / name).rglob("*"))]
+    names = sorted(path.relative_to(REPORTS).as_posix() for path in paths if path.is_file())
+    lines = [f"{digest_file(REPORTS / name)}  {name}\n" for name in names]
+    write_text(CHECKSUMS, "".join(lines))
+
+
+def read_checksums() -> dict[str, str]:
+    """Name of a file below `reports/` → its SHA-256 when the report was written.
+
+    Raises
+    ------
+    InputError
+        If there are none, or the file is damaged.
+    """
+    if not CHECKSUMS.is_file():
+        raise InputError(f"{CHECKSUMS}: no such file; run irsde report again")
+    lines = CHECKSUMS.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = {name: recorded for recorded, _, name in (line.partition("  ") for line in lines)}
+    if "provenance.json" not in found:
+        raise InputError(f"{CHECKSUMS}: damaged; run irsde report again")
+    return found
+
+
+__all__ = ["write_figures", "write_process_figures"]
+
+
+def write_figures(
+    rows: Sequence[Row], sweep_rows: Sequence[Row], budget: str, folder: Path
+) -> list[Figure]:
+    """Draw everything that the given results allow.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Evaluations of the tables.
+    sweep_rows : sequence of Row
+        Evaluations of the same runs with other samplers and network evaluations; may be empty.
+    budget : str
+        Caption of the profile: what the methods were trained with.
+    folder : Path
+        An empty folder. Each figure is written as `<key>.png` (200 dots per inch) and, where it is
+        no grid of images, as `<key>.svg` and `<key>.pdf`; the same results give the same bytes.
+
+    Returns
+    -------
+    list of Figure
+        By task: comparison, states of processes, perception and distortion, image by image,
+        samplers, training. What cannot be drawn from the results is left out.
+    """
+    swept = sweeps(sweep_rows)
+    tables = by_table(rows)
+    drawn: list[Figure | None] = []
+    for task in dict.fromkeys(task for task, _ in tables):
+        for (of_task, dataset), of_table in tables.items():
+            if of_task != task:
+                continue
+            here = [s for s in swept if (s.first.task, s.first.dataset) == (task, dataset)]
+            drawn.append(comparison_figure(of_table, budget, folder))
+            drawn += strip_figures(of_table, budget, folder)
+            drawn.append(plane_figure(of_table, here, budget, folder))
+            drawn.append(scatter_figure(of_table, budget, folder))
+            drawn += [sweep_figure(sweep, budget, folder) for sweep in here]
+        of_task_rows = [row for row in rows if row.task == task]
+        drawn += training_figures(of_task_rows, budget, folder)
+    return [figure for figure in drawn if figure is not None]
+
+
+NOT_RUN = "it is in the profile and was not run"
+
+
+def compile_report(profile: Profile, *, partial: bool = False) -> str:
+    """Write tables, figures, the HTML page and the provenance of every cell.
+
+    Parameters
+    ----------
+    profile : Profile
+        Whose finished evaluations are compiled, and results made elsewhere on its test sets.
+    partial : bool
+        Whether evaluations may be missing; the tables then say which methods were not run.
+
+    Returns
+    -------
+    str
+        One line that says what was written.
+
+    Raises
+    ------
+    InputError
+        If an evaluation is not finished (of a partial report: if none is), is of an older run, or
+        was scored otherwise than the rest of its table.
+    """
+    needed = [one.folder for one in (*evaluations(profile), *further_evaluations(profile))]
+    missing = [folder for folder in needed if not _is_finished(folder)]
+    if missing and (not partial or len(missing) == len(needed)):
+        raise InputError(
+            f"{missing[0]}: not evaluated yet ({len(missing)} of {len(needed)} missing); "
+            "run snakemake or irsde evaluate"
+        )
+    rows, sweep_rows = _rows(profile)
+    departures = Departures(profile)
+    compiled = _all_tables(profile, rows, sweep_rows, departures)
+    cost = departures.in_table(tables.cost_table(rows))
+    budget = profile.caption.strip()
+    folder = REPORTS / "figures"
+    with replacing_folder(folder) as temporary:
+        figures = write_figures(rows, sweep_rows, budget, temporary)
+        figures = [departures.in_figure(figure) for figure in figures]
+        figures += write_process_figures(temporary)
+    with replacing(REPORTS / "tables.csv") as temporary:
+        render.csv_lines(compiled).to_csv(temporary, index=False, lineterminator="\n")
+    with replacing(REPORTS / "training.csv") as temporary:
+        tables.training_curves(rows).to_csv(temporary, index=False, lineterminator="\n")
+    write_json(REPORTS / "metrics.json", tables.metrics_tree(rows))
+    write_json(REPORTS / "provenance.json", lineage(compiled, profile.name))
+    write_text(REPORTS / "tables.tex", render.latex_document(compiled))
+    write_text(REPORTS / "cost.md", render.cost_document(profile.name, cost))
+    write_page(profile.name, budget, compiled, cost, figures, folder, rows, REPORTS / "index.html")
+    write_text(REPORTS / "tables.md", render.document(profile.name, budget, compiled, figures))
+    write_checksums()
+    return (
+        f"{REPORTS / 'tables.md'}: {len(compiled)} tables, {len(figures)} figures, "
+        f"{len(rows) + len(sweep_rows)} evaluations"
+    )
+
+
+def rebuilt_tables(profile: Profile) -> list[Table]:
+    """The tables as the result files give them now; nothing is written."""
+    return _all_tables(profile, *_rows(profile), Departures(profile))
+
+
+def _rows(profile: Profile) -> tuple[list[Row], list[Row]]:
+    """Finished evaluations of the tables, those made elsewhere among them, and of the sweeps."""
+    usual = [evaluation.folder for evaluation in evaluations(profile)]
+    swept = [evaluation.folder for evaluation in sweep_evaluations(profile)]
+    found = [*filter(_is_finished, usual), *outside_evaluations(profile.name)]
+    return read_rows(found), read_rows(filter(_is_finished, swept))
+
+
+def _is_finished(folder: Path) -> bool:
+    return (folder / "summary.json").is_file()
+
+
+def _absent(profile: Profile) -> dict[str, dict[str, str]]:
+    """Task → label of a method without results → the reason."""
+    found = refusals(profile)
+    for evaluation in evaluations(profile):
+        if not _is_finished(evaluation.folder):
+            found.setdefault(evaluation.run.task, {})[evaluation.run.label] = NOT_RUN
+    return found
+
+
+def _all_tables(
+    profile: Profile, rows: list[Row], sweep_rows: list[Row], departures: Departures
+) -> list[Table]:
+    """Every table of a profile but that of costs, in the order of the report."""
+    made = [
+        *tables.quality_tables(rows, _absent(profile)),
+        *paper.paper_tables([*rows, *sweep_rows], profile.caption.strip()),
+        *paper.ablation_tables(rows),
+        *effects.causes_tables(profile),
+        *tables.sweep_tables(sweep_rows),
+        *tables.significance_tables(rows),
+        *tables.seed_tables(rows),
+        *tables.protocol_tables(rows),
+    ]
+    return [departures.in_table(table) for table in made]

@@ -1,0 +1,916 @@
+"""Curves: quality against network evaluations, training curves, and the processes themselves."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+from scipy.stats import rankdata
+
+from irsde.drawing import DOUBLE, GRAY, LIGHT, SINGLE, STYLE, Look, key_of, look, sampler_look, save
+from irsde.files import read_json, read_table
+from irsde.methods import METHODS
+from irsde.report.captions import about_images, about_sampling, about_scores, counted, joined
+from irsde.report.judging import Metric, headline, sampler_of
+from irsde.report.results import Entry, Row, entries
+from irsde.report.table import Figure
+from irsde.scoring.statistics import Estimate, compare
+
+ANGLES = (0, 180, 90, 270, 45, 135, 225, 315, 20, 160)  # degrees
+
+DISTANCES = (6, 10, 16, 24, 34, 46)  # points
+
+NEAR = 10  # points: a label farther away has a line to its point
+
+PASSES = 4
+
+POINT = 1 / 72  # inches
+
+Places = NDArray[np.float64]
+
+
+def spread(places: Sequence[float], gap: float, low: float, high: float) -> Places:
+    """Places nearest to the given ones that are a gap apart and within bounds.
+
+    The sum of squared displacements is the least possible, by isotonic regression.
+
+    Parameters
+    ----------
+    places : sequence of float
+        Where labels would stand.
+    gap : float
+        Least distance between two of them; smaller where they would not fit otherwise.
+    low, high : float
+        Bounds.
+
+    Returns
+    -------
+    ndarray, in the order given
+
+    Examples
+    --------
+    >>> spread([1.0, 1.0, 5.0], 1.0, 0.0, 6.0).tolist()
+    [0.5, 1.5, 5.0]
+    """
+    wanted = np.asarray(places, dtype=np.float64)
+    if len(wanted) < 2:
+        return np.clip(wanted, low, high)
+    gap = min(gap, (high - low) / (len(wanted) - 1))
+    order = np.argsort(wanted, kind="stable")
+    offsets = gap * np.arange(len(wanted))
+    free = isotonic_regression(wanted[order] - offsets).x
+    placed = np.empty_like(wanted)
+    placed[order] = np.clip(free, low, high - offsets[-1]) + offsets
+    return placed
+
+
+def label_ends(axes: Any, ends: Sequence[tuple[float, float, str, str]], size: float = 8) -> None:
+    """Write labels to the right of the ends of lines, spread where the ends are close.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        With its final limits and place.
+    ends : sequence of (x, y, label, color)
+        Ends of the lines, in data.
+    size : float
+        Of the text, in points.
+    """
+    box = axes.get_window_extent()
+    scale = axes.figure.dpi * POINT
+    pixels = axes.transData.transform([(x, y) for x, y, _, _ in ends])
+    heights = spread(pixels[:, 1], 1.25 * size * scale, box.y0, box.y1)
+    for (x, y, label, color), (_, own), height in zip(ends, pixels, heights, strict=True):
+        axes.annotate(
+            label,
+            (x, y),
+            xytext=(12, (height - own) / scale),
+            textcoords="offset points",
+            va="center",
+            fontsize=size,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": color,
+                "linewidth": 0.5,
+                "shrinkA": 2,
+                "shrinkB": 2,
+                "relpos": (0, 0.5),
+                "patchA": None,
+            },
+        )
+
+
+def label_points(
+    axes: Any,
+    points: Sequence[tuple[float, float]],
+    labels: Sequence[str],
+    obstacles: Places,
+    sizes: Sequence[float],
+    colors: Sequence[str],
+) -> None:
+    """Write a label beside each point where it covers least, with a line to it if it is far.
+
+    Each label in turn takes the best of 60 places given the others; after four passes over all of
+    them that is where they stay. No chance is involved.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        With its final limits and place.
+    points : sequence of (x, y)
+        In data.
+    labels : sequence of str
+        One for each point.
+    obstacles : ndarray, shape (N, 2)
+        Places in data that should stay visible, such as intervals and curves; may be empty.
+    sizes, colors : sequence
+        Of the texts, in points and as Matplotlib names them.
+    """
+    scale = axes.figure.dpi * POINT
+    window = axes.get_window_extent()
+    own = axes.transData.transform(np.asarray(points, dtype=np.float64))
+    hidden = axes.transData.transform(obstacles.reshape(-1, 2))
+    boxes = []
+    for label, point, place, size in zip(labels, points, own, sizes, strict=True):
+        text = axes.annotate(label, point, fontsize=size)
+        boxes.append(_choices(place, text.get_window_extent().size, scale))
+        text.remove()
+    fixed = [_fixed_costs(of_label, own, k, hidden, window) for k, of_label in enumerate(boxes)]
+    chosen = [int(costs.argmin()) for costs in fixed]
+    for _ in range(PASSES):
+        for index in range(len(labels)):
+            others = [k for k in range(len(labels)) if k != index]
+            placed = np.array([boxes[k][chosen[k]] for k in others]).reshape(-1, 4)
+            shared = _shared_costs(boxes[index], own[index], placed, own[others])
+            chosen[index] = int((fixed[index] + shared).argmin())
+    for index, label in enumerate(labels):
+        box = boxes[index][chosen[index]]
+        center = ((box[:2] + box[2:]) / 2 - own[index]) / scale
+        is_far = np.repeat(DISTANCES, len(ANGLES))[chosen[index]] > NEAR
+        line = {"arrowstyle": "-", "color": GRAY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
+        axes.annotate(
+            label,
+            points[index],
+            xytext=tuple(center),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=sizes[index],
+            color=colors[index],
+            arrowprops=line if is_far else None,
+            path_effects=[withStroke(linewidth=1.5, foreground="white")],
+            zorder=5,
+        )
+
+
+def _choices(point: Places, extent: Places, scale: float) -> Places:
+    """Boxes (left, bottom, right, top) of a text around a point, nearest first."""
+    angles = np.tile(np.radians(ANGLES), len(DISTANCES))
+    away = scale * np.repeat(DISTANCES, len(ANGLES))
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    centers = point + directions * (away[:, None] + extent / 2)
+    return np.concatenate([centers - extent / 2, centers + extent / 2], axis=1)
+
+
+def _fixed_costs(boxes: Places, points: Places, index: int, hidden: Places, window: Bbox) -> Places:
+    """Cost of each box whatever the other labels do."""
+    low, high = boxes[:, :2], boxes[:, 2:]
+    outside = np.maximum(window.min - low, high - window.max).max(axis=1).clip(min=0)
+    nearest = np.clip(points, low[:, None], high[:, None])
+    away = np.linalg.norm(points - nearest, axis=2)
+    doubtful = (away < away[:, index, None] + 2).sum(axis=1) - 1
+    cost: Places = (
+        np.repeat(DISTANCES, len(ANGLES))
+        + 20 * outside
+        + 12 * doubtful
+        + 100 * _inside(boxes, points, 2).sum(axis=1)
+        + 40 * _inside(boxes, points, 6).sum(axis=1)
+        + 3 * _inside(boxes, hidden, 1).sum(axis=1)
+    )
+    return cost
+
+
+def _shared_costs(boxes: Places, point: Places, placed: Places, points: Places) -> Places:
+    """Cost of each box beside other labels, and of the lines to labels that would cross."""
+    apart = (boxes[:, None, :2] > placed[:, 2:] + 2) | (placed[:, :2] > boxes[:, None, 2:] + 2)
+    overlaps = ~apart.any(axis=2)
+    lines = _lines(points, placed)
+    crossed = _inside(boxes, lines.reshape(-1, 2)).reshape(len(boxes), *lines.shape[:2]).any(axis=2)
+    own = _lines(np.broadcast_to(point, (len(boxes), 2)), boxes)
+    crossing = _inside(placed, own.reshape(-1, 2)).reshape(-1, *own.shape[:2]).any(axis=2).T
+    crossings = crossed.sum(axis=1) + crossing.sum(axis=1)
+    cost: Places = 200.0 * overlaps.sum(axis=1) + 15.0 * crossings
+    return cost
+
+
+def _lines(points: Places, boxes: Places) -> Places:
+    """Twelve places, shape (N, 12, 2), on the line from each point to the nearest of its box."""
+    nearest = np.clip(points, boxes[:, :2], boxes[:, 2:])
+    return np.linspace(points, nearest, 12, axis=1)
+
+
+def _inside(boxes: Places, points: Places, room: float = 0) -> NDArray[np.bool_]:
+    """Which points lie in which boxes made larger: shape (boxes, points)."""
+    above = points > boxes[:, None, :2] - room
+    below = points < boxes[:, None, 2:] + room
+    inside: NDArray[np.bool_] = np.all(above & below, axis=2)
+    return inside
+
+
+PAPERS_SAMPLER = "euler-maruyama"
+
+PAPERS_NFE = 100
+
+BEST = 4
+
+FEW = 6  # samplers that can all be told apart
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Evaluations of one method on one data set.
+
+    Parameters
+    ----------
+    entries : tuple of Entry
+    values : dict of str to dict
+        Metric → sampler → NFE → estimate, for those of `judging.headline` that all entries have.
+    """
+
+    entries: tuple[Entry, ...]
+    values: dict[str, dict[str, dict[int, Estimate]]]
+
+    @property
+    def samplers(self) -> list[str]:
+        """Names of the samplers, in the order of the evaluations."""
+        return list(next(iter(self.values.values())))
+
+    @property
+    def first(self) -> Row:
+        """Where what all have in common can be read."""
+        return self.entries[0].first
+
+    def metric(self, name: str) -> Metric:
+        """Label, decimals and direction of a metric."""
+        return next(metric for metric in headline(self.first) if metric.name == name)
+
+    def ranked(self) -> list[str]:
+        """Samplers by their mean rank over all metrics and numbers of evaluations, best first.
+
+        Ranks go from 0 to 1 among the samplers that have a number; alone, there is none.
+        """
+        ranks: dict[str, list[float]] = {sampler: [] for sampler in self.samplers}
+        for name, of_metric in self.values.items():
+            sign = -1 if self.metric(name).higher_is_better else 1
+            for nfe in sorted({nfe for of_sampler in of_metric.values() for nfe in of_sampler}):
+                compared = [sampler for sampler in of_metric if nfe in of_metric[sampler]]
+                means = [sign * of_metric[sampler][nfe].mean for sampler in compared]
+                if len(means) < 2:
+                    continue
+                for sampler, rank in zip(compared, rankdata(means), strict=True):
+                    ranks[sampler].append((float(rank) - 1) / (len(means) - 1))
+        return sorted(ranks, key=lambda sampler: float(np.mean(ranks[sampler] or [1.0])))
+
+
+def sweeps(rows: Sequence[Row]) -> list[Sweep]:
+    """Sweeps of each task, data set and method with at least two numbers of evaluations."""
+    found: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if row.summary["nfe"]:
+            found.setdefault((row.task, row.dataset, row.method), []).append(row)
+    made = []
+    for of_method in found.values():
+        grouped = entries(of_method)
+        if len({entry.first.summary["nfe"] for entry in grouped}) >= 2:
+            made.append(Sweep(tuple(grouped), _estimates(grouped)))
+    return [sweep for sweep in made if sweep.values]
+
+
+def _estimates(grouped: Sequence[Entry]) -> dict[str, dict[str, dict[int, Estimate]]]:
+    estimates: dict[str, dict[str, dict[int, Estimate]]] = {}
+    for name in [metric.name for metric in headline(grouped[0].first)]:
+        values = [array for entry in grouped if (array := entry.values(name)) is not None]
+        if len(values) < len(grouped):
+            continue
+        found = compare(values, [], grouped[0].scenes).means
+        for entry, estimate in zip(grouped, found, strict=True):
+            of_sampler = estimates.setdefault(name, {}).setdefault(sampler_of(entry.first), {})
+            of_sampler[int(entry.first.summary["nfe"])] = estimate
+    return estimates
+
+
+def sweep_figure(sweep: Sweep, budget: str, folder: Path) -> Figure:
+    """Draw a panel for each metric: the mean over images against the network evaluations.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    budget : str
+        Caption of the profile.
+    folder : Path
+        Where `nfe-<task>-<dataset>-<method>` is written.
+
+    Notes
+    -----
+    Of more than six samplers the paper's and the four that are best on average over metrics and
+    numbers of evaluations have colours and intervals, the others are grey.
+    """
+    first = sweep.first
+    ranked = sweep.ranked()
+    shown = ranked if len(ranked) <= FEW else ranked[:BEST]
+    if PAPERS_SAMPLER in ranked and PAPERS_SAMPLER not in shown:
+        shown = [*shown, PAPERS_SAMPLER]
+    others = [sampler for sampler in sweep.samplers if sampler not in shown]
+    reference = next(
+        (
+            sampler
+            for sampler in (PAPERS_SAMPLER, "posterior")
+            if PAPERS_NFE in next(iter(sweep.values.values())).get(sampler, {})
+        ),
+        "",
+    )
+    with mpl.rc_context(STYLE):
+        canvas, cut = _drawn(sweep, shown, others, reference)
+    key = key_of("nfe", first.task, first.dataset, first.method)
+    save(canvas, folder, key, drawing=True)
+    lpips = "lpips" in sweep.values
+    trained = sorted({seed for entry in sweep.entries for seed in entry.training_seeds})
+    return Figure(
+        key=key,
+        title=f"{first.label} on {first.summary['dataset']['label']}: samplers",
+        section=str(first.summary["task_label"]),
+        caption=(
+            f"Means over images against the number of network evaluations, "
+            f"{counted(len(sweep.samplers), 'sampler')} with the same weights. "
+            + (
+                f"In colour the {BEST} with the best mean rank over all metrics and numbers of "
+                f"evaluations, and the paper's; in grey {joined(others)}. "
+                if others
+                else ""
+            )
+            + (f"Dashed: {reference} with {PAPERS_NFE} evaluations. " if reference else "")
+            + "Bars are 95 % intervals of each mean, side by side for legibility; they hold the "
+            "spread of the images, which paired differences do not. "
+            + ("What lies beyond a panel's edge is cut off. " if cut else "")
+            + f"{about_images(first)} {about_scores(first, lpips=lpips)} "
+            f"Training seeds: {', '.join(map(str, trained))}. {about_sampling(sweep.entries)} "
+            f"{budget}"
+        ),
+        alternative=_alternative(sweep, ranked),
+        sources=tuple(source for entry in sweep.entries for source in entry.sources),
+    )
+
+
+def _alternative(sweep: Sweep, ranked: Sequence[str]) -> str:
+    parts = []
+    for name, of_metric in sweep.values.items():
+        metric = sweep.metric(name)
+        words = []
+        for sampler in ranked:
+            of_sampler = of_metric[sampler]
+            ends = [
+                f"{of_sampler[nfe].mean:.{metric.decimals}f} at {nfe}"
+                for nfe in dict.fromkeys((min(of_sampler), max(of_sampler)))
+            ]
+            words.append(f"{sampler} {' and '.join(ends)}")
+        parts.append(f"{metric.label}: {'; '.join(words)}.")
+    return "Lines against network evaluations, samplers from best to worst. " + " ".join(parts)
+
+
+def _drawn(
+    sweep: Sweep, shown: Sequence[str], others: Sequence[str], reference: str
+) -> tuple[Canvas, bool]:
+    columns = 3
+    handles = len(shown) + bool(others) + bool(reference)
+    legend = 0.17 * -(-handles // columns) + 0.06
+    height = 2.1 + legend
+    canvas = Canvas((DOUBLE, height))
+    panels = len(sweep.values)
+    left, gap, bottom = 0.48, 0.58, 0.38 + legend
+    width = (DOUBLE - left - 0.06 - gap * (panels - 1)) / panels
+    cut = False
+    for index, name in enumerate(sweep.values):
+        axes = canvas.add_axes(
+            (
+                (left + index * (width + gap)) / DOUBLE,
+                bottom / height,
+                width / DOUBLE,
+                (height - bottom - 0.1) / height,
+            )
+        )
+        cut |= _panel(axes, sweep, name, shown, reference)
+    lines = [
+        Line2D(
+            [],
+            [],
+            **sampler_look(sampler).line,
+            marker=sampler_look(sampler).marker,
+            label=sampler + (" (the paper's)" if sampler == PAPERS_SAMPLER else ""),
+        )
+        for sampler in shown
+    ]
+    if others:
+        label = f"{len(others)} other{'s' if len(others) > 1 else ''}"
+        lines.append(Line2D([], [], color=LIGHT, linewidth=0.8, label=label))
+    if reference:
+        label = f"{reference}, {PAPERS_NFE} evaluations"
+        lines.append(Line2D([], [], color=GRAY, linewidth=0.8, linestyle=(0, (6, 3)), label=label))
+    canvas.legend(
+        handles=lines,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0),
+        ncols=columns,
+        handlelength=3,
+        columnspacing=2.5,
+        labelspacing=0.35,
+        borderaxespad=0.2,
+    )
+    return canvas, cut
+
+
+def _panel(axes: Any, sweep: Sweep, name: str, shown: Sequence[str], reference: str) -> bool:
+    """Draw one metric; True if something lies beyond the edge of the panel."""
+    of_metric = sweep.values[name]
+    metric = sweep.metric(name)
+    steps = sorted({nfe for of_sampler in of_metric.values() for nfe in of_sampler})
+    if reference:
+        level = of_metric[reference][PAPERS_NFE].mean
+        axes.axhline(level, color=GRAY, linewidth=0.8, linestyle=(0, (6, 3)), zorder=1)
+    for sampler, of_sampler in of_metric.items():
+        if sampler not in shown:
+            means = [of_sampler[nfe].mean for nfe in sorted(of_sampler)]
+            axes.plot(sorted(of_sampler), means, color=LIGHT, linewidth=0.8, zorder=1.5)
+    for place, sampler in enumerate(reversed(shown)):
+        of_sampler = of_metric[sampler]
+        nfe = np.array(sorted(of_sampler))
+        found = [of_sampler[int(n)] for n in nfe]
+        mean = np.array([estimate.mean for estimate in found])
+        ends = np.array([(e.mean - e.low, e.high - e.mean) for e in found]).T
+        beside = 1 + 0.035 * (place - (len(shown) - 1) / 2)
+        style = sampler_look(sampler)
+        axes.plot(nfe * beside, mean, **style.line, marker=style.marker, zorder=2 + place)
+        if np.isfinite(ends).all():
+            axes.errorbar(
+                nfe * beside,
+                mean,
+                np.maximum(ends, 0),
+                fmt="none",
+                ecolor=style.color,
+                elinewidth=0.6,
+                alpha=0.7,
+                zorder=2 + place,
+            )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(steps))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticklabels(_labels(steps))
+    axes.set(xlabel="network evaluations", ylabel=metric.column.heading)
+    return _limit(axes, of_metric, higher=metric.higher_is_better)
+
+
+def _labels(steps: Sequence[int]) -> list[str]:
+    """Labels of the ticks; those too close to the one before or to the last are empty."""
+    span = np.log(steps[-1] / steps[0]) or 1.0
+    labels, last = [], -np.inf
+    for step in steps:
+        place = float(np.log(step / steps[0]) / span)
+        free = step == steps[-1] or (place - last > 0.07 and 1 - place > 0.1)
+        labels.append(str(step) if free else "")
+        last = place if free else last
+    return labels
+
+
+def _limit(axes: Any, of_metric: dict[str, dict[int, Estimate]], *, higher: bool) -> bool:
+    """Leave out the far end of what goes wrong with few evaluations; True if that cuts anything."""
+    sign = 1 if higher else -1
+    means = sign * np.array([e.mean for found in of_metric.values() for e in found.values()])
+    ends = [
+        sign * end
+        for found in of_metric.values()
+        for e in found.values()
+        for end in (e.low, e.high)
+    ]
+    best = np.nanmax([*ends, means.max()])
+    usual = best - np.quantile(means, 0.2)
+    worst = max(means.min(), best - 1.8 * usual)
+    room = 0.04 * (best - worst)
+    low, high = sorted((sign * (worst - room), sign * (best + room)))
+    axes.set_ylim(low, high)
+    return bool(worst > means.min())
+
+
+OBJECTIVES = ("ir-sde", "ir-sde-noise")
+
+SCHEDULES = ("ir-sde", "ir-sde-linear", "ir-sde-constant")
+
+REFERENCE = "regression"
+
+FEW_METHODS = 4  # methods that fit into one column
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """Validation PSNR of a method at each validated iteration, over its training seeds."""
+
+    method: str
+    label: str
+    iterations: pd.Index
+    mean: pd.Series
+    low: pd.Series
+    high: pd.Series
+    runs: tuple[str, ...]
+
+    @property
+    def seeds(self) -> int:
+        """How many trainings the curve is of."""
+        return len(self.runs)
+
+
+def training_figures(rows: Sequence[Row], budget: str, folder: Path) -> list[Figure]:
+    """Draw the training curves of a task.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Evaluations of one task, of any data sets; the `training.csv` of their runs is read.
+    budget : str
+        Caption of the profile.
+    folder : Path
+        Where the files are written: `training-<task>`, and `objective-<task>` and
+        `schedule-<task>` where IR-SDE was trained and at least one of the ablations' rivals.
+    """
+    curves = _curves(rows)
+    figures = []
+    if curves:
+        figures.append(_figure("training", "training", curves, rows, budget, folder))
+    for name, title, methods in (
+        ("objective", "objectives of IR-SDE", OBJECTIVES),
+        ("schedule", "schedules of IR-SDE", SCHEDULES),
+    ):
+        ablation = [curve for curve in curves if curve.method in methods]
+        if len(ablation) >= 2 and any(curve.method == methods[0] for curve in ablation):
+            reference = [curve for curve in curves if curve.method == REFERENCE]
+            figures.append(_figure(name, title, ablation + reference, rows, budget, folder))
+    return figures
+
+
+def _curves(rows: Sequence[Row]) -> list[_Curve]:
+    runs: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        if (Path(row.summary["run"]) / "training.csv").is_file():
+            runs.setdefault(row.method, {})[str(row.summary["run"])] = row
+    curves = []
+    for method, of_method in runs.items():
+        histories = [
+            read_table(Path(run) / "training.csv").dropna(subset=["validation_psnr"])
+            for run in of_method
+        ]
+        values = pd.concat(histories).groupby("iteration")["validation_psnr"]
+        if len(mean := values.mean()) >= 2:
+            label = next(iter(of_method.values())).label
+            curve = _Curve(
+                method, label, mean.index, mean, values.min(), values.max(), tuple(of_method)
+            )
+            curves.append(curve)
+    return curves
+
+
+def _figure(
+    name: str,
+    title: str,
+    curves: Sequence[_Curve],
+    rows: Sequence[Row],
+    budget: str,
+    folder: Path,
+) -> Figure:
+    task = rows[0].summary
+    ranked = sorted(curves, key=lambda curve: -curve.mean.iloc[-1])
+    key = key_of(name, rows[0].task)
+    with mpl.rc_context(STYLE):
+        canvas, cut = _drawn_curves(ranked, wide=name == "training" and len(curves) > FEW_METHODS)
+    save(canvas, folder, key, drawing=True)
+    seeds = max(curve.seeds for curve in curves)
+    bands = f" Lines are means over up to {seeds} training seeds, bands their range." * (seeds > 1)
+    finals = [f"{curve.label} {curve.mean.iloc[-1]:.2f} dB" for curve in ranked]
+    return Figure(
+        key=key,
+        title=f"{task['task_label']}: {title}",
+        section=str(task["task_label"]),
+        caption=(
+            "PSNR of RGB of what a validation restores while training, averaged weights, "
+            f"{_validation_nfe(rows)}of {counted(len(curves), 'method')}.{bands} "
+            f"{'What lies below the axis is cut off. ' if cut else ''}{budget}"
+        ),
+        alternative=(
+            f"Lines of validation PSNR against iteration up to {ranked[0].iterations[-1]}. "
+            f"At the end: {joined(finals)}."
+        ),
+        sources=tuple(run for curve in ranked for run in curve.runs),
+    )
+
+
+def _validation_nfe(rows: Sequence[Row]) -> str:
+    """How many network evaluations a validation image took, where all runs say the same."""
+    found = set()
+    for run in sorted({str(row.summary["run"]) for row in rows}):
+        if (Path(run) / "training.csv").is_file():
+            found.add(read_json(Path(run) / "run.json")["settings"]["training"]["validation_nfe"])
+    return f"at most {counted(found.pop(), 'network evaluation')}, " if len(found) == 1 else ""
+
+
+def _drawn_curves(curves: Sequence[_Curve], *, wide: bool) -> tuple[Canvas, bool]:
+    """The figure, and whether something lies below its axis."""
+    height = max(2.3, 0.17 * len(curves) + 0.6)
+    width, margin = (DOUBLE, 1.75) if wide else (SINGLE, 1.25)
+    canvas = Canvas((width, height))
+    left, below, top = 0.5, 0.38, 0.08
+    axes = canvas.add_axes(
+        (
+            left / width,
+            below / height,
+            (width - left - margin) / width,
+            (height - below - top) / height,
+        )
+    )
+    for curve in reversed(curves):
+        style = look(curve.method)
+        axes.plot(
+            curve.iterations,
+            curve.mean,
+            **style.line,
+            linewidth=1.8 if curve.method == "ir-sde" else 1.2,
+            marker=style.marker,
+            markerfacecolor=style.color if style.filled else "white",
+            markevery=max(1, len(curve.iterations) // 6),
+        )
+        if curve.seeds > 1:
+            axes.fill_between(
+                curve.iterations, curve.low, curve.high, color=style.color, alpha=0.15, linewidth=0
+            )
+    finals = np.array([curve.mean.iloc[-1] for curve in curves])
+    highest = max(curve.high.max() for curve in curves)
+    lowest = min(curve.low.min() for curve in curves)
+    room = max(highest - finals.min(), 0.5)
+    bottom = max(lowest - 0.05 * room, finals.min() - max(1.2 * room, 3))
+    axes.set_ylim(bottom, highest + 0.05 * room)
+    axes.set_xlim(0, 1.015 * max(curve.iterations[-1] for curve in curves))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set(xlabel="iteration", ylabel="validation PSNR (dB)")
+    shorten: Callable[[str], str] = str if wide else _shortened
+    label_ends(
+        axes,
+        [
+            (
+                float(curve.iterations[-1]),
+                float(curve.mean.iloc[-1]),
+                shorten(curve.label),
+                look(curve.method).color,
+            )
+            for curve in curves
+        ],
+    )
+    return canvas, bool(bottom > lowest)
+
+
+def _shortened(label: str) -> str:
+    """Label within an ablation of IR-SDE: what differs."""
+    return label.removeprefix("IR-SDE, ")
+
+
+if TYPE_CHECKING:
+    from irsde.processes import GaussianProcess
+
+PROCESS_SECTION = "Processes"
+
+STATIONARY_STD = 10 / 255  # lambda of the paper's deraining and deblurring
+
+STEPS = 100
+
+DELTA = 0.005
+
+LEVELS = 255  # of an 8-bit image
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of a panel; places with nothing to draw are NaN."""
+
+    label: str
+    look: Look
+    time: Array
+    values: Array
+
+
+def write_process_figures(folder: Path) -> list[Figure]:
+    """Draw the schedules, the processes of all methods and the weights of the objectives.
+
+    Importing this module does not import torch; calling this function does.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `schedules`, `processes` and `objective-weights` are written.
+
+    Returns
+    -------
+    list of Figure
+    """
+    with mpl.rc_context(STYLE):
+        return [_schedules(folder), _processes(folder), _objective_weights(folder)]
+
+
+def _schedules(folder: Path) -> Figure:
+    from irsde.processes import mean_reverting, theta_integral
+
+    speed, weight, noise = [], [], []
+    time = np.linspace(0, 1, STEPS + 1)
+    for method, schedule in (
+        ("ir-sde", "cosine"),
+        ("ir-sde-linear", "linear"),
+        ("ir-sde-constant", "constant"),
+    ):
+        process = mean_reverting(STEPS, schedule, STATIONARY_STD, DELTA)  # type: ignore[arg-type]
+        theta = STEPS * np.diff(theta_integral(schedule, STEPS, DELTA).numpy())  # type: ignore[arg-type]
+        style = look(method)
+        speed.append(_Line(schedule, style, time[1:], theta))
+        weight.append(_Line(schedule, style, time, process.a.numpy()))
+        noise.append(_Line(schedule, style, time, process.c.numpy() / STATIONARY_STD))
+    canvas = _canvas(
+        [
+            ("reversion speed $\\theta_t$", speed),
+            ("weight of $x_0-\\mu$, $a_t$", weight),
+            ("noise level $c_t/\\lambda$", noise),
+        ],
+    )
+    for axes in canvas.axes:
+        axes.set_ylim(bottom=0)
+    save(canvas, folder, "schedules", drawing=True)
+    halves = [f"{line.label} {_crossing(line, 0.5):.2f}" for line in weight]
+    return Figure(
+        key="schedules",
+        title="Schedules of IR-SDE",
+        section=PROCESS_SECTION,
+        caption=(
+            f"The mean-reverting SDE with {STEPS} steps under its three schedules, each scaled so "
+            f"that the weight {DELTA} of the clean image is left at T. Left: speed of mean "
+            "reversion per unit of t/T. Middle: weight of the difference between the clean and the "
+            "degraded image in the mean of the state. Right: standard deviation of the state in "
+            "units of lambda. Computed from the tables that training and sampling use."
+        ),
+        alternative=(
+            "Three panels of three lines each. Half of the difference between clean and degraded "
+            f"image is left at t/T of: {joined(halves)}."
+        ),
+    )
+
+
+def _processes(folder: Path) -> Figure:
+    weight, noise = [], []
+    for names, process, scale in _distinct_processes():
+        time = np.linspace(0, 1, process.steps + 1)
+        label = _together([METHODS[name].label for name in names])
+        style = look(names[0])
+        level = LEVELS * scale * process.c.numpy()
+        weight.append(_Line(label, style, time, process.a.numpy()))
+        noise.append(_Line(label, style, time, np.where(level > 0, level, np.nan)))
+    canvas = _canvas(
+        [("weight of the clean image, $a_t$", weight), ("noise level $c_t$, of 255", noise)],
+        height=2.3,
+    )
+    canvas.axes[0].set_ylim(0, 1.04)
+    canvas.axes[1].set_yscale("log")
+    canvas.axes[1].set_ylim(1, LEVELS)
+    canvas.axes[1].set_yticks([1, 10, 100], ["1", "10", "100"])
+    save(canvas, folder, "processes", drawing=True)
+    largest = [f"{line.label} {np.nanmax(line.values):.1f}" for line in noise]
+    return Figure(
+        key="processes",
+        title="Processes of the methods",
+        section=PROCESS_SECTION,
+        caption=(
+            "What is left of the clean image in the mean of the state, and the standard deviation "
+            "of its noise in 8-bit levels (logarithmic, cut off below 1), over t/T. Where a + b = "
+            "1 the mean is the degraded image plus a times the difference; that of conditional "
+            "DDPM falls to 0, that of the denoising SDE and ODE stays at the clean image. Lambda "
+            f"is {LEVELS * STATIONARY_STD:.0f}/255. Methods named together have one process."
+        ),
+        alternative=f"Two panels. Largest noise level, of 255: {joined(largest)}.",
+    )
+
+
+def _distinct_processes() -> list[tuple[list[str], "GaussianProcess", float]]:
+    """Methods with equal processes, the process, and one unit of its images in [0, 1]."""
+    found: dict[bytes, tuple[list[str], GaussianProcess, float]] = {}
+    for name, method in METHODS.items():
+        if method.process is None:
+            continue
+        process = method.process(STATIONARY_STD)
+        scale = 0.5 if method.centered else 1.0
+        tables = b"".join(table.numpy().tobytes() for table in (process.a, process.b, process.c))
+        found.setdefault(tables, ([], process, scale))[0].append(name)
+    return list(found.values())
+
+
+def _objective_weights(folder: Path) -> Figure:
+    import torch
+
+    lines: list[_Line] = []
+    for name, method in METHODS.items():
+        if method.process is None or method.objective != "maximum-likelihood":
+            continue
+        process = method.process(STATIONARY_STD)
+        last = process.steps - 1 if process.is_bridge else process.steps
+        like = torch.zeros(last, 1, 1, 1)
+        steps = torch.arange(1, last + 1)
+        *_, on_noise, _ = process.reverse_step_coefficients(steps, steps - 1, like)
+        size = np.abs(on_noise.flatten().numpy())
+        line = _Line(method.label, look(name), steps.numpy() / process.steps, size / size.mean())
+        if not any(np.array_equal(line.values, other.values) for other in lines):
+            lines.append(line)
+    canvas = _canvas([("weight, relative to its mean", lines)], width=SINGLE, height=2.1, columns=2)
+    (axes,) = canvas.axes
+    axes.set_yscale("log")
+    axes.set_yticks([0.1, 0.2, 0.5, 1, 2, 5], ["0.1", "0.2", "0.5", "1", "2", "5"])
+    axes.set_yticks([], minor=True)
+    axes.axhline(1, color=GRAY, linewidth=0.7, linestyle=(0, (6, 3)), zorder=1)
+    save(canvas, folder, "objective-weights", drawing=True)
+    ratios = [f"{line.label} {line.values.max() / line.values.min():.0f}" for line in lines]
+    return Figure(
+        key="objective-weights",
+        title="Weight of the maximum-likelihood objective",
+        section=PROCESS_SECTION,
+        caption=(
+            "The maximum-likelihood objective is the error of the predicted noise times a factor "
+            "that depends on the step, against the noise that makes the reverse step optimal. "
+            "Here that factor is drawn over t/T, relative to its mean; dashed is noise matching, "
+            "whose factor is 1 at every step."
+        ),
+        alternative=(
+            "Lines of the factor over t/T. The largest over the smallest factor is: "
+            f"{joined(ratios)}."
+        ),
+    )
+
+
+def _together(labels: Sequence[str]) -> str:
+    """One label for methods with one process, without those that only add to the first."""
+    return " / ".join(
+        label for label in labels if label == labels[0] or not label.startswith(f"{labels[0]},")
+    )
+
+
+def _crossing(line: _Line, level: float) -> float:
+    """Time at which a falling line goes through a level."""
+    return float(np.interp(-level, -line.values, line.time))
+
+
+def _canvas(
+    panels: Sequence[tuple[str, Sequence[_Line]]],
+    *,
+    width: float = DOUBLE,
+    height: float = 1.9,
+    columns: int = 3,
+) -> Canvas:
+    """Panels side by side over t/T, with one legend below."""
+    below = 0.17 * -(-len(panels[0][1]) // columns) + 0.08
+    total = height + below
+    canvas = Canvas((width, total))
+    left, gap, bottom, right = 0.48, 0.58, 0.38 + below, 0.12
+    each = (width - left - right - gap * (len(panels) - 1)) / len(panels)
+    for index, (label, of_panel) in enumerate(panels):
+        axes = canvas.add_axes(
+            (
+                (left + index * (each + gap)) / width,
+                bottom / total,
+                each / width,
+                (total - bottom - 0.1) / total,
+            )
+        )
+        for line in of_panel:
+            axes.plot(line.time, line.values, **line.look.line, label=line.label)
+        axes.set(xlabel="$t/T$", ylabel=label, xlim=(0, 1))
+    canvas.legend(
+        handles=canvas.axes[0].get_lines(),
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0),
+        ncols=columns,
+        handlelength=3,
+        columnspacing=1.5,
+        labelspacing=0.35,
+        borderaxespad=0.2,
+    )
+    return canvas

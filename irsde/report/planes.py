@@ -1,0 +1,494 @@
+"""Quality as points: the perception-distortion plane, and two methods image by image."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+from numpy.typing import NDArray
+
+from irsde.drawing import ACCENT, DOUBLE, GRAY, LIGHT, SINGLE, SMALL, STYLE, key_of, look, save
+from irsde.report.captions import about_images, about_scores, about_seeds, counted, joined
+from irsde.report.charts import PAPERS_SAMPLER, Sweep, label_points
+from irsde.report.judging import Metric, headline, signed
+from irsde.report.results import Entry, Row, entries
+from irsde.report.table import Figure
+from irsde.scoring.statistics import Difference, Estimate, compare, mean_estimate, paired_difference
+
+FEW = 5  # methods that fit into one column
+MARKED = 10  # network evaluations that are named between the first and the last
+FAR = 8  # median distances from the median: beyond that a method does not set the limits
+BINS = 20
+BEYOND = (0, (1, 2))  # dots: a line that leads to a point beyond the axes
+Limits = tuple[tuple[float, float], tuple[float, float]]  # of PSNR and of LPIPS
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A method in the plane."""
+
+    entry: Entry
+    fidelity: Estimate
+    lpips: Estimate
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """A method with one sampler in the plane, over its network evaluations."""
+
+    method: str
+    sampler: str
+    nfe: tuple[int, ...]
+    fidelity: NDArray[np.float64]
+    lpips: NDArray[np.float64]
+
+
+def plane_figure(
+    rows: Sequence[Row], swept: Sequence[Sweep], budget: str, folder: Path
+) -> Figure | None:
+    """Draw the protocol's PSNR against LPIPS, a point for each method, better up and right.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Evaluations of one task and data set.
+    swept : sequence of Sweep
+        Those of the same task and data set; the best sampler of each and the paper's are drawn as
+        curves over the network evaluations.
+    budget : str
+        Caption of the profile.
+    folder : Path
+        Where `plane-<task>-<dataset>` is written.
+
+    Returns
+    -------
+    Figure or None
+        None where fewer than two methods have both metrics.
+    """
+    points = _points(rows)
+    if len(points) < 2:
+        return None
+    curves = [curve for sweep in swept for curve in _curves(sweep)]
+    first = rows[0]
+    key = key_of("plane", first.task, first.dataset)
+    with mpl.rc_context(STYLE):
+        canvas, outside, limits = _plane(points, curves)
+    save(canvas, folder, key, drawing=True)
+    lines = [f"{_label_of(points, c.method)} with {c.sampler}" for c in curves]
+    over = f"Lines: {', '.join(lines)}; numbers are their network evaluations. "
+    if left_out := [text for curve in curves for text in _beyond(points, curve, limits)]:
+        over += f"Dotted where they lead beyond the axes: {'; '.join(left_out)}. "
+    return Figure(
+        key=key,
+        title=f"{first.summary['task_label']}, {first.summary['dataset']['label']}: "
+        "perception and distortion",
+        section=str(first.summary["task_label"]),
+        caption=(
+            f"Mean LPIPS, axis inverted, against mean {_psnr(first).label}: better is up and to "
+            "the right. "
+            f"{counted(len(points), 'method')}; bars are 95 % intervals. "
+            + (over if curves else "")
+            + (
+                f"Beyond the axes, in the direction of the arrow: {joined(outside)}. "
+                if outside
+                else ""
+            )
+            + f"{about_images(first)} {about_scores(first, lpips=True)} "
+            f"{about_seeds([point.entry for point in points])} {budget}"
+        ),
+        alternative=f"{_psnr(first).label} and LPIPS of each method: "
+        + "; ".join(
+            f"{p.entry.first.label} {p.fidelity.mean:.2f} dB and {p.lpips.mean:.4f}" for p in points
+        )
+        + ".",
+        sources=tuple(
+            source
+            for entry in (*(p.entry for p in points), *(e for s in swept for e in s.entries))
+            for source in entry.sources
+        ),
+    )
+
+
+def _psnr(row: Row) -> Metric:
+    """PSNR of the protocol's channel."""
+    return headline(row)[0]
+
+
+def _points(rows: Sequence[Row]) -> list[_Point]:
+    found: list[Entry] = []
+    fidelities: list[NDArray[np.float64]] = []
+    distances: list[NDArray[np.float64]] = []
+    for entry in entries(rows):
+        fidelity, lpips = entry.values(_psnr(entry.first).name), entry.values("lpips")
+        is_finite = fidelity is not None and np.isfinite(fidelity).all(axis=0).any()
+        if fidelity is not None and lpips is not None and is_finite:
+            found.append(entry)
+            fidelities.append(fidelity)
+            distances.append(lpips)
+    if not found:
+        return []
+    fidelity_of, lpips_of = (
+        compare(arrays, [], found[0].scenes).means for arrays in (fidelities, distances)
+    )
+    return [_Point(*parts) for parts in zip(found, fidelity_of, lpips_of, strict=True)]
+
+
+def _curves(sweep: Sweep) -> list[_Curve]:
+    fidelity_name = _psnr(sweep.first).name
+    if not {fidelity_name, "lpips"} <= set(sweep.values):
+        return []
+    curves = []
+    ranked = sweep.ranked()
+    papers = [PAPERS_SAMPLER] if PAPERS_SAMPLER in ranked else []
+    for sampler in dict.fromkeys([ranked[0], *papers]):
+        fidelity, lpips = (sweep.values[name][sampler] for name in (fidelity_name, "lpips"))
+        nfe = tuple(sorted(fidelity))
+        curves.append(
+            _Curve(
+                sweep.first.method,
+                sampler,
+                nfe,
+                np.array([fidelity[n].mean for n in nfe]),
+                np.array([lpips[n].mean for n in nfe]),
+            )
+        )
+    return curves
+
+
+def _label_of(points: Sequence[_Point], method: str) -> str:
+    labels = [point.entry.first.label for point in points if point.entry.first.method == method]
+    return labels[0] if labels else method
+
+
+def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, list[str], Limits]:
+    """The figure, the labels of the methods beyond its axes, and their limits."""
+    wide = len(points) > FEW or bool(curves)
+    width, height = (DOUBLE, 3.7) if wide else (SINGLE, 2.7)
+    canvas = Canvas((width, height))
+    left, bottom, edge = 0.55, 0.4, 0.1
+    axes = canvas.add_axes(
+        (
+            left / width,
+            bottom / height,
+            (width - left - edge) / width,
+            (height - bottom - edge) / height,
+        )
+    )
+    (left, right), (low, high) = (
+        _span(points, "fidelity", with_curves=bool(curves)),
+        _span(points, "lpips", with_curves=bool(curves)),
+    )
+    inside = [p for p in points if left < p.fidelity.mean < right and low < p.lpips.mean < high]
+    outside = [point for point in points if point not in inside]
+    high += (0.055 if wide else 0.08) * len(outside) * (high - low)
+    limits = ((left, right), (low, high))
+    axes.set_xlim(left, right)
+    axes.set_ylim(high, low)
+    obstacles: list[NDArray[np.float64]] = []
+    for curve in curves:
+        style = look(curve.method)
+        dashes = (0, (4, 1.5)) if curve.sampler == PAPERS_SAMPLER else "-"
+        within = _within(curve, limits)
+        drawn: dict[str, Any] = {"color": style.color, "linewidth": 0.8, "zorder": 1}
+        axes.plot(
+            np.where(within, curve.fidelity, np.nan),
+            np.where(within, curve.lpips, np.nan),
+            linestyle=dashes,
+            marker=".",
+            markersize=4,
+            **drawn,
+        )
+        for piece in range(len(curve.nfe) - 1):
+            ends = slice(piece, piece + 2)
+            if not within[ends].all():
+                axes.plot(curve.fidelity[ends], curve.lpips[ends], linestyle=BEYOND, **drawn)
+        obstacles.append(_dense(curve.fidelity, curve.lpips))
+    for point in inside:
+        style = look(point.entry.first.method)
+        axes.plot(point.fidelity.mean, point.lpips.mean, **style.points, markersize=6, zorder=3)
+        obstacles += _bars(axes, point, style.color)
+    step = 0.05 if wide else 0.07
+    on_right = _right_is_emptier(axes, obstacles, 0.04 + step * len(outside))
+    for line, point in enumerate(reversed(outside)):
+        text = axes.text(
+            0.99 if on_right else 0.01,
+            0.02 + step * line,
+            f"{_arrow(point, *limits)} {point.entry.first.label} "
+            f"({point.fidelity.mean:.2f} dB, {point.lpips.mean:.3f})",
+            transform=axes.transAxes,
+            ha="right" if on_right else "left",
+            color=GRAY,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
+        )
+        extent = text.get_window_extent()
+        corners = axes.transData.inverted().transform([extent.min, extent.max])
+        row = np.linspace(corners[0], corners[1], 20)
+        obstacles.append(np.stack([row[:, 0], np.full(20, corners[:, 1].mean())], axis=1))
+    label = _psnr(points[0].entry.first).label
+    axes.set(xlabel=f"{label}, better →", ylabel="LPIPS, inverted, better →")
+    axes.grid(visible=True, color="#eeeeee", linewidth=0.6)
+    axes.set_axisbelow(True)
+    numbers = _numbers(curves, limits)
+    label_points(
+        axes,
+        [
+            *((point.fidelity.mean, point.lpips.mean) for point in inside),
+            *(place for place, _, _ in numbers),
+        ],
+        [*(point.entry.first.label for point in inside), *(text for _, text, _ in numbers)],
+        np.concatenate(obstacles) if obstacles else np.empty((0, 2)),
+        sizes=[8] * len(inside) + [SMALL] * len(numbers),
+        colors=["black"] * len(inside) + [color for _, _, color in numbers],
+    )
+    return canvas, [point.entry.first.label for point in outside], limits
+
+
+def _right_is_emptier(axes: Any, obstacles: Sequence[NDArray[np.float64]], height: float) -> bool:
+    """Whether less is drawn in the lower right corner than in the lower left one."""
+    if not obstacles:
+        return False
+    drawn = axes.transData.transform(np.concatenate(obstacles))
+    x, y = axes.transAxes.inverted().transform(drawn).T
+    low = (y >= 0) & (y <= height)
+    left, right = low & (x >= 0) & (x < 0.5), low & (x >= 0.5) & (x <= 1)
+    return int(right.sum()) < int(left.sum())
+
+
+def _arrow(point: _Point, across: tuple[float, float], along: tuple[float, float]) -> str:
+    """Where a point lies that is not within the axes, of which the second is inverted."""
+    x = int(point.fidelity.mean > across[1]) - int(point.fidelity.mean < across[0])
+    y = int(point.lpips.mean < along[0]) - int(point.lpips.mean > along[1])
+    return {-1: "↙←↖", 0: "↓·↑", 1: "↘→↗"}[x][y + 1]
+
+
+def _span(
+    points: Sequence[_Point], metric: Literal["fidelity", "lpips"], *, with_curves: bool
+) -> tuple[float, float]:
+    """Limits that hold the intervals of trained methods but of those far from all the others."""
+    trained = [point for point in points if point.entry.first.summary["parameters"]]
+    estimates = [
+        getattr(point, metric)
+        for point in (trained if len(trained) > (1 if with_curves else 2) else points)
+    ]
+    means = np.array([estimate.mean for estimate in estimates])
+    away = np.abs(means - np.median(means))
+    if len(means) > 3 and np.median(away) > 0:
+        near = away <= FAR * np.median(away)
+        estimates = [one for one, is_near in zip(estimates, near, strict=True) if is_near]
+    ends = [end for e in estimates for end in (e.mean, e.low, e.high) if np.isfinite(end)]
+    room = 0.1 * (max(ends) - min(ends)) or 0.1
+    return min(ends) - room, max(ends) + room
+
+
+def _bars(axes: Any, point: _Point, color: str) -> list[NDArray[np.float64]]:
+    """Intervals of a point, and the places that they cover."""
+    across = ([point.fidelity.low, point.fidelity.high], [point.lpips.mean] * 2)
+    along = ([point.fidelity.mean] * 2, [point.lpips.low, point.lpips.high])
+    covered = []
+    for ends in (across, along):
+        if np.isfinite(ends).all():
+            axes.plot(*ends, color=color, linewidth=0.7, alpha=0.55, zorder=2)
+            start, end = np.array(ends).T
+            covered.append(np.linspace(start, end, 24))
+    return covered
+
+
+def _numbers(
+    curves: Sequence[_Curve], limits: Limits
+) -> list[tuple[tuple[float, float], str, str]]:
+    """Places, texts and colours: the first and last network evaluations of each curve and ten.
+
+    The first has the sampler's name before it.
+    """
+    found = []
+    for curve in curves:
+        seen = [
+            (nfe, (float(x), float(y)))
+            for nfe, x, y, within in zip(
+                curve.nfe, curve.fidelity, curve.lpips, _within(curve, limits), strict=True
+            )
+            if within
+        ]
+        for index, (nfe, place) in enumerate(seen):
+            if index in (0, len(seen) - 1) or nfe == MARKED:
+                text = f"{curve.sampler}, {nfe}" if index == 0 else str(nfe)
+                found.append((place, text, look(curve.method).color))
+    return found
+
+
+def _within(curve: _Curve, limits: Limits) -> NDArray[np.bool_]:
+    """Which points of a curve lie within the axes."""
+    (left, right), (low, high) = limits
+    x, y = curve.fidelity, curve.lpips
+    within: NDArray[np.bool_] = (left < x) & (x < right) & (low < y) & (y < high)
+    return within
+
+
+def _beyond(points: Sequence[_Point], curve: _Curve, limits: Limits) -> list[str]:
+    """What a caption says of the points of a curve beyond the axes: at most one text."""
+    values = [
+        f"{nfe} ({x:.2f} dB, {y:.3f})"
+        for nfe, x, y, within in zip(
+            curve.nfe, curve.fidelity, curve.lpips, _within(curve, limits), strict=True
+        )
+        if not within
+    ]
+    name = f"{_label_of(points, curve.method)} with {curve.sampler}"
+    return [f"{name} at {joined(values)}"] if values else []
+
+
+def _dense(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Places along a line, forty to a piece."""
+    at = np.linspace(0, len(x) - 1, 40 * (len(x) - 1) + 1)
+    known = np.arange(len(x))
+    return np.stack([np.interp(at, known, x), np.interp(at, known, y)], axis=1)
+
+
+def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | None:
+    """Draw the protocol's PSNR of every image by two methods, and the differences.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Evaluations of one task and data set.
+    budget : str
+        Caption of the profile.
+    folder : Path
+        Where `scatter-<task>-<dataset>` is written.
+
+    Returns
+    -------
+    Figure or None
+        None where two methods with a network, or three images, are not there. The methods are the
+        best one and direct regression, or the two best where there is no regression.
+    """
+    pair = _pair(rows)
+    if pair is None or len(rows[0].per_image) < 3:
+        return None
+    one, other = pair
+    psnr = _psnr(one.first)
+    a, b = (entry.values(psnr.name) for entry in pair)
+    assert a is not None
+    assert b is not None
+    difference = paired_difference(a, b, one.scenes)
+    finite = np.isfinite(a).all(axis=0) & np.isfinite(b).all(axis=0)
+    if finite.sum() < 3:
+        return None
+    first = one.first
+    names = (one.first.label, other.first.label)
+    key = key_of("scatter", first.task, first.dataset)
+    with mpl.rc_context(STYLE):
+        one_shown, other_shown = (values[:, finite].mean(axis=0) for values in (a, b))
+        canvas = _scatter(one_shown, other_shown, names, pair, difference)
+    save(canvas, folder, key, drawing=True)
+    mean, low, high = (signed(v, 2) for v in (difference.mean, difference.low, difference.high))
+    interval = f"[{low}, {high}]"
+    left_out = f" {counted(difference.exact, 'image')} restored exactly by one of them are left out"
+    count = len(first.per_image)
+    return Figure(
+        key=key,
+        title=f"{first.summary['task_label']}, {first.summary['dataset']['label']}: "
+        f"{names[0]} and {names[1]} image by image",
+        section=str(first.summary["task_label"]),
+        caption=(
+            f"Left: {psnr.label} of each of {counted(count, 'image')} by {names[0]} and by "
+            f"{names[1]}; above the diagonal {names[0]} is better. Right: histogram of the "
+            f"differences, their mean {mean} dB and its 95 % interval {interval} dB. {names[0]} is "
+            f"better on {100 * difference.wins:.0f} % of the images."
+            f"{f'{left_out}.' if difference.exact else ''} {about_images(first)} "
+            f"{about_scores(first)} {about_seeds(pair)} {budget}"
+        ),
+        alternative=(
+            f"{names[0]} minus {names[1]}: {mean} dB on average, interval "
+            f"{interval}, better on {100 * difference.wins:.0f} % of {counted(count, 'image')}."
+        ),
+        sources=tuple(source for entry in pair for source in entry.sources),
+    )
+
+
+def _pair(rows: Sequence[Row]) -> tuple[Entry, Entry] | None:
+    """The best trained method and regression, or the two best."""
+    scored = [
+        (mean, entry)
+        for entry in entries(rows)
+        if entry.first.summary["parameters"]
+        and (values := entry.values(_psnr(entry.first).name)) is not None
+        and math.isfinite(mean := mean_estimate(values, entry.scenes).mean)
+    ]
+    ranked = [entry for _, entry in sorted(scored, key=lambda item: -item[0])]
+    if len(ranked) < 2:
+        return None
+    regression = [entry for entry in ranked if entry.first.method == "regression"]
+    others = [entry for entry in ranked if entry.first.method != "regression"]
+    return (others[0], regression[0]) if regression else (ranked[0], ranked[1])
+
+
+def _scatter(
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    names: tuple[str, str],
+    pair: tuple[Entry, Entry],
+    difference: Difference,
+) -> Canvas:
+    height, side, bottom, left = 2.75, 2.25, 0.4, 0.5
+    canvas = Canvas((DOUBLE, height))
+    axes = canvas.add_axes((left / DOUBLE, bottom / height, side / DOUBLE, side / height))
+    low, high = min(a.min(), b.min()), max(a.max(), b.max())
+    room = 0.05 * (high - low)
+    label = _psnr(pair[0].first).label
+    axes.plot([low - room, high + room], [low - room, high + room], color=GRAY, linewidth=0.7)
+    style = look(pair[0].first.method)
+    axes.plot(
+        b,
+        a,
+        linestyle="none",
+        marker="o",
+        markersize=3.5,
+        markerfacecolor=(style.color, 0.5),
+        markeredgecolor=style.color,
+        markeredgewidth=0.4,
+    )
+    axes.set(
+        xlim=(low - room, high + room),
+        ylim=(low - room, high + room),
+        xlabel=f"{label}, {names[1]}",
+        ylabel=f"{label}, {names[0]}",
+    )
+    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
+    axes.yaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
+    start = left + side + 0.65
+    axes = canvas.add_axes(
+        (start / DOUBLE, bottom / height, (DOUBLE - start - 0.1) / DOUBLE, side / height)
+    )
+    _histogram(axes, a - b, names, difference)
+    return canvas
+
+
+def _histogram(
+    axes: Any, differences: NDArray[np.float64], names: tuple[str, str], difference: Difference
+) -> None:
+    bins = np.histogram_bin_edges(differences, bins="auto")
+    if len(bins) > BINS + 1:
+        bins = np.linspace(bins[0], bins[-1], BINS + 1)
+    counts, *_ = axes.hist(differences, bins=bins, color=LIGHT, edgecolor="white", linewidth=0.5)
+    top = float(np.max(counts))
+    axes.axvline(0, color="black", linewidth=0.7)
+    axes.set_ylim(0, 1.3 * top)
+    if np.isfinite([difference.low, difference.high]).all():
+        axes.plot([difference.low, difference.high], [1.09 * top] * 2, color=ACCENT, linewidth=1.2)
+    axes.plot(difference.mean, 1.09 * top, marker="o", color=ACCENT)
+    axes.text(
+        difference.mean,
+        1.15 * top,
+        f"mean {signed(difference.mean, 2)} dB",
+        ha="center",
+        va="bottom",
+        color=ACCENT,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+    )
+    axes.set(xlabel=f"{names[0]} − {names[1]} (dB)", ylabel="images")
+    axes.yaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))

@@ -1,0 +1,1 @@
+"""Weights applied to images."""

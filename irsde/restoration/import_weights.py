@@ -1,0 +1,556 @@
+"""Importing the authors' released weights as a run that `evaluate` reads like a trained one.
+
+A released file is a stranger's: it is read without unpickling objects, compared name by name
+with a network built without memory, and only then written, as safetensors and with a run card.
+"""
+
+import pickletools
+import re
+import time
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from irsde.experiment import provenance
+from irsde.experiment.grid import IMPORTED, Run
+from irsde.experiment.profile import (
+    ImportedProcess,
+    NAFNetSettings,
+    NetworkSettings,
+    RunSettings,
+    TaskData,
+    UNetSettings,
+    check_name,
+)
+from irsde.experiment.replaced import replacing_run
+from irsde.files import InputError, digest_file, replacing
+from irsde.methods import METHODS
+from irsde.restoration.restorer import build_network
+from irsde.restoration.weights import WEIGHTS
+from irsde.tasks import TASKS
+
+METHOD = f"ir-sde+{IMPORTED}"
+DENOISING_METHOD = "denoising-ode"
+MAX_BYTES = 8 * 2**30  # the largest released network with both of its EMA copies takes 1.2
+PROTOCOL_4 = r"Unsupported operand (147|149)\b"  # its instructions, in torch's words
+MAX_STEPS = 10_000
+MAX_BLOCKS = 100  # of one level; the released networks have up to 28
+MAX_TENSORS = 20_000  # the released networks have up to 800
+MAX_LEVELS = 8  # the released networks have four or five
+WRAPPERS = ("params", "params_ema", "state_dict", "model_state_dict", "model", "ema", "network")
+TRAINING_STATE = ("optimizer", "optimizers", "optimizer_state_dict", "schedulers", "param_groups")
+AVERAGE, RAW = "ema_model.", "online_model."  # what ema_pytorch prefixes the names with
+BOOKKEEPING = ("initted", "step")  # of ema_pytorch, beside the weights
+COLOR_CHANNELS = 3
+OF_TENSORS = re.compile(  # what a pickle of a state dict names
+    r"collections\.OrderedDict|torch\._utils\._rebuild_\w+|torch\.nn\.parameter\.Parameter"
+    r"|torch\.(\w+Storage|Size|device|Tensor|b?float\d+|u?int\d+|bool)"
+    r"|torch\.(storage|_tensor)\.\w+"
+)
+MAX_PICKLES = 8  # a file of torch's older format has five
+MAX_OPERATIONS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Process:
+    """Process that weights were trained with.
+
+    Parameters
+    ----------
+    stationary_std : float
+        lambda, in the unit of images in [0, 1].
+    steps : int
+        T.
+    schedule : {"cosine", "linear", "constant"}
+        Schedule of theta.
+    """
+
+    stationary_std: float
+    steps: int = 100
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+
+    @property
+    def label(self) -> str:
+        """Words for a line, such as "lambda 50/255, T = 100, cosine"."""
+        return f"lambda {255 * self.stationary_std:g}/255, T = {self.steps}, {self.schedule}"
+
+
+def authors_process(network: NetworkSettings, task: str, *, conditional: bool) -> Process:
+    """Process of the authors' configuration that a network belongs to.
+
+    Parameters
+    ----------
+    network : NetworkSettings
+        A ConditionalUNet is IR-SDE's, a ConditionalNAFNet is Refusion's.
+    task : str
+    conditional : bool
+        False for a network that sees the noisy image only.
+
+    Notes
+    -----
+    Refusion's ``refusion.yml`` has ``max_sigma: 50`` and T = 100 for every task in image space, 70
+    and T = 1000 for denoising; ``ir-sde.yml`` has the task's own (`tasks.TASKS`) and T = 100, its
+    test of denoising 75 and T = 100. The schedule is cosine everywhere.
+    """
+    if isinstance(network, NAFNetSettings):
+        return Process(50 / 255) if conditional else Process(70 / 255, 1000)
+    return Process(TASKS[task].stationary_std if conditional else 75 / 255)
+
+
+def import_weights(
+    file: Path,
+    run: Run,
+    data: TaskData,
+    *,
+    overwrite: bool,
+    stationary_std: float | str | None = None,
+    steps: int | None = None,
+    schedule: str | None = None,
+) -> str:
+    """Write a run whose weights are the authors' instead of trained here.
+
+    Parameters
+    ----------
+    file : Path
+        A released `.pth` file: a state dict of `ConditionalUNet` or `ConditionalNAFNet`, bare or
+        wrapped by DataParallel, by ema_pytorch or in a dict with one set of weights.
+    run : Run
+        Says where the run goes.
+    data : TaskData
+        Data settings of the task in the run's profile, for the card.
+    overwrite : bool
+        True to import where a run from another source or with another process is; that one is kept
+        with its evaluations in `results/replaced/`.
+    stationary_std, steps, schedule : optional
+        Of the process; those of `authors_process` unless given. The first may be a fraction in
+        words, such as "50/255".
+
+    Returns
+    -------
+    str
+        One line that says what was done, the process among it.
+
+    Raises
+    ------
+    InputError
+        If the file or the process cannot be used, or something else lies in the run's folder and
+        `overwrite` is False; nothing is written then.
+
+    Notes
+    -----
+    The released super-resolution weights expect the small image enlarged by nearest neighbor
+    (docs/mathematics.md, 7): set `data.tasks.super-resolution.enlarge: nearest` in the profile that
+    evaluates them. An unconditional network is imported as Denoising-ODE. The authors read the
+    noise off their networks by the noise formula, so the run card asks for the plain conversion.
+    """
+    started = time.monotonic()
+    _check_file(file)
+    source = {"file": file.name, "sha256": digest_file(file)}
+    state, origin = _state_dict(file, _load(file))
+    if len(state) > MAX_TENSORS:
+        raise InputError(f"{file}: names {len(state):,} tensors, more than {MAX_TENSORS:,}")
+    for name, tensor in state.items():
+        _check_tensor(file, name, tensor)
+    network, is_conditional = _network_of(file, state)
+    if not is_conditional:
+        run = _denoising_run(file, run)
+    usual = authors_process(network, run.task, conditional=is_conditional)
+    process = _process(usual, stationary_std, steps, schedule, conditional=is_conditional)
+    settings = RunSettings(
+        task=run.task,
+        method=run.method,
+        seed=run.seed,
+        stationary_std=process.stationary_std,
+        data=data,
+        network=network,
+        training=None,
+        process=ImportedProcess(steps=process.steps, schedule=process.schedule),
+    )
+    if _is_up_to_date(run.folder, source["sha256"], settings):
+        return f"{run.folder}: up to date, {process.label}"
+    if run.folder.exists() and not overwrite:
+        _check_source(run.folder, file.name, source["sha256"], settings)
+    _compare(file, state, settings)
+    weights = {name: _weights_of(file, name, tensor) for name, tensor in state.items()}
+    parameters = sum(tensor.numel() for tensor in weights.values())
+    with replacing_run(run.folder) as folder:
+        with replacing(folder / WEIGHTS) as temporary:
+            save_file(weights, temporary)
+        provenance.write_run_card(
+            folder,
+            run,
+            settings,
+            {"settings": settings.hash, "weights_file": source["sha256"]},
+            "imported, not trained here",
+            {"seconds": time.monotonic() - started},
+            {
+                "label": f"{METHODS[run.method.partition('+')[0]].label} (authors' weights)",
+                "parameters": parameters,
+                "weights_sha256": digest_file(folder / WEIGHTS),
+                "imported_from": source,
+                "conversion": "plain",
+            },
+        )
+    return (
+        f"{run.folder}: imported {_described(network)}, {parameters:,} parameters, "
+        f"from {file.name}{origin}; {process.label}, read by the plain conversion"
+    )
+
+
+def _process(
+    usual: Process,
+    stationary_std: float | str | None,
+    steps: int | None,
+    schedule: str | None,
+    *,
+    conditional: bool,
+) -> Process:
+    """The usual process with what was chosen instead."""
+    chosen: dict[str, Any] = {}
+    if stationary_std is not None:
+        chosen["stationary_std"] = _stationary_std(stationary_std)
+    if steps is not None:
+        if not 1 <= steps <= MAX_STEPS:
+            raise InputError(f"--steps {steps}: give 1 to {MAX_STEPS}")
+        chosen["steps"] = steps
+    if schedule is not None:
+        # the authors' DenoisingSDE knows two schedules and takes linear for any other name
+        check_name("schedule", schedule, ("cosine", "linear", "constant")[: 2 + conditional])
+        chosen["schedule"] = schedule
+    return replace(usual, **chosen)
+
+
+def _stationary_std(given: float | str) -> float:
+    value = float("nan")
+    if len(text := str(given)) <= 32 and re.fullmatch(r"[\d.]+(e-\d\d?)?(/[\d.]+)?", text):
+        with suppress(ValueError, ZeroDivisionError):
+            numerator, _, denominator = text.partition("/")
+            value = float(numerator) / float(denominator or 1)
+    if not 0 < value <= 1:
+        raise InputError(
+            f"--lambda {_shown(text)}: must be a number or fraction in (0, 1], the unit of "
+            "the images; write the authors' max_sigma 50 as 50/255"
+        )
+    return value
+
+
+def _check_source(folder: Path, name: str, sha256: str, settings: RunSettings) -> None:
+    """Refuse to replace what comes from elsewhere, or was imported with another process."""
+    if provenance.imported_from(folder) != sha256:
+        raise InputError(
+            f"{folder}: holds something that does not come from {name}; nothing was "
+            "changed; give --overwrite to replace it together with its evaluations"
+        )
+    if _settings_of(folder) != settings:
+        raise InputError(
+            f"{folder}: was imported from {name} with another process or other data; nothing was "
+            "changed; give --overwrite to replace it together with its evaluations"
+        )
+
+
+def _settings_of(folder: Path) -> RunSettings | None:
+    try:
+        return provenance.read_network_run(folder)[1]
+    except InputError:
+        return None
+
+
+def _is_up_to_date(folder: Path, sha256: str, settings: RunSettings) -> bool:
+    if provenance.imported_from(folder) != sha256 or not (folder / WEIGHTS).is_file():
+        return False
+    if _settings_of(folder) != settings:
+        return False
+    return digest_file(folder / WEIGHTS) == provenance.read_run_card(folder).get("weights_sha256")
+
+
+def _check_file(file: Path) -> None:
+    """Refuse what is no file of a bearable size that may be read."""
+    try:
+        if file.is_dir():
+            raise InputError(f"{file}: is a folder; give the .pth file")
+        if not file.exists():
+            raise InputError(f"{file}: no such file")
+        if not file.is_file():
+            raise InputError(f"{file}: is not a regular file")
+        if (size := file.stat().st_size) > MAX_BYTES:
+            raise InputError(
+                f"{file}: {size / 2**30:.1f} GiB are more than the limit of "
+                f"{MAX_BYTES / 2**30:.0f} GiB"
+            )
+        with file.open("rb") as stream:
+            start = stream.read(4)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from None
+    if not start.startswith((b"PK\x03\x04", b"\x80")):
+        _refuse_code(file)
+        raise InputError(f"{file}: not a PyTorch checkpoint (neither a zip archive nor a pickle)")
+
+
+def _load(file: Path) -> Any:
+    """Content of a PyTorch file that holds tensors and plain containers only."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of foreign pickle protocols: such files are refused
+        try:
+            if zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as archive:
+                    unpacked = sum(entry.file_size for entry in archive.infolist())
+                if unpacked > MAX_BYTES:
+                    raise InputError(
+                        f"{file}: unpacks to {unpacked / 2**30:.1f} GiB, more than the limit of "
+                        f"{MAX_BYTES / 2**30:.0f} GiB"
+                    )
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except InputError:
+            raise
+        except Exception as error:  # noqa: BLE001 (hostile bytes fail in any way they like)
+            if found := re.search(r"GLOBAL (\S+)", str(error)):
+                raise _holds_code(file, found[1]) from None
+            _refuse_code(file)
+            if re.search(PROTOCOL_4, str(error)):
+                raise InputError(
+                    f"{file}: a pickle of protocol 4 or later, which torch does not read without "
+                    "running what it holds; save the state_dict by torch.save with its own protocol"
+                ) from None
+            raise InputError(
+                f"{file}: truncated or damaged, or no PyTorch file of weights only"
+            ) from None
+
+
+def _holds_code(file: Path, name: str) -> InputError:
+    return InputError(
+        f"{file}: holds a pickled object ({_shown(name)}), which could run code "
+        "and is not loaded; save the network's state_dict instead"
+    )
+
+
+def _refuse_code(file: Path) -> None:
+    """Refuse a file whose pickles name functions or classes beyond those of plain tensors.
+
+    For files that torch gives up on for another reason, such as a later pickle protocol. Nothing
+    is unpickled: the operations are listed only.
+
+    Raises
+    ------
+    InputError
+        Naming the first such object.
+    """
+    with suppress(OSError, ValueError, zipfile.BadZipFile), ExitStack() as stack:
+        if zipfile.is_zipfile(file):
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            streams = [stack.enter_context(archive.open(name)) for name in names[:1]]
+        else:
+            streams = [stack.enter_context(file.open("rb"))]
+        for stream in streams:
+            for name in _names_in_pickles(stream):
+                if not OF_TENSORS.fullmatch(name):
+                    raise _holds_code(file, name)
+
+
+def _names_in_pickles(stream: IO[bytes]) -> Iterator[str]:
+    """Names of the functions and classes that consecutive pickles load; ends where none follows."""
+    texts: list[str] = []
+    for _ in range(MAX_PICKLES):
+        for count, (operation, argument, _) in enumerate(pickletools.genops(stream)):
+            if operation.name in ("GLOBAL", "INST"):
+                yield str(argument).replace(" ", ".")
+            elif operation.name == "STACK_GLOBAL":
+                yield ".".join(texts[-2:])
+            elif operation.name.startswith("EXT"):
+                yield f"extension {argument}"
+            elif isinstance(argument, str):
+                texts = [*texts[-1:], argument]
+            if count > MAX_OPERATIONS:
+                return
+
+
+def _state_dict(file: Path, content: Any) -> tuple[dict[str, Tensor], str]:
+    """Weights of one network under their bare names, and words on which they are."""
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: holds a {type(content).__name__}, not a state dict")
+    if state := _tensors(content):
+        return _without_prefixes(file, state)
+    wrapped = {name: state for name in WRAPPERS if (state := _tensors(content.get(name)))}
+    if len(wrapped) > 1:
+        raise InputError(
+            f"{file}: holds several sets of weights ({_first(wrapped)}); "
+            "save the one you mean as a file of its own"
+        )
+    if wrapped:
+        return _without_prefixes(file, next(iter(wrapped.values())))
+    if any(name in content for name in TRAINING_STATE):
+        raise InputError(
+            f"{file}: holds the state of an optimizer or scheduler, not weights; "
+            "give the file of the network, such as latest_G.pth"
+        )
+    raise InputError(f"{file}: holds no state dict (its keys: {_first(content) or 'none'})")
+
+
+def _tensors(content: Any) -> dict[str, Tensor] | None:
+    """Named tensors of a dict that holds nothing else but bookkeeping; None if it is no such."""
+    if not isinstance(content, dict):
+        return None
+    if not all(isinstance(name, str) for name in content):
+        return None
+    found = {name: value for name, value in content.items() if name not in BOOKKEEPING}
+    return found if all(isinstance(value, Tensor) for value in found.values()) else None
+
+
+def _without_prefixes(file: Path, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """State dict without the prefixes of DataParallel and ema_pytorch; the average is preferred."""
+    state = _stripped(state, "module.")
+    for prefix, origin in (
+        (AVERAGE, "; its moving average (ema_model) was taken"),
+        (RAW, "; its raw weights (online_model) were taken, it has no moving average"),
+    ):
+        if chosen := {n: t for n, t in state.items() if n.startswith(prefix)}:
+            others = (name for name in state if not name.startswith((AVERAGE, RAW)))
+            if rest := [name for name in others if name not in BOOKKEEPING]:
+                raise InputError(
+                    f"{file}: holds {len(rest)} tensors beside those of {prefix[:-1]} "
+                    f"({_first(rest)})"
+                )
+            return _stripped(_stripped(chosen, prefix), "module."), origin
+    return state, ""
+
+
+def _stripped(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """State dict without a prefix that all names have."""
+    if not all(name.startswith(prefix) for name in state):
+        return state
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+
+
+def _check_tensor(file: Path, name: str, tensor: Tensor) -> None:
+    """Refuse what is not plain memory: a small file may claim a tensor of any size."""
+    is_plain = tensor.layout is torch.strided and tensor.device.type == "cpu"
+    if not is_plain or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
+        raise InputError(f"{file}: {_shown(name)} is not a plain tensor")
+    if not tensor.is_floating_point():
+        raise InputError(f"{file}: {_shown(name)} has the type {tensor.dtype}, not a float")
+
+
+def _network_of(file: Path, state: Mapping[str, Tensor]) -> tuple[NetworkSettings, bool]:
+    """Network that the names and shapes speak of, and whether it sees the degraded image."""
+    kinds = [("init_conv.weight", UNetSettings), ("intro.weight", NAFNetSettings)]
+    found = [(name, kind) for name, kind in kinds if name in state]
+    if len(found) != 1:
+        raise InputError(
+            f"{file}: weights of neither a ConditionalUNet nor a ConditionalNAFNet "
+            f"(the first names: {_first(state) or 'none'})"
+        )
+    name, kind = found[0]
+    shape, levels = tuple(state[name].shape), _count(state, "downs.")
+    if len(shape) != 4 or shape[0] < 4 or shape[0] % 2 or not 1 <= levels <= MAX_LEVELS:
+        raise InputError(
+            f"{file}: no network has {levels} levels and a first convolution of shape {shape}"
+        )
+    width, channels = shape[:2]
+    if channels not in (COLOR_CHANNELS, 2 * COLOR_CHANNELS):
+        raise InputError(
+            f"{file}: a network of {channels} input channels; networks of color images have 6"
+        )
+    is_conditional = channels == 2 * COLOR_CHANNELS
+    network: NetworkSettings
+    try:
+        if kind is UNetSettings:
+            network = UNetSettings(name="unet", width=width, depth=levels)
+        else:
+            network = NAFNetSettings(
+                name="nafnet",
+                width=width,
+                middle_blocks=max(1, _count(state, "middle_blks.")),
+                encoder_blocks=_blocks(file, state, "encoders", levels),
+                decoder_blocks=_blocks(file, state, "decoders", levels),
+            )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            f"{file}: no network of this size is built: {'.'.join(map(str, first['loc']))}: "
+            f"{first['msg']}"
+        ) from None
+    return network, is_conditional
+
+
+def _blocks(file: Path, state: Mapping[str, Tensor], part: str, levels: int) -> tuple[int, ...]:
+    """Blocks of each level of the encoder or decoder."""
+    found = tuple(_count(state, f"{part}.{level}.") for level in range(levels))
+    if max(found) > MAX_BLOCKS:
+        raise InputError(
+            f"{file}: names {max(found)} blocks of one level, more than the limit of {MAX_BLOCKS}"
+        )
+    return found
+
+
+def _count(names: Iterable[str], prefix: str) -> int:
+    """Count the modules that come right after a prefix."""
+    return len({n.removeprefix(prefix).split(".")[0] for n in names if n.startswith(prefix)})
+
+
+def _denoising_run(file: Path, run: Run) -> Run:
+    """Run of an unconditional network, which belongs to the Gaussian-denoising methods."""
+    if run.task != "denoising":
+        raise InputError(
+            f"{file}: an unconditional network (3 input channels) removes Gaussian noise only; "
+            "give --task denoising"
+        )
+    return replace(run, method=f"{DENOISING_METHOD}+{run.method.partition('+')[2]}")
+
+
+def _compare(file: Path, state: Mapping[str, Tensor], settings: RunSettings) -> None:
+    """Refuse weights that differ in a name or shape from the network of the settings."""
+    with torch.device("meta"):
+        expected = {n: tuple(t.shape) for n, t in build_network(settings).state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    missing = [name for name in expected if name not in given]
+    unexpected = [name for name in given if name not in expected]
+    shapes = [
+        f"{name} {given[name]} instead of {shape}"
+        for name, shape in expected.items()
+        if name in given and given[name] != shape
+    ]
+    if differing := len(missing) + len(unexpected) + len(shapes):
+        parts = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+        listed = "; ".join(f"{len(p)} {word}: {_first(p)}" for word, p in parts if p)
+        raise InputError(
+            f"{file}: does not fit a {_described(settings.network)}; "
+            f"keys that differ: {differing} ({listed})"
+        )
+
+
+def _weights_of(file: Path, name: str, tensor: Tensor) -> Tensor:
+    """Copy of its own in float32; finite."""
+    copy = tensor.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    if not copy.isfinite().all():
+        raise InputError(f"{file}: {name} holds NaN or infinite values")
+    return copy
+
+
+def _described(network: NetworkSettings | None) -> str:
+    if isinstance(network, UNetSettings):
+        return f"ConditionalUNet of width {network.width} and depth {network.depth}"
+    if isinstance(network, NAFNetSettings):
+        blocks = (network.encoder_blocks, (network.middle_blocks,), network.decoder_blocks)
+        text = " | ".join(" ".join(map(str, part)) for part in blocks)
+        return f"ConditionalNAFNet of width {network.width} and blocks {text}"
+    return "network"
+
+
+def _first(names: Iterable[object], count: int = 3) -> str:
+    """First few of the names, for a message of one line."""
+    listed = [_shown(str(name)) for name in names]
+    return ", ".join(listed[:count]) + (", ..." if len(listed) > count else "")
+
+
+def _shown(name: str) -> str:
+    """Name in a file as it may be printed: without control characters and not too long."""
+    return (name if name.isprintable() else ascii(name))[:100]

@@ -1,0 +1,57 @@
+"""Weight files read into networks, every name, shape and value being checked."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from irsde.files import InputError
+
+WEIGHTS = "weights.safetensors"
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load a safetensors file into a network, every name and shape being checked.
+
+    Raises
+    ------
+    InputError
+        Naming the first parameter that differs or is not finite.
+    """
+    own = network.state_dict()
+    try:
+        with safe_open(path, framework="pt") as stored:
+            names = set(stored.keys())
+            if differing := sorted(names ^ set(own)):
+                raise InputError(
+                    f"{path}: weights of another network: {len(differing)} parameter names "
+                    f"differ, the first {differing[0]}"
+                )
+            for name, parameter in own.items():
+                tensor = stored.get_tensor(name)
+                if tensor.shape != parameter.shape:
+                    raise InputError(
+                        f"{path}: weights of another network: {name} has the shape "
+                        f"{tuple(tensor.shape)} instead of {tuple(parameter.shape)}"
+                    )
+                check_finite(path, name, tensor)
+                parameter.copy_(tensor)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run irsde train again") from None
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
+
+
+def check_finite(path: Path, name: str, tensor: Tensor) -> None:
+    """Refuse weights of which some are NaN or infinite: whatever they restore is black.
+
+    Raises
+    ------
+    InputError
+        Naming the file and the parameter.
+    """
+    if not bool(tensor.isfinite().all()):
+        raise InputError(
+            f"{path}: {name} holds NaN or infinite values; such weights restore nothing: train "
+            "the run again, or get the file again"
+        )

@@ -1,0 +1,1 @@
+"""Metrics, the protocols that apply them, and the statistics of their values."""

@@ -1,0 +1,264 @@
+"""What evaluations of runs and of other people's images have in common: scores and their card."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from irsde.files import InputError, digest, replacing
+from irsde.images import Pixels, to_pixels
+from irsde.scoring.distributions import Features, distribution_distances, feature_network
+from irsde.scoring.metrics import METRICS
+from irsde.scoring.perceptual import PerceptualMetric, perceptual_metric
+from irsde.scoring.protocols import PROTOCOLS, perceptual_distances, score_protocols
+from irsde.scoring.statistics import mean_estimate
+
+NAMED = 5  # exact images
+
+
+@dataclass(frozen=True)
+class Score:
+    """Metrics of one image.
+
+    Parameters
+    ----------
+    values : dict
+        Metric → value under the chosen protocol; None where it is n/a.
+    by_protocol : list of dict
+        The same without LPIPS under every protocol.
+    features : tuple of two ndarrays, optional
+        Features of the restored and the clean image for FID and KID; None without their network.
+    """
+
+    values: dict[str, float | None]
+    by_protocol: list[dict[str, Any]]
+    features: tuple[Features, Features] | None
+
+
+def score(
+    names: Sequence[str],
+    restored: NDArray[np.float32],
+    reference: Pixels,
+    protocol: str,
+    device: str = "cpu",
+) -> list[Score]:
+    """Scores of a batch of images of one size.
+
+    Parameters
+    ----------
+    names : sequence of str, length B
+    restored : ndarray of float32, shape (B, H, W, 3)
+        Nominally in [0, 1].
+    reference : ndarray of uint8, shape (B, H, W, 3)
+    protocol : str
+        A key of `protocols.PROTOCOLS`.
+    device : str
+        Torch device that computes.
+
+    Raises
+    ------
+    InputError
+        If the sizes differ or the images are too small for the protocol.
+    """
+    chosen = PROTOCOLS[protocol]
+    height, width = reference.shape[1:3]
+    if not chosen.fits(height, width):
+        raise InputError(f"images of {width}x{height} pixels are too small for protocol {protocol}")
+    by_protocol = score_protocols(restored, reference, device)
+    distances = perceptual_distances(restored, reference, chosen, device)
+    features = _features(restored, reference, device)
+    return [
+        Score(
+            {**of_protocols[protocol], "lpips": distance},
+            [{"image": name, "protocol": key, **scores} for key, scores in of_protocols.items()],
+            of_network,
+        )
+        for name, of_protocols, distance, of_network in zip(
+            names, by_protocol, distances, features, strict=True
+        )
+    ]
+
+
+def reference_hash(clean: Pixels) -> str:
+    """First 16 digits of the SHA-256 of a clean image's pixels and size.
+
+    It stands with the scores, so that those of other images of the same name are not compared.
+    """
+    return digest(repr(clean.shape).encode() + clean.tobytes())[:16]
+
+
+def _features(
+    restored: NDArray[np.float32], reference: Pixels, device: str
+) -> list[tuple[Features, Features] | None]:
+    """Features of each restored image and of its clean one; None where they cannot be had."""
+    network = feature_network().features
+    finite = [bool(np.isfinite(image).all()) for image in restored]
+    if network is None or not any(finite):
+        return [None] * len(reference)
+    sides = network(to_pixels(restored[finite]), device), network(reference[finite], device)
+    found = iter(zip(*sides, strict=True))
+    return [next(found) if is_finite else None for is_finite in finite]
+
+
+def score_card(
+    protocol: str,
+    table: pd.DataFrame,
+    features: Sequence[tuple[Features, Features] | None],
+    dataset: str,
+) -> dict[str, Any]:
+    """What a summary says of its scores: protocol, LPIPS weights, means, FID and KID.
+
+    Parameters
+    ----------
+    protocol : str
+    table : DataFrame
+        `per_image.csv`.
+    features : sequence
+        Of each image in the order of the table, as in `Score`.
+    dataset : str
+        Name of the test set, which seeds the subsets of KID.
+    """
+    perceptual = perceptual_metric()
+    chosen = PROTOCOLS[protocol]
+    return {
+        "protocol": {
+            "name": protocol,
+            "version": chosen.version,
+            "label": chosen.label,
+            "channel": chosen.channel,
+            "source": chosen.source,
+        },
+        "lpips": {
+            "network": perceptual.network,
+            "label": perceptual.label,
+            "sha256": perceptual.sha256,
+            "unavailable": perceptual.unavailable or _too_small(table, perceptual),
+        },
+        "distribution": _distribution(features, dataset),
+        "metrics": [
+            {
+                "name": name,
+                "label": metric.label,
+                "higher_is_better": metric.higher_is_better,
+                "decimals": metric.decimals,
+                **_estimate(table, name),
+            }
+            for name, metric in METRICS.items()
+        ],
+    }
+
+
+def _too_small(table: pd.DataFrame, perceptual: PerceptualMetric) -> str:
+    """Why images have no LPIPS although there are weights; "" if all that are finite have one."""
+    if not (table["lpips"].isna() & table["psnr"].notna()).any():
+        return ""
+    side = perceptual.smallest
+    return f"not of every image, for {perceptual.label} needs {side}x{side} pixels at least"
+
+
+def _estimate(table: pd.DataFrame, metric: str) -> dict[str, float | int | None]:
+    """Mean of a metric over images with finite values, its 95 % interval, how many have no such.
+
+    Numbers that are n/a or infinite are None.
+    """
+    values = table[metric].to_numpy(dtype=np.float64)
+    if np.isnan(values).any():
+        return {"mean": None, "low": None, "high": None, "exact": 0}
+    scenes = table["scene" if "scene" in table else "image"].astype(str).tolist()
+    found = mean_estimate(values[None], scenes)
+    numbers = {"mean": found.mean, "low": found.low, "high": found.high}
+    return {k: v if np.isfinite(v) else None for k, v in numbers.items()} | {"exact": found.exact}
+
+
+def _distribution(
+    features: Sequence[tuple[Features, Features] | None], dataset: str
+) -> dict[str, Any]:
+    """FID and KID, or why they are n/a."""
+    network = feature_network()
+    present = [pair for pair in features if pair is not None]
+    reason = network.unavailable
+    if not reason and not network.is_published:
+        reason = "the Inception weights are not those that FID and KID are defined by"
+    if not reason and len(present) < len(features):
+        reason = f"{len(features) - len(present)} restored images are not finite"
+    if not reason and len(present) < 2:
+        reason = "needs two images at least"
+    card: dict[str, Any] = {
+        "network": "" if reason else "Inception of pytorch-fid",
+        "sha256": network.sha256,
+        "fid": {"value": None, "reason": reason, "warning": ""},
+        "kid": {"value": None, "std": None, "reason": reason, "warning": ""},
+    }
+    if not reason:
+        restored, clean = (np.stack(side) for side in zip(*present, strict=True))
+        found = distribution_distances(restored, clean, dataset)
+        card["fid"] |= {"value": found.fid, "warning": found.warning}
+        card["kid"] |= {"value": found.kid, "std": found.kid_std}
+    return card
+
+
+def protocol_means(table: pd.DataFrame) -> str:
+    """The means under every protocol, as text for a terminal; n/a where an image has no score.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `protocols.csv`: image, protocol, psnr, ssim, psnr_y, ssim_y. Infinite values are left out.
+    """
+    from tabulate import tabulate
+
+    metrics = [name for name in METRICS if name in table.columns]
+    finite = table.replace({name: {math.inf: math.nan} for name in metrics})
+    means = finite.groupby("protocol", sort=False)[metrics].mean()
+    lacking = table[metrics].isna().groupby(table["protocol"], sort=False).any()
+    means = means.mask(lacking)
+    return tabulate(
+        [
+            [name, *(_shown(row[m], METRICS[m].decimals) for m in metrics), PROTOCOLS[name].label]
+            for name, row in zip(map(str, means.index), means.to_dict("records"), strict=True)
+        ],
+        ["protocol", *(METRICS[m].label for m in metrics), "what it is"],
+        disable_numparse=True,
+        colalign=("left", *["right"] * len(metrics), "left"),
+        maxcolwidths=[None] * (len(metrics) + 1) + [60],
+    )
+
+
+def _shown(mean: float, decimals: int) -> str:
+    return "n/a" if math.isnan(mean) else f"{mean:.{decimals}f}"
+
+
+def mean_text(table: pd.DataFrame, metric: str) -> str:
+    """Mean of a metric as text for a terminal, and how many exact images it leaves out.
+
+    Examples
+    --------
+    >>> mean_text(pd.DataFrame({"psnr": [30.0, 31.0, math.inf]}), "psnr")
+    '30.50 (1 exact)'
+    """
+    values = table[metric].to_numpy(dtype=np.float64)
+    if np.isnan(values).any():
+        return "n/a"
+    finite = values[np.isfinite(values)]
+    exact = len(values) - len(finite)
+    if not len(finite):
+        return f"∞ ({exact} exact)"
+    return _shown(finite.mean(), METRICS[metric].decimals) + (f" ({exact} exact)" * (exact > 0))
+
+
+def exact_images(table: pd.DataFrame) -> str:
+    """Names of the images that are restored exactly, the first few of many; "" if none is."""
+    names = table.loc[np.isinf(table["psnr"].to_numpy(dtype=np.float64)), "image"].tolist()
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(map(str, names[:NAMED]))}{more}"
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table of images as CSV; what is n/a stays empty."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n", na_rep="")

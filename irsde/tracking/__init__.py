@@ -1,0 +1,1 @@
+"""The MLflow store and what it shows."""

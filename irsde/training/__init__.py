@@ -1,0 +1,1 @@
+"""Weights made from pairs."""

@@ -945,7 +945,10 @@ def main() -> None:
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"irsde: {error.filename}: {error.strerror}", file=sys.stderr)
+        text = error.strerror
+        if isinstance(error, FileExistsError):
+            text = "is in the way, and no folder; move it away or choose another place"
+        print(f"irsde: {error.filename}: {text}", file=sys.stderr)
         sys.exit(INPUT_EXIT_CODE)
     except StoppedError as error:
         print(f"irsde: {error}", file=sys.stderr)

@@ -34,7 +34,7 @@ def test_the_exponent_gives_the_width(width):
     power = exponent(width)
     variance = (power + 1) / ((power + 2) ** 2 * (power + 3))
     assert np.sqrt(variance) == pytest.approx(width, rel=1e-9)
-    with pytest.raises(InputError, match=r"between 0 and 0\.28"):
+    with pytest.raises(InputError, match=r"between 0\.01 and 0\.28"):
         exponent(0.3)
 
 

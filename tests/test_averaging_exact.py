@@ -27,7 +27,7 @@ def test_an_exponent_of_one_and_of_two():
     assert exponent(math.sqrt(3 / 80)) == pytest.approx(2)
     assert [decay(math.sqrt(2 / 36), k) for k in (1, 2, 4)] == pytest.approx([0, 0.25, 0.5625])
     for width in (0.0, 0.28, -0.1):
-        with pytest.raises(InputError, match=r"between 0 and 0\.28"):
+        with pytest.raises(InputError, match=r"between 0\.01 and 0\.28"):
             exponent(width)
     assert exponent(0.279) > 0
 

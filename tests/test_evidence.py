@@ -161,9 +161,12 @@ def test_a_partial_report_says_what_was_not_run(project):
     profile = load_profile("smoke")
     with pytest.raises(InputError, match=r"not evaluated yet \(8 of 11 missing\)"):
         compile_report(profile)
-    compile_report(profile, partial=True)
+    line = compile_report(profile, partial=True)
+    assert "3 evaluations\nPartial: 8 of 11 evaluations are missing: results/smoke/" in line
+    assert Path("reports/tables.md").stat().st_mtime == 0
     text = Path("reports/tables.md").read_text()
-    assert "direct regression is n/a: it is in the profile and was not run." in text
+    assert "Partial: 8 of 11 evaluations are missing: results/smoke/" in text
+    assert "direct regression is n/a: it is in the profile and was not evaluated." in text
     assert "IR-SDE + l2 is n/a" not in text
     outcome, agrees = verify("smoke", lambda: rebuilt_tables(profile))
     assert agrees, outcome

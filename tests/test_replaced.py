@@ -115,6 +115,22 @@ def test_what_an_engine_brought_back_is_not_kept_twice(project):
     assert [path.name for path in files(RUN.folder)] == ["progress.json"]
 
 
+def test_a_new_evaluation_of_a_run_that_was_brought_back_is_kept_too(project):
+    card = (RUN.folder / "run.json").read_bytes()
+    place = keep(RUN.folder, "0" * 8)
+    shutil.copytree(place, RUN.folder, dirs_exist_ok=True)
+    new = EVALUATION.folder.with_name("posterior-2").relative_to(RUN.folder)
+    shutil.copytree(EVALUATION.folder, RUN.folder / new)
+    assert keep(RUN.folder, "0" * 8) == place
+    assert (place / new / "summary.json").is_file()
+    shutil.copytree(place, RUN.folder, dirs_exist_ok=True)
+    (RUN.folder / new / "per_image.csv").write_text("image,psnr\n")
+    other = keep(RUN.folder, "0" * 8)
+    assert other != place
+    assert (other / "run.json").read_bytes() == card
+    assert (other / new / "per_image.csv").read_text() == "image,psnr\n"
+
+
 def test_an_unfinished_training_of_another_setting_is_kept(project):
     (RUN.folder / "run.json").unlink()
     checkpoints = {

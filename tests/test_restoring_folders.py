@@ -145,8 +145,14 @@ def test_sampler_and_evaluations_are_those_of_the_runs_own_evaluations(tmp_path,
     own.mkdir()
     for name in ("run.json", "weights.safetensors"):
         (own / name).write_bytes((run / name).read_bytes())
-    write_json(own / "evaluations/set/posterior-3/summary.json", {"settings": {"nfe": 3}})
-    write_json(own / "evaluations/set/ddim-9/summary.json", {"settings": {"nfe": 3}})
+    def evaluated(sampler, nfe):
+        summary = {"sampler": sampler, "nfe": nfe, "settings": {"nfe": 3}}
+        write_json(own / f"evaluations/set/{sampler}-{nfe}/summary.json", summary)
+
+    evaluated("ddim", 5)
+    line = restore_photographs(photo, own, tmp_path / "only", RestoreOptions(tile=64))
+    assert line.endswith("; ddim, 5 network evaluations as in its evaluations")
+    evaluated("posterior", 3)
     line = restore_photographs(photo, own, out, RestoreOptions(tile=64))
     assert line.endswith("; posterior, 3 network evaluations as in its evaluations")
     settings = read_json(out / "restored.json")["photo.png"]["settings"]
@@ -161,14 +167,16 @@ def test_sampler_and_evaluations_are_those_of_the_runs_own_evaluations(tmp_path,
 
 def test_without_evaluations_they_are_those_of_its_profile(tmp_path, run, monkeypatch):
     card = provenance.read_run_card(run)
-    assert photos.usual_nfe(run, card, 100) == (100, " as the method has by default")
+    by_default = ("posterior", 100, " as the method has by default")
+    assert photos.usual_sampling(run, card, None, 100) == by_default
     (tmp_path / "workflow").symlink_to(PROJECT / "workflow")
     monkeypatch.chdir(tmp_path)
     folder = Path("results/smoke/deraining/ir-sde/seed0")
     (tmp_path / folder).mkdir(parents=True)
     nfe = photos.load_profile("smoke").evaluation.nfe
-    assert photos.usual_nfe(folder, card, 100) == (nfe, " as in profile smoke")
-    assert photos.usual_nfe(folder, card, 2) == (2, " as in profile smoke")
+    for given, most, expected in ((None, 100, nfe), ("ddim", 2, 2)):
+        found = photos.usual_sampling(folder, card, given, most)
+        assert found == (given or "posterior", expected, " as in profile smoke")
 
 
 def test_the_committed_weights_are_sampled_as_the_study_samples_them(tmp_path):

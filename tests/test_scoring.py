@@ -355,7 +355,8 @@ def test_read_only_and_strided_arrays_are_scored():
 
 
 def test_metrics_and_protocols_are_imported_without_torch():
-    code = "import irsde.scoring.metrics, irsde.scoring.protocols, sys; sys.exit('torch' in sys.modules)"
+    modules = "irsde.scoring.metrics, irsde.scoring.protocols"
+    code = f"import {modules}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

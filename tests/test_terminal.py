@@ -46,7 +46,7 @@ def test_compare_and_explain_write_what_a_terminal_can_show(encoding, folders, m
     code, text, _ = printed(monkeypatch, encoding, "compare", *folders)
     assert code == 0
     assert re.search(r"\n-+\n", text)  # lines of a table
-    assert "PSNR (dB) (up)" in text
+    assert "PSNR (dB) ^" in text
     assert re.search(r"-\d\.\d\d +-\d\.\d\d to -\d\.\d\d", text)
     address = "reports/tables.md:denoising-photographs-test"
     code, text, _ = printed(monkeypatch, encoding, "explain", address)

@@ -176,8 +176,11 @@ def import_evidence(profile: str, folder: Path) -> str:
             shutil.copyfile(file, temporary)
     known = RESULTS / profile / IMPORTED
     imported = {*(read_json(known) if known.is_file() else ())}
-    write_json(known, sorted(imported | {targets[file].parent.as_posix() for file in cards}))
-    text = f"{RESULTS / profile}: {len(absent)} of {len(files)} files copied, the others were there"
+    brought = {targets[file].parent.as_posix() for file in cards if file in absent}
+    write_json(known, sorted(imported | brought))
+    text = f"{RESULTS / profile}: {len(absent)} of {len(files)} files copied"
+    if len(absent) < len(files):
+        text += ", the others were there"
     if others:
         text += (
             f"; {len(others)} results are of other code than this version's (the first is "

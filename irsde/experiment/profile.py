@@ -1015,10 +1015,12 @@ def _check_nodes(root: yaml.Node | None) -> None:
 
 
 def _parts(node: yaml.Node) -> list[yaml.Node]:
-    """Nodes inside a node, after refusing a key that stands twice."""
+    """Nodes inside a node, after refusing a repeated key and numbers to base 60."""
     if isinstance(node, yaml.SequenceNode):
         return list(node.value)
     if not isinstance(node, yaml.MappingNode):
+        if ":" in node.value and node.tag.endswith((":int", ":float")):
+            raise ValueError(f"{_at(node)}: {node.value} is a number to base 60; write it plainly")
         return []
     seen: set[tuple[str, str]] = set()
     for key, _ in node.value:

@@ -18,8 +18,8 @@ def keep(folder: Path, name: str) -> Path:
     """Move a run or an evaluation out of the way of another one.
 
     Locks stay, as the process that holds one goes on. Where it was kept already (an engine can
-    bring its files back when the new work fails), only the files that are the same as the kept
-    ones are deleted.
+    bring its files back when the new work fails), files that are the same as the kept ones are
+    deleted, and evaluations that are new are kept with them.
 
     Parameters
     ----------
@@ -45,12 +45,20 @@ def keep(folder: Path, name: str) -> Path:
                 lock.replace(place)
             return kept
         if _is_same(folder, kept):
-            for file in [path for path in folder.rglob("*") if path.is_file()]:
-                twin = kept / file.relative_to(folder)
-                if twin.is_file() and digest_file(twin) == digest_file(file):
-                    file.unlink()
+            _add(folder, kept)
             return kept
     raise AssertionError
+
+
+def _add(folder: Path, kept: Path) -> None:
+    """Delete what is kept already, and move evaluations that are new; the rest is of later work."""
+    for file in _files(folder):
+        twin = kept / file.relative_to(folder)
+        if twin.exists():
+            file.unlink()
+        elif "evaluations" in twin.parts:
+            twin.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(twin)
 
 
 def keep_files(files: Sequence[Path], name: str) -> Path:
@@ -72,11 +80,19 @@ def keep_files(files: Sequence[Path], name: str) -> Path:
 
 
 def _is_same(folder: Path, kept: Path) -> bool:
-    """True if the card of a run or an evaluation is the same file in both."""
-    cards = [(folder / name, kept / name) for name in CARDS if (folder / name).is_file()]
-    return bool(cards) and all(
-        twin.is_file() and digest_file(card) == digest_file(twin) for card, twin in cards
-    )
+    """True if both have the same card, and no other file with another content."""
+    if not any((folder / name).is_file() and (kept / name).is_file() for name in CARDS):
+        return False
+    pairs = [(file, kept / file.relative_to(folder)) for file in _files(folder)]
+    return all(not twin.exists() or _is_equal(file, twin) for file, twin in pairs)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != LOCK]
+
+
+def _is_equal(file: Path, twin: Path) -> bool:
+    return twin.is_file() and digest_file(file) == digest_file(twin)
 
 
 @contextmanager

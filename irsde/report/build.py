@@ -1,5 +1,6 @@
 """The report of a profile: all its tables and figures, written into `reports/`."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -106,7 +107,8 @@ def write_figures(
     return [figure for figure in drawn if figure is not None]
 
 
-NOT_RUN = "it is in the profile and was not run"
+NAMED = 3  # missing evaluations that a partial report names
+NOT_EVALUATED = "it is in the profile and was not evaluated"
 
 
 def compile_report(profile: Profile, *, partial: bool = False) -> str:
@@ -117,12 +119,13 @@ def compile_report(profile: Profile, *, partial: bool = False) -> str:
     profile : Profile
         Whose finished evaluations are compiled, and results made elsewhere on its test sets.
     partial : bool
-        Whether evaluations may be missing; the tables then say which methods were not run.
+        Whether evaluations may be missing; `tables.md` and the page then name them, and the files
+        are dated 1970, so that an engine takes them as stale.
 
     Returns
     -------
     str
-        One line that says what was written.
+        One line that says what was written, and one of what is missing.
 
     Raises
     ------
@@ -155,13 +158,27 @@ def compile_report(profile: Profile, *, partial: bool = False) -> str:
     write_json(REPORTS / "provenance.json", lineage(compiled, profile.name))
     write_text(REPORTS / "tables.tex", render.latex_document(compiled))
     write_text(REPORTS / "cost.md", render.cost_document(profile.name, cost))
-    write_page(profile.name, budget, compiled, cost, figures, folder, rows, REPORTS / "index.html")
-    write_text(REPORTS / "tables.md", render.document(profile.name, budget, compiled, figures))
+    absent = _described(missing, len(needed))
+    head = "\n\n".join(filter(None, [budget, absent]))
+    write_page(profile.name, head, compiled, cost, figures, folder, rows, REPORTS / "index.html")
+    write_text(REPORTS / "tables.md", render.document(profile.name, head, compiled, figures))
     write_checksums()
-    return (
-        f"{REPORTS / 'tables.md'}: {len(compiled)} tables, {len(figures)} figures, "
-        f"{len(rows) + len(sweep_rows)} evaluations"
-    )
+    if missing:
+        for name in FILES:
+            os.utime(REPORTS / name, (0, 0))
+    shown = {row.folder for row in (*rows, *sweep_rows)}
+    made = f"{len(compiled)} tables, {len(figures)} figures, {len(shown)} evaluations"
+    line = f"{REPORTS / 'tables.md'}: {made}"
+    return f"{line}\n{absent}" if absent else line
+
+
+def _described(missing: Sequence[Path], needed: int) -> str:
+    """Sentence about what a partial report lacks; "" for a whole one."""
+    if not missing:
+        return ""
+    named = ", ".join(folder.as_posix() for folder in missing[:NAMED])
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    return f"Partial: {len(missing)} of {needed} evaluations are missing: {named}{more}."
 
 
 def rebuilt_tables(profile: Profile) -> list[Table]:
@@ -186,7 +203,7 @@ def _absent(profile: Profile) -> dict[str, dict[str, str]]:
     found = refusals(profile)
     for evaluation in evaluations(profile):
         if not _is_finished(evaluation.folder):
-            found.setdefault(evaluation.run.task, {})[evaluation.run.label] = NOT_RUN
+            found.setdefault(evaluation.run.task, {})[evaluation.run.label] = NOT_EVALUATED
     return found
 
 

@@ -58,9 +58,10 @@ class RestoreOptions:
     Parameters
     ----------
     sampler : str, optional
-        A key of `samplers.SAMPLERS`; unless given the method's, which every profile evaluates.
+        A key of `samplers.SAMPLERS`.
     nfe : int, optional
-        Network evaluations; unless given those that the run was evaluated with (`usual_nfe`).
+        Network evaluations. Sampler and number are, unless given, those that the run was evaluated
+        with (`usual_sampling`).
     seed : int
         Seed of the sampling noise, together with each file's name.
     samples : int
@@ -394,7 +395,7 @@ def _described(
     from irsde.samplers import SAMPLERS
 
     method = METHODS[card["method"].partition("+")[0]]
-    noise_level = options.noise_level
+    noise_level, assumed = options.noise_level, ""
     if not restorer.conditional and noise_level is None:
         noise_level = noise_level_of(card["task"], settings.data)
         if noise_level is None:
@@ -402,13 +403,14 @@ def _described(
                 f"{run}: {card['label']} starts from the noise in the photograph, whose level is "
                 "not known: give --noise-level"
             )
+        assumed = f", noise level {255 * noise_level:g}/255 as in training"
     first = restorer.first_step(noise_level)
     sampler, nfe, origin = options.sampler or method.sampler, options.nfe, ""
     if restorer.process is not None:
         check_name("sampler", sampler, SAMPLERS)
     if nfe is None:
         most = first if settings.process else method.nfe
-        usual, origin = usual_nfe(run, card, most)
+        sampler, usual, origin = usual_sampling(run, card, options.sampler, most)
         nfe = min(usual, first)
     conversion: str = "exact"
     if restorer.process is not None:
@@ -432,11 +434,17 @@ def _described(
     if restorer.process is None:
         return described, ""
     reading = "" if conversion == "exact" else f", {conversion} conversion"
-    return described, f"; {sampler}, {nfe} network evaluations{reading}{origin}"
+    return described, f"; {sampler}, {nfe} network evaluations{reading}{origin}{assumed}"
 
 
-def usual_nfe(run: Path, card: dict[str, Any], most: int) -> tuple[int, str]:
-    """Network evaluations that a run is evaluated with, and where that is from.
+def usual_sampling(
+    run: Path, card: dict[str, Any], sampler: str | None, most: int
+) -> tuple[str, int, str]:
+    """Sampler and network evaluations that a run is evaluated with, and where they are from.
+
+    Those of its evaluations, where they agree or one of them has the method's own sampler at the
+    number that the settings ask for; else those of the profile that the card names; else the
+    method's.
 
     Parameters
     ----------
@@ -444,41 +452,44 @@ def usual_nfe(run: Path, card: dict[str, Any], most: int) -> tuple[int, str]:
         Folder of the run, in `results/` or among committed evidence.
     card : dict
         Its run card.
+    sampler : str or None
+        A sampler that is given already.
     most : int
-        The method's own number, taken where neither the evaluations in the folder agree on one
-        nor the profile that the card names is here.
+        The method's own number of network evaluations.
 
     Returns
     -------
-    int
-        At most `most`.
-    str
+    sampler : str
+    nfe : int
+        At most `most` unless evaluations had more.
+    origin : str
         Words for a message.
     """
-    recorded = {
-        summary["settings"]["nfe"]
-        for path in sorted(run.glob("evaluations/*/*/summary.json"))
-        if isinstance(summary := read_json(path), dict)
-        and isinstance(summary.get("settings"), dict)
-        and "nfe" in summary["settings"]
+    own = sampler or METHODS[card["method"].partition("+")[0]].sampler
+    summaries = [read_json(path) for path in sorted(run.glob("evaluations/*/*/summary.json"))]
+    used = {
+        (one["sampler"], one["nfe"]): one.get("settings", {}).get("nfe")
+        for one in summaries
+        if isinstance(one, dict) and sampler in (None, one.get("sampler"))
     }
-    if len(recorded) == 1:
-        (nfe,) = recorded
-        origin = " as in its evaluations"
-    else:
-        try:
-            profile = provenance.evaluation_profile(load_profile(card["profile"]), run_of(run))
-        except InputError:
-            return most, " as the method has by default"
-        nfe, origin = profile.evaluation.nfe, f" as in profile {profile.name}"
-    return (most, origin) if nfe is None else (min(nfe, most), origin)
+    used = {key: asked for key, asked in used.items() if isinstance(key[1], int)}
+    usual = [key for key, asked in used.items() if key == (own, min(asked or most, most))]
+    if len(used) == 1 or usual:
+        name, nfe = (usual or [*used])[0]
+        return name, nfe, " as in its evaluations"
+    try:
+        profile = provenance.evaluation_profile(load_profile(card["profile"]), run_of(run))
+    except InputError:
+        return own, most, " as the method has by default"
+    nfe = profile.evaluation.nfe
+    return own, most if nfe is None else min(nfe, most), f" as in profile {profile.name}"
 
 
 def _read_record(out: Path) -> dict[str, Any]:
-    if not (out / RECORD).exists():
+    if not os.path.lexists(out / RECORD):
         return {}
     record = read_json(out / RECORD)
-    if not isinstance(record, dict):
+    if not isinstance(record, dict) or not all(isinstance(one, dict) for one in record.values()):
         raise InputError(f"{out / RECORD}: not written by irsde restore; choose another --out")
     return record
 

@@ -68,7 +68,10 @@ def score(
     chosen = PROTOCOLS[protocol]
     height, width = reference.shape[1:3]
     if not chosen.fits(height, width):
-        raise InputError(f"images of {width}x{height} pixels are too small for protocol {protocol}")
+        raise InputError(
+            f"{', '.join(names[:3])}: {width}x{height} pixels are too few for protocol {protocol}; "
+            "leave such images out, or take another protocol"
+        )
     by_protocol = score_protocols(restored, reference, device)
     distances = perceptual_distances(restored, reference, chosen, device)
     features = _features(restored, reference, device)
@@ -208,19 +211,15 @@ def protocol_means(table: pd.DataFrame) -> str:
     Parameters
     ----------
     table : DataFrame
-        `protocols.csv`: image, protocol, psnr, ssim, psnr_y, ssim_y. Infinite values are left out.
+        `protocols.csv`: image, protocol, psnr, ssim, psnr_y, ssim_y.
     """
     from tabulate import tabulate
 
     metrics = [name for name in METRICS if name in table.columns]
-    finite = table.replace({name: {math.inf: math.nan} for name in metrics})
-    means = finite.groupby("protocol", sort=False)[metrics].mean()
-    lacking = table[metrics].isna().groupby(table["protocol"], sort=False).any()
-    means = means.mask(lacking)
     return tabulate(
         [
-            [name, *(_shown(row[m], METRICS[m].decimals) for m in metrics), PROTOCOLS[name].label]
-            for name, row in zip(map(str, means.index), means.to_dict("records"), strict=True)
+            [name, *(mean_text(part, metric) for metric in metrics), PROTOCOLS[str(name)].label]
+            for name, part in table.groupby("protocol", sort=False)
         ],
         ["protocol", *(METRICS[m].label for m in metrics), "what it is"],
         disable_numparse=True,

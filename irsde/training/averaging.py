@@ -35,10 +35,10 @@ def exponent(width: float) -> float:
     Raises
     ------
     InputError
-        If there is none: widths lie between 0 and 0.28.
+        If there is none: widths lie between 0.01, below which snapshots cannot make one, and 0.28.
     """
-    if not 0 < width < 0.28:
-        raise InputError(f"width {width}: must lie between 0 and 0.28")
+    if not 0.01 <= width < 0.28:
+        raise InputError(f"width {width}: must lie between 0.01 and 0.28")
     roots = np.roots([1, 7, 16 - width**-2, 12 - width**-2])
     return float(roots.real[np.abs(roots.imag) < 1e-9].max())
 

@@ -43,7 +43,8 @@ RELEVANT: dict[str, tuple[str, ...]] = {
     "irsde/scoring/ssim.py": SCORING,
     "irsde/scoring/metrics.py": SCORING,
     "irsde/scoring/protocols.py": (
-        "tests/test_scoring_exact.py", "tests/test_scoring.py", "-k", "exact or protocol or refused"
+        "tests/test_scoring_exact.py", "tests/test_scoring.py",
+        "-k", "exact or protocol or refused or each_network",
     ),
     "irsde/scoring/perceptual.py": (
         "tests/test_distributions_exact.py", "tests/test_scoring.py",

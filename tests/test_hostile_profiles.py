@@ -199,6 +199,12 @@ def test_traps_for_the_reader_end_with_one_line_at_once(project, trap):
     assert len(message) < 500
 
 
+def test_a_number_to_base_60_is_refused(project):
+    text = SMOKE.replace("iterations: 6", "iterations: 1:00")
+    Path("workflow/config/mine.yaml").write_text(text)
+    assert "1:00 is a number to base 60; write it plainly" in refusal()
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

@@ -145,6 +145,7 @@ def test_sampler_and_evaluations_are_those_of_the_runs_own_evaluations(tmp_path,
     own.mkdir()
     for name in ("run.json", "weights.safetensors"):
         (own / name).write_bytes((run / name).read_bytes())
+
     def evaluated(sampler, nfe):
         summary = {"sampler": sampler, "nfe": nfe, "settings": {"nfe": 3}}
         write_json(own / f"evaluations/set/{sampler}-{nfe}/summary.json", summary)

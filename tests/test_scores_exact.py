@@ -63,7 +63,7 @@ def test_means_of_protocols_leave_out_what_is_exact_and_say_what_is_lacking():
     )
     lines = protocol_means(table).splitlines()
     found = [line.split()[:3] for line in lines[2:] if line[0] != " "]
-    assert found == [["y", "22.50", "n/a"], ["rgb", "30.00", "0.5000"]]
+    assert found == [["y", "22.50", "n/a"], ["rgb", "30.00", "(1"]]
     assert lines[0].split() == ["protocol", "PSNR", "(dB)", "SSIM", "what", "it", "is"]
 
 
@@ -130,7 +130,7 @@ def test_why_small_images_have_no_lpips():
 def test_images_that_are_too_small_for_a_protocol_are_refused():
     for height, width in ((10, 12), (12, 10)):
         small = np.zeros((1, height, width, 3), np.uint8)
-        with pytest.raises(InputError, match=f"images of {width}x{height} pixels are too small"):
+        with pytest.raises(InputError, match=f"{width}x{height} pixels are too few"):
             score(["a"], small.astype(np.float32), small, "rgb")
 
 

@@ -116,17 +116,6 @@ def perceptual_weights() -> Path | None:
     return None
 
 
-def perceptual_key() -> str:
-    """Text that changes when LPIPS would be computed with other weights, "" without any.
-
-    The file's name and size: cheap enough to be asked for at every start of a workflow.
-    """
-    path = perceptual_weights()
-    if path is None:
-        return ""
-    return f"{path.name} {path.stat().st_size if path.is_file() else 'absent'}"
-
-
 def torch_cache() -> Path:
     """Folder in which torch keeps downloaded weights."""
     user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from irsde.files import InputError, digest_json
+from irsde.tasks import TASKS
 
 if TYPE_CHECKING:
     from irsde.processes import GaussianProcess, Schedule
@@ -27,7 +28,7 @@ class Method:
     label : str
         Name in tables and figures.
     kind : {"identity", "classical", "regression", "process"}
-        What restores: nothing, a filter from `classical.py`, the network called once, or a
+        What restores: nothing, the task's classical method, the network called once, or a
         process with a sampler.
     process : callable (stationary_std) -> GaussianProcess, optional
         The process, for kind "process", given lambda in the unit of the images.
@@ -119,6 +120,8 @@ class Method:
         """Why the method cannot do a task, as a sentence for tables; None if it can."""
         if self.only_task not in (None, task):
             return f"{self.label} is made for {self.only_task} only"
+        if self.kind == "classical" and TASKS[task].classical is None:
+            return f"there is no classical method for {task}"
         return None
 
 

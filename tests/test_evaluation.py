@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,10 @@ from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError, digest_file, read_json, write_json
 from irsde.images import read_image
 from irsde.machine import meters
-from irsde.restoration import classical
 from irsde.restoration.restorer import Restorer
 from irsde.scoring.metrics import METRICS
 from irsde.scoring.protocols import PROTOCOLS
+from irsde.tasks import TASKS
 from irsde.training.run import train
 from tests.project import PROJECT, copy_project, prepare_task
 
@@ -192,17 +193,12 @@ def test_options_of_a_network_are_refused_for_the_degraded_input(project):
     assert "dB over" in command("--run", str(run.folder))
 
 
-def test_a_task_without_a_classical_method_gets_one_line(project, monkeypatch):
+def test_a_run_of_a_method_that_its_task_has_no_longer_gets_one_line(project, monkeypatch):
     run = Run("smoke", "denoising", "classical", 0)
-    settings = run_settings(load_profile("smoke"), "denoising", "classical", 0)
-    with monkeypatch.context() as patch:
-        patch.delitem(classical.CLASSICAL, "denoising")
-        with pytest.raises(InputError, match="classical on denoising: n/a, there is no classical"):
-            train(run, settings, overwrite=False)
-        assert not (run.folder / "run.json").exists()
-    train(run, settings, overwrite=False)
-    monkeypatch.delitem(classical.CLASSICAL, "denoising")
-    assert "there is no classical method for this task" in command("--run", str(run.folder))
+    train(run, run_settings(load_profile("smoke"), "denoising", "classical", 0), overwrite=False)
+    monkeypatch.setitem(TASKS, "denoising", replace(TASKS["denoising"], classical=None))
+    text = command("--run", str(run.folder))
+    assert "classical on denoising: n/a, there is no classical method for denoising" in text
 
 
 def test_energy_is_that_of_the_restoration_alone(project, monkeypatch):

@@ -301,8 +301,8 @@ def _real(task_name: str) -> list[Example]:
 def _pair(folder: Path, record: Record, task_name: str) -> Example:
     """A pair as preparation makes it, enlarged; holes are white, whatever the set has in them."""
     clean = read_image(folder / record.gt)
-    scale = TASKS[task_name].scale
-    if task_name == "inpainting" and record.mask:
+    task = TASKS[task_name]
+    if task.has_holes and record.mask:
         height, width = clean.shape[:2]
         path = folder / record.mask
         holes = holes_of(folder.name)
@@ -310,8 +310,8 @@ def _pair(folder: Path, record: Record, task_name: str) -> Example:
         degraded = inpainting_holes(to_float(clean), mask)
     else:
         degraded = to_float(read_image(folder / record.lq))
-    if scale > 1:
-        degraded = enlarge(degraded, scale)
+    if task.scale > 1:
+        degraded = enlarge(degraded, task.scale)
     return Example(f"{folder.name.partition('-')[0]} {record.image}", clean, degraded)
 
 

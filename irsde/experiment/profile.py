@@ -221,12 +221,10 @@ class TaskData(Settings):
     )
 
 
-OF_ONE_TASK = {
-    "noise_level": "denoising",
-    "clipped": "denoising",
-    "masks": "inpainting",
-    "enlarge": "super-resolution",
-}
+def _other_tasks(key: str, task: str) -> str:
+    """Tasks that a setting of data belongs to, if this one is not among them."""
+    owners = [name for name, record in TASKS.items() if key in record.own_settings]
+    return "" if task in owners else ", ".join(owners)
 
 
 class DataSettings(TaskData):
@@ -244,9 +242,9 @@ class DataSettings(TaskData):
         """
         own = self.tasks.get(task, TaskData())
         for key in own.model_fields_set:
-            if OF_ONE_TASK.get(key, task) != task:
-                raise _PlacedError(f"is a setting of {OF_ONE_TASK[key]}", "tasks", task, key)
-        shared = (k for k in self.model_fields_set - {"tasks"} if OF_ONE_TASK.get(k, task) == task)
+            if owners := _other_tasks(key, task):
+                raise _PlacedError(f"is a setting of {owners}", "tasks", task, key)
+        shared = (key for key in self.model_fields_set - {"tasks"} if not _other_tasks(key, task))
         chosen = TaskData().model_copy(
             update={key: getattr(self, key) for key in shared}
             | {key: getattr(own, key) for key in own.model_fields_set}

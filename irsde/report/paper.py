@@ -27,6 +27,7 @@ from irsde.report.results import Entry, Row, by_table, entries
 from irsde.report.table import Cell, Column, Line, Table
 from irsde.scoring.perceptual import network_label
 from irsde.scoring.statistics import Difference, Estimate, holm, mean_estimate, paired_difference
+from irsde.tasks import TASKS
 
 FAR = 2  # a budget further from every known one than this factor is another budget
 
@@ -473,9 +474,9 @@ SECTION = "Against the paper"
 
 ABLATIONS = "Ablations"
 
-ABLATION_METRICS: dict[bool, tuple[MetricName, ...]] = {
-    True: ("psnr_y", "ssim_y", "lpips"),
-    False: ("psnr", "ssim", "lpips"),
+ABLATION_METRICS: dict[str, tuple[MetricName, ...]] = {
+    "y": ("psnr_y", "ssim_y", "lpips"),
+    "rgb": ("psnr", "ssim", "lpips"),
 }
 
 GROUPS = {
@@ -779,7 +780,7 @@ class _Against:
 
 def _ablation(key: str, title: str, group: Sequence[Entry]) -> Table:
     base, summary = group[0], group[0].first.summary
-    metrics = ABLATION_METRICS[base.first.task == "deraining"]
+    metrics = ABLATION_METRICS[TASKS[base.first.task].channel]
     cells = {
         (entry.first.method, metric): _against(entry, base, metric)
         for entry in group

@@ -498,10 +498,11 @@ def _count(names: Iterable[str], prefix: str) -> int:
 
 def _denoising_run(file: Path, run: Run) -> Run:
     """Run of an unconditional network, which belongs to the Gaussian-denoising methods."""
-    if run.task != "denoising":
+    method = METHODS[DENOISING_METHOD]
+    if method.refusal(run.task):
         raise InputError(
             f"{file}: an unconditional network (3 input channels) removes Gaussian noise only; "
-            "give --task denoising"
+            f"give --task {method.only_task}"
         )
     return replace(run, method=f"{DENOISING_METHOD}+{run.method.partition('+')[2]}")
 

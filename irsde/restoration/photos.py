@@ -265,7 +265,7 @@ def _check(run: Path, card: dict[str, Any], options: RestoreOptions) -> None:
         refuse_without_effect(
             Evaluation(of_run, "photographs", sampler, method.nfe, conversion=options.conversion)
         )
-    if options.mask and card["task"] != "inpainting":
+    if options.mask and not TASKS[card["task"]].has_holes:
         raise InputError(f"{run}: {card['task']} takes no mask; leave out --mask")
     if options.noise_level is not None and method.conditional:
         raise InputError(f"{card['label']} asks for no noise level; leave out --noise-level")

@@ -510,11 +510,11 @@ def _evaluate_run(
     from irsde.experiment.provenance import evaluation_profile, imported_from, read_run_card
     from irsde.machine.launch import start_processes
     from irsde.machine.world import world_of_environment
-    from irsde.methods import METHODS
+    from irsde.methods import METHODS, MethodName
 
     found = run_of(folder)
     loaded = load_profile(found.profile)
-    base = found.method.partition("+")[0]
+    base = MethodName.parse(found.method).base
     check_name("method", base, METHODS)
     settings = evaluation_profile(loaded, found)
     check_name("weights", options["weights"], ("ema", "raw"))

@@ -8,6 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from irsde.methods import MethodName
 from irsde.seeds import seed_from
 
 SINGLE = 3.4  # inches: the width of one column of a two-column page
@@ -146,11 +147,11 @@ def look(method: str) -> Look:
     >>> look("ir-sde").color == look("ir-sde+batch16").color
     True
     """
-    name, plus, variant = method.partition("+")
-    known = METHOD_LOOKS.get(name) or _drawn_lots(name)
-    if not plus:
+    name = MethodName.parse(method)
+    known = METHOD_LOOKS.get(name.base) or _drawn_lots(name.base)
+    if not name.variant:
         return known
-    chosen = seed_from("look", variant) % len(_DASHES)
+    chosen = seed_from("look", name.variant) % len(_DASHES)
     return Look(known.color, known.marker, _DASHES[chosen], filled=False)
 
 

@@ -170,6 +170,52 @@ def _interpolant(stationary_std: float) -> "GaussianProcess":
     return linear_interpolant(100, noise_level=stationary_std)
 
 
+@dataclass(frozen=True)
+class MethodName:
+    """Method and variant of a run, which folders, cards and commands write as `ir-sde+l2`.
+
+    Parameters
+    ----------
+    base : str
+        A key of `METHODS`.
+    variant : str
+        Names joined by "+", each of a change to what is named before it; "" for none.
+
+    Examples
+    --------
+    >>> name = MethodName.parse("ir-sde+l2+width0.07")
+    >>> name.base, name.variant, str(name.origin), str(name.origin.plus("width0.1"))
+    ('ir-sde', 'l2+width0.07', 'ir-sde+l2', 'ir-sde+l2+width0.1')
+    """
+
+    base: str
+    variant: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "MethodName":
+        """The name that a text stands for."""
+        base, _, variant = text.partition("+")
+        return cls(base, variant)
+
+    def __str__(self) -> str:
+        """Text of the name."""
+        return f"{self.base}+{self.variant}" if self.variant else self.base
+
+    @property
+    def origin(self) -> "MethodName":
+        """The name without its last change."""
+        return MethodName(self.base, self.variant.rpartition("+")[0])
+
+    def plus(self, change: str) -> "MethodName":
+        """The name with one more change."""
+        return MethodName.parse(f"{self}+{change}")
+
+
+def method_of(name: str) -> Method:
+    """The method that a name, with or without a variant, belongs to; KeyError if unknown."""
+    return METHODS[MethodName.parse(name).base]
+
+
 METHODS: dict[str, Method] = {
     "identity": Method("degraded input", "identity"),
     "classical": Method("classical", "classical", source="scikit-image"),

@@ -30,7 +30,7 @@ from irsde.images import Pixels, to_pixels, write_image
 from irsde.machine.devices import compute_device
 from irsde.machine.meters import Meter
 from irsde.machine.world import World, joined, world_of_environment
-from irsde.methods import METHODS
+from irsde.methods import method_of
 from irsde.progress import track
 from irsde.restoration.classical import classical_method, estimate_noise_level
 from irsde.scoring.metrics import METRICS
@@ -113,7 +113,7 @@ def usual_evaluation(run: Run, dataset: str, profile: Profile, card: dict[str, A
     process = process_of(settings)
     if process is not None:
         noise_level = dataset_card(pairs_folder(run.profile, run.task, dataset))["noise_level"]
-        conditional = METHODS[run.method.partition("+")[0]].conditional
+        conditional = method_of(run.method).conditional
         most = process.steps if conditional else noise_step(process, noise_level)
         nfe = most if profile.evaluation.nfe is None else min(profile.evaluation.nfe, most)
     conversion = usual_conversion(card, sampler)
@@ -273,7 +273,7 @@ def _restored(
     meter: Meter,
 ) -> Iterator[Batch]:
     """Pairs of this process with their restored images, batch by batch."""
-    kind = METHODS[evaluation.run.method.partition("+")[0]].kind
+    kind = method_of(evaluation.run.method).kind
     if kind in ("regression", "process"):
         yield from _restored_by_network(evaluation, pairs, settings, device, world, meter)
         return
@@ -296,7 +296,7 @@ def _refuse_not_finite(pairs: Sequence[Pair], restored: Image) -> None:
 
 def _direct(run: Run, card: dict[str, Any]) -> Callable[[Image], Image]:
     """What restores an image without a network: nothing, or the tuned classical method."""
-    if METHODS[run.method.partition("+")[0]].kind == "identity":
+    if method_of(run.method).kind == "identity":
         return lambda image: image
     method = classical_method(run.task)
     tuned = card.get("tuned")

@@ -18,6 +18,7 @@ from irsde.experiment.profile import Profile, check_name
 from irsde.files import InputError, digest, digest_json, read_json, replacing_folder, write_json
 from irsde.images import Pixels, check_text, read_image, to_float, write_image
 from irsde.machine.devices import compute_device
+from irsde.methods import MethodName
 from irsde.progress import track
 from irsde.scoring.metrics import METRICS
 from irsde.scoring.protocols import PROTOCOLS
@@ -123,7 +124,8 @@ def evaluate_restored(
             )
         scenes = {record.image: record.scene for record in read_records(test_set.folder)}
         reference = reference or test_set.folder / "GT"
-        run = Run(test_set.profile.name, test_set.task, f"{OUTSIDE}+{slug}", 0)
+        method = str(MethodName(OUTSIDE, slug))
+        run = Run(test_set.profile.name, test_set.task, method, 0)
         folders.insert(0, Evaluation(run, test_set.dataset, "direct", 0).folder)
     if reference is None or not folders:
         raise InputError(

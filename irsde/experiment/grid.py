@@ -30,7 +30,7 @@ from irsde.experiment.profile import (
     wrong_in_profile,
 )
 from irsde.files import InputError, digest_json, write_text
-from irsde.methods import METHODS
+from irsde.methods import METHODS, MethodName, method_of
 
 RESULTS = Path("results")
 
@@ -58,13 +58,13 @@ class Run:
     @property
     def is_trained(self) -> bool:
         """True if the run has a network."""
-        return METHODS[self.method.partition("+")[0]].is_trained
+        return method_of(self.method).is_trained
 
     @property
     def label(self) -> str:
         """Method as tables show it, unless the run says more exactly what it was."""
-        base, _, variant = self.method.partition("+")
-        return f"{METHODS[base].label} + {variant}" if variant else METHODS[base].label
+        label, variant = method_of(self.method).label, MethodName.parse(self.method).variant
+        return f"{label} + {variant}" if variant else label
 
     @property
     def key(self) -> str:
@@ -191,7 +191,7 @@ def refuse_without_effect(evaluation: Evaluation) -> None:
     trained by maximum likelihood only, and there not for the Euler samplers, which take the output
     as the noise. A deterministic sampler that starts from the noisy image itself draws no noise.
     """
-    base = evaluation.run.method.partition("+")[0]
+    base = MethodName.parse(evaluation.run.method).base
     check_name("method", base, METHODS)
     method = METHODS[base]
     label = method.label
@@ -217,7 +217,7 @@ def refuse_without_effect(evaluation: Evaluation) -> None:
 
 def _without_effect(evaluation: Evaluation, given: list[str]) -> tuple[list[str], str]:
     """Options among those given that change nothing of a process, and why."""
-    method = METHODS[evaluation.run.method.partition("+")[0]]
+    method = method_of(evaluation.run.method)
     if evaluation.sampler == method.sampler and not given:
         return [], ""
     from irsde.samplers import SAMPLERS
@@ -278,7 +278,7 @@ def runs(profile: Profile) -> list[Run]:
         Run(profile.name, task, method, seed)
         for task in profile.tasks
         for method, seeds in profile.runs_of(task).items()
-        if METHODS[method.partition("+")[0]].refusal(task) is None
+        if method_of(method).refusal(task) is None
         for seed in (seeds if _depends_on_seed(method) else seeds[:1])
     ]
 
@@ -288,14 +288,14 @@ def refusals(profile: Profile) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for task in profile.tasks:
         for method in profile.runs_of(task):
-            record = METHODS[method.partition("+")[0]]
+            record = method_of(method)
             if reason := record.refusal(task):
                 found.setdefault(task, {})[record.label] = reason
     return found
 
 
 def _depends_on_seed(method: str) -> bool:
-    return METHODS[method.partition("+")[0]].is_trained
+    return method_of(method).is_trained
 
 
 def evaluations(profile: Profile) -> list[Evaluation]:
@@ -432,7 +432,7 @@ def cause_evaluations(causes: Causes, profile: Profile) -> tuple[Evaluation, lis
             found.append(replace(base, run=of_cause, dataset=dataset))
             continue
         place = ("causes", "rows", number, "evaluation")
-        method = METHODS[of_cause.method.partition("+")[0]]
+        method = method_of(of_cause.method)
         try:
             evaluation = evaluation_of(of_cause, dataset, cause.evaluation)
         except InputError as error:
@@ -461,7 +461,7 @@ def further_evaluations(profile: Profile) -> list[Evaluation]:
 
 def default_sampler(profile: Profile, method: str) -> tuple[str, int]:
     """Sampler and NFE that a profile evaluates a method with."""
-    record = METHODS[method.partition("+")[0]]
+    record = method_of(method)
     if record.kind != "process":
         return record.sampler, record.nfe
     return record.sampler, profile.evaluation.nfe or record.nfe

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from irsde.files import InputError, digest_json
-from irsde.methods import METHODS, Method
+from irsde.methods import METHODS, Method, MethodName, method_of
 from irsde.scoring.protocols import PROTOCOLS
 from irsde.tasks import TASKS, Degradation
 
@@ -80,7 +80,7 @@ def _check_form(name: str, pattern: re.Pattern[str] = NAME) -> str:
 
 def _check_method(method: str) -> str:
     _check_form(method, METHOD)
-    return _all_known("method", (method.partition("+")[0],), METHODS)[0] and method
+    return _all_known("method", (MethodName.parse(method).base,), METHODS)[0] and method
 
 
 def _check_task(task: str) -> str:
@@ -111,7 +111,7 @@ Line = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
 Name = Annotated[str, AfterValidator(_check_form)]
 Caption = Annotated[str, Field(max_length=MOST_OF_A_CAPTION), AfterValidator(_words)]
 DatasetName = Name
-MethodName = Annotated[str, AfterValidator(_check_method)]
+MethodText = Annotated[str, AfterValidator(_check_method)]
 TaskName = Annotated[str, AfterValidator(_check_task)]
 ProtocolName = Annotated[str, AfterValidator(_check_protocol)]
 DatasetNames = Annotated[
@@ -352,7 +352,7 @@ class MemorySettings(Settings):
 
 
 TaskNames = Annotated[tuple[TaskName, ...], Field(min_length=1), AfterValidator(_different)]
-MethodNames = Annotated[tuple[MethodName, ...], Field(min_length=1), AfterValidator(_different)]
+MethodNames = Annotated[tuple[MethodText, ...], Field(min_length=1), AfterValidator(_different)]
 
 
 class Block(Settings):
@@ -401,7 +401,7 @@ class Cause(Settings):
     label: Line = Field(description="what differs, such as `batch 4`")
     instead_of: Line = Field(description="what the base has, such as `batch 8`")
     profile: Name | None = None
-    method: MethodName | None = Field(None, description="of that profile, such as a variant")
+    method: MethodText | None = Field(None, description="of that profile, such as a variant")
     dataset: DatasetName | None = None
     seed: Seed | None = Field(None, description="of training")
     evaluation: Name | None = Field(
@@ -426,7 +426,7 @@ class Causes(Settings):
 
     profile: Name = Field(description="of the base run")
     task: TaskName
-    method: MethodName
+    method: MethodText
     dataset: DatasetName
     rows: tuple[Cause, ...] = Field(min_length=1)
 
@@ -457,7 +457,7 @@ class Profile(Settings):
     training: TrainingSettings
     evaluation: EvaluationSettings = EvaluationSettings()
     memory: MemorySettings = MemorySettings()
-    variants: dict[MethodName, dict[str, dict[str, Any]]] = Field(
+    variants: dict[MethodText, dict[str, dict[str, Any]]] = Field(
         {}, description="method+name: settings that differ, by group"
     )
     sweeps: tuple[Sweep, ...] = Field((), description="evaluations beyond those of the tables")
@@ -527,7 +527,7 @@ class Profile(Settings):
     @model_validator(mode="after")
     def _variants_make_a_difference(self) -> "Profile":
         for method in self.variants:
-            if "+" not in method:
+            if not MethodName.parse(method).variant:
                 raise _PlacedError(f"a variant is named {method}+name", "variants", method)
             self._varied(method)
             for place, reason in _without_effect(method, self.variants[method]):
@@ -538,7 +538,7 @@ class Profile(Settings):
     def _fits_its_methods(self) -> "Profile":
         for task in self.tasks:
             for method in self.runs_of(task):
-                record = METHODS[method.partition("+")[0]]
+                record = method_of(method)
                 if record.refusal(task) is None:
                     self._check_run(task, method, record)
         if self.causes:
@@ -599,7 +599,7 @@ class Profile(Settings):
             raise InputError(f"profile {self.name}, {_text(error.place)}: {error}") from None
 
     def _varied(self, method: str) -> "Profile":
-        if "+" not in method:
+        if not MethodName.parse(method).variant:
             return self
         if method not in self.variants:
             known = ", ".join(self.variants) or "none"
@@ -630,7 +630,7 @@ def _without_effect(
     method: str, settings: dict[str, dict[str, Any]]
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     """Places in the settings of a variant that its method does not use, each with the reason."""
-    record = METHODS[method.partition("+")[0]]
+    record = method_of(method)
     if "process" in settings and not (record.kind == "process" and record.has_lambda):
         yield ("process",), f"{record.label} has no lambda"
     for group in ("network", "training"):
@@ -649,7 +649,7 @@ def _wrong_in_sweep(
         if dataset not in data.test:
             yield f"{dataset} is no test set of {task}", "datasets", index
     for index, method in enumerate(sweep.methods):
-        record = METHODS[method.partition("+")[0]]
+        record = method_of(method)
         if reason := record.refusal(task):
             yield reason, "methods", index
         if missing := set(sweep.seeds) - set(runs.get(method, ())):
@@ -749,7 +749,7 @@ class RunSettings(Settings):
     """
 
     task: TaskName
-    method: MethodName
+    method: MethodText
     seed: Seed
     stationary_std: float | None
     data: TaskData
@@ -792,7 +792,7 @@ def run_settings(profile: Profile, task: str, method: str, seed: int) -> RunSett
     if not 0 <= seed < SEEDS:
         raise InputError(f"seed {seed}: give one from 0 to {SEEDS - 1}")
     check_name("task", task, TASKS)
-    base = method.partition("+")[0]
+    base = MethodName.parse(method).base
     check_name("method", base, METHODS)
     if reason := METHODS[base].refusal(task):
         raise InputError(f"{method} on {task}: n/a, {reason}")

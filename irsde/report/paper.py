@@ -21,6 +21,7 @@ from irsde.data.published import (
     read_published,
 )
 from irsde.files import InputError, read_json, read_table
+from irsde.methods import MethodName
 from irsde.report.captions import about_exact, close, interval_of
 from irsde.report.judging import difference_cell, ends, interval_text, mean_text, signed
 from irsde.report.results import Entry, Row, by_table, entries
@@ -205,7 +206,7 @@ def compared_method(
     candidates = [
         _Candidate.of(table, method, entry)
         for entry in found
-        if entry.first.method.partition("+")[0] == method.method
+        if MethodName.parse(entry.first.method).base == method.method
     ]
     if not candidates:
         return []

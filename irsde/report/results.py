@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from irsde.experiment import provenance
 from irsde.experiment.grid import IMPORTED, OUTSIDE, evaluation_of, run_of
 from irsde.files import InputError, digest_json, read_json, read_table
+from irsde.methods import MethodName
 from irsde.scoring.metrics import METRICS
 
 # What `summary.json` always has.
@@ -269,7 +270,7 @@ def run_command(card: Mapping[str, Any]) -> str:
 def evaluation_command(summary: Mapping[str, Any], folder: Path) -> str:
     """Command that makes an evaluation, from its `summary.json` and its folder."""
     dataset = summary["dataset"]["dataset"]
-    if summary["method"].startswith(OUTSIDE):
+    if MethodName.parse(summary["method"]).base == OUTSIDE:
         given = {
             "restored": summary.get("restored", "FOLDER"),
             "dataset": dataset,
@@ -282,6 +283,6 @@ def evaluation_command(summary: Mapping[str, Any], folder: Path) -> str:
         options = [part for key, value in given.items() for part in (f"--{key}", value)]
         return shlex.join(["irsde", "evaluate", *options])
     evaluation = evaluation_of(run_of(Path(summary["run"])), dataset, folder.name)
-    is_imported = evaluation.run.method.endswith(f"+{IMPORTED}")  # read by plain unless told
+    is_imported = MethodName.parse(evaluation.run.method).variant == IMPORTED  # plain unless told
     exact = " --conversion exact" if is_imported and evaluation.conversion == "exact" else ""
     return f"irsde evaluate {evaluation.arguments}{exact}"

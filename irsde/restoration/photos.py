@@ -31,7 +31,7 @@ from irsde.files import (
 )
 from irsde.images import MAX_PIXELS, Pixels, check_text, printable, read_image, to_float, to_pixels
 from irsde.machine.devices import compute_device, device_name
-from irsde.methods import METHODS
+from irsde.methods import method_of
 from irsde.progress import track
 from irsde.restoration.folders import first_names, list_images
 from irsde.restoration.photo_files import Photo, bands, read_photo, write_photo, write_scale
@@ -243,7 +243,7 @@ def _line(
 
 def _check(run: Path, card: dict[str, Any], options: RestoreOptions) -> None:
     """Refuse a run or options that cannot be used, before anything is read."""
-    method = METHODS[card["method"].partition("+")[0]]
+    method = method_of(card["method"])
     if not method.is_trained:
         raise InputError(f"{run}: {card['label']} has no network to restore with")
     for name, limit in LIMITS.items():
@@ -393,7 +393,7 @@ def _described(
     from irsde.restoration.restorer import usual_conversion
     from irsde.samplers import SAMPLERS
 
-    method = METHODS[card["method"].partition("+")[0]]
+    method = method_of(card["method"])
     noise_level = options.noise_level
     if not restorer.conditional and noise_level is None:
         noise_level = noise_level_of(card["task"], settings.data)

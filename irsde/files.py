@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,18 @@ class InputError(Exception):
 
     The command line prints it and exits with code 2.
     """
+
+
+def check_name(kind: str, name: str, known: Collection[str]) -> None:
+    """Refuse a name that is not among the known ones.
+
+    Raises
+    ------
+    InputError
+        Says what exists.
+    """
+    if name not in known:
+        raise InputError(f"unknown {kind} {name[:100]!r}: choose from {', '.join(known)}")
 
 
 def not_written(path: Path, error: OSError) -> InputError:

@@ -17,6 +17,7 @@ from irsde.evaluation import evaluate as evaluation
 from irsde.evaluation.cost import multiply_accumulates
 from irsde.evaluation.evaluate import evaluate
 from irsde.experiment.grid import Evaluation, Run, pairs_folder
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError, digest_file, read_json, write_json
 from irsde.images import read_image
@@ -45,7 +46,7 @@ def project(tmp_path_factory):
 
 
 def evaluated(**options):
-    wanted = Evaluation(RUN, SET, "posterior", 3, **options)
+    wanted = Evaluation(RUN, SET, EvaluationOptions("posterior", 3, **options))
     evaluate(wanted, load_profile("smoke").evaluation)
     return wanted.folder
 
@@ -104,7 +105,7 @@ def test_the_batch_does_not_matter(project):
     folder = evaluated(sampling_seed=4)
     first = psnr(folder)
     settings = load_profile("smoke").evaluation.model_copy(update={"batch": 1})
-    evaluate(Evaluation(RUN, SET, "posterior", 3, sampling_seed=4), settings)
+    evaluate(Evaluation(RUN, SET, EvaluationOptions("posterior", 3, sampling_seed=4)), settings)
     assert psnr(folder) == pytest.approx(first, abs=1e-4)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from irsde.evaluation.restored_pairs import RestoredPair, pair_images
 from irsde.experiment import provenance
 from irsde.experiment.code import code_hash
 from irsde.experiment.grid import OUTSIDE, Evaluation, Run, pairs_folder
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import Profile, check_name
 from irsde.files import InputError, digest, digest_json, read_json, replacing_folder, write_json
 from irsde.images import Pixels, check_text, read_image, to_float, write_image
@@ -35,6 +36,7 @@ from irsde.scoring.score import (
 from irsde.tasks import TASKS
 
 BATCH = 8
+UNKNOWN = EvaluationOptions("direct", 0)  # of results made elsewhere
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def evaluate_restored(
         reference = reference or test_set.folder / "GT"
         method = str(MethodName(OUTSIDE, slug))
         run = Run(test_set.profile.name, test_set.task, method, 0)
-        folders.insert(0, Evaluation(run, test_set.dataset, "direct", 0).folder)
+        folders.insert(0, Evaluation(run, test_set.dataset, UNKNOWN).folder)
     if reference is None or not folders:
         raise InputError(
             "irsde evaluate --restored: give --reference and --out, or --task and --dataset"
@@ -311,13 +313,8 @@ def _evaluation_card(test_set: PreparedSet, run: Run) -> dict[str, Any]:
         "run_identity": digest_json(_run_identity(run)),
         "dataset": dataset_card(test_set.folder),
         "leaked": [record.image for record in records if record.source in test_set.leaked],
-        "sampler": "direct",
+        **asdict(UNKNOWN),
         "nfe": None,
-        "grid": "uniform",
-        "conversion": "exact",
-        "weights": "ema",
-        "precision": "float32",
-        "sampling_seed": 0,
         "parameters": None,
         "multiply_accumulates": None,
         "settings": test_set.profile.evaluation.model_dump(mode="json"),

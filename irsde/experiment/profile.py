@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import GenericAlias
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
@@ -21,11 +22,14 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     ValidationInfo,
+    create_model,
     field_validator,
     model_validator,
 )
 
+from irsde.experiment.options import DEFAULTS, OPTIONS
 from irsde.files import InputError, digest_json
+from irsde.files import check_name as check_name
 from irsde.methods import METHODS, Method, MethodName, method_of
 from irsde.scoring.protocols import PROTOCOLS
 from irsde.tasks import TASKS, Degradation
@@ -363,7 +367,21 @@ class Block(Settings):
     seeds: Seeds = (0,)
 
 
-class Sweep(Settings):
+def _swept() -> dict[str, Any]:
+    """For each option of evaluations that has a default, the values that a sweep goes through."""
+    found: dict[str, Any] = {}
+    for name, default in DEFAULTS.items():
+        option = OPTIONS[name]
+        several: Any = GenericAlias(tuple, (option.type, ...))
+        checked = Annotated[several, Field(min_length=1), AfterValidator(_different)]
+        found[option.plural] = (Seeds if option.is_number else checked, (default,))
+    return found
+
+
+_Swept: Any = create_model("_Swept", __base__=Settings, **_swept())
+
+
+class Sweep(_Swept):
     """Evaluations beyond the tables' own: every combination, for curves and for causes."""
 
     tasks: TaskNames
@@ -376,23 +394,6 @@ class Sweep(Settings):
     nfe: Annotated[tuple[Count, ...], AfterValidator(_different)] = Field(
         (), description="the profile's for the method unless given"
     )
-    grids: Annotated[
-        tuple[Literal["uniform", "quadratic", "log-snr"], ...],
-        Field(min_length=1),
-        AfterValidator(_different),
-    ] = ("uniform",)
-    conversions: Annotated[
-        tuple[Literal["exact", "plain"], ...], Field(min_length=1), AfterValidator(_different)
-    ] = ("exact",)
-    weights: Annotated[
-        tuple[Literal["ema", "raw"], ...], Field(min_length=1), AfterValidator(_different)
-    ] = ("ema",)
-    precisions: Annotated[
-        tuple[Literal["float32", "bfloat16"], ...],
-        Field(min_length=1),
-        AfterValidator(_different),
-    ] = ("float32",)
-    sampling_seeds: Seeds = (0,)
 
 
 class Cause(Settings):
@@ -820,18 +821,6 @@ def _all_known(kind: str, names: tuple[str, ...], known: dict[str, Any]) -> tupl
         except InputError as error:
             raise ValueError(str(error)) from None
     return names
-
-
-def check_name(kind: str, name: str, known: "dict[str, Any] | tuple[str, ...]") -> None:
-    """Refuse a name that is not among the known ones.
-
-    Raises
-    ------
-    InputError
-        Says what exists.
-    """
-    if name not in known:
-        raise InputError(f"unknown {kind} {name[:LONGEST_NAME]!r}: choose from {', '.join(known)}")
 
 
 def check_form(kind: str, name: str, pattern: re.Pattern[str] = NAME) -> str:

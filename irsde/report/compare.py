@@ -24,6 +24,7 @@ from irsde.data.catalogue import ENDINGS
 from irsde.data.sets import TABLE, read_records
 from irsde.drawing import ACCENT, BLACK, BLUE, DOUBLE, GRAY, SMALL, STYLE, Window, frame
 from irsde.experiment.grid import pairs_folder
+from irsde.experiment.options import unusual
 from irsde.files import InputError, replacing
 from irsde.images import Pixels, read_image, to_pixels
 from irsde.report.captions import counted
@@ -415,10 +416,8 @@ def _sampling(side: Side) -> str:
         return ""
     if summary["sampler"] == "direct":
         return f"{summary['nfe'] or 0} NFE"
-    options = [summary.get(key) for key in ("grid", "conversion", "weights", "precision")]
-    differing = [o for o in options if o not in (None, "uniform", "exact", "ema", "float32")]
-    differing.append(f"noise seed {summary.get('sampling_seed', 0)}")
-    return f"{summary['sampler']}, {summary['nfe']} NFE, {', '.join(differing)}"
+    options = [*unusual(summary), f"noise seed {summary.get('sampling_seed', 0)}"]
+    return f"{summary['sampler']}, {summary['nfe']} NFE, {', '.join(options)}"
 
 
 def _seed(side: Side) -> str:

@@ -20,6 +20,7 @@ from irsde.data.published import (
     Training,
     read_published,
 )
+from irsde.experiment.options import alike
 from irsde.files import InputError, read_json, read_table
 from irsde.methods import MethodName
 from irsde.report.captions import about_exact, close, interval_of
@@ -760,11 +761,9 @@ def _evaluated_alike(found: Sequence[Entry], methods: Sequence[str]) -> list[Ent
     Of groups of one size the first is taken, which is that of the default sampler.
     """
     groups: dict[tuple[Any, ...], dict[str, Entry]] = {}
-    keys = ("sampler", "nfe", "grid", "conversion", "weights", "precision")
     for entry in found:
         if entry.first.method in methods:
-            alike = tuple(entry.first.summary.get(key) for key in keys)
-            groups.setdefault(alike, {})[entry.first.method] = entry
+            groups.setdefault(alike(entry.first.summary), {})[entry.first.method] = entry
     with_base = [group for group in groups.values() if methods[0] in group]
     largest = max(with_base, key=len, default={})
     return [largest[method] for method in methods if method in largest]

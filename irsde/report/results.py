@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from irsde.experiment import provenance
 from irsde.experiment.grid import IMPORTED, OUTSIDE, evaluation_of, run_of
+from irsde.experiment.options import alike
 from irsde.files import InputError, digest_json, read_json, read_table
 from irsde.methods import MethodName
 from irsde.scoring.metrics import METRICS
@@ -67,8 +68,7 @@ class Row:
     @property
     def kind(self) -> tuple[Any, ...]:
         """All that tells entries apart: everything but the seeds."""
-        keys = ("task", "method", "sampler", "nfe", "grid", "conversion", "weights", "precision")
-        return (self.dataset, *(self.summary.get(key) for key in keys))
+        return (self.dataset, self.task, self.method, *alike(self.summary))
 
 
 @dataclass(frozen=True)
@@ -284,5 +284,5 @@ def evaluation_command(summary: Mapping[str, Any], folder: Path) -> str:
         return shlex.join(["irsde", "evaluate", *options])
     evaluation = evaluation_of(run_of(Path(summary["run"])), dataset, folder.name)
     is_imported = MethodName.parse(evaluation.run.method).variant == IMPORTED  # plain unless told
-    exact = " --conversion exact" if is_imported and evaluation.conversion == "exact" else ""
-    return f"irsde evaluate {evaluation.arguments}{exact}"
+    is_exact = is_imported and evaluation.options.conversion == "exact"
+    return f"irsde evaluate {evaluation.arguments}{' --conversion exact' if is_exact else ''}"

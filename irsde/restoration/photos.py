@@ -19,7 +19,8 @@ from irsde.data.sets import noise_level_of
 from irsde.degradations.masks import inpainting_holes, read_mask
 from irsde.degradations.resampling import enlarge
 from irsde.experiment import provenance
-from irsde.experiment.grid import Evaluation, Run, refuse_without_effect, run_of
+from irsde.experiment.grid import refuse_without_effect, run_of
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import RunSettings, check_name, load_profile
 from irsde.files import (
     InputError,
@@ -259,12 +260,9 @@ def _check(run: Path, card: dict[str, Any], options: RestoreOptions) -> None:
             if getattr(options, name) != getattr(RestoreOptions, name):
                 raise InputError(f"{card['label']} draws no noise: leave out --{name}")
     elif options.conversion is not None:
-        check_name("conversion", options.conversion, ("exact", "plain"))
+        chosen: dict[str, Any] = {"conversion": options.conversion}
         sampler = options.sampler or method.sampler
-        of_run = Run(card["profile"], card["task"], card["method"], card["seed"])
-        refuse_without_effect(
-            Evaluation(of_run, "photographs", sampler, method.nfe, conversion=options.conversion)
-        )
+        refuse_without_effect(EvaluationOptions(sampler, method.nfe, **chosen), card["method"])
     if options.mask and not TASKS[card["task"]].has_holes:
         raise InputError(f"{run}: {card['task']} takes no mask; leave out --mask")
     if options.noise_level is not None and method.conditional:

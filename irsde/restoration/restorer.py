@@ -4,11 +4,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
+from irsde.experiment.options import Conversion
 from irsde.experiment.profile import NAFNetSettings, RunSettings
 from irsde.files import InputError
 from irsde.methods import method_of
@@ -25,7 +26,6 @@ from irsde.samplers import (
     trajectory,
 )
 
-Conversion = Literal["exact", "plain"]
 REGRESSION_STEP = 1
 
 

@@ -1,4 +1,4 @@
-"""Files written under a temporary name and renamed, digests, and paths that stay in a folder."""
+"""Files written under a temporary name and renamed, digests, names, and paths inside a folder."""
 
 import errno
 import fcntl
@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
@@ -41,6 +42,28 @@ def check_name(kind: str, name: str, known: Collection[str]) -> None:
     """
     if name not in known:
         raise InputError(f"unknown {kind} {name[:100]!r}: choose from {', '.join(known)}")
+
+
+def slug(text: str) -> str:
+    """Text as a part of a key or of a folder's name.
+
+    Examples
+    --------
+    >>> slug("IR-SDE, 10 steps")
+    'ir-sde-10-steps'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def key_of(*parts: str) -> str:
+    """Key of a table or a figure: its parts joined by dashes, the plus of a variant as a dot.
+
+    Examples
+    --------
+    >>> key_of("nfe", "deraining", "rain100h-test", "ir-sde+batch16")
+    'nfe-deraining-rain100h-test-ir-sde.batch16'
+    """
+    return "-".join(parts).replace("+", ".")
 
 
 def not_written(path: Path, error: OSError) -> InputError:

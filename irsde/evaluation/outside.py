@@ -1,6 +1,5 @@
 """Anyone's restored images: scored like ours, and put beside ours where they are of a test set."""
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,15 @@ from irsde.experiment.code import code_hash
 from irsde.experiment.grid import OUTSIDE, Evaluation, Run, pairs_folder
 from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import Profile, check_name
-from irsde.files import InputError, digest, digest_json, read_json, replacing_folder, write_json
+from irsde.files import (
+    InputError,
+    digest,
+    digest_json,
+    read_json,
+    replacing_folder,
+    slug,
+    write_json,
+)
 from irsde.images import Pixels, check_text, read_image, to_float, write_image
 from irsde.machine.devices import compute_device
 from irsde.methods import MethodName
@@ -112,8 +119,7 @@ def evaluate_restored(
     for option, given in (("--name", name), ("--pattern", pattern or "")):
         if not given.isprintable() or len(given) > 200:
             raise InputError(f"irsde evaluate {option}: give one line of plain text")
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    if not slug:
+    if not slug(name):
         raise InputError(f"--name {name!r}: needs a letter or digit")
     scenes: dict[str, str] = {}
     folders = [out] if out else []
@@ -126,7 +132,7 @@ def evaluate_restored(
             )
         scenes = {record.image: record.scene for record in read_records(test_set.folder)}
         reference = reference or test_set.folder / "GT"
-        method = str(MethodName(OUTSIDE, slug))
+        method = str(MethodName(OUTSIDE, slug(name)))
         run = Run(test_set.profile.name, test_set.task, method, 0)
         folders.insert(0, Evaluation(run, test_set.dataset, UNKNOWN).folder)
     if reference is None or not folders:

@@ -184,11 +184,6 @@ def named_lines(group: Sequence[Entry]) -> list[tuple[str, Cell]]:
     return list(zip(line_keys(group), cells, strict=True))
 
 
-def key_of_table(*parts: str) -> str:
-    """Parts of a key joined by dashes, the plus of a variant as a dot: as keys of figures."""
-    return "-".join(parts).replace("+", ".")
-
-
 def titles(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
     """Title of each task and data set; the data set is named where a task has several."""
     found = by_table(rows)

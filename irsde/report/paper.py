@@ -1,12 +1,10 @@
 """Published numbers beside ours, whether they measure the same thing, and the ablations."""
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,7 @@ from irsde.data.published import (
     read_published,
 )
 from irsde.experiment.options import alike
-from irsde.files import InputError, read_json, read_table
+from irsde.files import InputError, read_json, read_table, slug
 from irsde.methods import MethodName
 from irsde.report.captions import about_exact, close, interval_of
 from irsde.report.judging import difference_cell, ends, interval_text, mean_text, signed
@@ -395,13 +393,11 @@ def rescored(entry: Entry, protocol: str | None) -> Entry | None:
 
 def _distance(entry: Entry) -> tuple[Estimate | None, str]:
     """FID of all images together, averaged over seeds as other metrics are; it has no interval."""
-    of_seed: dict[int, list[float]] = {}
-    for row in entry.rows:
-        fid = row.summary.get("distribution", {}).get("fid", {})
+    found = [row.summary.get("distribution", {}).get("fid", {}) for row in entry.rows]
+    for fid in found:
         if fid.get("value") is None:
             return None, fid.get("reason") or "FID was not computed"
-        of_seed.setdefault(int(row.summary["seed"]), []).append(float(fid["value"]))
-    mean = fmean(fmean(values) for values in of_seed.values())
+    mean = entry.mean_over_seeds([fid["value"] for fid in found])
     return Estimate(mean, math.nan, math.nan), ""
 
 
@@ -579,7 +575,7 @@ def _line(line: Compared) -> Line:
             else Cell("n/a", reason="this number has no interval", sources=sources)
         )
     return Line(
-        f"{_slug(line.method.label)}-{line.metric}",
+        f"{slug(line.method.label)}-{line.metric}",
         (
             Cell(line.method.label, sources=sources),
             Cell(SHOWN[line.metric].heading),
@@ -673,7 +669,7 @@ def _as_published(table: PublishedTable, published: Published, run: set[str]) ->
         source = "; ".join(published.sources[name].label for name in names)
         lines.append(
             Line(
-                _slug(method.label),
+                slug(method.label),
                 (
                     Cell(method.label),
                     *(
@@ -720,10 +716,6 @@ def _as_published(table: PublishedTable, published: Published, run: set[str]) ->
 
 def _has_doubtful(table: PublishedTable) -> bool:
     return any(g.confirmed == "no" for method in table.methods for g in method.numbers)
-
-
-def _slug(label: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
 
 
 def _capital(text: str) -> str:

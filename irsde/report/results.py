@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,13 @@ class Entry:
                 return None
             of_seed.setdefault(int(row.summary["seed"]), []).append(column)
         return np.array([np.mean(of_seed[seed], axis=0) for seed in sorted(of_seed)])
+
+    def mean_over_seeds(self, values: Sequence[float]) -> float:
+        """Mean over training seeds of the mean over sampling seeds of one value of each row."""
+        of_seed: dict[int, list[float]] = {}
+        for row, value in zip(self.rows, values, strict=True):
+            of_seed.setdefault(int(row.summary["seed"]), []).append(float(value))
+        return fmean(fmean(found) for found in of_seed.values())
 
     @property
     def sources(self) -> tuple[str, ...]:

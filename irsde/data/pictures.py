@@ -171,7 +171,8 @@ def _most_varied(degraded: list[NDArray[np.float32]], clean: Pixels) -> Window:
     differences = [(version - to_float(clean)).astype(np.float64) for version in degraded]
 
     def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return window_sums(values, height, width) / (height * width)
+        means: NDArray[np.float64] = window_sums(values, height, width) / (height * width)
+        return means
 
     variances = [mean(d**2) - mean(d) ** 2 for d in differences]
     return largest_window(np.sum(variances, axis=(0, 3)), height, width)

@@ -1,13 +1,16 @@
 """The command line: parse, call one stage, print one line. Errors leave by exit code 2."""
 
+import inspect
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from irsde.experiment.options import OPTIONS, Option, check_options, flag
 from irsde.files import INPUT_EXIT_CODE, InputError, read_table
 from irsde.machine.signals import STOPPED_EXIT_CODE, StoppedError
 from irsde.terminal import write_plainly
@@ -353,7 +356,32 @@ def train(
         _become_tracker(run.folder)
 
 
+def _with_evaluation_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take an option for each field of `EvaluationOptions`, after --dataset."""
+    parameters = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            parameters.append(parameter)
+        if parameter.name == "dataset":
+            parameters += [_parameter(name, option) for name, option in OPTIONS.items()]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # for typer
+    return command
+
+
+def _parameter(name: str, option: Option) -> inspect.Parameter:
+    """Option of the command line; None where it is not given."""
+    usual = "" if option.default is None else f"; default: {option.default}"
+    least = option.least if option.is_number else None
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        default=typer.Option(None, help=f"{option.help}{usual}.", min=least),
+        annotation=int if option.is_number else str,
+    )
+
+
 @app.command()
+@_with_evaluation_options
 def evaluate(
     run: Annotated[
         Path | None,
@@ -365,28 +393,6 @@ def evaluate(
     dataset: Annotated[
         str | None, typer.Option(help="Prepared test set; default: all test sets of the task.")
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="Sampler; default: the method's.")] = None,
-    nfe: Annotated[
-        int | None, typer.Option(min=1, help="Network evaluations; default: the profile's.")
-    ] = None,
-    grid: Annotated[
-        str, typer.Option(help="Step grid: uniform, quadratic or log-snr.")
-    ] = "uniform",
-    conversion: Annotated[
-        str | None,
-        typer.Option(
-            help="How the clean image is read off a network trained by maximum likelihood: exact, "
-            "or plain (the noise formula, as the authors' code does); default: exact, plain for "
-            "imported weights."
-        ),
-    ] = None,
-    weights: Annotated[
-        str, typer.Option(help="ema, or raw: the last iteration's, from the checkpoint.")
-    ] = "ema",
-    precision: Annotated[
-        str, typer.Option(help="Of the network's arithmetic: float32 or bfloat16.")
-    ] = "float32",
-    sampling_seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling noise.")] = 0,
     all_protocols: Annotated[
         bool, typer.Option("--all-protocols", help="Print the means under every protocol.")
     ] = False,
@@ -409,6 +415,7 @@ def evaluate(
     ] = None,
     profile: ProfileOption = None,
     track: TrackOption = True,
+    **options: str | int | None,
 ) -> None:
     """Restore a data set with a finished run and score every image; or score anyone's images.
 
@@ -417,15 +424,6 @@ def evaluate(
     --pattern. With --task and --dataset they are results on a test set of the profile, restored
     from data/prepared/<profile>/<task>/<dataset>/LQ, and join its tables.
     """
-    of_run = {
-        "--sampler": sampler is not None,
-        "--nfe": nfe is not None,
-        "--grid": grid != "uniform",
-        "--conversion": conversion is not None,
-        "--weights": weights != "ema",
-        "--precision": precision != "float32",
-        "--sampling-seed": sampling_seed != 0,
-    }
     of_images = {
         "--reference": reference is not None,
         "--pattern": pattern is not None,
@@ -437,26 +435,15 @@ def evaluate(
     }
     if (run is None) == (restored is None):
         raise InputError("irsde evaluate: give --run, or --restored")
+    of_run = {flag(name): value is not None for name, value in options.items()}
     foreign = of_images if run else of_run
     if given := [option for option, is_given in foreign.items() if is_given]:
         wanted = "--restored" if run else "--run"
         raise InputError(f"irsde evaluate: {given[0]} goes with {wanted} only")
     if run:
-        _evaluate_run(
-            run,
-            dataset,
-            sampler,
-            nfe,
-            {
-                "grid": grid,
-                "conversion": conversion,
-                "weights": weights,
-                "precision": precision,
-                "sampling_seed": sampling_seed,
-            },
-            all_protocols=all_protocols,
-            track=track,
-        )
+        chosen = {name: value for name, value in options.items() if value is not None}
+        check_options(chosen)
+        _evaluate_run(run, dataset, chosen, all_protocols=all_protocols, track=track)
         return
     from irsde.data.leakage.record import leaked_images, read_leaks
     from irsde.evaluation.outside import PreparedSet, evaluate_restored
@@ -495,9 +482,7 @@ def evaluate(
 def _evaluate_run(
     folder: Path,
     dataset: str | None,
-    sampler: str | None,
-    nfe: int | None,
-    options: dict[str, Any],
+    chosen: dict[str, Any],
     *,
     all_protocols: bool,
     track: bool,
@@ -510,30 +495,22 @@ def _evaluate_run(
     from irsde.experiment.provenance import evaluation_profile, imported_from, read_run_card
     from irsde.machine.launch import start_processes
     from irsde.machine.world import world_of_environment
-    from irsde.methods import METHODS
+    from irsde.methods import METHODS, MethodName
 
     found = run_of(folder)
     loaded = load_profile(found.profile)
-    base = found.method.partition("+")[0]
+    base = MethodName.parse(found.method).base
     check_name("method", base, METHODS)
     settings = evaluation_profile(loaded, found)
-    check_name("weights", options["weights"], ("ema", "raw"))
-    check_name("precision", options["precision"], ("float32", "bfloat16"))
-    check_name("grid", options["grid"], ("uniform", "quadratic", "log-snr"))
-    check_name("conversion", options["conversion"] or "exact", ("exact", "plain"))
-    chosen = {
-        name: value
-        for name, value in {"sampler": sampler, "nfe": nfe, **options}.items()
-        if value is not None
-    }
     card = read_run_card(found.folder)
     of_task = loaded.data.of(found.task)
-    wanted = [
-        replace(usual_evaluation(found, name, settings, card), **chosen)
+    usual = [
+        usual_evaluation(found, name, settings, card)
         for name in ((dataset,) if dataset else of_task.test)
     ]
+    wanted = [replace(one, options=replace(one.options, **chosen)) for one in usual]
     for evaluation in wanted:
-        refuse_without_effect(evaluation)
+        refuse_without_effect(evaluation.options, found.method)
     if settings.evaluation.processes > 1 and "RANK" not in os.environ:
         start_processes(settings.evaluation.processes)
         return

@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
+from irsde.files import key_of as key_of
+from irsde.methods import MethodName
 from irsde.seeds import seed_from
 
 SINGLE = 3.4  # inches: the width of one column of a two-column page
@@ -146,11 +150,11 @@ def look(method: str) -> Look:
     >>> look("ir-sde").color == look("ir-sde+batch16").color
     True
     """
-    name, plus, variant = method.partition("+")
-    known = METHOD_LOOKS.get(name) or _drawn_lots(name)
-    if not plus:
+    name = MethodName.parse(method)
+    known = METHOD_LOOKS.get(name.base) or _drawn_lots(name.base)
+    if not name.variant:
         return known
-    chosen = seed_from("look", variant) % len(_DASHES)
+    chosen = seed_from("look", name.variant) % len(_DASHES)
     return Look(known.color, known.marker, _DASHES[chosen], filled=False)
 
 
@@ -168,15 +172,29 @@ def _drawn_lots(name: str) -> Look:
     )
 
 
-def key_of(*parts: str) -> str:
-    """Key of a figure: its parts joined by dashes, the plus of a variant as a dot.
+def window_sums(values: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
+    """Sum over every whole window of a size in an array of shape (H, W) or (H, W, C)."""
+    total = np.pad(values.cumsum(0).cumsum(1), [(1, 0), (1, 0), (0, 0)][: values.ndim])
+    corners = total[height:, width:] - total[:-height, width:] - total[height:, :-width]
+    sums: NDArray[np.float64] = corners + total[:-height, :-width]
+    return sums
 
-    Examples
-    --------
-    >>> key_of("nfe", "deraining", "rain100h-test", "ir-sde+batch16")
-    'nfe-deraining-rain100h-test-ir-sde.batch16'
+
+def largest_window(scores: NDArray[np.float64], height: int, width: int, margin: int = 0) -> Window:
+    """The window of a size with the highest score, for the detail of an image.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (H - height + 1, W - width + 1)
+        Of every whole window, such as `window_sums`.
+    height, width : int
+    margin : int
+        Pixels that it keeps from the edges, where the image has room for that.
     """
-    return "-".join(parts).replace("+", ".")
+    kept = margin if min(scores.shape) > 2 * margin else 0
+    inner = scores[kept : scores.shape[0] - kept, kept : scores.shape[1] - kept]
+    top, left = (int(k) + kept for k in np.unravel_index(int(inner.argmax()), inner.shape))
+    return slice(top, top + height), slice(left, left + width)
 
 
 def frame(axes: Any, window: Window) -> None:

@@ -1,4 +1,4 @@
-"""Files written under a temporary name and renamed, digests, and paths that stay in a folder."""
+"""Files written under a temporary name and renamed, digests, names, and paths inside a folder."""
 
 import errno
 import fcntl
@@ -6,9 +6,10 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,40 @@ class InputError(Exception):
 
     The command line prints it and exits with code 2.
     """
+
+
+def check_name(kind: str, name: str, known: Collection[str]) -> None:
+    """Refuse a name that is not among the known ones.
+
+    Raises
+    ------
+    InputError
+        Says what exists.
+    """
+    if name not in known:
+        raise InputError(f"unknown {kind} {name[:100]!r}: choose from {', '.join(known)}")
+
+
+def slug(text: str) -> str:
+    """Text as a part of a key or of a folder's name.
+
+    Examples
+    --------
+    >>> slug("IR-SDE, 10 steps")
+    'ir-sde-10-steps'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def key_of(*parts: str) -> str:
+    """Key of a table or a figure: its parts joined by dashes, the plus of a variant as a dot.
+
+    Examples
+    --------
+    >>> key_of("nfe", "deraining", "rain100h-test", "ir-sde+batch16")
+    'nfe-deraining-rain100h-test-ir-sde.batch16'
+    """
+    return "-".join(parts).replace("+", ".")
 
 
 def not_written(path: Path, error: OSError) -> InputError:

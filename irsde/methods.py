@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from irsde.files import InputError, digest_json
+from irsde.tasks import TASKS
 
 if TYPE_CHECKING:
     from irsde.processes import GaussianProcess, Schedule
@@ -27,7 +28,7 @@ class Method:
     label : str
         Name in tables and figures.
     kind : {"identity", "classical", "regression", "process"}
-        What restores: nothing, a filter from `classical.py`, the network called once, or a
+        What restores: nothing, the task's classical method, the network called once, or a
         process with a sampler.
     process : callable (stationary_std) -> GaussianProcess, optional
         The process, for kind "process", given lambda in the unit of the images.
@@ -119,6 +120,8 @@ class Method:
         """Why the method cannot do a task, as a sentence for tables; None if it can."""
         if self.only_task not in (None, task):
             return f"{self.label} is made for {self.only_task} only"
+        if self.kind == "classical" and TASKS[task].classical is None:
+            return f"there is no classical method for {task}"
         return None
 
 
@@ -165,6 +168,52 @@ def _interpolant(stationary_std: float) -> "GaussianProcess":
     from irsde.processes import linear_interpolant
 
     return linear_interpolant(100, noise_level=stationary_std)
+
+
+@dataclass(frozen=True)
+class MethodName:
+    """Method and variant of a run, which folders, cards and commands write as `ir-sde+l2`.
+
+    Parameters
+    ----------
+    base : str
+        A key of `METHODS`.
+    variant : str
+        Names joined by "+", each of a change to what is named before it; "" for none.
+
+    Examples
+    --------
+    >>> name = MethodName.parse("ir-sde+l2+width0.07")
+    >>> name.base, name.variant, str(name.origin), str(name.origin.plus("width0.1"))
+    ('ir-sde', 'l2+width0.07', 'ir-sde+l2', 'ir-sde+l2+width0.1')
+    """
+
+    base: str
+    variant: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "MethodName":
+        """The name that a text stands for."""
+        base, _, variant = text.partition("+")
+        return cls(base, variant)
+
+    def __str__(self) -> str:
+        """Text of the name."""
+        return f"{self.base}+{self.variant}" if self.variant else self.base
+
+    @property
+    def origin(self) -> "MethodName":
+        """The name without its last change."""
+        return MethodName(self.base, self.variant.rpartition("+")[0])
+
+    def plus(self, change: str) -> "MethodName":
+        """The name with one more change."""
+        return MethodName.parse(f"{self}+{change}")
+
+
+def method_of(name: str) -> Method:
+    """The method that a name, with or without a variant, belongs to; KeyError if unknown."""
+    return METHODS[MethodName.parse(name).base]
 
 
 METHODS: dict[str, Method] = {

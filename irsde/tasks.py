@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,12 @@ class Task:
         paper's is not known.
     is_noise : bool
         True if the degraded image is the clean one with noise of a known level and nothing else.
+    has_holes : bool
+        True if the degraded image is the clean one with white holes, which masks may give.
+    channel : {"rgb", "y"}
+        Whose PSNR and SSIM the literature of the task reports.
+    classical : str, optional
+        Its classical method, a key of `restoration.classical.CLASSICAL`; None if there is none.
     """
 
     label: str
@@ -71,6 +78,17 @@ class Task:
     scale: int = 1
     stationary_std: float = 10 / 255
     is_noise: bool = False
+    has_holes: bool = False
+    channel: Literal["rgb", "y"] = "rgb"
+    classical: str | None = None
+
+    @property
+    def own_settings(self) -> tuple[str, ...]:
+        """Settings of data that only tasks with such a degradation have (`profile.TaskData`)."""
+        of_noise = ("noise_level", "clipped") if self.is_noise else ()
+        of_holes = ("masks",) if self.has_holes else ()
+        of_scale = ("enlarge",) if self.scale > 1 else ()
+        return of_noise + of_holes + of_scale
 
 
 def _rain(image: Image, generator: np.random.Generator, _: Degradation) -> Image:
@@ -116,9 +134,18 @@ def _haze(image: Image, generator: np.random.Generator, _: Degradation) -> Image
 
 
 TASKS: dict[str, Task] = {
-    "deraining": Task("Deraining", _rain, lambda _: "synthetic rain streaks"),
+    "deraining": Task(
+        "Deraining",
+        _rain,
+        lambda _: "synthetic rain streaks",
+        channel="y",
+        classical="opening",
+    ),
     "deblurring": Task(
-        "Deblurring", _blur, lambda _: "synthetic blur by camera shake or by a moving object"
+        "Deblurring",
+        _blur,
+        lambda _: "synthetic blur by camera shake or by a moving object",
+        classical="sharpening-blur",
     ),
     "denoising": Task(
         "Denoising",
@@ -128,6 +155,7 @@ TASKS: dict[str, Task] = {
         exact=True,
         stationary_std=50 / 255,
         is_noise=True,
+        classical="non-local-means",
     ),
     "super-resolution": Task(
         "Super-resolution",
@@ -135,9 +163,21 @@ TASKS: dict[str, Task] = {
         lambda _: "MATLAB-style bicubic reduction by 4",
         scale=4,
         stationary_std=30 / 255,
+        classical="sharpening-enlarged",
     ),
-    "inpainting": Task("Inpainting", _holes, _described_holes, fresh=True, stationary_std=30 / 255),
+    "inpainting": Task(
+        "Inpainting",
+        _holes,
+        _described_holes,
+        fresh=True,
+        stationary_std=30 / 255,
+        has_holes=True,
+        classical="biharmonic",
+    ),
     "dehazing": Task(
-        "Dehazing", _haze, lambda _: "haze by atmospheric scattering over a synthetic depth map"
+        "Dehazing",
+        _haze,
+        lambda _: "haze by atmospheric scattering over a synthetic depth map",
+        classical="dark-channel",
     ),
 }

@@ -13,7 +13,7 @@ from irsde.experiment.grid import pairs_folder
 from irsde.experiment.profile import PROFILE_FOLDER, Profile, load_profile, run_settings
 from irsde.files import digest_json, write_json, write_text
 from irsde.images import to_float, to_pixels, write_image
-from irsde.methods import METHODS
+from irsde.methods import method_of
 from irsde.report.results import Entry, Row, entries
 from irsde.report.table import Cell, Column, Line, Table
 from irsde.scoring.protocols import PROTOCOLS
@@ -81,7 +81,7 @@ def fabricate(
         trained = method not in ("identity", "classical")
         for seed in seeds if trained else seeds[:1]:
             run = Path("results/made") / task / method / f"seed{seed}"
-            kind = METHODS[method.partition("+")[0]]
+            kind = method_of(method)
             sampled = f"{kind.sampler}-{kind.nfe}"
             folder = run / "evaluations" / dataset / sampled
             (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ def _of_profile(profile: Profile, task: str, method: str, seed: int) -> dict:
     settings = run_settings(profile, task, method, seed)
     identity = {"settings": settings.hash}
     if settings.training:
-        fingerprint = METHODS[method.partition("+")[0]].fingerprint(settings.stationary_std)
+        fingerprint = method_of(method).fingerprint(settings.stationary_std)
         identity["method"] = fingerprint
     return {"settings": settings.model_dump(mode="json"), "identity": identity}
 

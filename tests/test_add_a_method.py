@@ -99,7 +99,7 @@ def test_the_example_is_planned_like_any_other_method(added, monkeypatch):
     (name,) = added
     (evaluation,) = evaluations(profile_with(name, monkeypatch))
     assert evaluation.run.method == name
-    assert evaluation.sampler == METHODS[name].sampler
+    assert evaluation.options.sampler == METHODS[name].sampler
 
 
 def test_the_example_keeps_the_weight_that_its_label_says(added):

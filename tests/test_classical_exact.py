@@ -6,10 +6,10 @@ from scipy.ndimage import gaussian_filter
 
 from irsde.restoration import classical
 from irsde.restoration.classical import (
-    CLASSICAL,
     _dark_channel,
     _guided_filter,
     average_similar_patches,
+    classical_method,
     estimate_noise_level,
     fill_white_holes,
     invert_dark_channel,
@@ -17,6 +17,7 @@ from irsde.restoration.classical import (
     sharpen_blur,
     sharpen_enlarged,
 )
+from irsde.tasks import TASKS
 
 
 def grey(values):
@@ -170,7 +171,7 @@ def test_the_airlight_of_a_dark_image_is_a_thousandth_at_least():
 
 
 def test_candidates_of_each_task():
-    assert {task: method.candidates for task, method in CLASSICAL.items()} == {
+    assert {task: classical_method(task).candidates for task in TASKS} == {
         "deraining": (5, 9, 13, 17, 21),
         "deblurring": (0.1, 0.2, 0.3, 0.5),
         "denoising": (0.4, 0.5, 0.6, 0.8),

@@ -228,7 +228,7 @@ def test_a_sweep_is_every_combination(write_profile):
         "sweeps:\n  - {tasks: [denoising], methods: [ir-sde+l2], nfe: [2, 3],"
         " grids: [uniform, log-snr], weights: [ema, raw], sampling_seeds: [0, 2]}",
     )
-    names = [evaluation.name for evaluation in sweep_evaluations(load_profile("mine"))]
+    names = [evaluation.options.name for evaluation in sweep_evaluations(load_profile("mine"))]
     assert len(names) == len(set(names)) == 2 * 2 * 2 * 2
     assert "posterior-3-log-snr-raw-sampling2" in names
 
@@ -297,8 +297,8 @@ def test_a_method_takes_as_many_evaluations_as_it_has_steps(write_profile):
         "nfe: 250"
     )  # fmt: skip
     profile = load_profile("mine")
-    assert {evaluation.name for evaluation in evaluations(profile)} == {"ddim-250"}
-    names = [evaluation.name for evaluation in sweep_evaluations(profile)]
+    assert {evaluation.options.name for evaluation in evaluations(profile)} == {"ddim-250"}
+    names = [evaluation.options.name for evaluation in sweep_evaluations(profile)]
     assert names == ["ddim-100", "ddim-250", "ddim-1000"]
 
 
@@ -321,7 +321,7 @@ def test_a_start_at_the_noise_level_bounds_the_evaluations(write_profile):
     with_methods("[denoising-ode]", evaluation="threads: 1")
     file = Path("workflow/config/mine.yaml")
     (evaluation,) = evaluations(load_profile("mine"))
-    assert evaluation.name == "probability-flow-22"
+    assert evaluation.options.name == "probability-flow-22"
     text = file.read_text()
     for level, words in (
         ("10/255", "denoising-ode takes 11 network evaluations at most, not 22"),

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,15 @@ from irsde.evaluation import evaluate as evaluation
 from irsde.evaluation.cost import multiply_accumulates
 from irsde.evaluation.evaluate import evaluate
 from irsde.experiment.grid import Evaluation, Run, pairs_folder
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError, digest_file, read_json, write_json
 from irsde.images import read_image
 from irsde.machine import meters
-from irsde.restoration import classical
 from irsde.restoration.restorer import Restorer
 from irsde.scoring.metrics import METRICS
 from irsde.scoring.protocols import PROTOCOLS
+from irsde.tasks import TASKS
 from irsde.training.run import train
 from tests.project import PROJECT, copy_project, prepare_task
 
@@ -44,7 +46,7 @@ def project(tmp_path_factory):
 
 
 def evaluated(**options):
-    wanted = Evaluation(RUN, SET, "posterior", 3, **options)
+    wanted = Evaluation(RUN, SET, EvaluationOptions("posterior", 3, **options))
     evaluate(wanted, load_profile("smoke").evaluation)
     return wanted.folder
 
@@ -103,7 +105,7 @@ def test_the_batch_does_not_matter(project):
     folder = evaluated(sampling_seed=4)
     first = psnr(folder)
     settings = load_profile("smoke").evaluation.model_copy(update={"batch": 1})
-    evaluate(Evaluation(RUN, SET, "posterior", 3, sampling_seed=4), settings)
+    evaluate(Evaluation(RUN, SET, EvaluationOptions("posterior", 3, sampling_seed=4)), settings)
     assert psnr(folder) == pytest.approx(first, abs=1e-4)
 
 
@@ -192,17 +194,12 @@ def test_options_of_a_network_are_refused_for_the_degraded_input(project):
     assert "dB over" in command("--run", str(run.folder))
 
 
-def test_a_task_without_a_classical_method_gets_one_line(project, monkeypatch):
+def test_a_run_of_a_method_that_its_task_has_no_longer_gets_one_line(project, monkeypatch):
     run = Run("smoke", "denoising", "classical", 0)
-    settings = run_settings(load_profile("smoke"), "denoising", "classical", 0)
-    with monkeypatch.context() as patch:
-        patch.delitem(classical.CLASSICAL, "denoising")
-        with pytest.raises(InputError, match="classical on denoising: n/a, there is no classical"):
-            train(run, settings, overwrite=False)
-        assert not (run.folder / "run.json").exists()
-    train(run, settings, overwrite=False)
-    monkeypatch.delitem(classical.CLASSICAL, "denoising")
-    assert "there is no classical method for this task" in command("--run", str(run.folder))
+    train(run, run_settings(load_profile("smoke"), "denoising", "classical", 0), overwrite=False)
+    monkeypatch.setitem(TASKS, "denoising", replace(TASKS["denoising"], classical=None))
+    text = command("--run", str(run.folder))
+    assert "classical on denoising: n/a, there is no classical method for denoising" in text
 
 
 def test_energy_is_that_of_the_restoration_alone(project, monkeypatch):

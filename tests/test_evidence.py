@@ -11,6 +11,7 @@ from irsde.audit.evidence import export_evidence, import_evidence, run_with_weig
 from irsde.audit.verify import verify
 from irsde.evaluation.evaluate import evaluate
 from irsde.experiment.grid import Evaluation, Run
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import Causes, load_profile, run_settings
 from irsde.files import InputError, digest_file, read_json
 from irsde.report.build import compile_report, rebuilt_tables
@@ -21,9 +22,9 @@ TASK, SET, METHOD = "denoising", "photographs-test", "ir-sde+l2"
 RUN = Run("smoke", TASK, METHOD, 0)
 PLAIN = Run("smoke", TASK, "identity", 0)
 EVALUATIONS = (
-    Evaluation(PLAIN, SET, "direct", 0),
-    Evaluation(RUN, SET, "posterior", 3),
-    Evaluation(RUN, SET, "ddim", 1),
+    Evaluation(PLAIN, SET, EvaluationOptions("direct", 0)),
+    Evaluation(RUN, SET, EvaluationOptions("posterior", 3)),
+    Evaluation(RUN, SET, EvaluationOptions("ddim", 1)),
 )
 FOLDER = Path("evidence")
 

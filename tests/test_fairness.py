@@ -15,6 +15,7 @@ from irsde.data.pairs import load_pairs
 from irsde.evaluation import evaluate as evaluation
 from irsde.evaluation.evaluate import evaluate
 from irsde.experiment.grid import Evaluation, Run, default_sampler, pairs_folder
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError
 from irsde.restoration import restorer as restoration
@@ -104,7 +105,7 @@ def restored(trained, monkeypatch):
         assert len(pairs) > 2
         monkeypatch.setattr(evaluation, "load_pairs", lambda _: pairs[order])
         sampler = "euler-maruyama" if method == "goub" else "posterior"
-        made = Evaluation(run, SET, sampler, 3, sampling_seed=sampling_seed)
+        made = Evaluation(run, SET, EvaluationOptions(sampler, 3, sampling_seed=sampling_seed))
         shutil.rmtree(made.folder, ignore_errors=True)
         evaluate(made, settings)
         return noise.taken()
@@ -166,10 +167,10 @@ def test_goub_is_evaluated_by_its_own_sampler_from_the_last_step_but_one(trained
     sampler, nfe = default_sampler(load_profile("smoke"), "goub")
     assert (sampler, nfe) == ("euler-maruyama", 3)
     for name in (sampler, "mean-ode"):
-        made = Evaluation(run, SET, name, nfe)
+        made = Evaluation(run, SET, EvaluationOptions(name, nfe))
         evaluate(made, settings)
         assert (pd.read_csv(made.folder / "per_image.csv")["nfe"] == nfe).all()
         states = json.loads((made.folder / "states/states.json").read_text())
         assert (states["reverse"][0], states["reverse"][-1]) == (100, 0)
     with pytest.raises(InputError, match="give 1 to 99"):
-        evaluate(Evaluation(run, SET, "euler-maruyama", 100), settings)
+        evaluate(Evaluation(run, SET, EvaluationOptions("euler-maruyama", 100)), settings)

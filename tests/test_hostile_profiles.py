@@ -14,6 +14,7 @@ from irsde.audit.commands import _broken
 from irsde.audit.evidence import import_evidence
 from irsde.cli import app
 from irsde.experiment.grid import Evaluation, Run, evaluation_of, parameters, run_of, runs
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import active_profile, load_profile
 from irsde.files import InputError
 from tests.project import PROJECT, call, copy_project
@@ -109,7 +110,7 @@ def test_commands_refuse_profile_names_of_another_form(project, command, name):
 
 def test_a_shell_reads_hostile_names_as_words():
     run = Run("mine", "denoising", "ir-sde+'; touch canary; '", 0)
-    words = shlex.split(Evaluation(run, CANARY, "a b", 3).arguments)
+    words = shlex.split(Evaluation(run, CANARY, EvaluationOptions("a b", 3)).arguments)
     assert words == ["--run", run.folder.as_posix(), "--dataset", CANARY, "--sampler", "a b",
                      "--nfe", "3"]  # fmt: skip
     command = ["irsde", "x", "--name", "a --b $(c)" * 9, "--task", "t"]

@@ -14,6 +14,7 @@ import torch
 
 from irsde.cli import main
 from irsde.experiment.grid import Evaluation, Run, evaluations
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import RunSettings, load_profile
 from irsde.experiment.provenance import evaluation_profile
 from irsde.files import InputError, digest_file, read_json, write_json, write_text
@@ -582,7 +583,9 @@ def test_import_and_evaluate_on_the_command_line(monkeypatch, capsys):
         monkeypatch, capsys, "evaluate", "--run", str(RUN.folder), "--nfe", "2", "--no-track"
     )
     assert (code, " dB over " in output.out) == (0, True)
-    folder = Evaluation(RUN, profile.data.test[0], "posterior", 2, conversion="plain").folder
+    folder = Evaluation(
+        RUN, profile.data.test[0], EvaluationOptions("posterior", 2, conversion="plain")
+    ).folder
     summary = read_json(folder / "summary.json")
     assert summary["conversion"] == "plain"
     assert summary["method_label"] == "IR-SDE (authors' weights)"

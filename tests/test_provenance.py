@@ -17,6 +17,7 @@ from irsde.audit.verify import verify
 from irsde.evaluation.evaluate import evaluate
 from irsde.evaluation.outside import PreparedSet, evaluate_restored
 from irsde.experiment.grid import Evaluation, Run
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError, digest_file, read_json, write_json, write_text
 from irsde.images import read_image, write_image
@@ -33,8 +34,10 @@ from tests.project import call, copy_project, prepare_task
 TASK, DATASET = "denoising", "photographs-test"
 TABLE = f"{TASK}-{DATASET}"
 RUNS = [Run("tiny", TASK, "identity", 0), Run("tiny", TASK, "ir-sde+l2", 0)]
-IDENTITY = Evaluation(RUNS[0], DATASET, "direct", 0)
-SAMPLED = [Evaluation(RUNS[1], DATASET, "posterior", 3, sampling_seed=k) for k in (0, 1)]
+IDENTITY = Evaluation(RUNS[0], DATASET, EvaluationOptions("direct", 0))
+SAMPLED = [
+    Evaluation(RUNS[1], DATASET, EvaluationOptions("posterior", 3, sampling_seed=k)) for k in (0, 1)
+]
 PREPARED = Path(f"data/prepared/tiny/{TASK}/{DATASET}")
 RAW = Path("data/own-train")
 

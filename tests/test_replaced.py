@@ -10,6 +10,7 @@ import pytest
 from irsde.evaluation.current import is_current_evaluation
 from irsde.evaluation.evaluate import evaluate
 from irsde.experiment.grid import Evaluation, Run
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import load_profile, run_settings
 from irsde.experiment.replaced import REPLACED, keep
 from irsde.files import InputError, digest_file, read_json, write_json
@@ -21,7 +22,7 @@ NUMBERS = ("per_image.csv", "protocols.csv")
 TASK, SET = "denoising", "photographs-test"
 RUN = Run("smoke", TASK, "ir-sde+l2", 0)
 PLAIN = Run("smoke", TASK, "classical", 0)
-EVALUATION = Evaluation(RUN, SET, "posterior", 3)
+EVALUATION = Evaluation(RUN, SET, EvaluationOptions("posterior", 3))
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from irsde import cli
 from irsde.audit.status import standings
 from irsde.experiment.grid import PROGRESS, Evaluation, Run
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import load_profile
 from irsde.files import digest_json, write_json
 from tests.project import PROJECT
@@ -91,7 +92,7 @@ def test_a_damaged_card_is_one_line_too():
 
 
 def test_evaluations_of_an_earlier_training_do_not_count():
-    evaluation = Evaluation(RUN, "photographs-test", "direct", 1)
+    evaluation = Evaluation(RUN, "photographs-test", EvaluationOptions("direct", 1))
     write_json(RUN.folder / "run.json", CARD)
     summary = evaluation.folder / "summary.json"
     for of_run, counted in ((CARD["identity"], "1/1"), ({"code": "b"}, "0/1")):

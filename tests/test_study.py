@@ -13,6 +13,7 @@ from irsde.data.fetch.fetching import fetch
 from irsde.data.prepare import prepare
 from irsde.evaluation.evaluate import evaluate
 from irsde.experiment.grid import Evaluation, default_sampler, run_of
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import load_profile
 from irsde.files import digest_file, read_json
 from tests.project import PROJECT, copy_project
@@ -44,7 +45,7 @@ def test_committed_weights_give_the_committed_numbers(folder, project):
         pytest.skip(f"{data.masks} is absent: its masks are not ours to pass on")
     prepare("bench", run.task, SET, data)
     sampler, nfe = default_sampler(profile, run.method)
-    evaluation = Evaluation(run, SET, sampler, nfe)
+    evaluation = Evaluation(run, SET, EvaluationOptions(sampler, nfe))
     committed = pd.read_csv(evaluation.folder / "per_image.csv")
     shutil.rmtree(evaluation.folder)
     evaluate(evaluation, profile.evaluation)

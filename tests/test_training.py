@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from irsde.data.pairs import Pair, load_all
 from irsde.evaluation.evaluate import evaluate
 from irsde.experiment.grid import Evaluation, Run
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import (
     SINCE_FIRST_RUNS,
     RunSettings,
@@ -93,14 +94,19 @@ def test_denoising_starts_at_the_noise_level_and_allows_no_more_steps_than_that(
     train(run("denoising-ode"), settings("denoising-ode", iterations=2), overwrite=False)
     recipe = load_profile("smoke").evaluation
     for noise_level, nfe in (("known", 22), ("known", 5), ("estimated", 22)):
-        evaluation = Evaluation(run("denoising-ode"), "photographs-test", "probability-flow", nfe)
+        evaluation = Evaluation(
+            run("denoising-ode"), "photographs-test", EvaluationOptions("probability-flow", nfe)
+        )
         evaluate(evaluation, recipe.model_copy(update={"noise_level": noise_level}))
         spent = pd.read_csv(evaluation.folder / "per_image.csv")["nfe"]
         assert (spent <= nfe).all()
         assert (spent == nfe).all() or noise_level == "estimated"
     with pytest.raises(InputError, match="at step 22"):
         evaluate(
-            Evaluation(run("denoising-ode"), "photographs-test", "probability-flow", 23), recipe
+            Evaluation(
+                run("denoising-ode"), "photographs-test", EvaluationOptions("probability-flow", 23)
+            ),
+            recipe,
         )
 
 

@@ -2,12 +2,9 @@
 
 import pytest
 
-from irsde.experiment.grid import Evaluation, Run, refuse_without_effect
+from irsde.experiment.grid import refuse_without_effect
+from irsde.experiment.options import EvaluationOptions
 from irsde.files import InputError
-
-
-def evaluation(method, sampler, nfe, **options):
-    return Evaluation(Run("quick", "denoising", method, 0), "kodak24", sampler, nfe, **options)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +30,7 @@ def evaluation(method, sampler, nfe, **options):
 )
 def test_what_changes_nothing_is_refused(method, sampler, nfe, options, words):
     with pytest.raises(InputError, match=words):
-        refuse_without_effect(evaluation(method, sampler, nfe, **options))
+        refuse_without_effect(EvaluationOptions(sampler, nfe, **options), method)
 
 
 @pytest.mark.parametrize(
@@ -48,4 +45,4 @@ def test_what_changes_nothing_is_refused(method, sampler, nfe, options, words):
     ],
 )
 def test_what_changes_something_is_not(method, sampler, nfe, options):
-    refuse_without_effect(evaluation(method, sampler, nfe, **options))
+    refuse_without_effect(EvaluationOptions(sampler, nfe, **options), method)

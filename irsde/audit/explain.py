@@ -11,6 +11,7 @@ from irsde.audit.commands import commands
 from irsde.data.catalogue import find_split, read_own
 from irsde.data.sets import CARD, dataset_folder
 from irsde.experiment.grid import REPORTS, pairs_folder
+from irsde.experiment.options import alike, unusual
 from irsde.experiment.provenance import read_run_card
 from irsde.files import InputError, digest_file, read_json
 from irsde.report.lineage import keyed, read_lineage
@@ -19,8 +20,6 @@ from irsde.report.results import read_evaluation
 
 SHORT = 12
 EXAMPLES = 4
-OPTIONS = ("grid", "conversion", "weights", "precision")
-USUAL = ("uniform", "exact", "ema", "float32")
 ENDINGS = (".md", ".csv", ".tex", ".html")
 
 
@@ -190,8 +189,8 @@ def _groups(folders: Sequence[str], card: str) -> list[list[str]]:
     groups: dict[str, list[str]] = {}
     for folder in folders:
         found = read_json(Path(folder) / card)
-        kind = [found.get(key) for key in ("task", "method", "sampler", "nfe", *OPTIONS)]
-        kind.append(found.get("dataset", {}).get("dataset"))
+        dataset = found.get("dataset", {}).get("dataset")
+        kind = (found.get("task"), found.get("method"), dataset, *alike(found))
         groups.setdefault(repr(kind), []).append(folder)
     return list(groups.values())
 
@@ -204,9 +203,8 @@ def _add_evaluations(
     summary, values = read_evaluation(Path(folder))
     part.add(folder)
     sampler = "no sampler" if summary["sampler"] == "direct" else f"sampler {summary['sampler']}"
-    options = [str(summary[key]) for key in OPTIONS if summary.get(key, USUAL[0]) not in USUAL]
     nfe = "not stated" if summary["nfe"] is None else summary["nfe"]
-    part.add(", ".join([sampler, f"NFE {nfe}", *options]))
+    part.add(", ".join([sampler, f"NFE {nfe}", *unusual(summary)]))
     part.add(f"training seed {summary['seed']}, sampling seed {summary['sampling_seed']}")
     protocol = summary["protocol"]
     part.add(f"protocol {protocol['name']} v{protocol['version']}: {protocol['label']}")

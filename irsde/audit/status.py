@@ -20,7 +20,7 @@ from irsde.experiment.grid import PROGRESS, RESULTS, Run, evaluations, run_of, r
 from irsde.experiment.profile import Profile
 from irsde.experiment.provenance import read_run_card
 from irsde.files import InputError, digest_json, read_json
-from irsde.methods import METHODS
+from irsde.methods import METHODS, MethodName
 
 QUIET_SECONDS = 3600
 STATES = ("finished", "running", "stopped", "waiting", "damaged")
@@ -97,7 +97,7 @@ def _derived_runs(profile: Profile) -> list[Run]:
                     break
             except (InputError, TypeError):
                 continue
-    return [run for run in derived if run.method.partition("+")[0] in METHODS]
+    return [run for run in derived if MethodName.parse(run.method).base in METHODS]
 
 
 def _standing(run: Run, wanted: list[Path]) -> Standing:

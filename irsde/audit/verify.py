@@ -17,7 +17,7 @@ from irsde.experiment.code import code_hash, is_same_code
 from irsde.experiment.grid import REPORTS, pairs_folder, run_of
 from irsde.experiment.profile import load_profile, run_settings, settings_hash
 from irsde.files import InputError, digest_file, digest_json, read_json
-from irsde.methods import METHODS
+from irsde.methods import method_of
 from irsde.report.build import CHECKSUMS, read_checksums
 from irsde.report.lineage import (
     PROVENANCE,
@@ -453,7 +453,7 @@ def _changed_settings(content: Mapping[str, Any]) -> Iterator[str]:
         if settings.hash != identity["settings"]:
             changed["setting in the profile"].append(folder)
             details[folder] = changed_settings(card["settings"], settings.model_dump(mode="json"))
-        method = METHODS[run.method.partition("+")[0]]
+        method = method_of(run.method)
         if identity.get("method") not in (None, method.fingerprint(settings.stationary_std)):
             changed["definition of the method"].append(folder)
     for what, folders in changed.items():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from irsde.data.sets import CARD, Record, dataset_card, dataset_folder, holes_of, read_records
 from irsde.degradations.masks import inpainting_holes, read_mask
 from irsde.degradations.resampling import enlarge
-from irsde.drawing import ACCENT, STYLE
+from irsde.drawing import ACCENT, STYLE, Window, largest_window, window_sums
 from irsde.experiment.grid import DATA, REPORTS
 from irsde.files import replacing_folder
 from irsde.images import Pixels, read_image, to_float, to_pixels
@@ -35,8 +35,6 @@ HEADING, TITLE, CAPTION = 0.22, 0.18, 0.24
 CELL = TITLE + 2 * HEIGHT + MARGIN + CAPTION
 
 GRAY = "#555555"
-
-Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,21 +167,15 @@ def _width(grid: Grid) -> float:
 
 def _most_varied(degraded: list[NDArray[np.float32]], clean: Pixels) -> Window:
     """Window of a third of the image where the difference from the clean pixels varies most."""
-    sides = [max(1, length // 3) for length in clean.shape[:2]]
+    height, width = (max(1, length // 3) for length in clean.shape[:2])
     differences = [(version - to_float(clean)).astype(np.float64) for version in degraded]
-    variances = [_mean(d**2, sides) - _mean(d, sides) ** 2 for d in differences]
-    variance = np.sum(variances, axis=(0, 3))
-    top, left = (int(k) for k in np.unravel_index(int(variance.argmax()), variance.shape))
-    return slice(top, top + sides[0]), slice(left, left + sides[1])
 
+    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        means: NDArray[np.float64] = window_sums(values, height, width) / (height * width)
+        return means
 
-def _mean(values: NDArray[np.float64], sides: list[int]) -> NDArray[np.float64]:
-    """Mean over every whole window of an array of shape (H, W, 3)."""
-    total = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0), (0, 0)))
-    high, wide = sides
-    corners = total[high:, wide:] - total[:-high, wide:] - total[high:, :-wide]
-    mean: NDArray[np.float64] = (corners + total[:-high, :-wide]) / (high * wide)
-    return mean
+    variances = [mean(d**2) - mean(d) ** 2 for d in differences]
+    return largest_window(np.sum(variances, axis=(0, 3)), height, width)
 
 
 def _draw(figure: Any, title: str, grid: Grid, left: float) -> None:
@@ -301,8 +293,8 @@ def _real(task_name: str) -> list[Example]:
 def _pair(folder: Path, record: Record, task_name: str) -> Example:
     """A pair as preparation makes it, enlarged; holes are white, whatever the set has in them."""
     clean = read_image(folder / record.gt)
-    scale = TASKS[task_name].scale
-    if task_name == "inpainting" and record.mask:
+    task = TASKS[task_name]
+    if task.has_holes and record.mask:
         height, width = clean.shape[:2]
         path = folder / record.mask
         holes = holes_of(folder.name)
@@ -310,8 +302,8 @@ def _pair(folder: Path, record: Record, task_name: str) -> Example:
         degraded = inpainting_holes(to_float(clean), mask)
     else:
         degraded = to_float(read_image(folder / record.lq))
-    if scale > 1:
-        degraded = enlarge(degraded, scale)
+    if task.scale > 1:
+        degraded = enlarge(degraded, task.scale)
     return Example(f"{folder.name.partition('-')[0]} {record.image}", clean, degraded)
 
 

@@ -96,7 +96,7 @@ def prepare(profile: str, task_name: str, dataset: str, settings: TaskData) -> P
     if not records:
         raise InputError(f"{dataset}: no image is left without the scenes of {settings.without}")
     degradation = degradation_of(settings)
-    has_masks = task_name == "inpainting" and any(record.mask for record in records)
+    has_masks = TASKS[task_name].has_holes and any(record.mask for record in records)
     comes_masked = has_masks and role != "train" and not settings.masks
     comes_degraded = (
         task_name in card["tasks"] and any(record.lq for record in records) and not has_masks
@@ -222,7 +222,7 @@ class _Job:
 
     def _mask(self, index: int, record: Record, clean: Pixels) -> Image | None:
         """Keep-mask of a test image: that of its place in the set of masks, or its own."""
-        if self.task_name != "inpainting":
+        if not self.task.has_holes:
             return None
         height, width = clean.shape[:2]
         if self.degradation.masks:
@@ -262,7 +262,7 @@ def _prepared_card(job: _Job, card: dict[str, Any], role: Role, images: int) -> 
     if job.task.scale > 1:
         described += f", enlarged again by {job.settings.enlarge} interpolation"
     masks = None
-    if job.settings.masks and job.task_name == "inpainting":
+    if job.settings.masks and job.task.has_holes:
         fingerprint = dataset_card(dataset_folder(job.settings.masks))["fingerprint"]
         masks = {"dataset": job.settings.masks, "fingerprint": fingerprint}
     return {

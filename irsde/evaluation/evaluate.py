@@ -1,9 +1,9 @@
 """Evaluating one run: restore a prepared data set, score every image, write one folder."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from irsde.experiment.grid import (
     pairs_folder,
     refuse_without_effect,
 )
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import EvaluationSettings, Profile
 from irsde.experiment.replaced import replacing_evaluation
 from irsde.files import InputError, digest_json, write_json
@@ -30,7 +31,7 @@ from irsde.images import Pixels, to_pixels, write_image
 from irsde.machine.devices import compute_device
 from irsde.machine.meters import Meter
 from irsde.machine.world import World, joined, world_of_environment
-from irsde.methods import METHODS
+from irsde.methods import method_of
 from irsde.progress import track
 from irsde.restoration.classical import classical_method, estimate_noise_level
 from irsde.scoring.metrics import METRICS
@@ -49,8 +50,6 @@ from irsde.tasks import TASKS
 if TYPE_CHECKING:
     import torch
 
-    from irsde.restoration.restorer import Conversion
-    from irsde.samplers import Grid
 
 Image = NDArray[np.float32]
 
@@ -106,18 +105,18 @@ def usual_evaluation(run: Run, dataset: str, profile: Profile, card: dict[str, A
     """
     sampler, nfe = default_sampler(profile, run.method)
     if "imported_from" not in card:
-        return Evaluation(run, dataset, sampler, nfe)
+        return Evaluation(run, dataset, EvaluationOptions(sampler, nfe))
     from irsde.restoration.restorer import noise_step, process_of, usual_conversion
 
     _, settings = provenance.read_network_run(run.folder)
     process = process_of(settings)
     if process is not None:
         noise_level = dataset_card(pairs_folder(run.profile, run.task, dataset))["noise_level"]
-        conditional = METHODS[run.method.partition("+")[0]].conditional
+        conditional = method_of(run.method).conditional
         most = process.steps if conditional else noise_step(process, noise_level)
         nfe = most if profile.evaluation.nfe is None else min(profile.evaluation.nfe, most)
     conversion = usual_conversion(card, sampler)
-    return Evaluation(run, dataset, sampler, nfe, conversion=conversion)
+    return Evaluation(run, dataset, EvaluationOptions(sampler, nfe, conversion=conversion))
 
 
 def evaluate(
@@ -128,8 +127,7 @@ def evaluate(
     Parameters
     ----------
     evaluation : Evaluation
-        Run, data set, sampler and NFE, and the seed of the sampling noise, which is the same for
-        all methods.
+        Run, data set and options; the seed of the sampling noise is the same for all methods.
     settings : EvaluationSettings
         Batch, threads, protocol and how many images to keep.
     leaked : collection of str
@@ -146,8 +144,8 @@ def evaluate(
         If the run or the data set is absent or does not fit, an option has no effect, or a
         restored image is not finite; nothing is written then.
     """
-    refuse_without_effect(evaluation)
     run = evaluation.run
+    refuse_without_effect(evaluation.options, run.method)
     card = provenance.read_run_card(run.folder)
     if (card["task"], card["method"], card["seed"]) != (run.task, run.method, run.seed):
         raise InputError(f"{run.folder / 'run.json'}: is the card of another run")
@@ -165,7 +163,7 @@ def evaluate(
         pixels = 0
         states: States | None = None
         batches = _restored(evaluation, card, pairs, settings, device, world, meter)
-        label = f"{run.task} {run.method} seed {run.seed}, {evaluation.name}"
+        label = f"{run.task} {run.method} seed {run.seed}, {evaluation.options.name}"
         total = -(-len(pairs) // world.size)
         for batch in track(batches, label, total, size=lambda batch: len(batch.pairs)):
             pixels += batch.restored[..., 0].size
@@ -199,13 +197,7 @@ def evaluate(
                 "run_identity": digest_json(card["identity"]),
                 "dataset": data,
                 "leaked": [pair.image for pair in pairs if pair.source in leaked],
-                "sampler": evaluation.sampler,
-                "nfe": evaluation.nfe,
-                "grid": evaluation.grid,
-                "conversion": evaluation.conversion,
-                "weights": evaluation.weights,
-                "precision": evaluation.precision,
-                "sampling_seed": evaluation.sampling_seed,
+                **asdict(evaluation.options),
                 "versions": provenance.versions(),
                 "parameters": card["parameters"],
                 "multiply_accumulates": _multiply_accumulates(run, pairs, table["nfe"].tolist()),
@@ -273,7 +265,7 @@ def _restored(
     meter: Meter,
 ) -> Iterator[Batch]:
     """Pairs of this process with their restored images, batch by batch."""
-    kind = METHODS[evaluation.run.method.partition("+")[0]].kind
+    kind = method_of(evaluation.run.method).kind
     if kind in ("regression", "process"):
         yield from _restored_by_network(evaluation, pairs, settings, device, world, meter)
         return
@@ -296,7 +288,7 @@ def _refuse_not_finite(pairs: Sequence[Pair], restored: Image) -> None:
 
 def _direct(run: Run, card: dict[str, Any]) -> Callable[[Image], Image]:
     """What restores an image without a network: nothing, or the tuned classical method."""
-    if METHODS[run.method.partition("+")[0]].kind == "identity":
+    if method_of(run.method).kind == "identity":
         return lambda image: image
     method = classical_method(run.task)
     tuned = card.get("tuned")
@@ -323,13 +315,13 @@ def _restored_by_network(
     from irsde.seeds import torch_generator
     from irsde.training.checkpoints import raw_weights
 
-    run = evaluation.run
+    run, options = evaluation.run, evaluation.options
     folder = pairs_folder(run.profile, run.task, evaluation.dataset)
     known = dataset_card(folder)["noise_level"]
     card, run_settings = provenance.read_network_run(run.folder)
     restorer = load_restorer(run.folder, run_settings, device)
     provenance.check_weights(run.folder / WEIGHTS, card)
-    if evaluation.weights == "raw":
+    if options.weights == "raw":
         raw = raw_weights(run.folder / "checkpoint", card["identity"])
         for name, tensor in raw.items():
             check_finite(run.folder / "checkpoint", name, tensor)
@@ -339,27 +331,27 @@ def _restored_by_network(
     for index in range(world.rank, len(batches), world.size):
         batch = batches[index]
         noise_level = estimate_noise_level(batch[0].mu) if estimated else known
-        nfe = evaluation.nfe
+        nfe = options.nfe
         if estimated:
             nfe = min(nfe, restorer.first_step(noise_level))
         generators = [
-            torch_generator("sampling", evaluation.sampling_seed, evaluation.dataset, pair.image)
+            torch_generator("sampling", options.sampling_seed, evaluation.dataset, pair.image)
             for pair in batch
         ]
         trail = Trail(restorer, batch[0], nfe) if index == 0 else None
         with (
             meter.running(),
-            torch.autocast(device.type, torch.bfloat16, enabled=evaluation.precision == "bfloat16"),
+            torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bfloat16"),
         ):
             mu = to_tensor([pair.mu for pair in batch])
             for step, state in restorer.states(
                 mu.to(device, memory_format=torch.channels_last),
-                evaluation.sampler,
+                options.sampler,
                 nfe,
                 generators,
-                cast("Grid", evaluation.grid),
+                options.grid,
                 noise_level,
-                cast("Conversion", evaluation.conversion),
+                options.conversion,
             ):
                 restored = state
                 if trail:

@@ -1,8 +1,7 @@
 """Anyone's restored images: scored like ours, and put beside ours where they are of a test set."""
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,20 @@ from irsde.evaluation.restored_pairs import RestoredPair, pair_images
 from irsde.experiment import provenance
 from irsde.experiment.code import code_hash
 from irsde.experiment.grid import OUTSIDE, Evaluation, Run, pairs_folder
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import Profile, check_name
-from irsde.files import InputError, digest, digest_json, read_json, replacing_folder, write_json
+from irsde.files import (
+    InputError,
+    digest,
+    digest_json,
+    read_json,
+    replacing_folder,
+    slug,
+    write_json,
+)
 from irsde.images import Pixels, check_text, read_image, to_float, write_image
 from irsde.machine.devices import compute_device
+from irsde.methods import MethodName
 from irsde.progress import track
 from irsde.scoring.metrics import METRICS
 from irsde.scoring.protocols import PROTOCOLS
@@ -34,6 +43,7 @@ from irsde.scoring.score import (
 from irsde.tasks import TASKS
 
 BATCH = 8
+UNKNOWN = EvaluationOptions("direct", 0)  # of results made elsewhere
 
 
 @dataclass(frozen=True)
@@ -109,8 +119,7 @@ def evaluate_restored(
     for option, given in (("--name", name), ("--pattern", pattern or "")):
         if not given.isprintable() or len(given) > 200:
             raise InputError(f"irsde evaluate {option}: give one line of plain text")
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    if not slug:
+    if not slug(name):
         raise InputError(f"--name {name!r}: needs a letter or digit")
     scenes: dict[str, str] = {}
     folders = [out] if out else []
@@ -123,8 +132,9 @@ def evaluate_restored(
             )
         scenes = {record.image: record.scene for record in read_records(test_set.folder)}
         reference = reference or test_set.folder / "GT"
-        run = Run(test_set.profile.name, test_set.task, f"{OUTSIDE}+{slug}", 0)
-        folders.insert(0, Evaluation(run, test_set.dataset, "direct", 0).folder)
+        method = str(MethodName(OUTSIDE, slug(name)))
+        run = Run(test_set.profile.name, test_set.task, method, 0)
+        folders.insert(0, Evaluation(run, test_set.dataset, UNKNOWN).folder)
     if reference is None or not folders:
         raise InputError(
             "irsde evaluate --restored: give --reference and --out, or --task and --dataset"
@@ -309,13 +319,8 @@ def _evaluation_card(test_set: PreparedSet, run: Run) -> dict[str, Any]:
         "run_identity": digest_json(_run_identity(run)),
         "dataset": dataset_card(test_set.folder),
         "leaked": [record.image for record in records if record.source in test_set.leaked],
-        "sampler": "direct",
+        **asdict(UNKNOWN),
         "nfe": None,
-        "grid": "uniform",
-        "conversion": "exact",
-        "weights": "ema",
-        "precision": "float32",
-        "sampling_seed": 0,
         "parameters": None,
         "multiply_accumulates": None,
         "settings": test_set.profile.evaluation.model_dump(mode="json"),

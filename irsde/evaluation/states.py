@@ -98,7 +98,7 @@ class Trail:
             state = process.sample(x0, mu, step, noise)[0]
             forward[step] = _pixels((state + 1) / 2 if self._restorer.centered else state)
         reverse = {step: _pixels(state) for step, state in self._reverse.items()}
-        return States(self._pair.image, evaluation.sampler, self._nfe, forward, reverse)
+        return States(self._pair.image, evaluation.options.sampler, self._nfe, forward, reverse)
 
 
 def _pixels(state: "Tensor") -> Pixels:

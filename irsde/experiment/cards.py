@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from irsde.experiment.grid import OUTSIDE
 from irsde.experiment.profile import LONGEST_NAME, METHOD, Name, NetworkSettings
 from irsde.files import InputError, read_json
-from irsde.methods import METHODS
+from irsde.methods import METHODS, MethodName
 from irsde.tasks import TASKS
 
 MAX_BYTES = 16 * 2**20
@@ -27,7 +27,7 @@ def _is_task(name: str) -> str:
 def _is_method(name: str) -> str:
     if METHOD.fullmatch(name) is None or len(name) > LONGEST_NAME:
         raise ValueError("is no name of a method")
-    if (base := name.partition("+")[0]) not in (*METHODS, OUTSIDE):
+    if (base := MethodName.parse(name).base) not in (*METHODS, OUTSIDE):
         raise ValueError(f"{base!r} is no method of this version")
     return name
 

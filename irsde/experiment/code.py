@@ -37,6 +37,7 @@ EXEMPT: dict[str, str] = {
     "experiment.code": "names the code",
     "experiment.grid": "names runs and folders",
     "experiment.identity": "says in what two runs differ",
+    "experiment.options": "its values stand in the names of evaluations",
     "experiment.profile": "its values stand in the hash of the settings",
     "experiment.provenance": "writes cards",
     "experiment.replaced": "sets finished results aside",

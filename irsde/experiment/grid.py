@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from irsde.experiment.options import OPTIONS, EvaluationOptions, options_of
 from irsde.experiment.profile import DATA as DATA
 from irsde.experiment.profile import (
     METHOD,
@@ -30,7 +31,7 @@ from irsde.experiment.profile import (
     wrong_in_profile,
 )
 from irsde.files import InputError, digest_json, write_text
-from irsde.methods import METHODS
+from irsde.methods import METHODS, MethodName, method_of
 
 RESULTS = Path("results")
 
@@ -58,13 +59,13 @@ class Run:
     @property
     def is_trained(self) -> bool:
         """True if the run has a network."""
-        return METHODS[self.method.partition("+")[0]].is_trained
+        return method_of(self.method).is_trained
 
     @property
     def label(self) -> str:
         """Method as tables show it, unless the run says more exactly what it was."""
-        base, _, variant = self.method.partition("+")
-        return f"{METHODS[base].label} + {variant}" if variant else METHODS[base].label
+        label, variant = method_of(self.method).label, MethodName.parse(self.method).variant
+        return f"{label} + {variant}" if variant else label
 
     @property
     def key(self) -> str:
@@ -74,165 +75,59 @@ class Run:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An evaluation: run, data set, sampler and NFE; then what has a default.
+    """An evaluation of a run on a test set.
 
     Parameters
     ----------
     run : Run
     dataset : str
         Test set.
-    sampler : str
-        A key of `samplers.SAMPLERS`, or "direct".
-    nfe : int
-        Network evaluations of an image.
-    grid : {"uniform", "quadratic", "log-snr"}
-        Step grid.
-    conversion : {"exact", "plain"}
-        How the noise is read off a network trained by maximum likelihood.
-    weights : {"ema", "raw"}
-        The moving average that tables use, or the weights of the last iteration themselves.
-    precision : {"float32", "bfloat16"}
-        Of the network's arithmetic.
-    sampling_seed : int
-        Seed of the sampling noise.
+    options : EvaluationOptions
+        How it is restored.
     """
 
     run: Run
     dataset: str
-    sampler: str
-    nfe: int
-    grid: str = "uniform"
-    conversion: str = "exact"
-    weights: str = "ema"
-    precision: str = "float32"
-    sampling_seed: int = 0
-
-    @property
-    def name(self) -> str:
-        """`<sampler>-<nfe>`, and what differs from the default."""
-        options = (self.grid, self.conversion, self.weights, self.precision)
-        differing = [option for option in options if option not in _DEFAULTS]
-        differing += [f"sampling{self.sampling_seed}"] if self.sampling_seed else []
-        return "-".join([self.sampler, str(self.nfe), *differing])
+    options: EvaluationOptions
 
     @property
     def folder(self) -> Path:
-        """`<run>/evaluations/<dataset>/<name>`."""
-        return self.run.folder / "evaluations" / self.dataset / self.name
+        """`<run>/evaluations/<dataset>/<name of the options>`."""
+        return self.run.folder / "evaluations" / self.dataset / self.options.name
 
     @property
     def arguments(self) -> str:
         """Arguments of `irsde evaluate` that choose this evaluation of the run, for a shell."""
-        sampled = self.sampler != "direct"
-        options: dict[str, str | int] = {
-            "sampler": self.sampler if sampled else "",
-            "nfe": self.nfe if sampled else "",
-            "grid": self.grid,
-            "conversion": self.conversion,
-            "weights": self.weights,
-            "precision": self.precision,
-            "sampling-seed": self.sampling_seed or "",
-        }
-        chosen = [
-            part
-            for key, value in options.items()
-            if value not in _DEFAULTS
-            for part in (f"--{key}", str(value))
-        ]
         run = ["--run", self.run.folder.as_posix()]
-        return shlex.join([*run, "--dataset", self.dataset, *chosen])
-
-
-_DEFAULTS = ("", "uniform", "exact", "ema", "float32")
-
-_NAME = re.compile(
-    r"(?P<sampler>.+?)-(?P<nfe>[0-9]{1,9})(?:-(?P<grid>quadratic|log-snr))?"
-    r"(?:-(?P<conversion>plain))?(?:-(?P<weights>raw))?(?:-(?P<precision>bfloat16))?"
-    r"(?:-sampling(?P<sampling_seed>[0-9]{1,18}))?"
-)
+        return shlex.join([*run, "--dataset", self.dataset, *self.options.arguments])
 
 
 def evaluation_of(run: Run, dataset: str, name: str) -> Evaluation:
-    """The evaluation of a folder's name: what `Evaluation.name` writes, read back.
+    """The evaluation of a folder's name, read back.
 
     Raises
     ------
     InputError
         If the name is of another form.
-
-    Examples
-    --------
-    >>> run = Run("quick", "deraining", "ir-sde", 0)
-    >>> evaluation_of(run, "set5-x4", "mrs-ode-2-10-log-snr-sampling3").name
-    'mrs-ode-2-10-log-snr-sampling3'
     """
-    found = _NAME.fullmatch(name) if NAME.fullmatch(name) else None
-    if found is not None:
-        fields: dict[str, Any] = {k: v for k, v in found.groupdict().items() if v}
-        fields |= {key: int(fields[key]) for key in ("nfe", "sampling_seed") if key in fields}
-        evaluation = Evaluation(run, dataset, **fields)
-        if evaluation.name == name:
-            return evaluation
-    raise InputError(f"{name[:100]!r}: not the name of an evaluation, such as posterior-100")
+    return Evaluation(run, dataset, options_of(name))
 
 
-def refuse_without_effect(evaluation: Evaluation) -> None:
+def refuse_without_effect(options: EvaluationOptions, method: str) -> None:
     """Refuse options of an evaluation that would change its name and not one pixel.
 
     Raises
     ------
     InputError
-        Names the option as `irsde evaluate` has it, and why it does nothing.
-
-    Notes
-    -----
-    Methods without a network are evaluated as they are; direct regression is one call of the
-    network. A grid needs two steps to differ. How the noise is read off matters for networks
-    trained by maximum likelihood only, and there not for the Euler samplers, which take the output
-    as the noise. A deterministic sampler that starts from the noisy image itself draws no noise.
+        Names the option as `irsde evaluate` has it, and why it does nothing; or if the method or
+        the sampler is unknown, or one cannot be used with the other.
     """
-    base = evaluation.run.method.partition("+")[0]
+    base = MethodName.parse(method).base
     check_name("method", base, METHODS)
-    method = METHODS[base]
-    label = method.label
-    options = {
-        "grid": evaluation.grid != "uniform",
-        "conversion": evaluation.conversion != "exact",
-        "weights": evaluation.weights != "ema",
-        "precision": evaluation.precision != "float32",
-        "sampling-seed": evaluation.sampling_seed != 0,
-    }
-    given = [option for option, is_given in options.items() if is_given]
-    if method.kind != "process":
-        if (evaluation.sampler, evaluation.nfe) != (method.sampler, method.nfe):
-            raise InputError(f"{label} has no sampler: leave out --sampler and --nfe")
-        of_network = ("weights", "precision") if method.is_trained else ()
-        without = [option for option in given if option not in of_network]
-        reason = "draws no noise and has no steps" if of_network else "has no network"
-    else:
-        without, reason = _without_effect(evaluation, given)
-    if without:
-        raise InputError(f"{label} {reason}: leave out --{without[0]}, which would change nothing")
-
-
-def _without_effect(evaluation: Evaluation, given: list[str]) -> tuple[list[str], str]:
-    """Options among those given that change nothing of a process, and why."""
-    method = METHODS[evaluation.run.method.partition("+")[0]]
-    if evaluation.sampler == method.sampler and not given:
-        return [], ""
-    from irsde.samplers import SAMPLERS
-
-    check_name("sampler", evaluation.sampler, SAMPLERS)
-    sampler = SAMPLERS[evaluation.sampler]
-    if "grid" in given and evaluation.nfe == 1:
-        return ["grid"], "takes one step, the same on every grid"
-    if "conversion" in given and method.objective != "maximum-likelihood":
-        return ["conversion"], "is not trained by maximum likelihood"
-    if "conversion" in given and sampler.kind == "euler":
-        return ["conversion"], f"takes the output as the noise with {sampler.label}"
-    if "sampling-seed" in given and not method.conditional and not sampler.stochastic:
-        return ["sampling-seed"], f"draws no noise with {sampler.label}"
-    return [], ""
+    record = METHODS[base]
+    unfit = sampler_refusal(record, options.sampler) if record.kind == "process" else None
+    if reason := unfit or options.refusal(record):
+        raise InputError(reason)
 
 
 def run_of(folder: Path) -> Run:
@@ -278,7 +173,7 @@ def runs(profile: Profile) -> list[Run]:
         Run(profile.name, task, method, seed)
         for task in profile.tasks
         for method, seeds in profile.runs_of(task).items()
-        if METHODS[method.partition("+")[0]].refusal(task) is None
+        if method_of(method).refusal(task) is None
         for seed in (seeds if _depends_on_seed(method) else seeds[:1])
     ]
 
@@ -288,14 +183,14 @@ def refusals(profile: Profile) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for task in profile.tasks:
         for method in profile.runs_of(task):
-            record = METHODS[method.partition("+")[0]]
+            record = method_of(method)
             if reason := record.refusal(task):
                 found.setdefault(task, {})[record.label] = reason
     return found
 
 
 def _depends_on_seed(method: str) -> bool:
-    return METHODS[method.partition("+")[0]].is_trained
+    return method_of(method).is_trained
 
 
 def evaluations(profile: Profile) -> list[Evaluation]:
@@ -306,7 +201,7 @@ def evaluations(profile: Profile) -> list[Evaluation]:
         sampler, nfe = default_sampler(settings, run.method)
         seeds = settings.evaluation.sampling_seeds if sampler != "direct" else (0,)
         found += [
-            Evaluation(run, dataset, sampler, nfe, sampling_seed=seed)
+            Evaluation(run, dataset, EvaluationOptions(sampler, nfe, sampling_seed=seed))
             for dataset in settings.data.of(run.task).test
             for seed in seeds
         ]
@@ -327,17 +222,17 @@ def sweep_evaluations(profile: Profile) -> list[Evaluation]:
             run = Run(profile.name, task, method, seed)
             settings = profile.for_method(method)
             sampler, nfe = default_sampler(settings, method)
-            combinations = itertools.product(
-                sweep.datasets or settings.data.of(task).test,
-                sweep.samplers or (sampler,),
-                sweep.nfe or (nfe,),
-                sweep.grids,
-                sweep.conversions,
-                sweep.weights,
-                sweep.precisions,
-                sweep.sampling_seeds,
-            )
-            of_run = [Evaluation(run, *values) for values in combinations]
+            usual = EvaluationOptions(sampler, nfe)
+            of_run = [
+                Evaluation(run, dataset, EvaluationOptions(*values))
+                for dataset in sweep.datasets or settings.data.of(task).test
+                for values in itertools.product(
+                    *(
+                        getattr(sweep, option.plural) or (getattr(usual, name),)
+                        for name, option in OPTIONS.items()
+                    )
+                )
+            ]
             for evaluation in of_run:
                 _check_options(evaluation, profile, "sweeps", number)
             found |= dict.fromkeys(of_run)
@@ -346,14 +241,13 @@ def sweep_evaluations(profile: Profile) -> list[Evaluation]:
 
 def _check_options(evaluation: Evaluation, profile: Profile, *place: str | int) -> None:
     """Refuse an evaluation in a profile's file whose options would change nothing."""
-    if evaluation == Evaluation(
-        evaluation.run, evaluation.dataset, evaluation.sampler, evaluation.nfe
-    ):
+    options = evaluation.options
+    if not options.differing:
         return
     try:
-        refuse_without_effect(evaluation)
+        refuse_without_effect(options, evaluation.run.method)
     except InputError as error:
-        raise wrong_in_profile(profile, f"{evaluation.name}: {error}", *place) from None
+        raise wrong_in_profile(profile, f"{options.name}: {error}", *place) from None
 
 
 def outside_evaluations(profile: str) -> list[Path]:
@@ -418,7 +312,7 @@ def cause_evaluations(causes: Causes, profile: Profile) -> tuple[Evaluation, lis
     """
     sampler, nfe = default_sampler(profile.for_method(causes.method), causes.method)
     run = Run(causes.profile, causes.task, causes.method, 0)
-    base = Evaluation(run, causes.dataset, sampler, nfe)
+    base = Evaluation(run, causes.dataset, EvaluationOptions(sampler, nfe))
     found = []
     for number, cause in enumerate(causes.rows):
         of_cause = replace(
@@ -432,15 +326,16 @@ def cause_evaluations(causes: Causes, profile: Profile) -> tuple[Evaluation, lis
             found.append(replace(base, run=of_cause, dataset=dataset))
             continue
         place = ("causes", "rows", number, "evaluation")
-        method = METHODS[of_cause.method.partition("+")[0]]
+        method = method_of(of_cause.method)
         try:
             evaluation = evaluation_of(of_cause, dataset, cause.evaluation)
         except InputError as error:
             raise wrong_in_profile(profile, str(error), *place) from None
-        if reason := sampler_refusal(method, evaluation.sampler):
+        options = evaluation.options
+        if reason := sampler_refusal(method, options.sampler):
             raise wrong_in_profile(profile, reason, *place)
-        most = largest_nfe(method, at_least=evaluation.nfe)
-        if evaluation.nfe > most:
+        most = largest_nfe(method, at_least=options.nfe)
+        if options.nfe > most:
             message = f"{of_cause.method} takes {most} network evaluations at most"
             raise wrong_in_profile(profile, message, *place)
         _check_options(evaluation, profile, *place)
@@ -461,7 +356,7 @@ def further_evaluations(profile: Profile) -> list[Evaluation]:
 
 def default_sampler(profile: Profile, method: str) -> tuple[str, int]:
     """Sampler and NFE that a profile evaluates a method with."""
-    record = METHODS[method.partition("+")[0]]
+    record = method_of(method)
     if record.kind != "process":
         return record.sampler, record.nfe
     return record.sampler, profile.evaluation.nfe or record.nfe
@@ -501,7 +396,7 @@ def parameters(profile: Profile, given: Collection[Path] = ()) -> str:
         if evaluation.folder in given:
             continue
         name = f"{evaluation.run.key}_{evaluation.dataset}"
-        name += "" if evaluation in usual else f"_{evaluation.name}"
+        name += "" if evaluation in usual else f"_{evaluation.options.name}"
         _check_key(name, evaluation.folder, evaluate)
         settings_of = profile.for_method(evaluation.run.method).evaluation
         evaluate[name] = {

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import GenericAlias
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
@@ -21,12 +22,15 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     ValidationInfo,
+    create_model,
     field_validator,
     model_validator,
 )
 
+from irsde.experiment.options import DEFAULTS, OPTIONS
 from irsde.files import InputError, digest_json
-from irsde.methods import METHODS, Method
+from irsde.files import check_name as check_name
+from irsde.methods import METHODS, Method, MethodName, method_of
 from irsde.scoring.protocols import PROTOCOLS
 from irsde.tasks import TASKS, Degradation
 
@@ -80,7 +84,7 @@ def _check_form(name: str, pattern: re.Pattern[str] = NAME) -> str:
 
 def _check_method(method: str) -> str:
     _check_form(method, METHOD)
-    return _all_known("method", (method.partition("+")[0],), METHODS)[0] and method
+    return _all_known("method", (MethodName.parse(method).base,), METHODS)[0] and method
 
 
 def _check_task(task: str) -> str:
@@ -111,7 +115,7 @@ Line = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
 Name = Annotated[str, AfterValidator(_check_form)]
 Caption = Annotated[str, Field(max_length=MOST_OF_A_CAPTION), AfterValidator(_words)]
 DatasetName = Name
-MethodName = Annotated[str, AfterValidator(_check_method)]
+MethodText = Annotated[str, AfterValidator(_check_method)]
 TaskName = Annotated[str, AfterValidator(_check_task)]
 ProtocolName = Annotated[str, AfterValidator(_check_protocol)]
 DatasetNames = Annotated[
@@ -221,12 +225,10 @@ class TaskData(Settings):
     )
 
 
-OF_ONE_TASK = {
-    "noise_level": "denoising",
-    "clipped": "denoising",
-    "masks": "inpainting",
-    "enlarge": "super-resolution",
-}
+def _other_tasks(key: str, task: str) -> str:
+    """Tasks that a setting of data belongs to, if this one is not among them."""
+    owners = [name for name, record in TASKS.items() if key in record.own_settings]
+    return "" if task in owners else ", ".join(owners)
 
 
 class DataSettings(TaskData):
@@ -244,9 +246,9 @@ class DataSettings(TaskData):
         """
         own = self.tasks.get(task, TaskData())
         for key in own.model_fields_set:
-            if OF_ONE_TASK.get(key, task) != task:
-                raise _PlacedError(f"is a setting of {OF_ONE_TASK[key]}", "tasks", task, key)
-        shared = (k for k in self.model_fields_set - {"tasks"} if OF_ONE_TASK.get(k, task) == task)
+            if owners := _other_tasks(key, task):
+                raise _PlacedError(f"is a setting of {owners}", "tasks", task, key)
+        shared = (key for key in self.model_fields_set - {"tasks"} if not _other_tasks(key, task))
         chosen = TaskData().model_copy(
             update={key: getattr(self, key) for key in shared}
             | {key: getattr(own, key) for key in own.model_fields_set}
@@ -354,7 +356,7 @@ class MemorySettings(Settings):
 
 
 TaskNames = Annotated[tuple[TaskName, ...], Field(min_length=1), AfterValidator(_different)]
-MethodNames = Annotated[tuple[MethodName, ...], Field(min_length=1), AfterValidator(_different)]
+MethodNames = Annotated[tuple[MethodText, ...], Field(min_length=1), AfterValidator(_different)]
 
 
 class Block(Settings):
@@ -365,7 +367,21 @@ class Block(Settings):
     seeds: Seeds = (0,)
 
 
-class Sweep(Settings):
+def _swept() -> dict[str, Any]:
+    """For each option of evaluations that has a default, the values that a sweep goes through."""
+    found: dict[str, Any] = {}
+    for name, default in DEFAULTS.items():
+        option = OPTIONS[name]
+        several: Any = GenericAlias(tuple, (option.type, ...))
+        checked = Annotated[several, Field(min_length=1), AfterValidator(_different)]
+        found[option.plural] = (Seeds if option.is_number else checked, (default,))
+    return found
+
+
+_Swept: Any = create_model("_Swept", __base__=Settings, **_swept())
+
+
+class Sweep(_Swept):
     """Evaluations beyond the tables' own: every combination, for curves and for causes."""
 
     tasks: TaskNames
@@ -378,23 +394,6 @@ class Sweep(Settings):
     nfe: Annotated[tuple[Count, ...], AfterValidator(_different)] = Field(
         (), description="the profile's for the method unless given"
     )
-    grids: Annotated[
-        tuple[Literal["uniform", "quadratic", "log-snr"], ...],
-        Field(min_length=1),
-        AfterValidator(_different),
-    ] = ("uniform",)
-    conversions: Annotated[
-        tuple[Literal["exact", "plain"], ...], Field(min_length=1), AfterValidator(_different)
-    ] = ("exact",)
-    weights: Annotated[
-        tuple[Literal["ema", "raw"], ...], Field(min_length=1), AfterValidator(_different)
-    ] = ("ema",)
-    precisions: Annotated[
-        tuple[Literal["float32", "bfloat16"], ...],
-        Field(min_length=1),
-        AfterValidator(_different),
-    ] = ("float32",)
-    sampling_seeds: Seeds = (0,)
 
 
 class Cause(Settings):
@@ -403,7 +402,7 @@ class Cause(Settings):
     label: Line = Field(description="what differs, such as `batch 4`")
     instead_of: Line = Field(description="what the base has, such as `batch 8`")
     profile: Name | None = None
-    method: MethodName | None = Field(None, description="of that profile, such as a variant")
+    method: MethodText | None = Field(None, description="of that profile, such as a variant")
     dataset: DatasetName | None = None
     seed: Seed | None = Field(None, description="of training")
     evaluation: Name | None = Field(
@@ -428,7 +427,7 @@ class Causes(Settings):
 
     profile: Name = Field(description="of the base run")
     task: TaskName
-    method: MethodName
+    method: MethodText
     dataset: DatasetName
     rows: tuple[Cause, ...] = Field(min_length=1)
 
@@ -459,7 +458,7 @@ class Profile(Settings):
     training: TrainingSettings
     evaluation: EvaluationSettings = EvaluationSettings()
     memory: MemorySettings = MemorySettings()
-    variants: dict[MethodName, dict[str, dict[str, Any]]] = Field(
+    variants: dict[MethodText, dict[str, dict[str, Any]]] = Field(
         {}, description="method+name: settings that differ, by group"
     )
     sweeps: tuple[Sweep, ...] = Field((), description="evaluations beyond those of the tables")
@@ -529,7 +528,7 @@ class Profile(Settings):
     @model_validator(mode="after")
     def _variants_make_a_difference(self) -> "Profile":
         for method in self.variants:
-            if "+" not in method:
+            if not MethodName.parse(method).variant:
                 raise _PlacedError(f"a variant is named {method}+name", "variants", method)
             self._varied(method)
             for place, reason in _without_effect(method, self.variants[method]):
@@ -540,7 +539,7 @@ class Profile(Settings):
     def _fits_its_methods(self) -> "Profile":
         for task in self.tasks:
             for method in self.runs_of(task):
-                record = METHODS[method.partition("+")[0]]
+                record = method_of(method)
                 if record.refusal(task) is None:
                     self._check_run(task, method, record)
         if self.causes:
@@ -601,7 +600,7 @@ class Profile(Settings):
             raise InputError(f"profile {self.name}, {_text(error.place)}: {error}") from None
 
     def _varied(self, method: str) -> "Profile":
-        if "+" not in method:
+        if not MethodName.parse(method).variant:
             return self
         if method not in self.variants:
             known = ", ".join(self.variants) or "none"
@@ -632,7 +631,7 @@ def _without_effect(
     method: str, settings: dict[str, dict[str, Any]]
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     """Places in the settings of a variant that its method does not use, each with the reason."""
-    record = METHODS[method.partition("+")[0]]
+    record = method_of(method)
     if "process" in settings and not (record.kind == "process" and record.has_lambda):
         yield ("process",), f"{record.label} has no lambda"
     for group in ("network", "training"):
@@ -651,7 +650,7 @@ def _wrong_in_sweep(
         if dataset not in data.test:
             yield f"{dataset} is no test set of {task}", "datasets", index
     for index, method in enumerate(sweep.methods):
-        record = METHODS[method.partition("+")[0]]
+        record = method_of(method)
         if reason := record.refusal(task):
             yield reason, "methods", index
         if missing := set(sweep.seeds) - set(runs.get(method, ())):
@@ -751,7 +750,7 @@ class RunSettings(Settings):
     """
 
     task: TaskName
-    method: MethodName
+    method: MethodText
     seed: Seed
     stationary_std: float | None
     data: TaskData
@@ -794,7 +793,7 @@ def run_settings(profile: Profile, task: str, method: str, seed: int) -> RunSett
     if not 0 <= seed < SEEDS:
         raise InputError(f"seed {seed}: give one from 0 to {SEEDS - 1}")
     check_name("task", task, TASKS)
-    base = method.partition("+")[0]
+    base = MethodName.parse(method).base
     check_name("method", base, METHODS)
     if reason := METHODS[base].refusal(task):
         raise InputError(f"{method} on {task}: n/a, {reason}")
@@ -822,18 +821,6 @@ def _all_known(kind: str, names: tuple[str, ...], known: dict[str, Any]) -> tupl
         except InputError as error:
             raise ValueError(str(error)) from None
     return names
-
-
-def check_name(kind: str, name: str, known: "dict[str, Any] | tuple[str, ...]") -> None:
-    """Refuse a name that is not among the known ones.
-
-    Raises
-    ------
-    InputError
-        Says what exists.
-    """
-    if name not in known:
-        raise InputError(f"unknown {kind} {name[:LONGEST_NAME]!r}: choose from {', '.join(known)}")
 
 
 def check_form(kind: str, name: str, pattern: re.Pattern[str] = NAME) -> str:

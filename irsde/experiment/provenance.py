@@ -13,7 +13,7 @@ from irsde.experiment.cards import read_card
 from irsde.experiment.grid import Run
 from irsde.experiment.profile import PARAMETERS, Profile, RunSettings
 from irsde.files import InputError, digest_file, write_json
-from irsde.methods import METHODS
+from irsde.methods import MethodName, method_of
 
 LIBRARIES = ("numba", "numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "pillow")
 
@@ -85,7 +85,7 @@ def write_run_card(
         Further fields; they replace those of the same name.
     """
     write_json(folder / "cost.json", {"peak_memory_bytes": peak_memory_bytes(), **cost})
-    method = METHODS[run.method.partition("+")[0]]
+    method = method_of(run.method)
     write_json(
         folder / "run.json",
         {
@@ -175,8 +175,8 @@ def evaluation_profile(profile: Profile, run: Run) -> Profile:
     InputError
         If the run is a variant that the profile does not define and is of neither kind.
     """
-    method = run.method
+    name = MethodName.parse(run.method)
     if _is_derived(run.folder):
-        while "+" in method and method not in profile.variants:
-            method = method.rpartition("+")[0]
-    return profile.for_method(method)
+        while name.variant and str(name) not in profile.variants:
+            name = name.origin
+    return profile.for_method(str(name))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from irsde.methods import METHODS
+from irsde.methods import METHODS, MethodName
 from irsde.report.judging import line_names
 from irsde.report.results import Entry, Row
 from irsde.report.table import Cell
@@ -150,7 +150,7 @@ def _targets(group: Sequence[Entry]) -> str:
     """What the networks are trained to predict, where they differ in it."""
     of_target: dict[str, dict[str, None]] = {}
     for entry in group:
-        method = METHODS.get(entry.first.method.partition("+")[0])
+        method = METHODS.get(MethodName.parse(entry.first.method).base)
         if method is not None and method.is_trained:
             target = TARGETS.get(method.objective, method.objective)
             of_target.setdefault(target, {})[entry.first.label] = None

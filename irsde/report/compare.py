@@ -22,8 +22,21 @@ from rich.table import Table as TextTable
 
 from irsde.data.catalogue import ENDINGS
 from irsde.data.sets import TABLE, read_records
-from irsde.drawing import ACCENT, BLACK, BLUE, DOUBLE, GRAY, SMALL, STYLE, Window, frame
+from irsde.drawing import (
+    ACCENT,
+    BLACK,
+    BLUE,
+    DOUBLE,
+    GRAY,
+    SMALL,
+    STYLE,
+    Window,
+    frame,
+    largest_window,
+    window_sums,
+)
 from irsde.experiment.grid import pairs_folder
+from irsde.experiment.options import unusual
 from irsde.files import InputError, replacing
 from irsde.images import Pixels, read_image, to_pixels
 from irsde.report.captions import counted
@@ -333,10 +346,7 @@ def _where_they_differ(scene: _Scene) -> Window:
     gap = np.abs(_error(scene.a, scene.reference) - _error(scene.b, scene.reference))
     side = max(8, 2 * min(gap.shape) // 5)
     side = min(side, *gap.shape)
-    total = np.pad(gap.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
-    top, left = np.unravel_index(int(sums.argmax()), sums.shape)
-    return slice(int(top), int(top) + side), slice(int(left), int(left) + side)
+    return largest_window(window_sums(gap, side, side), side, side)
 
 
 WIDTH = 110  # characters of a line
@@ -415,10 +425,8 @@ def _sampling(side: Side) -> str:
         return ""
     if summary["sampler"] == "direct":
         return f"{summary['nfe'] or 0} NFE"
-    options = [summary.get(key) for key in ("grid", "conversion", "weights", "precision")]
-    differing = [o for o in options if o not in (None, "uniform", "exact", "ema", "float32")]
-    differing.append(f"noise seed {summary.get('sampling_seed', 0)}")
-    return f"{summary['sampler']}, {summary['nfe']} NFE, {', '.join(differing)}"
+    options = [*unusual(summary), f"noise seed {summary.get('sampling_seed', 0)}"]
+    return f"{summary['sampler']}, {summary['nfe']} NFE, {', '.join(options)}"
 
 
 def _seed(side: Side) -> str:

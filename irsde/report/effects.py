@@ -8,7 +8,7 @@ import numpy as np
 
 from irsde.experiment.grid import Evaluation, cause_evaluations
 from irsde.experiment.profile import Cause, Profile
-from irsde.files import InputError, read_table
+from irsde.files import InputError, key_of, read_table
 from irsde.report.captions import about_exact, close, counted, interval_of
 from irsde.report.judging import (
     ALL_EXACT,
@@ -19,7 +19,6 @@ from irsde.report.judging import (
     exact_text,
     headline,
     judge,
-    key_of_table,
     mean_cell,
     metrics_of,
     named_lines,
@@ -75,7 +74,7 @@ def protocol_tables(rows: Sequence[Row]) -> list[Table]:
             about_one = [f"{name}: {PROTOCOLS[name].label}" for name in shown]
             tables.append(
                 Table(
-                    key_of_table(*names, "protocols"),
+                    key_of(*names, "protocols"),
                     f"{titled[names]}: protocols",
                     PROTOCOL_SECTION,
                     "The same restored images, scored in different ways: nothing but the protocol "
@@ -168,7 +167,7 @@ def significance_tables(rows: Sequence[Row]) -> list[Table]:
         group = entries(of_table)
         judged = judge(group, metrics_of(of_table[0]))[0]
         if judged.differences:
-            tables.append(_significance(group, judged, key_of_table(*names), titled[names]))
+            tables.append(_significance(group, judged, key_of(*names), titled[names]))
     return tables
 
 
@@ -205,7 +204,7 @@ def _significance(group: Sequence[Entry], judged: Judged, key: str, title: str) 
         about_exact(cell for line in lines for cell in line.cells),
     ]
     return Table(
-        key_of_table(key, "differences"),
+        key_of(key, "differences"),
         f"{title}: differences from {named[best][1].text}",
         DIFFERENCES,
         " ".join(filter(None, caption)),
@@ -237,7 +236,7 @@ def seed_tables(rows: Sequence[Row]) -> list[Table]:
                 for of_metric in judged
                 if (mean := of_metric.means[place]) is not None
             ]
-            tables.append(_seed_table(group, lines, key_of_table(*names), titled[names]))
+            tables.append(_seed_table(group, lines, key_of(*names), titled[names]))
     return tables
 
 
@@ -275,7 +274,7 @@ def _seed_line(
 def _seed_table(group: Sequence[Entry], lines: Sequence[Line], key: str, title: str) -> Table:
     scenes = len(set(group[0].scenes))
     return Table(
-        key_of_table(key, "seeds"),
+        key_of(key, "seeds"),
         f"{title}: training seeds",
         SEEDS,
         f"Means over the same {counted(len(group[0].images), 'image')} of "

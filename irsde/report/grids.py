@@ -13,7 +13,19 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import FancyArrowPatch
 from numpy.typing import NDArray
 
-from irsde.drawing import ACCENT, DOUBLE, GRAY, SMALL, STYLE, Window, frame, key_of, save
+from irsde.drawing import (
+    ACCENT,
+    DOUBLE,
+    GRAY,
+    SMALL,
+    STYLE,
+    Window,
+    frame,
+    key_of,
+    largest_window,
+    save,
+    window_sums,
+)
 from irsde.experiment.grid import pairs_folder
 from irsde.files import read_json
 from irsde.images import Pixels, read_image
@@ -446,13 +458,4 @@ def _most_degraded(degraded: NDArray[np.uint8], clean: Pixels) -> Window:
     """Square of a third of the shorter side where the two images differ most."""
     difference = np.abs(degraded.astype(np.float64) - clean).sum(axis=2)
     side = max(8, min(clean.shape[:2]) // 3)
-    total = np.pad(difference.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
-    margin = side // 4
-    inner = sums[margin:-margin, margin:-margin] if min(sums.shape) > 2 * margin else sums
-    offset = margin if inner is not sums else 0
-    top, left = np.unravel_index(int(inner.argmax()), inner.shape)
-    return (
-        slice(int(top) + offset, int(top) + offset + side),
-        slice(int(left) + offset, int(left) + offset + side),
-    )
+    return largest_window(window_sums(difference, side, side), side, side, margin=side // 4)

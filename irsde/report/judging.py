@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Literal
 
+from irsde.experiment.options import unusual
 from irsde.report.results import Entry, Row, by_table
 from irsde.report.table import Cell, Column, Emphasis
 from irsde.scoring.perceptual import network_label
@@ -148,8 +149,6 @@ ALL_EXACT = "no image has two finite values"
 
 CLOSE = "≈"
 
-USUAL = {"grid": "uniform", "conversion": "exact", "weights": "ema", "precision": "float32"}
-
 
 def line_keys(group: Sequence[Entry]) -> list[str]:
     """Keys of entries: the method, and how it was sampled where one method stands twice."""
@@ -175,8 +174,7 @@ def line_names(group: Sequence[Entry]) -> list[str]:
 
 def sampler_of(row: Row) -> str:
     """Sampler of an evaluation, and what else of its sampling is not the default."""
-    unusual = [str(row.summary[k]) for k, v in USUAL.items() if row.summary.get(k, v) != v]
-    return ", ".join([str(row.summary["sampler"]), *unusual])
+    return ", ".join([str(row.summary["sampler"]), *unusual(row.summary)])
 
 
 def named_lines(group: Sequence[Entry]) -> list[tuple[str, Cell]]:
@@ -184,11 +182,6 @@ def named_lines(group: Sequence[Entry]) -> list[tuple[str, Cell]]:
     names = zip(line_names(group), group, strict=True)
     cells = [Cell(name, sources=entry.sources) for name, entry in names]
     return list(zip(line_keys(group), cells, strict=True))
-
-
-def key_of_table(*parts: str) -> str:
-    """Parts of a key joined by dashes, the plus of a variant as a dot: as keys of figures."""
-    return "-".join(parts).replace("+", ".")
 
 
 def titles(rows: Sequence[Row]) -> dict[tuple[str, str], str]:

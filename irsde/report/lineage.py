@@ -15,7 +15,7 @@ import pandas as pd
 from irsde.experiment.grid import REPORTS, pairs_folder
 from irsde.experiment.profile import Profile, load_profile, run_settings
 from irsde.files import InputError, digest_file, digest_json, json_number, read_json
-from irsde.methods import METHODS
+from irsde.methods import METHODS, MethodName
 from irsde.report.results import read_evaluation
 from irsde.report.table import Cell, Figure, Line, Table
 
@@ -150,7 +150,7 @@ class Departures:
         evaluated = source / "summary.json"
         run = Path(read_json(evaluated)["run"]) if evaluated.is_file() else source
         card = read_json(run / "run.json") if (run / "run.json").is_file() else {}
-        method = METHODS.get(str(card.get("method", "")).partition("+")[0])
+        method = METHODS.get(MethodName.parse(str(card.get("method", ""))).base)
         if method is None or not method.is_trained or "imported_from" in card:
             return None
         process = card["identity"].get("method")
@@ -164,7 +164,7 @@ class Departures:
         """Settings that the profile has otherwise now; "" where it does not know the run."""
         name, method = card["profile"], card["method"]
         if "derived_from" in card:  # an average of the weights of another run
-            method = method.rpartition("+")[0]
+            method = str(MethodName.parse(method).origin)
         try:
             if name not in self._profiles:
                 self._profiles[name] = load_profile(name)

@@ -23,6 +23,7 @@ from irsde.scoring.statistics import (
     paired_difference,
     probability_of_improvement,
 )
+from irsde.tasks import TASKS
 
 Values = NDArray[np.float64]
 
@@ -351,8 +352,9 @@ def _rescored(side: Side, protocol: str) -> Side | None:
 
 
 def _is_of_luma(side: Side) -> bool:
-    protocol = side.summary["protocol"]
-    return side.summary.get("task") == "deraining" or str(protocol.get("channel")).lower() == "y"
+    task = TASKS.get(str(side.summary.get("task")))
+    channel = str(side.summary["protocol"].get("channel")).lower()
+    return channel == "y" or (task is not None and task.channel == "y")
 
 
 def _metrics(a: Side, b: Side) -> Iterator[Metric]:

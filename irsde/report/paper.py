@@ -1,12 +1,10 @@
 """Published numbers beside ours, whether they measure the same thing, and the ablations."""
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -20,13 +18,16 @@ from irsde.data.published import (
     Training,
     read_published,
 )
-from irsde.files import InputError, read_json, read_table
+from irsde.experiment.options import alike
+from irsde.files import InputError, read_json, read_table, slug
+from irsde.methods import MethodName
 from irsde.report.captions import about_exact, close, interval_of
 from irsde.report.judging import difference_cell, ends, interval_text, mean_text, signed
 from irsde.report.results import Entry, Row, by_table, entries
 from irsde.report.table import Cell, Column, Line, Table
 from irsde.scoring.perceptual import network_label
 from irsde.scoring.statistics import Difference, Estimate, holm, mean_estimate, paired_difference
+from irsde.tasks import TASKS
 
 FAR = 2  # a budget further from every known one than this factor is another budget
 
@@ -204,7 +205,7 @@ def compared_method(
     candidates = [
         _Candidate.of(table, method, entry)
         for entry in found
-        if entry.first.method.partition("+")[0] == method.method
+        if MethodName.parse(entry.first.method).base == method.method
     ]
     if not candidates:
         return []
@@ -392,13 +393,11 @@ def rescored(entry: Entry, protocol: str | None) -> Entry | None:
 
 def _distance(entry: Entry) -> tuple[Estimate | None, str]:
     """FID of all images together, averaged over seeds as other metrics are; it has no interval."""
-    of_seed: dict[int, list[float]] = {}
-    for row in entry.rows:
-        fid = row.summary.get("distribution", {}).get("fid", {})
+    found = [row.summary.get("distribution", {}).get("fid", {}) for row in entry.rows]
+    for fid in found:
         if fid.get("value") is None:
             return None, fid.get("reason") or "FID was not computed"
-        of_seed.setdefault(int(row.summary["seed"]), []).append(float(fid["value"]))
-    mean = fmean(fmean(values) for values in of_seed.values())
+    mean = entry.mean_over_seeds([fid["value"] for fid in found])
     return Estimate(mean, math.nan, math.nan), ""
 
 
@@ -473,9 +472,9 @@ SECTION = "Against the paper"
 
 ABLATIONS = "Ablations"
 
-ABLATION_METRICS: dict[bool, tuple[MetricName, ...]] = {
-    True: ("psnr_y", "ssim_y", "lpips"),
-    False: ("psnr", "ssim", "lpips"),
+ABLATION_METRICS: dict[str, tuple[MetricName, ...]] = {
+    "y": ("psnr_y", "ssim_y", "lpips"),
+    "rgb": ("psnr", "ssim", "lpips"),
 }
 
 GROUPS = {
@@ -576,7 +575,7 @@ def _line(line: Compared) -> Line:
             else Cell("n/a", reason="this number has no interval", sources=sources)
         )
     return Line(
-        f"{_slug(line.method.label)}-{line.metric}",
+        f"{slug(line.method.label)}-{line.metric}",
         (
             Cell(line.method.label, sources=sources),
             Cell(SHOWN[line.metric].heading),
@@ -670,7 +669,7 @@ def _as_published(table: PublishedTable, published: Published, run: set[str]) ->
         source = "; ".join(published.sources[name].label for name in names)
         lines.append(
             Line(
-                _slug(method.label),
+                slug(method.label),
                 (
                     Cell(method.label),
                     *(
@@ -719,10 +718,6 @@ def _has_doubtful(table: PublishedTable) -> bool:
     return any(g.confirmed == "no" for method in table.methods for g in method.numbers)
 
 
-def _slug(label: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
-
-
 def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
@@ -758,11 +753,9 @@ def _evaluated_alike(found: Sequence[Entry], methods: Sequence[str]) -> list[Ent
     Of groups of one size the first is taken, which is that of the default sampler.
     """
     groups: dict[tuple[Any, ...], dict[str, Entry]] = {}
-    keys = ("sampler", "nfe", "grid", "conversion", "weights", "precision")
     for entry in found:
         if entry.first.method in methods:
-            alike = tuple(entry.first.summary.get(key) for key in keys)
-            groups.setdefault(alike, {})[entry.first.method] = entry
+            groups.setdefault(alike(entry.first.summary), {})[entry.first.method] = entry
     with_base = [group for group in groups.values() if methods[0] in group]
     largest = max(with_base, key=len, default={})
     return [largest[method] for method in methods if method in largest]
@@ -779,7 +772,7 @@ class _Against:
 
 def _ablation(key: str, title: str, group: Sequence[Entry]) -> Table:
     base, summary = group[0], group[0].first.summary
-    metrics = ABLATION_METRICS[base.first.task == "deraining"]
+    metrics = ABLATION_METRICS[TASKS[base.first.task].channel]
     cells = {
         (entry.first.method, metric): _against(entry, base, metric)
         for entry in group

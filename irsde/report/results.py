@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 from irsde.experiment import provenance
 from irsde.experiment.grid import IMPORTED, OUTSIDE, evaluation_of, run_of
+from irsde.experiment.options import alike
 from irsde.files import InputError, digest_json, read_json, read_table
+from irsde.methods import MethodName
 from irsde.scoring.metrics import METRICS
 
 # What `summary.json` always has.
@@ -66,8 +69,7 @@ class Row:
     @property
     def kind(self) -> tuple[Any, ...]:
         """All that tells entries apart: everything but the seeds."""
-        keys = ("task", "method", "sampler", "nfe", "grid", "conversion", "weights", "precision")
-        return (self.dataset, *(self.summary.get(key) for key in keys))
+        return (self.dataset, self.task, self.method, *alike(self.summary))
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,13 @@ class Entry:
                 return None
             of_seed.setdefault(int(row.summary["seed"]), []).append(column)
         return np.array([np.mean(of_seed[seed], axis=0) for seed in sorted(of_seed)])
+
+    def mean_over_seeds(self, values: Sequence[float]) -> float:
+        """Mean over training seeds of the mean over sampling seeds of one value of each row."""
+        of_seed: dict[int, list[float]] = {}
+        for row, value in zip(self.rows, values, strict=True):
+            of_seed.setdefault(int(row.summary["seed"]), []).append(float(value))
+        return fmean(fmean(found) for found in of_seed.values())
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -269,7 +278,7 @@ def run_command(card: Mapping[str, Any]) -> str:
 def evaluation_command(summary: Mapping[str, Any], folder: Path) -> str:
     """Command that makes an evaluation, from its `summary.json` and its folder."""
     dataset = summary["dataset"]["dataset"]
-    if summary["method"].startswith(OUTSIDE):
+    if MethodName.parse(summary["method"]).base == OUTSIDE:
         given = {
             "restored": summary.get("restored", "FOLDER"),
             "dataset": dataset,
@@ -282,6 +291,6 @@ def evaluation_command(summary: Mapping[str, Any], folder: Path) -> str:
         options = [part for key, value in given.items() for part in (f"--{key}", value)]
         return shlex.join(["irsde", "evaluate", *options])
     evaluation = evaluation_of(run_of(Path(summary["run"])), dataset, folder.name)
-    is_imported = evaluation.run.method.endswith(f"+{IMPORTED}")  # read by plain unless told
-    exact = " --conversion exact" if is_imported and evaluation.conversion == "exact" else ""
-    return f"irsde evaluate {evaluation.arguments}{exact}"
+    is_imported = MethodName.parse(evaluation.run.method).variant == IMPORTED  # plain unless told
+    is_exact = is_imported and evaluation.options.conversion == "exact"
+    return f"irsde evaluate {evaluation.arguments}{' --conversion exact' if is_exact else ''}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from irsde.files import InputError, read_json, read_table
+from irsde.files import InputError, key_of, read_json, read_table, slug
 from irsde.report.captions import (
     about,
     about_exact,
@@ -30,7 +30,6 @@ from irsde.report.judging import (
     difference_cell,
     headline,
     judge,
-    key_of_table,
     line_keys,
     mean_cell,
     metrics_of,
@@ -105,7 +104,7 @@ def _sweep(found: Sequence[Entry], title: str) -> Table:
     names = (first.task, first.dataset, first.method)
     count, scenes = len(group[0].images), len(set(group[0].scenes))
     return Table(
-        key_of_table(*names, "sweep"),
+        key_of(*names, "sweep"),
         f"{title}: samplers of {first.label}",
         SWEEP_SECTION,
         f"The same weights sampled in different ways: {counted(count, 'image')} of "
@@ -125,7 +124,7 @@ def _sweep(found: Sequence[Entry], title: str) -> Table:
             ),
         ),
         tuple(lines),
-        figure=key_of_table("nfe", *names),
+        figure=key_of("nfe", *names),
     )
 
 
@@ -185,7 +184,7 @@ def cost_table(rows: Sequence[Row]) -> Table:
                 _measured(training, "seconds", 1, "{:.1f}", entry),
                 _measured(training, "peak_memory_bytes", 2**20, "{:.0f}", entry),
             ]
-            lines.append(Line(key_of_table(task, dataset, key), tuple(cells)))
+            lines.append(Line(key_of(task, dataset, key), tuple(cells)))
     return Table(
         "cost",
         "Cost",
@@ -268,7 +267,7 @@ def quality_tables(rows: Sequence[Row], refused: Mapping[str, Mapping[str, str]]
     titled = titles(rows)
     tables = []
     for (task, dataset), of_table in by_table(rows).items():
-        key, title = key_of_table(task, dataset), titled[task, dataset]
+        key, title = key_of(task, dataset), titled[task, dataset]
         group = entries(of_table)
         shown = {entry.first.label for entry in group}
         reasons = {k: v for k, v in refused.get(task, {}).items() if k not in shown}
@@ -285,7 +284,7 @@ def quality_tables(rows: Sequence[Row], refused: Mapping[str, Mapping[str, str]]
             tables.append(
                 _quality(
                     entries(clean),
-                    key_of_table(task, dataset, "leak-free"),
+                    key_of(task, dataset, "leak-free"),
                     f"{title}, without images shown in training",
                     note,
                     reasons,
@@ -333,7 +332,7 @@ def _quality(
         lines.append(Line(line_key, (name, *cells, nfe_cell(entry), parameters_cell(entry))))
     for label, reason in refused.items():
         absent = [Cell("n/a", reason=reason)] * (len(columns) - 1)
-        lines.append(Line(_slug(label), (Cell(label, reason=reason), *absent)))
+        lines.append(Line(slug(label), (Cell(label, reason=reason), *absent)))
     notes = [
         note,
         rule(group, judged[0].comparisons if judged else 0),
@@ -344,10 +343,6 @@ def _quality(
     section = str(group[0].first.summary["task_label"])
     caption = " ".join(filter(None, notes))
     return Table(key, title, section, caption, tuple(columns), tuple(lines))
-
-
-def _slug(label: str) -> str:
-    return "-".join("".join(c if c.isalnum() else " " for c in label.lower()).split())
 
 
 def _distance(row: Row, name: str) -> Mapping[str, Any]:
@@ -368,7 +363,7 @@ def _distance_cells(group: Sequence[Entry], name: str, *, whole: bool) -> list[C
             reason = next((of_row["reason"] for of_row in found if of_row.get("reason")), "")
             cell = Cell("n/a", reason=reason or "not computed", sources=entry.sources)
         else:
-            value = _mean_over_seeds(entry, [of_row["value"] for of_row in found])
+            value = entry.mean_over_seeds([of_row["value"] for of_row in found])
             text = number_text(value, decimals)
             if all(of_row.get("std") for of_row in found):
                 text += f" ± {fmean(of_row['std'] for of_row in found):.{decimals}f}"
@@ -382,14 +377,6 @@ def _distance_cells(group: Sequence[Entry], name: str, *, whole: bool) -> list[C
     for k, emphasis in zip(ranking, places, strict=False):
         cells[k] = replace(cells[k], emphasis=emphasis)
     return cells
-
-
-def _mean_over_seeds(entry: Entry, values: Sequence[Any]) -> float:
-    """Mean over training seeds of the mean over sampling seeds."""
-    of_seed: dict[int, list[float]] = {}
-    for row, value in zip(entry.rows, values, strict=True):
-        of_seed.setdefault(int(row.summary["seed"]), []).append(float(value))
-    return fmean(fmean(found) for found in of_seed.values())
 
 
 def _about_distances(group: Sequence[Entry], shown: Sequence[str]) -> list[str]:

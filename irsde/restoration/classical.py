@@ -1,4 +1,4 @@
-"""Restorers without training, one per task, each with one parameter to tune.
+"""Restorers without training, each with one parameter to tune; a task names its own.
 
 Each function maps a float32 image of shape (H, W, 3), RGB, nominally in [0, 1], and its parameter
 to a restored image of the same shape, clipped to [0, 1]. The candidates of `CLASSICAL` are meant
@@ -16,6 +16,7 @@ from skimage.morphology import dilation, erosion, opening
 from skimage.restoration import denoise_nl_means, inpaint_biharmonic
 
 from irsde.files import InputError
+from irsde.tasks import TASKS
 
 Image = NDArray[np.float32]
 
@@ -245,33 +246,32 @@ def classical_method(task: str) -> ClassicalMethod:
     InputError
         If there is none.
     """
-    if task not in CLASSICAL:
-        raise InputError(
-            f"classical on {task}: n/a, there is no classical method for this task (there are some "
-            f"for {', '.join(CLASSICAL)}); leave classical out, or add one to "
-            "irsde/restoration/classical.py"
-        )
-    return CLASSICAL[task]
+    name = TASKS[task].classical
+    if name is None:
+        raise InputError(f"classical on {task}: n/a, there is no classical method for {task}")
+    return CLASSICAL[name]
 
 
 CLASSICAL: dict[str, ClassicalMethod] = {
-    "deraining": ClassicalMethod(
+    "opening": ClassicalMethod(
         "Morphological opening", open_across_streaks, "footprint width", (5, 9, 13, 17, 21)
     ),
-    "deblurring": ClassicalMethod("Unsharp masking", sharpen_blur, "amount", (0.1, 0.2, 0.3, 0.5)),
-    "denoising": ClassicalMethod(
+    "sharpening-blur": ClassicalMethod(
+        "Unsharp masking", sharpen_blur, "amount", (0.1, 0.2, 0.3, 0.5)
+    ),
+    "non-local-means": ClassicalMethod(
         "Non-local means",
         average_similar_patches,
         "cut-off distance in noise levels",
         (0.4, 0.5, 0.6, 0.8),
     ),
-    "super-resolution": ClassicalMethod(
+    "sharpening-enlarged": ClassicalMethod(
         "Unsharp masking", sharpen_enlarged, "amount", (0.5, 0.75, 1, 1.5)
     ),
-    "inpainting": ClassicalMethod(
+    "biharmonic": ClassicalMethod(
         "Biharmonic inpainting", fill_white_holes, "widening of the holes in pixels", (0, 1)
     ),
-    "dehazing": ClassicalMethod(
+    "dark-channel": ClassicalMethod(
         "Dark channel prior",
         invert_dark_channel,
         "share of haze removed",

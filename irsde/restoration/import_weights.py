@@ -33,12 +33,12 @@ from irsde.experiment.profile import (
 )
 from irsde.experiment.replaced import replacing_run
 from irsde.files import InputError, digest_file, replacing
-from irsde.methods import METHODS
+from irsde.methods import METHODS, MethodName, method_of
 from irsde.restoration.restorer import build_network
 from irsde.restoration.weights import WEIGHTS
 from irsde.tasks import TASKS
 
-METHOD = f"ir-sde+{IMPORTED}"
+METHOD = str(MethodName("ir-sde", IMPORTED))
 DENOISING_METHOD = "denoising-ode"
 MAX_BYTES = 8 * 2**30  # the largest released network with both of its EMA copies takes 1.2
 PROTOCOL_4 = r"Unsupported operand (147|149)\b"  # its instructions, in torch's words
@@ -193,7 +193,7 @@ def import_weights(
             "imported, not trained here",
             {"seconds": time.monotonic() - started},
             {
-                "label": f"{METHODS[run.method.partition('+')[0]].label} (authors' weights)",
+                "label": f"{method_of(run.method).label} (authors' weights)",
                 "parameters": parameters,
                 "weights_sha256": digest_file(folder / WEIGHTS),
                 "imported_from": source,
@@ -498,12 +498,13 @@ def _count(names: Iterable[str], prefix: str) -> int:
 
 def _denoising_run(file: Path, run: Run) -> Run:
     """Run of an unconditional network, which belongs to the Gaussian-denoising methods."""
-    if run.task != "denoising":
+    method = METHODS[DENOISING_METHOD]
+    if method.refusal(run.task):
         raise InputError(
             f"{file}: an unconditional network (3 input channels) removes Gaussian noise only; "
-            "give --task denoising"
+            f"give --task {method.only_task}"
         )
-    return replace(run, method=f"{DENOISING_METHOD}+{run.method.partition('+')[2]}")
+    return replace(run, method=str(replace(MethodName.parse(run.method), base=DENOISING_METHOD)))
 
 
 def _compare(file: Path, state: Mapping[str, Tensor], settings: RunSettings) -> None:

@@ -19,7 +19,8 @@ from irsde.data.sets import noise_level_of
 from irsde.degradations.masks import inpainting_holes, read_mask
 from irsde.degradations.resampling import enlarge
 from irsde.experiment import provenance
-from irsde.experiment.grid import Evaluation, Run, refuse_without_effect, run_of
+from irsde.experiment.grid import refuse_without_effect, run_of
+from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import RunSettings, check_name, load_profile
 from irsde.files import (
     InputError,
@@ -31,7 +32,7 @@ from irsde.files import (
 )
 from irsde.images import MAX_PIXELS, Pixels, check_text, printable, read_image, to_float, to_pixels
 from irsde.machine.devices import compute_device, device_name
-from irsde.methods import METHODS
+from irsde.methods import method_of
 from irsde.progress import track
 from irsde.restoration.folders import first_names, list_images
 from irsde.restoration.photo_files import Photo, bands, read_photo, write_photo, write_scale
@@ -244,7 +245,7 @@ def _line(
 
 def _check(run: Path, card: dict[str, Any], options: RestoreOptions) -> None:
     """Refuse a run or options that cannot be used, before anything is read."""
-    method = METHODS[card["method"].partition("+")[0]]
+    method = method_of(card["method"])
     if not method.is_trained:
         raise InputError(f"{run}: {card['label']} has no network to restore with")
     for name, limit in LIMITS.items():
@@ -260,13 +261,10 @@ def _check(run: Path, card: dict[str, Any], options: RestoreOptions) -> None:
             if getattr(options, name) != getattr(RestoreOptions, name):
                 raise InputError(f"{card['label']} draws no noise: leave out --{name}")
     elif options.conversion is not None:
-        check_name("conversion", options.conversion, ("exact", "plain"))
+        chosen: dict[str, Any] = {"conversion": options.conversion}
         sampler = options.sampler or method.sampler
-        of_run = Run(card["profile"], card["task"], card["method"], card["seed"])
-        refuse_without_effect(
-            Evaluation(of_run, "photographs", sampler, method.nfe, conversion=options.conversion)
-        )
-    if options.mask and card["task"] != "inpainting":
+        refuse_without_effect(EvaluationOptions(sampler, method.nfe, **chosen), card["method"])
+    if options.mask and not TASKS[card["task"]].has_holes:
         raise InputError(f"{run}: {card['task']} takes no mask; leave out --mask")
     if options.noise_level is not None and method.conditional:
         raise InputError(f"{card['label']} asks for no noise level; leave out --noise-level")
@@ -394,7 +392,7 @@ def _described(
     from irsde.restoration.restorer import usual_conversion
     from irsde.samplers import SAMPLERS
 
-    method = METHODS[card["method"].partition("+")[0]]
+    method = method_of(card["method"])
     noise_level, assumed = options.noise_level, ""
     if not restorer.conditional and noise_level is None:
         noise_level = noise_level_of(card["task"], settings.data)
@@ -465,7 +463,7 @@ def usual_sampling(
     origin : str
         Words for a message.
     """
-    own = sampler or METHODS[card["method"].partition("+")[0]].sampler
+    own = sampler or method_of(card["method"]).sampler
     summaries = [read_json(path) for path in sorted(run.glob("evaluations/*/*/summary.json"))]
     used = {
         (one["sampler"], one["nfe"]): one.get("settings", {}).get("nfe")

@@ -4,14 +4,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
+from irsde.experiment.options import Conversion
 from irsde.experiment.profile import NAFNetSettings, RunSettings
 from irsde.files import InputError
-from irsde.methods import METHODS
+from irsde.methods import method_of
 from irsde.networks import ConditionalNAFNet, ConditionalUNet
 from irsde.objectives import OBJECTIVES
 from irsde.processes import GaussianProcess, gaussian_denoising, matched_step, mean_reverting
@@ -25,7 +26,6 @@ from irsde.samplers import (
     trajectory,
 )
 
-Conversion = Literal["exact", "plain"]
 REGRESSION_STEP = 1
 
 
@@ -38,7 +38,7 @@ def build_network(settings: RunSettings) -> nn.Module:
         If the run has no network.
     """
     size = settings.network
-    conditional = METHODS[settings.method.partition("+")[0]].conditional
+    conditional = method_of(settings.method).conditional
     if size is None:
         raise InputError(f"{settings.method} has no network")
     try:
@@ -230,7 +230,7 @@ def process_of(settings: RunSettings) -> GaussianProcess | None:
 
     None for direct regression.
     """
-    method = METHODS[settings.method.partition("+")[0]]
+    method = method_of(settings.method)
     if method.process is None:
         return None
     if settings.process is None or settings.stationary_std is None:
@@ -257,7 +257,7 @@ def usual_conversion(card: dict[str, Any], sampler: str) -> Conversion:
 
 def restorer_of(settings: RunSettings, network: nn.Module) -> Restorer:
     """Restorer of a run's settings around a network."""
-    method = METHODS[settings.method.partition("+")[0]]
+    method = method_of(settings.method)
     return Restorer(
         network=network,
         process=process_of(settings),

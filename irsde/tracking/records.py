@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from irsde.experiment.grid import REPORTS, Run, pairs_folder
+from irsde.experiment.options import OPTIONS
 from irsde.files import digest_file, digest_json, read_json
 
 WEIGHTS = "weights.safetensors"
@@ -184,7 +185,6 @@ def evaluation_record(folder: Path) -> Record:
     cost = read_json(folder / "cost.json")
     started, ended = _times(folder / "summary.json", cost)
     data = summary["dataset"]
-    options = ("sampler", "nfe", "grid", "conversion", "weights", "precision", "sampling_seed")
     metrics = []
     for metric in summary["metrics"]:
         metrics += _numbers({metric["name"]: metric["mean"]})
@@ -207,7 +207,7 @@ def evaluation_record(folder: Path) -> Record:
                 "method": summary["method"],
                 "seed": summary["seed"],
                 "dataset": data["dataset"],
-                **{key: summary.get(key) for key in options},
+                **{key: summary.get(key) for key in OPTIONS},
                 "protocol": summary["protocol"]["name"],
                 "lpips_network": summary["lpips"]["network"] or None,
             }

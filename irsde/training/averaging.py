@@ -22,6 +22,7 @@ from torch import Tensor
 from irsde.experiment import provenance
 from irsde.experiment.grid import Run
 from irsde.files import InputError, digest_file, digest_json, replacing_folder
+from irsde.methods import MethodName
 from irsde.restoration.weights import WEIGHTS
 from irsde.training.checkpoints import write_tensors
 
@@ -132,7 +133,8 @@ def average(run: Run, width: float) -> str:
     card, settings = provenance.read_network_run(run.folder)
     text = f"{width:g}"  # the number that its name has, and no other
     width = float(text)
-    derived = Run(run.profile, run.task, f"{run.method}+width{text}", run.seed)
+    method = str(MethodName.parse(run.method).plus(f"width{text}"))
+    derived = Run(run.profile, run.task, method, run.seed)
     identity = {"run": digest_json(card["identity"]), "width": text}
     if derived.folder.exists():
         _check_same(derived.folder, run.folder, identity)

@@ -5,7 +5,7 @@ from irsde.experiment.code import code_hash, is_same_run
 from irsde.experiment.grid import Run, pairs_folder
 from irsde.experiment.profile import RunSettings
 from irsde.files import InputError, digest_file, digest_json, read_json
-from irsde.methods import METHODS
+from irsde.methods import method_of
 
 
 def identity_of(run: Run, settings: RunSettings, *, prepared: bool = True) -> dict[str, str]:
@@ -23,7 +23,7 @@ def identity_of(run: Run, settings: RunSettings, *, prepared: bool = True) -> di
             cards = [dataset_card(folder)["fingerprint"] for folder in folders]
             identity[f"{role}_data"] = digest_json(cards)
     if settings.training:
-        method = METHODS[settings.method.partition("+")[0]]
+        method = method_of(settings.method)
         identity["method"] = method.fingerprint(settings.stationary_std)
     return identity
 

@@ -35,7 +35,7 @@ from irsde.machine.devices import (
 )
 from irsde.machine.meters import peak_memory
 from irsde.machine.world import ALONE
-from irsde.methods import METHODS
+from irsde.methods import method_of
 from irsde.restoration.restorer import REGRESSION_STEP, build_network, restorer_of
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation
@@ -282,7 +282,7 @@ def _measured_apart(run: Run, settings: RunSettings) -> Speed | InputError:
 
 def _key(settings: RunSettings) -> str:
     """The same for runs that are alike in what they cost."""
-    method = METHODS[settings.method.partition("+")[0]]
+    method = method_of(settings.method)
     assert settings.training is not None
     assert settings.network is not None
     return digest_json(

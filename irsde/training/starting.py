@@ -14,6 +14,7 @@ from irsde.experiment import provenance
 from irsde.experiment.grid import Run, run_of
 from irsde.experiment.profile import Profile, RunSettings, TrainingSettings
 from irsde.files import InputError, digest_file, digest_json
+from irsde.methods import MethodName
 from irsde.restoration.weights import WEIGHTS
 from irsde.training.checkpoints import holds_run
 
@@ -140,7 +141,7 @@ def fine_tuning(profile: Profile, run: Run, weights: Path) -> tuple[Run, Start]:
 
 def _beside(profile: Profile, run: Run, name: str) -> Run:
     """The run whose method has one more name."""
-    method = f"{run.method}+{name}"
+    method = str(MethodName.parse(run.method).plus(name))
     if method in profile.variants:
         raise InputError(
             f"profile {profile.name}: has a variant {method}, where this run would lie; rename it"

@@ -10,7 +10,7 @@ from irsde.experiment import provenance
 from irsde.experiment.grid import Run
 from irsde.experiment.profile import RunSettings
 from irsde.images import to_pixels
-from irsde.methods import METHODS
+from irsde.methods import method_of
 from irsde.progress import track
 from irsde.restoration.classical import classical_method
 from irsde.scoring.metrics import psnr
@@ -29,7 +29,7 @@ def tune(
     """
     start = time.monotonic()
     details: dict[str, Any] = {"parameters": 0, "leakage": counts(leaks)}
-    if METHODS[run.method.partition("+")[0]].kind == "classical":
+    if method_of(run.method).kind == "classical":
         method = classical_method(run.task)
         pairs = load_all(run, settings.data.validation)
         scores = {

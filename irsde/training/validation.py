@@ -15,7 +15,7 @@ from irsde.experiment.profile import RunSettings
 from irsde.images import Pixels, to_pixels
 from irsde.machine.devices import memory_text, refusing_too_little_memory
 from irsde.machine.world import ALONE, World
-from irsde.methods import METHODS
+from irsde.methods import method_of
 from irsde.objectives import OBJECTIVES, largest_step
 from irsde.restoration.restorer import Restorer, restorer_of
 from irsde.scoring.metrics import psnr
@@ -158,7 +158,7 @@ def _restored(
         mu = to_tensor([pair.mu]).to(device, memory_format=layout_of(recipe))
         states = restorer.states(
             mu,
-            METHODS[settings.method.partition("+")[0]].sampler,
+            method_of(settings.method).sampler,
             validation_nfe(settings),
             [torch_generator("validation", settings.task, pair.image)],
             noise_level=noise_level_of(settings.task, settings.data),

@@ -182,7 +182,10 @@ def _card(task: str, method: str, seed: int, label: str, trained: bool) -> dict:
         "label": label,
         "seed": seed,
         "identity": {"settings": digest_json([task, method, seed])},
-        "settings": {"training": {"batch": 8, "iterations": 600}, "network": {"width": 16}},
+        "settings": {
+            "training": {"batch": 8, "iterations": 600, "patch": 16},
+            "network": {"width": 16},
+        },
         "iterations": 600 if trained else 0,
         "parameters": 380_000 if trained else 0,
         "leakage": {},

@@ -19,6 +19,7 @@ from irsde.report.grids import comparison_figure, strip_figures
 from irsde.report.lineage import Departures, lineage
 from irsde.report.page import write_page
 from irsde.report.planes import plane_figure, scatter_figure
+from irsde.report.recorded import PROVENANCE
 from irsde.report.results import Row, by_table, read_rows
 from irsde.report.table import Figure, Table
 
@@ -152,7 +153,7 @@ def compile_report(profile: Profile, *, partial: bool = False) -> str:
     with replacing(REPORTS / "training.csv") as temporary:
         tables.training_curves(rows).to_csv(temporary, index=False, lineterminator="\n")
     write_json(REPORTS / "metrics.json", tables.metrics_tree(rows))
-    write_json(REPORTS / "provenance.json", lineage(compiled, profile.name))
+    lineage(compiled, profile.name).write(PROVENANCE)
     write_text(REPORTS / "tables.tex", render.latex_document(compiled))
     write_text(REPORTS / "cost.md", render.cost_document(profile.name, cost))
     write_page(profile.name, budget, compiled, cost, figures, folder, rows, REPORTS / "index.html")

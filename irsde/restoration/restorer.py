@@ -4,11 +4,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
+from irsde.experiment.cards import Conversion, RunCard
 from irsde.experiment.profile import NAFNetSettings, RunSettings
 from irsde.files import InputError
 from irsde.methods import METHODS
@@ -25,7 +26,6 @@ from irsde.samplers import (
     trajectory,
 )
 
-Conversion = Literal["exact", "plain"]
 REGRESSION_STEP = 1
 
 
@@ -239,18 +239,18 @@ def process_of(settings: RunSettings) -> GaussianProcess | None:
     return build(settings.process.steps, settings.process.schedule, settings.stationary_std)
 
 
-def usual_conversion(card: dict[str, Any], sampler: str) -> Conversion:
+def usual_conversion(card: RunCard, sampler: str) -> Conversion:
     """How a run's network is read unless one says otherwise.
 
     Parameters
     ----------
-    card : dict
+    card : RunCard
         Run card. Those of imported runs have a `conversion`, that of the authors' code; runs
         trained here have none and are read by the exact inverse.
     sampler : str
         The Euler samplers take the output as the noise, so that none applies.
     """
-    if card.get("conversion") != "plain" or SAMPLERS[sampler].kind == "euler":
+    if card.conversion != "plain" or SAMPLERS[sampler].kind == "euler":
         return "exact"
     return "plain"
 

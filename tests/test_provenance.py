@@ -23,7 +23,8 @@ from irsde.images import read_image, write_image
 from irsde.report import render
 from irsde.report.build import write_checksums
 from irsde.report.effects import protocol_tables
-from irsde.report.lineage import PROVENANCE, lineage
+from irsde.report.lineage import lineage
+from irsde.report.recorded import PROVENANCE
 from irsde.report.results import read_rows
 from irsde.report.tables import cost_table, quality_tables
 from irsde.seeds import numpy_generator
@@ -45,7 +46,7 @@ def tables():
 
 def write_report(made=None):
     made = made or tables()
-    write_json(PROVENANCE, lineage(made, "tiny"))
+    lineage(made, "tiny").write(PROVENANCE)
     text = render.document("tiny", "Tiny.", made, [])
     write_text(PROVENANCE.parent / "tables.md", text)
     lines = render.csv_lines(made)

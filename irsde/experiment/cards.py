@@ -34,9 +34,13 @@ def _is_task(name: str) -> str:
     return name
 
 
-def _is_method(name: str) -> str:
+def _is_method_name(name: str) -> str:
     if METHOD.fullmatch(name) is None or len(name) > LONGEST_NAME:
         raise ValueError("is no name of a method")
+    return name
+
+
+def _is_method(name: str) -> str:
     if (base := name.partition("+")[0]) not in (*METHODS, OUTSIDE):
         raise ValueError(f"{base!r} is no method of this version")
     return name
@@ -72,7 +76,8 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(max_length=1000), AfterValidator(_is_printable)]
 TaskName = Annotated[str, AfterValidator(_is_task)]
-MethodName = Annotated[str, AfterValidator(_is_method)]
+AnyMethod = Annotated[str, AfterValidator(_is_method_name)]  # of this version or another
+MethodName = Annotated[AnyMethod, AfterValidator(_is_method)]
 Conversion = Literal["exact", "plain"]
 
 

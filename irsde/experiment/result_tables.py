@@ -48,7 +48,7 @@ def read_protocols(path: Path) -> pd.DataFrame:
     InputError
         As `read_per_image`.
     """
-    return _read(path, PER_PROTOCOL_COLUMNS[:2], PER_PROTOCOL_COLUMNS[2:], PER_PROTOCOL_COLUMNS[2:])
+    return _read(path, PER_PROTOCOL_COLUMNS, PER_PROTOCOL_COLUMNS[2:], PER_PROTOCOL_COLUMNS[2:])
 
 
 def read_history(path: Path) -> pd.DataFrame:

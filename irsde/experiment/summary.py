@@ -9,7 +9,7 @@ from pydantic import Field, FiniteFloat
 from irsde.experiment.cards import (
     Conversion,
     Count,
-    MethodName,
+    AnyMethod,
     PreparedCard,
     Stored,
     TaskName,
@@ -106,7 +106,7 @@ class Scores(Stored):
     profile: Name | None = None
     task: TaskName | None = None
     task_label: Text | None = None
-    method: MethodName | None = None
+    method: AnyMethod | None = None
     seed: Count | None = None
     run: Text | None = None
     run_identity: Text | None = None
@@ -163,7 +163,7 @@ class Summary(Scores):
     profile: Name
     task: TaskName
     task_label: Text
-    method: MethodName
+    method: AnyMethod
     seed: Count
     run: Text
     run_identity: Text

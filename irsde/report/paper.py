@@ -398,8 +398,7 @@ def under_protocol(folder: Path, per_image: pd.DataFrame, protocol: str) -> pd.D
         return None
     columns = {
         name: table.loc[images, name].to_numpy(dtype=np.float64)
-        for name in PER_PROTOCOL_COLUMNS
-        if name in table
+        for name in PER_PROTOCOL_COLUMNS[2:]
     }
     return per_image.assign(**columns)
 

@@ -112,7 +112,7 @@ def test_a_file_that_is_no_card_gets_one_line(tmp_path):
         ("[" * 200_000, "nested too deep|cannot be read as JSON"),
         ("[]", "holds no RunCard"),
         ("{", "cannot be read as JSON"),
-        (" " * (16 * 2**20 + 1), "larger than the 16 MiB"),
+        (" " * (16 * 2**20 + 1), "larger than 16 MiB"),
     ):
         with pytest.raises(InputError, match=words):
             RunCard.read(written(tmp_path, text))

@@ -62,7 +62,7 @@ def is_scored(
     except InputError:
         return False
     folder = pairs_folder(evaluation.run.profile, evaluation.run.task, evaluation.dataset)
-    if (folder / CARD).is_file():
+    if is_present(folder / CARD):
         if summary.dataset != prepared_card(folder):
             return False
         shown = [r.image for r in read_records(folder) if r.source in leaked] if leaked else []

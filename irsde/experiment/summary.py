@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, FiniteFloat
 
 from irsde.experiment.cards import (
+    AnyMethod,
     Conversion,
     Count,
-    AnyMethod,
     PreparedCard,
     Stored,
     TaskName,

@@ -12,7 +12,16 @@ from irsde.experiment.grid import (
     sweep_evaluations,
 )
 from irsde.experiment.profile import Profile
-from irsde.files import InputError, digest_file, replacing, replacing_folder, write_json, write_text
+from irsde.experiment.summary import SUMMARY
+from irsde.files import (
+    InputError,
+    digest_file,
+    is_present,
+    replacing,
+    replacing_folder,
+    write_json,
+    write_text,
+)
 from irsde.report import effects, paper, render, tables
 from irsde.report.charts import sweep_figure, sweeps, training_figures, write_process_figures
 from irsde.report.grids import comparison_figure, strip_figures
@@ -179,7 +188,7 @@ def _rows(profile: Profile) -> tuple[list[Row], list[Row]]:
 
 
 def _is_finished(folder: Path) -> bool:
-    return (folder / "summary.json").is_file()
+    return is_present(folder / SUMMARY)
 
 
 def _absent(profile: Profile) -> dict[str, dict[str, str]]:

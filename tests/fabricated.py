@@ -130,6 +130,28 @@ def fabricate(
     return folders
 
 
+def summary_of(method: str, **changes: object) -> dict:
+    """The least that a `summary.json` of an evaluation holds."""
+    return {
+        "profile": "made",
+        "task": "denoising",
+        "task_label": "Denoising",
+        "method": method,
+        "method_label": method,
+        "seed": 0,
+        "run": f"results/made/denoising/{method}/seed0",
+        "run_identity": "0",
+        "dataset": PREPARED,
+        "sampler": "direct",
+        "nfe": 1,
+        "parameters": 0,
+        "protocol": {"name": "rgb"},
+        "lpips": {"network": "alex"},
+        "metrics": [],
+        **changes,
+    }
+
+
 def write_profile(name: str = "made", **changes: object) -> Profile:
     """Write a profile that the fabricated results can be of, and read it."""
     content = {

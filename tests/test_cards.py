@@ -110,9 +110,9 @@ def test_a_card_without_a_field_gets_one_line(key):
 def test_a_file_that_is_no_card_gets_one_line(tmp_path):
     for text, words in (
         ("[" * 200_000, "nested too deep|cannot be read as JSON"),
-        ("[]", "holds no RunCard"),
+        ("[]", "not a run card"),
         ("{", "cannot be read as JSON"),
-        (" " * (16 * 2**20 + 1), "larger than 16 MiB"),
+        (" " * (16 * 2**20 + 1), "larger than the 16 MiB"),
     ):
         with pytest.raises(InputError, match=words):
             RunCard.read(written(tmp_path, text))

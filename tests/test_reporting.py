@@ -357,5 +357,5 @@ def test_weights_of_other_people_have_no_budget_to_depart_from(here):
     fabricate(["regression"], profile=write_profile())
     fabricate(["ir-sde+imported"])
     path = Path("results/made/denoising/ir-sde+imported/seed0/run.json")
-    write_json(path, read_json(path) | {"imported_from": {"sha256": "0"}})
+    write_json(path, read_json(path) | {"imported_from": {"file": "a.pth", "sha256": "0"}})
     assert marks(table_of(write_profile())) == {}

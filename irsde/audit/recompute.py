@@ -28,7 +28,7 @@ ROUNDING = {name: 10.0 ** -(metric.decimals + 2) for name, metric in METRICS.ite
 CHILD = """
 import sys
 from irsde.files import InputError
-from irsde.recomputing import evaluate_again
+from irsde.audit.recompute import evaluate_again
 for folder in sys.argv[1:]:
     try:
         evaluate_again(folder)

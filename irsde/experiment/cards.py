@@ -6,7 +6,7 @@ becomes a path, a key of a table or the size of a network is then safe to use.
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -24,8 +24,6 @@ from irsde.experiment.profile import LONGEST_NAME, METHOD, Name, NetworkSettings
 from irsde.files import InputError, is_present, read_json, write_json
 from irsde.methods import METHODS
 from irsde.tasks import TASKS
-
-MAX_BYTES = 16 * 2**20
 
 
 def _is_task(name: str) -> str:
@@ -89,6 +87,8 @@ class Stored(BaseModel):
     """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    kind: ClassVar[str] = "a file of results"
+    most_bytes: ClassVar[int] = 16 * 2**20
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -97,11 +97,13 @@ class Stored(BaseModel):
         Raises
         ------
         InputError
-            If it cannot be read, is larger than `MAX_BYTES`, or a field is wrong; the message is
+            If it cannot be read, is larger than `most_bytes`, or a field is wrong; the message is
             one line that names the field.
         """
-        if is_present(path) and path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES // 2**20} MiB")
+        if is_present(path) and path.stat().st_size > cls.most_bytes:
+            raise InputError(
+                f"{path}: larger than the {MAX_BYTES // 2**20} MiB that {cls.kind} may have"
+            )
         return cls.check(path, read_json(path))
 
     @classmethod
@@ -114,11 +116,12 @@ class Stored(BaseModel):
             If a field is wrong.
         """
         if not isinstance(content, dict):
-            raise InputError(f"{path}: holds no {cls.__name__}")
+            raise InputError(f"{path}: not {cls.kind}")
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise InputError(f"{path}: {problem_of(error)}") from None
+            problem = problem_of(error)
+            raise InputError(f"{path}: not {cls.kind} of this version: {problem}") from None
 
     def content(self) -> dict[str, object]:
         """The fields as they are in the file, and no others."""
@@ -224,6 +227,8 @@ class RunCard(Stored):
         True for images that were restored elsewhere.
     """
 
+    kind = "a run card"
+
     task: TaskName
     method: MethodName
     seed: Count
@@ -279,6 +284,8 @@ class RunCard(Stored):
 class Cost(Stored):
     """Content of `cost.json`; what was not measured is None."""
 
+    kind = "a record of cost"
+
     seconds: float | None = None
     seconds_per_image: float | None = None
     seconds_per_megapixel: float | None = None
@@ -299,6 +306,7 @@ class SetCard(Stored):
         Hash over all names and images.
     """
 
+    kind = "a data set card"
     dataset: Name
     label: str
     licence: str

@@ -98,6 +98,7 @@ class Scores(Stored):
         Settings of the evaluation; libraries and code that it was made with.
     """
 
+    kind = "a summary of scores"
     metrics: list[StatedMetric]
     protocol: StatedProtocol
     lpips: StatedPerceptual
@@ -188,6 +189,8 @@ class Summary(Scores):
 
 class StoredStates(Stored):
     """Content of `states/states.json`: an image and the steps at which its states were kept."""
+
+    kind = "a record of states"
 
     image: Text
     sampler: Text

@@ -115,6 +115,9 @@ class RecordedRun(RecordedSource):
 class Lineage(Stored):
     """What a report shows and what that comes from; evaluations and runs by their folders."""
 
+    kind = "a record of a report"
+    most_bytes = 2**30
+
     profile: str
     tables: list[RecordedTable]
     evaluations: dict[str, RecordedEvaluation]

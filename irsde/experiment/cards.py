@@ -102,7 +102,7 @@ class Stored(BaseModel):
         """
         if is_present(path) and path.stat().st_size > cls.most_bytes:
             raise InputError(
-                f"{path}: larger than the {MAX_BYTES // 2**20} MiB that {cls.kind} may have"
+                f"{path}: larger than the {cls.most_bytes // 2**20} MiB that {cls.kind} may have"
             )
         return cls.check(path, read_json(path))
 

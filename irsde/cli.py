@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from irsde.experiment.options import OPTIONS, Option, check_options, flag
-from irsde.files import INPUT_EXIT_CODE, InputError, read_table
+from irsde.files import INPUT_EXIT_CODE, InputError, is_present
 from irsde.machine.signals import STOPPED_EXIT_CODE, StoppedError
 from irsde.terminal import write_plainly
 
@@ -493,6 +493,7 @@ def _evaluate_run(
     from irsde.experiment.grid import refuse_without_effect, run_of
     from irsde.experiment.profile import check_name, load_profile
     from irsde.experiment.provenance import evaluation_profile, imported_from, read_run_card
+    from irsde.experiment.result_tables import PER_PROTOCOL, read_protocols
     from irsde.machine.launch import start_processes
     from irsde.machine.world import world_of_environment
     from irsde.methods import METHODS, MethodName
@@ -525,7 +526,7 @@ def _evaluate_run(
         if all_protocols:
             from irsde.scoring.score import protocol_means
 
-            print(protocol_means(read_table(evaluation.folder / "protocols.csv")))
+            print(protocol_means(read_protocols(evaluation.folder / PER_PROTOCOL)))
         if track:
             _track(found.profile, evaluation=evaluation.folder)
 
@@ -734,9 +735,9 @@ def verify(
     from irsde.audit.verify import verify as verify_chain
     from irsde.experiment.profile import load_profile
     from irsde.report.build import rebuilt_tables
-    from irsde.report.lineage import read_lineage
+    from irsde.report.recorded import read_lineage
 
-    loaded = load_profile(read_lineage()["profile"] if profile is None else profile)
+    loaded = load_profile(read_lineage().profile if profile is None else profile)
     text, agrees = verify_chain(loaded.name, lambda: rebuilt_tables(loaded))
     print(text)
     if recompute:
@@ -830,7 +831,7 @@ def track_run(
     run = run_of(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no run there; run irsde train first")
-    if (folder / "run.json").is_file():
+    if is_present(folder / "run.json"):
         _track(run.profile, training=run.folder)
     else:
         try:

@@ -1,5 +1,6 @@
 """Files written under a temporary name and renamed, digests, names, and paths inside a folder."""
 
+import csv
 import errno
 import fcntl
 import hashlib
@@ -12,7 +13,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -241,7 +242,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write JSON with sorted keys and an indent of two, by way of a temporary name."""
     write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
@@ -259,7 +260,23 @@ def json_number(value: float) -> float | str | None:
     return value if math.isfinite(value) else str(value)
 
 
-def read_json(path: Path) -> Any:
+def is_present(path: Path) -> bool:
+    """True if there is a regular file, False if there is nothing.
+
+    Raises
+    ------
+    InputError
+        If there is anything else, such as a pipe or a broken link: it must not be taken for an
+        absent file, and would be replaced or block whoever reads it.
+    """
+    if path.is_file():
+        return True
+    if os.path.lexists(path):
+        raise InputError(f"{path}: is no regular file")
+    return False
+
+
+def read_json(path: Path) -> object:
     """Content of a JSON file.
 
     Raises
@@ -267,9 +284,9 @@ def read_json(path: Path) -> Any:
     InputError
         If the file is absent, no regular file, or not JSON.
     """
+    if not is_present(path):
+        raise InputError(f"{path}: no such file")
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path}: is no regular file")
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
@@ -292,15 +309,24 @@ def read_table(path: Path, *, as_text: bool = False) -> "pd.DataFrame":
 
     Raises
     ------
-    OSError, ValueError
-        If the file cannot be read or is no table.
+    InputError
+        If the file is absent, no regular file or no table, or two columns have one name.
     """
     import pandas as pd
 
-    if as_text:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
-    names = dict.fromkeys(("image", "scene", "protocol", "reference"), str)
-    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
+    if not is_present(path):
+        raise InputError(f"{path}: no such file")
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            names = next(csv.reader(stream), [])
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"{path}: has two columns {repeated[0][:40]!r}")
+        if as_text:
+            return pd.read_csv(path, dtype=str, keep_default_na=False)
+        texts = dict.fromkeys(("image", "scene", "protocol", "reference"), str)
+        return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
+    except (csv.Error, OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
 
 
 def digest(content: bytes) -> str:
@@ -314,6 +340,6 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def digest_json(content: Any) -> str:
+def digest_json(content: object) -> str:
     """SHA-256 of a JSON value in its one canonical form (sorted keys, no spaces)."""
     return digest(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())

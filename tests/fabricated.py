@@ -11,6 +11,7 @@ from skimage import data
 from irsde.experiment.code import code_hash
 from irsde.experiment.grid import pairs_folder
 from irsde.experiment.profile import PROFILE_FOLDER, Profile, load_profile, run_settings
+from irsde.experiment.summary import StatedMetric
 from irsde.files import digest_json, write_json, write_text
 from irsde.images import to_float, to_pixels, write_image
 from irsde.methods import method_of
@@ -25,6 +26,17 @@ METRICS = (
     ("ssim_y", "SSIM-Y", True, 4, 0.82, 0.05),
     ("lpips", "LPIPS", False, 4, 0.2, 0.05),
 )
+PREPARED = {  # what else a card of prepared pairs must have
+    "dataset": "photographs-test",
+    "degradation": "noise",
+    "fingerprint": "f",
+    "images": 1,
+    "label": "photographs",
+    "licence": "CC0",
+    "role": "test",
+    "source": {"differences": []},
+    "task": "denoising",
+}
 VERSIONS = {"irsde": "0.1.0", "numpy": "2.4.6", "python": "3.11.7", "torch": "2.14.1"}
 
 
@@ -118,6 +130,28 @@ def fabricate(
     return folders
 
 
+def summary_of(method: str, **changes: object) -> dict:
+    """The least that a `summary.json` of an evaluation holds."""
+    return {
+        "profile": "made",
+        "task": "denoising",
+        "task_label": "Denoising",
+        "method": method,
+        "method_label": method,
+        "seed": 0,
+        "run": f"results/made/denoising/{method}/seed0",
+        "run_identity": "0",
+        "dataset": PREPARED,
+        "sampler": "direct",
+        "nfe": 1,
+        "parameters": 0,
+        "protocol": {"name": "rgb"},
+        "lpips": {"network": "alex"},
+        "metrics": [],
+        **changes,
+    }
+
+
 def write_profile(name: str = "made", **changes: object) -> Profile:
     """Write a profile that the fabricated results can be of, and read it."""
     content = {
@@ -182,7 +216,10 @@ def _card(task: str, method: str, seed: int, label: str, trained: bool) -> dict:
         "label": label,
         "seed": seed,
         "identity": {"settings": digest_json([task, method, seed])},
-        "settings": {"training": {"batch": 8, "iterations": 600}, "network": {"width": 16}},
+        "settings": {
+            "training": {"batch": 8, "iterations": 600, "patch": 16},
+            "network": {"width": 16},
+        },
         "iterations": 600 if trained else 0,
         "parameters": 380_000 if trained else 0,
         "leakage": {},
@@ -210,6 +247,10 @@ def _summary(card: dict, run: Path, dataset: str, sampled: str, table: pd.DataFr
             "pairs": len(table),
             "scenes": int(table["scene"].nunique()),
             "source": {"differences": []},
+            "task": card["task"],
+            "role": "test",
+            "images": len(table),
+            "fingerprint": digest_json([dataset, len(table)]),
         },
         "leaked": [],
         "code": code_hash("evaluate"),
@@ -238,42 +279,40 @@ def _summary(card: dict, run: Path, dataset: str, sampled: str, table: pd.DataFr
 def quality_table(of_set: Sequence[Row], caption: str = "Made for tests.") -> Table:
     """Methods against metrics, as the report's own tables of a task."""
     first = of_set[0]
-    metrics = first.summary["metrics"]
-    columns = [
-        Column(m["name"], m["label"], higher_is_better=m["higher_is_better"]) for m in metrics
-    ]
+    metrics = first.summary.metrics
+    columns = [Column(m.name, m.label, higher_is_better=m.higher_is_better) for m in metrics]
     found = entries(of_set)
-    ranked = {metric["name"]: _ranked(found, metric) for metric in metrics}
+    ranked = {metric.name: _ranked(found, metric) for metric in metrics}
     lines = []
     for place, entry in enumerate(found):
-        cells = [_metric_cell(entry, m, ranked[m["name"]].index(place)) for m in metrics]
+        cells = [_metric_cell(entry, m, ranked[m.name].index(place)) for m in metrics]
         name = Cell(entry.first.label, sources=entry.sources)
         lines.append(Line(entry.first.method, (name, *cells)))
     return Table(
         f"{first.task}-{first.dataset}",
-        f"{first.summary['task_label']}: {first.summary['dataset']['label']}",
-        first.summary["task_label"],
+        f"{first.summary.task_label}: {first.summary.dataset.label}",
+        first.summary.task_label,
         caption,
         (Column("method", "method", numeric=False), *columns),
         tuple(lines),
     )
 
 
-def _ranked(found: Sequence[Entry], metric: dict) -> list[int]:
+def _ranked(found: Sequence[Entry], metric: StatedMetric) -> list[int]:
     """Places of the entries, the best first; those without values last."""
-    sign = -1 if metric["higher_is_better"] else 1
-    values = [entry.values(metric["name"]) for entry in found]
+    sign = -1 if metric.higher_is_better else 1
+    values = [entry.values(metric.name) for entry in found]
     return sorted(
         range(len(found)),
         key=lambda k: (values[k] is None, 0 if values[k] is None else sign * values[k].mean()),
     )
 
 
-def _metric_cell(entry: Entry, metric: dict, place: int) -> Cell:
-    values = entry.values(metric["name"])
+def _metric_cell(entry: Entry, metric: StatedMetric, place: int) -> Cell:
+    values = entry.values(metric.name)
     if values is None:
         return Cell("n/a", reason="not computed", sources=entry.sources)
-    mean, decimals = float(values.mean()), metric["decimals"]
+    mean, decimals = float(values.mean()), metric.decimals
     if not np.isfinite(values).all():
         return Cell("∞", mean, sources=entry.sources)
     half = 1.96 * float(values.mean(axis=0).std()) / values.shape[1] ** 0.5
@@ -298,7 +337,7 @@ def cost_table(of_all: Sequence[Row]) -> Table:
             Cell(f"{number + 0.5:.2f}", number + 0.5, sources=sources),
             Cell(f"{100 + number}", 100 + number, sources=sources),
         )
-        lines.append(Line(f"{row.task}-{row.method}-{row.summary['seed']}", cells))
+        lines.append(Line(f"{row.task}-{row.method}-{row.summary.seed}", cells))
     columns = (
         Column("method", "method", numeric=False),
         Column("seconds", "seconds per image", higher_is_better=False),

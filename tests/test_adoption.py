@@ -250,10 +250,10 @@ def test_pixels_count_and_not_the_file(known_rain, tmp_path):
 def test_the_card_says_that_all_agree(known_rain):
     adopt(known_rain)
     card = dataset_card(project_data() / "rain-test")
-    assert card["agreement"] == {"pairs": 6, "agree": 6, "differ": {}, "missing": 0}
-    assert card["verified"] is True
-    assert (card["label"], card["tasks"], card["licence"]) == ("Rain test", ["deraining"], "free")
-    assert (card["source"], card["pairs"], card["scenes"]) == ("Rain", 6, 3)
+    assert card.agreement.content() == {"pairs": 6, "agree": 6, "differ": {}, "missing": 0}
+    assert card.verified is True
+    assert (card.label, card.tasks, card.licence) == ("Rain test", ["deraining"], "free")
+    assert (card.source, card.pairs, card.scenes) == ("Rain", 6, 3)
 
 
 def test_several_sets_in_one_folder_are_all_adopted(known_rain, known_faces, tmp_path):
@@ -403,14 +403,14 @@ def test_differences_are_taken_on_demand_and_the_card_says_so(known_rain):
         "(GT/2); 1 image missing (LQ/0_b); taken as it is; linked into data/rain-test"
     )
     card = dataset_card(project_data() / "rain-test")
-    assert card["agreement"] == {
+    assert card.agreement.content() == {
         "pairs": 6,
         "agree": 3,
         "differ": {"re-encoded or edited": 2},
         "missing": 1,
     }
-    assert card["verified"] is False
-    assert len(card["differences"]) == 2
+    assert card.verified is False
+    assert len(card.differences) == 2
     assert [record.image for record in read_records(project_data() / "rain-test")] == [
         "0_a",
         "1_a",
@@ -520,8 +520,8 @@ def test_files_of_a_set_without_fingerprints_are_paired_by_the_layout_that_fits(
         ("0_b", "GT/0.png", "LQ/0_b.png", "rain-test-0"),
     ]
     card = dataset_card(project_data() / "rain-test")
-    assert card["verified"] is False
-    assert card["agreement"] == {"pairs": 6, "agree": 6, "differ": {}, "missing": 0}
+    assert card.verified is False
+    assert card.agreement.content() == {"pairs": 6, "agree": 6, "differ": {}, "missing": 0}
 
 
 def test_images_of_a_scene_share_it_and_keep_names_apart(project, tmp_path):
@@ -694,7 +694,7 @@ def test_a_folder_becomes_a_set_of_ones_own(project, mine):
     assert [(r.image, r.gt, r.lq) for r in records[:1]] == [
         ("room0_0", "GT/room0_0.png", "LQ/room0_0.jpg")
     ]
-    assert dataset_card(project_data() / "my-set")["tasks"] == []
+    assert dataset_card(project_data() / "my-set").tasks == []
     assert adopt(mine, "my-set")[0].endswith("data/my-set is up to date")
 
 
@@ -704,12 +704,12 @@ def test_a_description_that_exists_is_kept_and_used(project, mine):
     (project_data() / "my-set" / "dataset.yaml").write_text(text)
     assert index_own("my-set") == ["data/my-set: 3 pairs, 2 scenes"]
     card = dataset_card(project_data() / "my-set")
-    assert (card["label"], card["tasks"]) == ("Mine", ["deraining"])
+    assert (card.label, card.tasks) == ("Mine", ["deraining"])
     save(mine / "GT" / "room5_9.png", picture(30))
     save(mine / "LQ" / "room5_9.png", picture(31))
     assert adopt(mine, "my-set")[0].startswith("my-set: 4 pairs by equal names; linked into")
     assert (project_data() / "my-set" / "dataset.yaml").read_text() == text
-    assert dataset_card(project_data() / "my-set")["scenes"] == 3
+    assert dataset_card(project_data() / "my-set").scenes == 3
 
 
 def test_an_unknown_name_without_clean_images_hints_at_the_known_one(project, rain):
@@ -799,8 +799,8 @@ def test_photographs_are_written_as_a_data_set(project):
         ("camera", "camera", "GT/camera.png"),
     ]
     card = dataset_card(project_data() / "two-photographs")
-    assert card["licences"] == {"coffee": "CC0", "camera": "CC0"}
-    assert card["source"].startswith("scikit-image 0.")
+    assert card.licences == {"coffee": "CC0", "camera": "CC0"}
+    assert card.source.startswith("scikit-image 0.")
 
 
 def test_a_photograph_that_does_not_exist_is_refused(project):

@@ -101,10 +101,10 @@ def test_no_table_without_a_base(profile):
 
 def test_every_number_has_its_evaluation(profile):
     content = lineage(causes_tables(profile), "made")
-    rows = {row["key"]: row["cells"] for row in content["tables"][0]["rows"]}
-    assert rows["cause-1"]["psnr"]["rule"]
-    assert BASE.as_posix() in rows["base"]["psnr"]["sources"]
-    assert rows["cause-1"]["psnr_effect"]["sources"] != rows["base"]["psnr"]["sources"]
+    rows = {row.key: row.cells for row in content.tables[0].rows}
+    assert rows["cause-1"]["psnr"].rule
+    assert BASE.as_posix() in rows["base"]["psnr"].sources
+    assert rows["cause-1"]["psnr_effect"].sources != rows["base"]["psnr"].sources
 
 
 def test_other_images_are_refused(profile):

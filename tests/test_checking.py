@@ -11,6 +11,7 @@ from skimage import data
 
 from irsde.data.leakage.check import check_sets, find_leaks, pictures
 from irsde.data.sets import Record, write_dataset
+from irsde.experiment.cards import DatasetCard
 from irsde.experiment.grid import leakage_file
 from irsde.files import InputError, digest, read_json
 from irsde.images import read_image, write_image
@@ -36,7 +37,8 @@ def make_set(name, images, scenes=None):
         scene = (scenes or {}).get(image, f"{name}-{image}")
         sha256 = digest(np.ascontiguousarray(pixels).tobytes())
         records.append(Record(image, scene, gt=f"GT/{image}.png", gt_sha256=sha256))
-    write_dataset(folder, records, {"label": name, "licence": "none", "tasks": []})
+    card = DatasetCard(dataset=name, label=name, licence="none", tasks=[], source="made")
+    write_dataset(folder, records, card)
 
 
 @pytest.fixture

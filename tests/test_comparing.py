@@ -13,12 +13,14 @@ from skimage import data
 
 from irsde.evaluation.outside import evaluate_restored
 from irsde.experiment.grid import pairs_folder
+from irsde.experiment.summary import Summary
 from irsde.files import InputError, read_json, write_json
 from irsde.images import read_image, write_image
 from irsde.report.compare import WIDTH, _binned, compare
 from irsde.report.effects import by_protocol
 from irsde.report.pairing import compared, paired, read_side, winning
 from irsde.report.results import Entry, Row
+from tests.fabricated import PREPARED
 
 METRICS = (
     ("psnr", "PSNR (dB)", True, 2, 26.0),
@@ -57,14 +59,7 @@ def write(
         "sampler": "posterior",
         "nfe": 100,
         "leaked": [],
-        "dataset": {
-            "dataset": "photographs-test",
-            "label": "photographs",
-            "degradation": "noise",
-            "fingerprint": "f",
-            "pairs": images,
-            "window": None,
-        },
+        "dataset": {**PREPARED, "pairs": images, "window": None},
         "protocol": {"name": "rgb", "version": 1},
         "lpips": {"network": "alex", "unavailable": ""},
         "metrics": [
@@ -178,6 +173,11 @@ def test_a_run_with_one_evaluation_stands_for_it():
     a = write(run / "evaluations/photographs-test/posterior-100", 0.5, "first")
     b = write(Path("b"), 0.0, "the second")
     card = {
+        "task": "denoising",
+        "method": "ir-sde",
+        "seed": 0,
+        "label": "IR-SDE",
+        "identity": {},
         "parameters": 380_000,
         "settings": {"training": {"iterations": 600, "batch": 8, "patch": 48}},
     }
@@ -207,10 +207,10 @@ def test_other_folders_are_refused():
         with pytest.raises(InputError, match=message):
             compare(wrong, a)
     write_json(Path("empty/summary.json"), {})
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="metrics: field required"):
         compare(a, Path("empty"))
-    shutil.copy(a / "per_image.csv", "empty")
-    with pytest.raises(InputError, match="has no metrics"):
+    shutil.copy(a / "summary.json", "empty")
+    with pytest.raises(InputError, match=r"per_image\.csv: no such file"):
         compare(a, Path("empty"))
 
 
@@ -267,6 +267,7 @@ def test_protocols_that_differ_are_warned_of_unless_both_were_computed():
     assert "the protocols differ: rgb v1 and authors v1" in compare(a, b)
     table = pd.read_csv(b / "per_image.csv")
     again = table[["image", "ssim"]].assign(protocol="rgb", psnr=table["psnr"] - 3)
+    again = again.assign(psnr_y=again["psnr"], ssim_y=again["ssim"])
     again.to_csv(b / "protocols.csv", index=False)
     text = compare(a, b)
     assert "B was scored under authors v1; its values here are under rgb v1." in text
@@ -377,7 +378,9 @@ def test_images_called_na_or_null_are_compared():
     text = compare(a, a)
     assert "5 images of 5 scenes" in text
     assert list(read_side("A", a).per_image["image"]) == sorted(names)
-    entry = Entry((Row(a, {}, read_side("A", a).per_image.assign(scene="s")),))
+    entry = Entry(
+        (Row(a, Summary.model_construct(), read_side("A", a).per_image.assign(scene="s")),)
+    )
     assert list(by_protocol(entry)["y"].images) == sorted(names)
 
 

@@ -98,7 +98,7 @@ def test_a_set_is_downloaded_unpacked_paired_and_not_asked_for_again(served, pro
     assert [record.image for record in records] == ["1", "2"]
     for record in records:
         assert read_image(folder / record.gt).shape == read_image(folder / record.lq).shape
-    assert dataset_card(folder)["verified"] is False
+    assert dataset_card(folder).verified is False
     assert "toy.zip" in LOCK.read_text()
     Quiet.asked.clear()
     assert "already there" in fetch("toy")[0]
@@ -172,11 +172,11 @@ def test_a_folder_of_ones_own_is_indexed_and_read_again_after_a_change(project, 
             write_image(folder / part / f"{name}.png", pixels)
     (folder / "dataset.yaml").write_text("label: Mine\ntask: deraining\n")
     fetch("mine")
-    before = dataset_card(folder)["fingerprint"]
-    assert dataset_card(folder)["tasks"] == ["deraining"]
+    before = dataset_card(folder).fingerprint
+    assert dataset_card(folder).tasks == ["deraining"]
     write_image(folder / "LQ/a.png", np.zeros((16, 20, 3), np.uint8))
     fetch("mine")
-    assert dataset_card(folder)["fingerprint"] != before
+    assert dataset_card(folder).fingerprint != before
     write_image(folder / "LQ/a.png", np.zeros((16, 21, 3), np.uint8))
     with pytest.raises(InputError, match="21x16"):
         fetch("mine")

@@ -45,12 +45,12 @@ def results(methods=FEW, seeds=(0,), **options):
     """Rows of fabricated results with training curves of the methods that are trained."""
     rows = read_rows(fabricate(methods, seeds, **options))
     for row in rows:
-        run = Path(row.summary["run"])
+        run = Path(row.summary.run)
         card = json.loads((run / "run.json").read_text())
         card["settings"]["training"]["validation_nfe"] = 10
         (run / "run.json").write_text(json.dumps(card))
-        if row.summary["parameters"]:
-            end = 20 + row.summary["seed"] + 0.5 * methods.index(row.method)
+        if row.summary.parameters:
+            end = 20 + row.summary.seed + 0.5 * methods.index(row.method)
             psnr = [np.nan, end - 8, np.nan, end - 1, np.nan, end]
             history = {"iteration": range(100, 700, 100), "validation_psnr": psnr}
             pd.DataFrame(history).to_csv(run / "training.csv", index=False)
@@ -205,7 +205,7 @@ def test_the_same_results_give_the_same_bytes_without_dates_or_programs(here, mo
 def test_what_the_results_do_not_allow_is_left_out(canvases, here):
     rows = results(images=4, kept=0)
     for row in rows:
-        (Path(row.summary["run"]) / "training.csv").unlink(missing_ok=True)
+        (Path(row.summary.run) / "training.csv").unlink(missing_ok=True)
         row.per_image["lpips"] = np.nan
     one_nfe = swept(rows[3], ("posterior",), (10,))
     assert [f.key for f in write_figures(rows, one_nfe, BUDGET, here)] == [
@@ -245,7 +245,7 @@ def test_comparison_shows_the_images_of_the_first_seed_beside_the_truth(canvases
     clean = read_image(pairs_folder("made", "denoising", "photographs-test") / "GT" / f"{name}.png")
     whole = [axes.images[0].get_array() for axes in canvases[figure.key].axes if axes.patches]
     expected = [read_image(rows[k].folder / "images" / f"{name}.png") for k in (0, 2)]
-    assert rows[2].summary["seed"] == 0
+    assert rows[2].summary.seed == 0
     for shown, pixels in zip(whole, [*expected, clean], strict=False):
         assert np.array_equal(shown, pixels)
     scores = rows[2].per_image.iloc[0]

@@ -334,7 +334,7 @@ def test_one_method_has_results_on_two_test_sets_of_a_task(two_sets):
     found = outside_evaluations("smoke")
     assert [folder.parent.name for folder in found] == ["mine", "photographs-test"]
     for folder in found:
-        assert read_evaluation(folder)[0]["method_label"] == "Perfect!"
+        assert read_evaluation(folder)[0].method_label == "Perfect!"
     lq = pairs_folder("smoke", "denoising", "mine") / "GT"
     other = shutil.copytree(lq, two_sets / "other")
     first = sorted(other.iterdir())[0]

@@ -300,7 +300,7 @@ def test_files_that_are_as_last_time_are_not_read_again(mine, monkeypatch):
 def test_a_set_of_the_catalogue_is_known_by_its_card(mine):
     fetch("coffee")
     card = dataset_card(Path("data/coffee"))
-    assert source_fingerprint("coffee") == card["fingerprint"]
+    assert source_fingerprint("coffee") == card.fingerprint
 
 
 # Listing

@@ -522,7 +522,7 @@ def test_best_method_of_each_image_is_bold_and_differences_are_relative(page, pr
 
 @needs_browser
 def test_one_training_seed_can_be_shown(page, project):
-    row = next(r for r in read_rows(project[1]) if r.method == "ddpm" and r.summary["seed"] == 2)
+    row = next(r for r in read_rows(project[1]) if r.method == "ddpm" and r.summary.seed == 2)
     page.run(
         f"(() => {{ const s = document.querySelectorAll('{VALUES} select')[1];"
         "s.value = 'seed 2'; s.dispatchEvent(new Event('change')); })()"

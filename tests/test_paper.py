@@ -11,6 +11,7 @@ import pytest
 
 from irsde.data.catalogue import read_catalogue
 from irsde.data.published import PUBLISHED, read_published
+from irsde.experiment.summary import Summary
 from irsde.files import InputError, write_json
 from irsde.report.paper import SHOWN, ablation_tables, judged, paper_tables
 from irsde.report.results import Row
@@ -28,7 +29,14 @@ SUMMARY = {
     "method_label": "IR-SDE",
     "seed": 0,
     "sampling_seed": 0,
+    "profile": "paper",
+    "run_identity": "0",
+    "metrics": [],
     "dataset": {
+        "fingerprint": "f",
+        "licence": "free",
+        "role": "test",
+        "task": "deraining",
         "dataset": "rain100h-test",
         "label": "Rain100H",
         "degradation": "as the data set comes",
@@ -50,7 +58,13 @@ SUMMARY = {
     "lpips": {"network": "alex", "unavailable": ""},
     "parameters": 137_147_523,
 }
+ORIGIN = {"file": "x.pth", "sha256": "0"}
 CARD = {
+    "task": "deraining",
+    "method": "ir-sde",
+    "seed": 0,
+    "label": "IR-SDE",
+    "identity": {},
     "parameters": 137_147_523,
     "settings": {
         "data": {"train": ["rain100h-train"], "resize": None, "clipped": False},
@@ -94,7 +108,7 @@ def evaluation(
             "lpips": 0.047 + 0.002 * noise,
         }
     )
-    return Row(folder, summary, table)
+    return Row(folder, Summary.model_validate(summary), table)
 
 
 def comparison(rows: list[Row]) -> Table:
@@ -270,7 +284,7 @@ def test_leaked_images_count_only_if_the_paper_did_not_train_on_the_same(tmp_pat
 
 
 def test_weights_of_the_authors_have_no_budget_to_differ_in(tmp_path):
-    card = {**changed(CARD, "settings.training", None), "imported_from": {"file": "x.pth"}}
+    card = {**changed(CARD, "settings.training", None), "imported_from": ORIGIN}
     card = changed(card, "settings.data.train", ["bsd400"])
     assert verdict([evaluation(tmp_path, card=card)]) == "consistent"
 

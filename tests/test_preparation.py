@@ -9,8 +9,9 @@ import yaml
 from irsde.data import pairs as cache
 from irsde.data.pairs import Pair, draw_patch, load_pairs
 from irsde.data.prepare import prepare
-from irsde.data.sets import Record, dataset_card, read_records, write_dataset
+from irsde.data.sets import Record, prepared_card, read_records, write_dataset
 from irsde.degradations.resampling import downsample_bicubic
+from irsde.experiment.cards import DatasetCard
 from irsde.experiment.grid import pairs_folder
 from irsde.experiment.profile import DataSettings, TaskData
 from irsde.files import InputError, digest
@@ -43,7 +44,8 @@ def make_set(folder, parts, tasks=(), scenes=None, **card):
                 write_image(folder / part / f"{name}.png", pixels)
                 fields |= {key: f"{part}/{name}.png", f"{key}_sha256": digest(pixels.tobytes())}
         records.append(Record(name, (scenes or {}).get(name, name), **fields))
-    content = {"label": folder.name, "licence": "none", "tasks": list(tasks), **card}
+    about = {"dataset": folder.name, "label": folder.name, "licence": "none", "source": "made"}
+    content = DatasetCard.model_validate({**about, "tasks": list(tasks), **card})
     write_dataset(folder, records, content)
 
 
@@ -62,10 +64,10 @@ def test_degraded_images_that_come_with_a_set_are_used_for_its_own_task_only(tmp
     make_set(tmp_path / "data/test-set", {"a": (picture("a"), given, None)}, tasks=["deraining"])
     folder = prepare("p", "deraining", "test-set", settings())
     assert np.array_equal(load_pairs(folder)[0].lq, given)
-    assert dataset_card(folder)["degradation"] == "as the data set comes"
+    assert prepared_card(folder).degradation == "as the data set comes"
     folder = prepare("p", "dehazing", "test-set", settings())
     assert not np.array_equal(load_pairs(folder)[0].lq, given)
-    assert "haze" in dataset_card(folder)["degradation"]
+    assert "haze" in prepared_card(folder).degradation
 
 
 def test_windows_cut_the_same_place_of_both_images(tmp_path):

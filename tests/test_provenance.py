@@ -24,7 +24,8 @@ from irsde.images import read_image, write_image
 from irsde.report import render
 from irsde.report.build import write_checksums
 from irsde.report.effects import protocol_tables
-from irsde.report.lineage import PROVENANCE, lineage
+from irsde.report.lineage import lineage
+from irsde.report.recorded import PROVENANCE
 from irsde.report.results import read_rows
 from irsde.report.tables import cost_table, quality_tables
 from irsde.seeds import numpy_generator
@@ -48,7 +49,7 @@ def tables():
 
 def write_report(made=None):
     made = made or tables()
-    write_json(PROVENANCE, lineage(made, "tiny"))
+    lineage(made, "tiny").write(PROVENANCE)
     text = render.document("tiny", "Tiny.", made, [])
     write_text(PROVENANCE.parent / "tables.md", text)
     lines = render.csv_lines(made)
@@ -339,7 +340,10 @@ BREAKS = {
     ),
     "an empty summary": (
         lambda: (IDENTITY.folder / "summary.json").write_text("{}"),
-        ["summary.json: SHA-256", "summary.json: has no commit"],
+        [
+            "summary.json: SHA-256",
+            "not a summary of scores of this version: metrics: field",
+        ],
     ),
     "a word among the values": (
         lambda: edit(IDENTITY.folder / "per_image.csv", ",0.", ",abc"),

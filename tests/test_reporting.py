@@ -333,10 +333,10 @@ def test_methods_with_one_target_do_not_speak_of_it(here):
 
 def test_a_sweep_says_which_forms_of_the_exponential_integrators_were_run(here):
     (folder,) = fabricate(("ir-sde",))
-    summary = read_json(folder / "summary.json")
+    (row,) = read_rows([folder])
     rows = []
     for sampler in ("posterior", "mrs-sde-1", "mrs-sde-1-data"):
-        rows.append(replace(read_rows([folder])[0], summary=summary | {"sampler": sampler}))
+        rows.append(replace(row, summary=row.summary.model_copy(update={"sampler": sampler})))
         found = about_sampling(entries(rows))
         assert ("those in the clean image (mrs-…-data) were not run" in found) == (len(rows) == 2)
     assert found.endswith("mrs-…-data in the clean image, the others in the noise.")
@@ -357,5 +357,5 @@ def test_weights_of_other_people_have_no_budget_to_depart_from(here):
     fabricate(["regression"], profile=write_profile())
     fabricate(["ir-sde+imported"])
     path = Path("results/made/denoising/ir-sde+imported/seed0/run.json")
-    write_json(path, read_json(path) | {"imported_from": {"sha256": "0"}})
+    write_json(path, read_json(path) | {"imported_from": {"file": "a.pth", "sha256": "0"}})
     assert marks(table_of(write_profile())) == {}

@@ -15,6 +15,7 @@ from irsde.experiment.grid import PROGRESS, Evaluation, Run
 from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import load_profile
 from irsde.files import digest_json, write_json
+from tests.fabricated import summary_of
 from tests.project import PROJECT
 
 RUN = Run("smoke", "denoising", "regression", 0)
@@ -96,7 +97,7 @@ def test_evaluations_of_an_earlier_training_do_not_count():
     write_json(RUN.folder / "run.json", CARD)
     summary = evaluation.folder / "summary.json"
     for of_run, counted in ((CARD["identity"], "1/1"), ({"code": "b"}, "0/1")):
-        write_json(summary, {"run_identity": digest_json(of_run)})
+        write_json(summary, summary_of("regression", run_identity=digest_json(of_run)))
         assert shown()[1].split()[1:] == ["finished", "6/6", "20.50", counted]
     summary.write_text("[]")
     assert shown()[1].endswith("0/1")

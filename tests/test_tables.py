@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irsde.experiment.summary import Summary
 from irsde.files import InputError, write_json
 from irsde.report.judging import mean_text, signed
 from irsde.report.render import (
@@ -39,6 +40,7 @@ from irsde.report.tables import (
     training_curves,
 )
 from irsde.scoring.statistics import Estimate, mean_estimate, paired_difference
+from tests.fabricated import PREPARED
 
 METRICS = (  # name, label, higher is better, decimals, middle, deviation over scenes
     ("psnr", "PSNR (dB)", True, 2, 28.0, 3.0),
@@ -83,7 +85,10 @@ def made(
         "seed": seed,
         "sampling_seed": sampling_seed,
         "run": (root / run).as_posix(),
+        "profile": "made",
+        "run_identity": "0",
         "dataset": {
+            **PREPARED,
             "dataset": dataset,
             "label": dataset.capitalize(),
             "pairs": images,
@@ -106,7 +111,13 @@ def made(
             for name, label, higher, decimals, _, _ in METRICS
         ],
     }
-    return Row(folder, {**content, **summary}, table)
+    return Row(folder, Summary.model_validate({**content, **summary}), table)
+
+
+def stating(row, **changes):
+    """The row with other fields of its summary."""
+    summary = Summary.model_validate({**row.summary.content(), **changes})
+    return replace(row, summary=summary)
 
 
 def three(images=40, **more):
@@ -350,13 +361,14 @@ def test_distances_between_distributions_are_shown_where_any_evaluation_has_them
     small = {"value": 12.345, "reason": "", "warning": "FID is biased"}
     rows = three()
     assert "fid" not in [column.key for column in quality_tables(rows, {})[0].columns]
-    for row in rows:
-        row.summary["distribution"] = {"network": "", "fid": none, "kid": none}
+    distribution = {"network": "", "fid": none, "kid": none}
+    rows = [stating(row, distribution=distribution) for row in rows]
     (table,) = quality_tables(rows, {})
     assert "fid" not in [column.key for column in table.columns]
     assert "FID and KID are n/a: too few images." in table.caption
-    rows[1].summary["distribution"] = {"fid": small, "kid": {**none, "value": 0.02, "std": 0.001}}
-    rows[2].summary["distribution"] = {"fid": {**small, "value": 9.0}, "kid": none}
+    kid = {**none, "value": 0.02, "std": 0.001}
+    rows[1] = stating(rows[1], distribution={"fid": small, "kid": kid})
+    rows[2] = stating(rows[2], distribution={"fid": {**small, "value": 9.0}, "kid": none})
     (table,) = quality_tables(rows, {})
     assert table.cell("regression", "fid").text == "12.35"
     assert table.cell("ir-sde", "fid").emphasis == "best"
@@ -369,7 +381,7 @@ def test_distances_between_distributions_are_shown_where_any_evaluation_has_them
 
 def test_results_made_elsewhere_are_marked():
     theirs = made("outside+mine", 0.5, method_label="Mine", outside=True, nfe=0, sampler="direct")
-    theirs.summary.update(nfe=None, parameters=None)
+    theirs = stating(theirs, nfe=None, parameters=None)
     (table,) = quality_tables([*three(), theirs], {})
     assert table.cell("outside+mine", "method").text == "Mine (outside)"
     assert table.cell("outside+mine", "nfe").text == "n/a"
@@ -506,7 +518,7 @@ def test_the_channel_of_a_protocol_chooses_its_numbers(tmp_path):
 def test_damaged_protocol_files_are_named(tmp_path):
     rows = protocols(three(root=tmp_path), {"authors": 0.4, "rgb": 0.0})
     (rows[0].folder / "protocols.csv").write_text("image,protocol\na,rgb\n")
-    with pytest.raises(InputError, match=r"protocols\.csv: cannot be read"):
+    with pytest.raises(InputError, match=r"protocols\.csv: has no column"):
         protocol_tables(rows)
 
 
@@ -518,10 +530,10 @@ def test_costs_come_from_the_files_beside_runs_and_evaluations(tmp_path):
             {"seconds_per_image": 1 + number, "peak_memory_bytes": (1 + number) * 2**20},
         )
         write_json(
-            Path(row.summary["run"]) / "cost.json",
+            Path(row.summary.run) / "cost.json",
             {"seconds": 10 * number, "peak_memory_bytes": 2**21, "joules": None},
         )
-    rows[2].summary["multiply_accumulates"] = 2_500_000_000
+    rows[2] = stating(rows[2], multiply_accumulates=2.5e9)
     table = cost_table(rows)
     line = "denoising-kodak24-ir-sde"
     assert table.cell(line, "seconds_per_image").value == 3.5
@@ -554,8 +566,8 @@ def test_metrics_for_dvc_are_the_means():
 
 def test_training_curves_are_one_line_for_each_run_and_iteration(tmp_path):
     row = made("ir-sde", root=tmp_path)
-    Path(row.summary["run"]).mkdir(parents=True)
-    (Path(row.summary["run"]) / "training.csv").write_text("iteration,loss\n1,0.5\n2,0.4\n")
+    Path(row.summary.run).mkdir(parents=True)
+    (Path(row.summary.run) / "training.csv").write_text("iteration,loss\n1,0.5\n2,0.4\n")
     curves = training_curves([row, row, made("identity")])
     assert list(curves["run"]) == ["denoising/ir-sde/seed0"] * 2
 

@@ -10,8 +10,9 @@ import pytest
 
 from irsde import files
 from irsde.cli import main
-from irsde.files import read_table, write_json
-from irsde.report.lineage import PROVENANCE, lineage
+from irsde.files import read_table
+from irsde.report.lineage import lineage
+from irsde.report.recorded import PROVENANCE
 from irsde.report.results import read_rows
 from irsde.report.tables import quality_tables
 from tests.fabricated import fabricate
@@ -24,7 +25,7 @@ PACKAGE = Path(files.__file__).parent
 def folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tables = quality_tables(read_rows(fabricate(images=12, label="{} é雨")), {})
-    write_json(PROVENANCE, lineage(tables, "made"))
+    lineage(tables, "made").write(PROVENANCE)
     return write(Path("a"), 0.0, "first"), write(Path("b"), 1.0, "the second")
 
 

@@ -2,21 +2,23 @@
 
 import itertools
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from irsde.data.catalogue import find_split, read_own
-from irsde.files import InputError, read_json
+from irsde.experiment.provenance import read_run_card
+from irsde.experiment.summary import read_summary
+from irsde.files import InputError
+from irsde.report.recorded import Lineage, RecordedSource
 from irsde.report.results import evaluation_command, run_command
 
 
-def commands(content: Mapping[str, Any], evaluations: Sequence[str], runs: Sequence[str]) -> str:
+def commands(content: Lineage, evaluations: Sequence[str], runs: Sequence[str]) -> str:
     """Commands from an empty folder to the report, in the order to run them.
 
     Parameters
     ----------
-    content : dict
+    content : Lineage
         Lineage of the report.
     evaluations, runs : sequence of str
         Folders of the evaluations and runs to rebuild.
@@ -26,34 +28,33 @@ def commands(content: Mapping[str, Any], evaluations: Sequence[str], runs: Seque
     str
         Lines for a shell, indented; FOLDER stands where only the user knows.
     """
-    entries = [content["runs"][run] for run in runs]
-    entries += [content["evaluations"][folder] for folder in evaluations]
+    entries: list[RecordedSource] = [content.runs[run] for run in runs]
+    entries += [content.evaluations[folder] for folder in evaluations]
     tasks: dict[tuple[str, str], None] = {}
     sets: dict[str, None] = {}
     stages: dict[str, None] = {}
     for run in runs:
-        card = read_json(Path(run) / "run.json")
+        card = read_run_card(Path(run))
         stages[run_command(card)] = None
-        if not card.get("outside"):
-            tasks[card["profile"], card["task"]] = None
-        for role in ("train", "validation", "without"):
-            sets |= dict.fromkeys(card["settings"].get("data", {}).get(role, ()))
+        if not card.outside:
+            tasks[card.home, card.task] = None
+        data = card.settings.data
+        sets |= dict.fromkeys([*data.train, *data.validation, *data.without])
     for folder in evaluations:
-        summary = read_json(Path(folder) / "summary.json")
-        data = summary["dataset"]
-        masks = data.get("masks") or {}
-        sets |= dict.fromkeys([data["dataset"], *filter(None, [masks.get("dataset")])])
-        tasks[summary["profile"], summary["task"]] = None
+        summary = read_summary(Path(folder))
+        masks = summary.dataset.masks
+        sets |= dict.fromkeys([summary.dataset.dataset, *([masks.dataset] if masks else [])])
+        tasks[summary.profile, summary.task] = None
         stages[evaluation_command(summary, Path(folder))] = None
-    commits = dict.fromkeys(entry["commit"] for entry in entries if entry["commit"])
+    commits = dict.fromkeys(entry.commit for entry in entries if entry.commit)
     prepare = [
         shlex.join(["irsde", "data", "prepare", "--profile", profile, "--task", task])
         for profile, task in tasks
     ]
     checkout = [shlex.join(["git", "checkout", commit]) for commit in commits]
-    if any(entry["dirty"] for entry in entries):
+    if any(entry.dirty for entry in entries):
         checkout.append("# the code had changes that were not committed: results may differ")
-    report = shlex.join(["irsde", "report", "--profile", content["profile"]])
+    report = shlex.join(["irsde", "report", "--profile", content.profile])
     lines = [*checkout, *_set_commands(sets), *prepare, *filter(None, stages), report]
     return "\n".join(map(_broken, lines))
 

@@ -5,11 +5,12 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
-from irsde.data.sets import CARD, dataset_card, dataset_folder
+from pydantic import TypeAdapter, ValidationError
+
+from irsde.data.sets import CARD, dataset_folder, set_card
 from irsde.evaluation.current import is_current_evaluation
-from irsde.experiment.cards import read_card
+from irsde.experiment.cards import problem_of
 from irsde.experiment.code import code_hash, is_same_code
 from irsde.experiment.grid import (
     REPORTS,
@@ -21,10 +22,13 @@ from irsde.experiment.grid import (
     further_evaluations,
     runs,
 )
-from irsde.experiment.profile import Profile, check_form, run_settings
+from irsde.experiment.profile import Profile, TaskData, check_form, run_settings
+from irsde.experiment.provenance import read_network_run, read_run_card
+from irsde.experiment.summary import read_summary
 from irsde.files import (
     InputError,
     digest_file,
+    is_present,
     read_json,
     replacing,
     replacing_folder,
@@ -82,11 +86,11 @@ def export_evidence(
     usual = {evaluation.folder for evaluation in evaluations(profile)}
     further = [*further_evaluations(profile), *_of_causes(profile)]
     grid = dict.fromkeys([*runs(profile), *(evaluation.run for evaluation in further)])
-    finished = [run for run in grid if (run.folder / "run.json").is_file()]
+    finished = [run for run in grid if is_present(run.folder / "run.json")]
     if not finished:
         raise InputError(f"{RESULTS / profile.name}: no finished run; run snakemake or irsde train")
     found = [*usual, *(evaluation.folder for evaluation in further)]
-    scored = sorted({path for path in found if (path / "summary.json").is_file()})
+    scored = sorted({path for path in found if is_present(path / "summary.json")})
     first_seeds = {
         run.folder
         for run in finished
@@ -175,9 +179,8 @@ def import_evidence(profile: str, folder: Path) -> str:
         with replacing(targets[file]) as temporary:
             shutil.copyfile(file, temporary)
     known = RESULTS / profile / IMPORTED
-    imported = {*(read_json(known) if known.is_file() else ())}
     brought = {targets[file].parent.as_posix() for file in cards if file in absent}
-    write_json(known, sorted(imported | brought))
+    write_json(known, sorted(_imported(known) | brought))
     text = f"{RESULTS / profile}: {len(absent)} of {len(files)} files copied"
     if len(absent) < len(files):
         text += ", the others were there"
@@ -192,14 +195,21 @@ def import_evidence(profile: str, folder: Path) -> str:
 def _is_of_this_code(path: Path) -> bool:
     """True if a card's code is the present one or known to be equal; derived runs name none."""
     if path.name == "summary.json":
-        summary = read_json(path)
-        if not isinstance(summary, dict):
-            raise InputError(f"{path}: not a summary of scores")
-        return is_same_code("evaluate", summary.get("code"), code_hash("evaluate"))
-    identity = read_card(path)["identity"]
+        return is_same_code("evaluate", read_summary(path.parent).code, code_hash("evaluate"))
+    identity = read_run_card(path.parent).identity
     stage = "train" if "method" in identity else "tune"
     recorded = identity.get("code")
     return recorded is None or is_same_code(stage, recorded, code_hash(stage))
+
+
+def _imported(path: Path) -> set[str]:
+    """Folders that `imported.json` lists, as text; none where there is no such file."""
+    if not is_present(path):
+        return set()
+    try:
+        return {*TypeAdapter(list[str]).validate_python(read_json(path), strict=True)}
+    except ValidationError as error:
+        raise InputError(f"{path}: {problem_of(error)}; import the evidence again") from None
 
 
 def given(profile: Profile) -> set[Path]:
@@ -208,9 +218,7 @@ def given(profile: Profile) -> set[Path]:
     An engine takes them as they are. DVC could not know: it would make again what has no weights.
     """
     path = RESULTS / profile.name / IMPORTED
-    if not path.is_file():
-        return set()
-    imported = {Path(name) for name in read_json(path)}
+    imported = {Path(name) for name in _imported(path)}
     kept = {
         run.folder
         for run in runs(profile)
@@ -268,32 +276,32 @@ def run_with_weights(task: str, method: str) -> Path:
 
 def model_card(run: Run, scored: Collection[Path]) -> str:
     """Model card of a finished run in Markdown: what it is, saw and reaches, and its limits."""
-    card = read_json(run.folder / "run.json")
-    data, training = card["settings"]["data"], card["settings"]["training"]
-    network = {"nafnet": "ConditionalNAFNet", "unet": "ConditionalUNet"}[
-        card["settings"]["network"]["name"]
-    ]
-    left_out = ", ".join(data["without"])
+    card, settings = read_network_run(run.folder)
+    data, training = settings.data, settings.training
+    if training is None or settings.network is None:
+        raise InputError(f"{run.folder / 'run.json'}: is of no trained network")
+    network = {"nafnet": "ConditionalNAFNet", "unet": "ConditionalUNet"}[settings.network.name]
+    left_out = ", ".join(data.without)
     return "\n".join(
         [
-            f"# {TASKS[run.task].label} by {card['label']}",
+            f"# {TASKS[run.task].label} by {card.label}",
             "",
-            f"A {network} of {card['parameters'] / 1e6:.2f} million parameters, trained from "
+            f"A {network} of {(card.parameters or 0) / 1e6:.2f} million parameters, trained from "
             f"scratch: `irsde train --profile {run.profile} --task {run.task} --method "
             f"{run.method} --seed {run.seed}`.",
             "",
             f"- **Use**: `irsde restore photo.jpg --task {run.task} --method {run.method} "
             "--out restored`.",
-            f"- **Budget**: {training['iterations']:,} iterations on batches of "
-            f"{training['batch']} patches of {training['patch']}x{training['patch']} pixels, on "
-            f"{card['device']}. These are the averaged (EMA) weights of the last iteration.",
-            f"- **Training images**: {_sources(data['train'])}"
+            f"- **Budget**: {training.iterations:,} iterations on batches of "
+            f"{training.batch} patches of {training.patch}x{training.patch} pixels, on "
+            f"{card.device}. These are the averaged (EMA) weights of the last iteration.",
+            f"- **Training images**: {_sources(data.train)}"
             + (f"; without scenes of {left_out}." if left_out else "."),
             f"- **Degradation**: {_degradation(run, data)}.",
             "- **Licence**: the terms of the training images, above, hold for the weights too.",
             "- **Limits**: made to compare methods at one small budget, not to restore as well as "
             "can be. Degradations unlike those of the training stay, and details may be invented.",
-            f"- **File**: `{WEIGHTS}`, SHA-256 `{card['weights_sha256']}`; settings and versions "
+            f"- **File**: `{WEIGHTS}`, SHA-256 `{card.weights_sha256}`; settings and versions "
             "are in `run.json`.",
             "",
             "| test set | sampled by | images | PSNR (dB) | SSIM | LPIPS |",
@@ -304,10 +312,10 @@ def model_card(run: Run, scored: Collection[Path]) -> str:
     )
 
 
-def _degradation(run: Run, data: dict[str, Any]) -> str:
+def _degradation(run: Run, data: TaskData) -> str:
     """What the training images were degraded by, in the words of the task."""
-    level = Degradation.noise_level if data["noise_level"] is None else data["noise_level"]
-    return TASKS[run.task].description(Degradation(level, data["clipped"]))
+    level = Degradation.noise_level if data.noise_level is None else data.noise_level
+    return TASKS[run.task].description(Degradation(level, data.clipped))
 
 
 def _sources(names: Collection[str]) -> str:
@@ -315,24 +323,22 @@ def _sources(names: Collection[str]) -> str:
     described = []
     for name in names:
         folder = dataset_folder(name)
-        card: dict[str, Any] = dataset_card(folder) if (folder / CARD).is_file() else {}
-        label, licence = card.get("label", name), card.get("licence", "see data/catalogue.yaml")
+        card = set_card(folder) if is_present(folder / CARD) else None
+        label, licence = (card.label, card.licence) if card else (name, "see data/catalogue.yaml")
         described.append(f"{label} ({licence})")
     return "; ".join(described)
 
 
 def _scores(path: Path) -> str:
-    summary = read_json(path / "summary.json")
-    metrics = {metric["name"]: metric for metric in summary["metrics"]}
+    summary = read_summary(path)
+    metrics = {metric.name: metric for metric in summary.metrics}
     cells = [
-        f"{metrics[name]['mean']:.{metrics[name]['decimals']}f}"
-        if metrics[name]["mean"] is not None
-        else "n/a"
-        for name in ("psnr", "ssim", "lpips")
+        "n/a" if metric is None or metric.mean is None else f"{metric.mean:.{metric.decimals}f}"
+        for metric in map(metrics.get, ("psnr", "ssim", "lpips"))
     ]
-    sampled = f"{summary['sampler']}, {summary['nfe']} NFE"
-    label = summary["dataset"]["label"]
-    return f"| {label} | {sampled} | {summary['dataset']['pairs']} | {' | '.join(cells)} |"
+    sampled = f"{summary.sampler}, {summary.nfe} NFE"
+    label = summary.dataset.label
+    return f"| {label} | {sampled} | {summary.dataset.pairs} | {' | '.join(cells)} |"
 
 
 def _inside(path: Path) -> Path:

@@ -1,11 +1,8 @@
 """Whether the files of a data set are still those that its table and its card record."""
 
-import tempfile
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,12 +10,12 @@ from irsde.data.catalogue import OWN
 from irsde.data.sets import (
     CARD,
     TABLE,
-    Record,
     changed_files,
     contents,
     dataset_card,
+    fingerprint,
     read_records,
-    write_dataset,
+    set_card,
 )
 from irsde.files import InputError, digest
 from irsde.images import read_image
@@ -62,12 +59,12 @@ def damages(folder: Path) -> tuple[int, list[Damage]]:
     InputError
         If there is no table or no card.
     """
-    card, records = dataset_card(folder), read_records(folder)
+    card, records = set_card(folder), read_records(folder)
     found = []
     now = fingerprint(records, card)
-    if now != card["fingerprint"]:
+    if now != card.fingerprint:
         where = folder / TABLE
-        found.append(Damage(where, f"fingerprint of {CARD}", str(card["fingerprint"]), now))
+        found.append(Damage(where, f"fingerprint of {CARD}", card.fingerprint, now))
     files = [
         (folder / name, recorded)
         for record in records
@@ -86,24 +83,17 @@ def damages(folder: Path) -> tuple[int, list[Damage]]:
         if now != recorded
     ]
     if (folder / OWN).is_file() and not any(damage.path in dict(files) for damage in found):
-        found += _changes(folder, card)
+        found += _changes(folder)
     return len(files), found
 
 
-def _changes(folder: Path, card: Mapping[str, Any]) -> list[Damage]:
+def _changes(folder: Path) -> list[Damage]:
     """What is new in a set of one's own, whose recorded images are as they were."""
-    recorded, now = card.get("contents", "nothing"), contents(folder)
+    recorded, now = dataset_card(folder).contents or "nothing", contents(folder)
     if recorded == now:
         return []
     what = ", ".join(changed_files(folder)) or f"{OWN} or the bytes of images are others"
-    return [Damage(folder, f"contents ({what}) in {CARD}", str(recorded), now)]
-
-
-def fingerprint(records: Sequence[Record], card: Mapping[str, Any]) -> str:
-    """Fingerprint that `write_dataset` gives a set of these records and masks."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_dataset(Path(folder), records, dict(card))
-        return str(dataset_card(Path(folder))["fingerprint"])
+    return [Damage(folder, f"contents ({what}) in {CARD}", recorded, now)]
 
 
 def _hash_of_values(path: Path) -> str:

@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +16,10 @@ from irsde.experiment import provenance
 from irsde.experiment.code import PACKAGE
 from irsde.experiment.grid import DATA, evaluation_of, run_of
 from irsde.experiment.profile import EvaluationSettings
-from irsde.files import InputError, read_json, read_table
-from irsde.report.lineage import keyed, read_lineage
+from irsde.experiment.result_tables import PER_IMAGE
+from irsde.experiment.summary import Summary, read_summary
+from irsde.files import InputError, read_table
+from irsde.report.recorded import read_lineage
 from irsde.report.results import read_evaluation
 from irsde.scoring.metrics import METRICS
 
@@ -58,9 +59,9 @@ def recompute(address: str) -> tuple[str, bool]:
     place = find(content, address)
     if place.table is None or place.row is None:
         raise InputError(f"{address}: name a table and a row, such as TABLE/ROW")
-    cells = keyed(keyed(content["tables"])[place.table]["rows"])[place.row]["cells"]
-    sources = dict.fromkeys(source for cell in cells.values() for source in cell.get("sources", ()))
-    folders = [source for source in sources if source in content["evaluations"]]
+    cells = content.by_key[place.table].by_key[place.row].cells
+    sources = dict.fromkeys(source for cell in cells.values() for source in cell.sources)
+    folders = [source for source in sources if source in content.evaluations]
     if not folders:
         raise InputError(f"{place.table}/{place.row}: comes from no evaluation")
     paths = [Path(folder) for folder in folders]
@@ -74,12 +75,12 @@ def recompute(address: str) -> tuple[str, bool]:
     return "\n".join(line for line, _ in outcomes), all(same for _, same in outcomes)
 
 
-def _evaluate_in(project: Path, summaries: Mapping[Path, Mapping[str, Any]]) -> None:
+def _evaluate_in(project: Path, summaries: Mapping[Path, Summary]) -> None:
     """Run evaluations again in an empty folder, with links to the data and the runs."""
     (project / DATA).symlink_to(DATA.resolve())
     for folder, summary in summaries.items():
-        run = Path(summary["run"])
-        if provenance.read_run_card(run).get("outside"):
+        run = Path(summary.run)
+        if provenance.read_run_card(run).outside:
             raise InputError(f"{folder}: was restored elsewhere and cannot be restored again here")
         if (project / run).is_dir():
             continue
@@ -101,7 +102,7 @@ def _evaluate_in(project: Path, summaries: Mapping[Path, Mapping[str, Any]]) -> 
 
 def _texts(folder: Path) -> pd.DataFrame:
     """Per-image values as they are written: equal texts are equal bits."""
-    return read_table(folder / "per_image.csv", as_text=True)
+    return read_table(folder / PER_IMAGE, as_text=True)
 
 
 def evaluate_again(folder: str) -> None:
@@ -119,18 +120,19 @@ def evaluate_again(folder: str) -> None:
     """
     from irsde.evaluation.evaluate import evaluate
 
-    summary = read_json(Path(folder) / "summary.json")
-    run = run_of(Path(summary["run"]))
-    evaluation = evaluation_of(run, summary["dataset"]["dataset"], Path(folder).name)
+    summary = read_summary(Path(folder))
+    run = run_of(Path(summary.run))
+    evaluation = evaluation_of(run, summary.dataset.dataset, Path(folder).name)
+    recorded = summary.settings.content() if summary.settings else {}
     try:
-        settings = EvaluationSettings.model_validate({**summary["settings"], "keep_images": 1})
+        settings = EvaluationSettings.model_validate({**recorded, "keep_images": 1})
     except ValidationError:
         raise InputError("its settings are of another version of irsde") from None
     evaluate(evaluation, settings)
 
 
 def _difference(
-    folder: Path, summary: Mapping[str, Any], recorded: pd.DataFrame, found: pd.DataFrame
+    folder: Path, summary: Summary, recorded: pd.DataFrame, found: pd.DataFrame
 ) -> tuple[str, bool]:
     """What differs between two tables of per-image values."""
     known = ["image", *({"reference"} & {*recorded} & {*found})]
@@ -159,7 +161,7 @@ def _difference(
     left_out = f"; not compared, for want of values: {', '.join(missing)}" if missing else ""
     versions = [
         f"{name} {version} then, {now} now"
-        for name, version in summary["versions"].items()
+        for name, version in (summary.versions or {}).items()
         if (now := provenance.versions().get(name)) != version
     ]
     if differing:

@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from tabulate import tabulate
 from irsde.experiment.grid import PROGRESS, RESULTS, Run, evaluations, run_of, runs
 from irsde.experiment.profile import Profile
 from irsde.experiment.provenance import read_run_card
-from irsde.files import InputError, digest_json, read_json
+from irsde.experiment.summary import read_summary
+from irsde.files import InputError, digest_json, is_present, read_json
 from irsde.methods import METHODS, MethodName
 
 QUIET_SECONDS = 3600
@@ -90,28 +92,31 @@ def _derived_runs(profile: Profile) -> list[Run]:
     """Runs below a profile's results whose card or progress says that they come from another."""
     derived = []
     for folder in sorted((RESULTS / profile.name).glob("*/*+*/seed*")):
-        for name in ("run.json", PROGRESS):
-            try:
-                if "derived_from" in read_json(folder / name):
-                    derived.append(run_of(folder))
-                    break
-            except (InputError, TypeError):
-                continue
+        with suppress(InputError):
+            if _says_derived(folder):
+                derived.append(run_of(folder))
     return [run for run in derived if MethodName.parse(run.method).base in METHODS]
+
+
+def _says_derived(folder: Path) -> bool:
+    if is_present(folder / "run.json"):
+        return read_run_card(folder).is_derived
+    progress = read_json(folder / PROGRESS)
+    return isinstance(progress, dict) and "derived_from" in progress
 
 
 def _standing(run: Run, wanted: list[Path]) -> Standing:
     """Standing of a run, of which those evaluations are wanted."""
     try:
-        if (run.folder / "run.json").is_file():
+        if is_present(run.folder / "run.json"):
             card = read_run_card(run.folder)
-            done = sum(_is_of(folder, digest_json(card["identity"])) for folder in wanted)
-            iterations, psnr = card.get("iterations"), card.get("final_validation_psnr")
+            done = sum(_is_of(folder, digest_json(card.identity)) for folder in wanted)
+            iterations, psnr = card.iterations, card.final_validation_psnr
             psnr = psnr if isinstance(psnr, float) else None
             return Standing(
                 run, "finished", done, len(wanted), iterations, iterations, validation_psnr=psnr
             )
-        if not (run.folder / PROGRESS).is_file():
+        if not is_present(run.folder / PROGRESS):
             return Standing(run, "waiting", 0, len(wanted))
         progress = _read_progress(run.folder / PROGRESS)
     except InputError as error:
@@ -133,8 +138,8 @@ def _standing(run: Run, wanted: list[Path]) -> Standing:
 def _is_of(evaluation: Path, run_identity: str) -> bool:
     """Whether an evaluation is finished, and of that training of its run."""
     try:
-        return bool(read_json(evaluation / "summary.json")["run_identity"] == run_identity)
-    except (InputError, KeyError, TypeError):
+        return read_summary(evaluation).run_identity == run_identity
+    except InputError:
         return False
 
 

@@ -4,28 +4,29 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from irsde.audit.integrity import damages
-from irsde.data.sets import CARD, dataset_card, dataset_folder
+from irsde.data.sets import CARD, dataset_folder, prepared_card, set_card
 from irsde.experiment import provenance
 from irsde.experiment.code import code_hash, is_same_code
 from irsde.experiment.grid import REPORTS, pairs_folder, run_of
 from irsde.experiment.profile import load_profile, run_settings, settings_hash
-from irsde.files import InputError, digest_file, digest_json, read_json
+from irsde.experiment.summary import SUMMARY
+from irsde.files import InputError, digest_file, digest_json
 from irsde.methods import method_of
 from irsde.report.build import CHECKSUMS, read_checksums
-from irsde.report.lineage import (
+from irsde.report.lineage import agrees, changed_settings, lineage, value_of
+from irsde.report.recorded import (
     PROVENANCE,
-    agrees,
-    changed_settings,
-    lineage,
+    Lineage,
+    RecordedCell,
+    RecordedSource,
     read_lineage,
-    value_of,
 )
 from irsde.report.render import csv_cells, markdown_cells, same_text, shown
 from irsde.report.results import read_evaluation, run_command
@@ -94,9 +95,9 @@ def verify(
         If there is no report, or it is of another profile.
     """
     content = read_lineage()
-    if profile is not None and profile != content["profile"]:
+    if profile is not None and profile != content.profile:
         raise InputError(
-            f"{PROVENANCE}: is of the profile {content['profile']}; run irsde report --profile "
+            f"{PROVENANCE}: is of the profile {content.profile}; run irsde report --profile "
             f"{profile}"
         )
     sets = _Sets()
@@ -119,9 +120,9 @@ def verify(
     if sets.absent:
         away = _first([folder.as_posix() for folder in sets.absent])
         changes.append(f"not compared with data that are not here: {away}; run irsde data prepare")
-    cells = sum(len(row["cells"]) for table in content["tables"] for row in table["rows"])
+    cells = sum(len(row.cells) for table in content.tables for row in table.rows)
     counted = (
-        f"{cells} cells, {len(content['evaluations'])} evaluations, {len(content['runs'])} runs, "
+        f"{cells} cells, {len(content.evaluations)} evaluations, {len(content.runs)} runs, "
         f"{len(sets.seen)} data sets with {sets.files} images"
     )
     outcome = f"{len(lines)} disagreements" if len(lines) > 1 else "1 disagreement"
@@ -130,50 +131,47 @@ def verify(
     return "\n".join([*lines, *notes, end]), not lines
 
 
-def _cells(content: Mapping[str, Any]) -> Iterator[Problem]:
+def _cells(content: Lineage) -> Iterator[Problem]:
     """Means computed again from `per_image.csv`, and the digits that tables show of them."""
-    found: dict[str, Any] = {}
+    read = lru_cache(maxsize=None)(read_evaluation)
     for address, cell in _addressed(content):
-        rule = cell.get("rule")
-        if rule is None:
+        rule, recorded = cell.rule, cell.value
+        if rule is None or recorded is None:
             continue
         try:
-            for source in cell["sources"]:
-                found[source] = found.get(source) or read_evaluation(Path(source))
-            value = value_of([found[source] for source in cell["sources"]], cell["metric"], rule)
-        except (InputError, KeyError, TypeError, ValueError):
+            value = value_of([read(Path(source)) for source in cell.sources], cell.metric, rule)
+        except InputError:
             continue  # the file itself is reported
-        recorded = float(cell["value"])
         if not agrees(value, recorded):
             yield Problem(
                 address,
-                f"{rule} of {', '.join(cell['sources'])}",
+                f"{rule} of {', '.join(cell.sources)}",
                 f"{recorded:.9g}",
                 "n/a" if value is None else f"{value:.9g}",
                 "run irsde evaluate on that run and irsde report again",
             )
-        digits = re.match(r"[-\u2212]?\d+\.(\d+)(?![\d.,]|\s*[A-Za-z])", cell["text"])
+        digits = re.match(r"[-\u2212]?\d+\.(\d+)(?![\d.,]|\s*[A-Za-z])", cell.text)
         if digits and rule != "summary.json":
             rounded = f"{round(recorded, len(digits[1])) or 0:.{len(digits[1])}f}"
             if digits[0].replace("\u2212", "-") != rounded:
                 yield Problem(address, "rounded value", rounded, digits[0], AGAIN)
 
 
-def _addressed(content: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _addressed(content: Lineage) -> Iterator[tuple[str, RecordedCell]]:
     """Address and content of every cell."""
-    for table in content["tables"]:
-        for row in table["rows"]:
-            for column, cell in row["cells"].items():
-                yield f"{TABLES}:{table['key']}/{row['key']}/{column}", cell
+    for table in content.tables:
+        for row in table.rows:
+            for column, cell in row.cells.items():
+                yield f"{TABLES}:{table.key}/{row.key}/{column}", cell
 
 
-def _texts(content: Mapping[str, Any]) -> Iterator[Problem]:
+def _texts(content: Lineage) -> Iterator[Problem]:
     """Cells of `tables.md` and `tables.csv` beside the recorded ones."""
     for path, read in ((TABLES, markdown_cells), (LINES, csv_cells)):
         if not path.is_file():
             yield Problem(str(path), "file", "tables", "no such file", AGAIN)
             continue
-        written = read(path, content["tables"])
+        written = read(path, content.tables)
         for address, cell in _addressed(content):
             key = address.partition(":")[2]
             text, found = shown(cell), written.get(key, "no such cell")
@@ -189,15 +187,13 @@ def _outputs() -> Iterator[Problem]:
     except InputError as error:
         yield Problem(str(CHECKSUMS), "hashes of the report", "readable", str(error), AGAIN)
         return
-    yield from _files(REPORTS.as_posix(), {"files": recorded}, AGAIN)
+    yield from _files(REPORTS.as_posix(), recorded, AGAIN)
 
 
-def _rebuilt(
-    content: Mapping[str, Any], rebuild: Callable[[], Sequence[Table]]
-) -> Iterator[Problem]:
+def _rebuilt(content: Lineage, rebuild: Callable[[], Sequence[Table]]) -> Iterator[Problem]:
     """Cells of tables made anew beside the recorded ones."""
     try:
-        fresh = lineage(rebuild(), content["profile"])
+        fresh = lineage(rebuild(), content.profile)
     except (InputError, KeyError, TypeError, ValueError) as error:
         yield Problem(str(PROVENANCE), "tables made anew", "tables", str(error), AGAIN)
         return
@@ -208,59 +204,58 @@ def _rebuilt(
             yield Problem(address, "cell made anew", _cell_text(before), _cell_text(after), AGAIN)
 
 
-def _same_cell(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> bool:
+def _same_cell(before: RecordedCell | None, after: RecordedCell | None) -> bool:
     """True if cells differ at most in the last bits of their numbers, as between processors."""
-    if before is None or after is None or before.keys() != after.keys():
+    if before is None or after is None:
         return before is after
-    numbers = [key for key in ("value", "low", "high") if key in before]
-    return all(agrees(float(before[key]), float(after[key])) for key in numbers) and all(
-        before[key] == after[key] for key in before if key not in numbers
-    )
+    if not all(agrees(*pair) for pair in zip(_numbers(before), _numbers(after), strict=True)):
+        return False
+    without = dict.fromkeys(("value", "low", "high"))
+    return before.model_copy(update=without) == after.model_copy(update=without)
 
 
-def _cell_text(cell: Mapping[str, Any] | None) -> str:
+def _numbers(cell: RecordedCell) -> tuple[float | None, float | None, float | None]:
+    return cell.value, cell.low, cell.high
+
+
+def _cell_text(cell: RecordedCell | None) -> str:
     if cell is None:
         return "no such cell"
-    numbers = [f"{float(cell[key]):.9g}" for key in ("value", "low", "high") if key in cell]
+    numbers = [f"{number:.9g}" for number in _numbers(cell) if number is not None]
     return f"{shown(cell)!r} ({', '.join(numbers)})" if numbers else repr(shown(cell))
 
 
-def _files(folder: str, entry: Mapping[str, Any], advice: str) -> Iterator[Problem]:
+def _files(folder: str, hashes: Mapping[str, str], advice: str) -> Iterator[Problem]:
     """Recorded hashes of files beside those of today."""
-    for name, recorded in entry["files"].items():
+    for name, recorded in hashes.items():
         path = Path(folder) / name
         found = digest_file(path) if path.is_file() else "no such file"
         if found != recorded:
             yield Problem(path.as_posix(), "SHA-256", recorded, found, advice)
 
 
-def _evaluations(content: Mapping[str, Any]) -> Iterator[Problem]:
+def _evaluations(content: Lineage) -> Iterator[Problem]:
     """Files, means and runs of the evaluations."""
-    for folder, entry in content["evaluations"].items():
-        again = f"run irsde evaluate --run {entry['run']} and irsde report again"
-        yield from _files(folder, entry, again)
+    for folder, entry in content.evaluations.items():
+        again = f"run irsde evaluate --run {entry.run} and irsde report again"
+        yield from _files(folder, entry.files, again)
         try:
             summary, values = read_evaluation(Path(folder))
-            card = read_json(Path(entry["run"]) / "run.json")
-            identity = digest_json(card["identity"])
-            means = {m["name"]: (m["mean"], "exact" in m) for m in summary["metrics"]}
-            fingerprint = summary["dataset"]["fingerprint"]
-        except (InputError, KeyError, TypeError, ValueError) as error:
+            identity = digest_json(provenance.read_run_card(Path(entry.run)).identity)
+        except InputError as error:
             yield Problem(folder, "evaluation", "readable files", f"{error}", again)
             continue
-        if identity != summary["run_identity"]:
-            where = f"{folder}/summary.json"
-            yield Problem(where, "identity of the run", summary["run_identity"], identity, again)
-        if fingerprint != entry["data"]["fingerprint"]:
-            recorded = entry["data"]["fingerprint"]
-            yield Problem(f"{folder}/summary.json", "test set", recorded, fingerprint, again)
-        for name, (mean, knows_exact) in means.items():
-            column = values.get(name)
+        where = f"{folder}/{SUMMARY}"
+        if identity != summary.run_identity:
+            yield Problem(where, "identity of the run", summary.run_identity, identity, again)
+        recorded, fingerprint = entry.data.fingerprint, summary.dataset.fingerprint
+        if fingerprint != recorded:
+            yield Problem(where, "test set", recorded, fingerprint, again)
+        for metric in summary.metrics:
+            column, knows_exact = values.get(metric.name), metric.exact is not None
             value = None if column is None else _mean(column.to_numpy(np.float64), knows_exact)
-            if not agrees(mean, value):
-                yield Problem(
-                    f"{folder}/summary.json", f"mean {name}", f"{value}", f"{mean}", again
-                )
+            if not agrees(metric.mean, value):
+                yield Problem(where, f"mean {metric.name}", f"{value}", f"{metric.mean}", again)
 
 
 def _mean(column: NDArray[np.float64], knows_exact: bool) -> float | None:
@@ -272,32 +267,32 @@ def _mean(column: NDArray[np.float64], knows_exact: bool) -> float | None:
     return float(finite.mean())
 
 
-def _runs(content: Mapping[str, Any]) -> Iterator[Problem]:
+def _runs(content: Lineage) -> Iterator[Problem]:
     """Files, weights and settings of the runs, against their cards."""
-    for folder, entry in content["runs"].items():
+    for folder, entry in content.runs.items():
         path = Path(folder) / "run.json"
         again = "restore the file, or train the run again with --overwrite"
-        yield from _files(folder, entry, again)
+        yield from _files(folder, entry.files, again)
         try:
             card = provenance.read_run_card(Path(folder))
         except InputError as error:
             yield Problem(path.as_posix(), "run card", "a card", str(error), again)
             continue
-        identity = card["identity"]
-        if identity != entry["identity"]:
-            recorded, found = digest_json(entry["identity"]), digest_json(identity)
+        identity = card.identity
+        if identity != entry.identity:
+            recorded, found = digest_json(entry.identity), digest_json(identity)
             yield Problem(path.as_posix(), "identity", recorded, found, again)
-        found = settings_hash(card["settings"])
+        found = settings_hash(card.settings.content())
         if identity.get("settings", found) != found:
             yield Problem(
                 path.as_posix(), "hash of the settings", identity["settings"], found, again
             )
         weights = Path(folder) / "weights.safetensors"
-        if stated := card.get("weights_sha256"):
+        if stated := card.weights_sha256:
             found = digest_file(weights) if weights.is_file() else "no such file"
-            if found != stated and (weights.is_file() or weights.name in entry["files"]):
+            if found != stated and (weights.is_file() or weights.name in entry.files):
                 yield Problem(weights.as_posix(), "weights of run.json", stated, found, again)
-        if origin := card.get("derived_from"):
+        if origin := card.derived_from:
             now = _identity_of(origin)
             if now != identity.get("run"):
                 yield Problem(
@@ -306,12 +301,12 @@ def _runs(content: Mapping[str, Any]) -> Iterator[Problem]:
                 )  # fmt: skip
 
 
-def _without_weights(content: Mapping[str, Any]) -> Iterator[str]:
+def _without_weights(content: Lineage) -> Iterator[str]:
     """What the report was made without: committed evidence holds the weights of few runs."""
     bare = [
         folder
-        for folder, entry in content["runs"].items()
-        if "method" in entry["identity"] and "weights.safetensors" not in entry["files"]
+        for folder, entry in content.runs.items()
+        if "method" in entry.identity and "weights.safetensors" not in entry.files
     ]
     if bare:
         yield f"without weights, which were not here when the report was made: {_first(bare)}"
@@ -319,7 +314,7 @@ def _without_weights(content: Mapping[str, Any]) -> Iterator[str]:
 
 def _identity_of(run: str) -> str:
     try:
-        return digest_json(provenance.read_run_card(Path(run))["identity"])
+        return digest_json(provenance.read_run_card(Path(run)).identity)
     except InputError:
         return "no such run"
 
@@ -347,32 +342,29 @@ class _Sets:
             yield Problem(str(damage.path), damage.what, damage.expected, damage.found, advice)
 
 
-def _data(content: Mapping[str, Any], sets: _Sets) -> Iterator[Problem]:
+def _data(content: Lineage, sets: _Sets) -> Iterator[Problem]:
     """Prepared sets, the sets they were made from where those are here, and what used them."""
-    for entry in content["evaluations"].values():
-        folder, recorded = Path(entry["data"]["folder"]), entry["data"]["fingerprint"]
-        yield from _prepared(folder, recorded, sets)
-    for run in content["runs"]:
+    for entry in content.evaluations.values():
+        yield from _prepared(Path(entry.data.folder), entry.data.fingerprint, sets)
+    for run in content.runs:
         try:
             card = provenance.read_run_card(Path(run))
         except InputError:
             continue
-        for role in ("train", "validation"):
-            recorded = card["identity"].get(f"{role}_data")
+        data = card.settings.data
+        for role, names in (("train", data.train), ("validation", data.validation)):
+            recorded = card.identity.get(f"{role}_data")
             if recorded is None:
                 continue
-            folders = [
-                pairs_folder(card["profile"], card["task"], name)
-                for name in card["settings"].get("data", {}).get(role, ())
-            ]
+            folders = [pairs_folder(card.home, card.task, name) for name in names]
             for folder in folders:
                 yield from _prepared(folder, None, sets)
             prints = [_fingerprint_of(folder) for folder in folders]
             found = digest_json(prints)
             if None not in prints and found != recorded:
                 advice = f"prepare the sets that {run} saw, or train it again with --overwrite"
-                names = ", ".join(map(str, folders))
-                yield Problem(names, f"data that {run} saw", recorded, found, advice)
+                where = ", ".join(map(str, folders))
+                yield Problem(where, f"data that {run} saw", recorded, found, advice)
 
 
 def _prepared(folder: Path, recorded: str | None, sets: _Sets) -> Iterator[Problem]:
@@ -388,10 +380,10 @@ def _prepared(folder: Path, recorded: str | None, sets: _Sets) -> Iterator[Probl
         yield Problem(str(folder / CARD), "fingerprint that was scored", recorded, found, advice)
     if found is None:
         return
-    card = dataset_card(folder)
-    origins = [(name, card.get("source", {}).get("fingerprint"))]
-    if masks := card.get("masks"):
-        origins.append((masks["dataset"], masks["fingerprint"]))
+    card = prepared_card(folder)
+    origins = [(name, card.source.fingerprint)]
+    if card.masks:
+        origins.append((card.masks.dataset, card.masks.fingerprint))
     for origin, made_from in origins:
         source = dataset_folder(origin)
         if (source / CARD).is_file():
@@ -407,21 +399,21 @@ def _prepared(folder: Path, recorded: str | None, sets: _Sets) -> Iterator[Probl
 
 def _fingerprint_of(folder: Path) -> str | None:
     try:
-        return str(dataset_card(folder)["fingerprint"])
+        return set_card(folder).fingerprint
     except InputError:
         return None
 
 
-def _changed_code(content: Mapping[str, Any]) -> Iterator[str]:
+def _changed_code(content: Lineage) -> Iterator[str]:
     """Stages whose code is another one today."""
     stages: dict[tuple[str, str, str], list[str]] = {}
-    for folder, entry in content["evaluations"].items():
-        if recorded := entry.get("code"):
+    for folder, entry in content.evaluations.items():
+        if recorded := entry.code:
             key = ("evaluate", recorded, code_hash("evaluate"))
             stages.setdefault(key, []).append(folder)
-    for folder, entry in content["runs"].items():
-        stage = "train" if "method" in entry["identity"] else "tune"
-        if recorded := entry["identity"].get("code"):
+    for folder, run in content.runs.items():
+        stage = "train" if "method" in run.identity else "tune"
+        if recorded := run.identity.get("code"):
             key = (stage, recorded, code_hash(stage))
             stages.setdefault(key, []).append(folder)
     for (stage, then, now), folders in stages.items():
@@ -432,12 +424,12 @@ def _changed_code(content: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _changed_settings(content: Mapping[str, Any]) -> Iterator[str]:
+def _changed_settings(content: Lineage) -> Iterator[str]:
     """Runs whose profile or method asks for something else today."""
     changed: dict[str, list[str]] = {"setting in the profile": [], "definition of the method": []}
     details: dict[str, str] = {}
-    for folder, entry in content["runs"].items():
-        identity = entry["identity"]
+    for folder, entry in content.runs.items():
+        identity = entry.identity
         if "settings" not in identity or "weights_file" in identity:
             continue
         try:
@@ -452,7 +444,9 @@ def _changed_settings(content: Mapping[str, Any]) -> Iterator[str]:
             continue
         if settings.hash != identity["settings"]:
             changed["setting in the profile"].append(folder)
-            details[folder] = changed_settings(card["settings"], settings.model_dump(mode="json"))
+            details[folder] = changed_settings(
+                card.settings.content(), settings.model_dump(mode="json")
+            )
         method = method_of(run.method)
         if identity.get("method") not in (None, method.fingerprint(settings.stationary_std)):
             changed["definition of the method"].append(folder)
@@ -462,17 +456,17 @@ def _changed_settings(content: Mapping[str, Any]) -> Iterator[str]:
             yield f"another {what} today for {_first(folders)}{f': {detail}' if detail else ''}"
 
 
-def _commits(content: Mapping[str, Any]) -> Iterator[str]:
+def _commits(content: Lineage) -> Iterator[str]:
     """Commits that this repository lacks, and results made of code that no commit holds."""
-    entries = {**content["runs"], **content["evaluations"]}
+    entries: dict[str, RecordedSource] = {**content.runs, **content.evaluations}
     of_commit: dict[str, list[str]] = {}
     for folder, entry in entries.items():
-        if entry["commit"]:
-            of_commit.setdefault(entry["commit"], []).append(folder)
+        if entry.commit:
+            of_commit.setdefault(entry.commit, []).append(folder)
     for commit, folders in of_commit.items():
         if not _has_commit(commit):
             yield f"commit {commit[:SHORT]}, which made {_first(folders)}, is in no repository here"
-    if dirty := [folder for folder, entry in entries.items() if entry["dirty"]]:
+    if dirty := [folder for folder, entry in entries.items() if entry.dirty]:
         yield f"made with uncommitted changes, which no commit holds: {_first(dirty)}"
 
 

@@ -132,4 +132,4 @@ def _present(name: str) -> str:
     folder = dataset_folder(name)
     if not (folder / CARD).is_file():
         return "absent"
-    return f"{dataset_card(folder)['pairs']} images"
+    return f"{dataset_card(folder).pairs} images"

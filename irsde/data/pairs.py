@@ -1,16 +1,16 @@
 """Decoded images of the training sets, kept as memory-mapped arrays named by their content."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from irsde.data.sets import dataset_card, read_records
+from irsde.data.sets import prepared_card, read_records
 from irsde.degradations.resampling import enlarge
 from irsde.experiment.grid import DATA, Run, pairs_folder
 from irsde.files import InputError, digest, replacing
@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Image = NDArray[np.float32]
+Values = Pixels | Image  # of a file: an image, or an array that is not rounded
+V = TypeVar("V", Pixels, Values)
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,9 @@ class Pair:
             raise InputError(f"{self.image}: has no degraded image")
         return self.enlarged(self.lq)
 
-    def enlarged(self, lq: NDArray[Any]) -> Image:
+    def enlarged(self, lq: Values) -> Image:
         """A part of the degraded image as float32 at the clean size."""
-        small = np.asarray(lq, np.float32) if lq.dtype == np.float32 else to_float(lq)
+        small = cast("Image", lq) if lq.dtype == np.float32 else to_float(cast("Pixels", lq))
         return enlarge(small, self.scale, self.enlarge) if self.scale > 1 else small
 
 
@@ -135,19 +137,21 @@ def load_pairs(folder: Path) -> list[Pair]:
         If the folder or a file is absent, damaged, not the recorded one, or of a size that does
         not fit.
     """
-    card = dataset_card(folder)
+    card = prepared_card(folder)
     records = read_records(folder)
-    read = decoded if card["role"] == "train" else _read
-    clean = read([(folder / r.gt, r.gt_sha256) for r in records])
+    of_clean = [(folder / r.gt, r.gt_sha256) for r in records]
     with_degraded = [r for r in records if r.lq]
-    lower = read([(folder / r.lq, r.lq_sha256) for r in with_degraded])
+    of_degraded = [(folder / r.lq, r.lq_sha256) for r in with_degraded]
+    lower: Sequence[Values]
+    if card.role == "train":
+        clean, lower = decoded(of_clean), decoded(of_degraded)
+    else:
+        clean, lower = _read(of_clean, read_image), _read(of_degraded, _read_values)
     degraded = dict(zip((r.image for r in with_degraded), lower, strict=True))
     pairs = []
     for record, x0 in zip(records, clean, strict=True):
         lq = degraded.get(record.image)
-        pair = Pair(
-            record.image, record.scene, x0, lq, record.source, card["scale"], card["enlarge"]
-        )
+        pair = Pair(record.image, record.scene, x0, lq, record.source, card.scale, card.enlarge)
         if lq is not None and (lq.shape[0] * pair.scale, lq.shape[1] * pair.scale) != x0.shape[:2]:
             raise InputError(
                 f"{folder / record.lq}: {lq.shape[1]}x{lq.shape[0]} pixels beside a clean image of "
@@ -163,17 +167,21 @@ def load_all(run: Run, datasets: Sequence[str]) -> list[Pair]:
     return [pair for folder in folders for pair in load_pairs(folder)]
 
 
-def _read(files: Sequence[tuple[Path, str]]) -> list[NDArray[Any]]:
+def _read(files: Sequence[tuple[Path, str]], read: Callable[[Path], V]) -> list[V]:
     """Values of image files and arrays, checked against the recorded hashes."""
     found = []
     for path, recorded in files:
-        values = _read_array(path) if path.suffix == ".npy" else read_image(path)
+        values = read(path)
         if digest(np.ascontiguousarray(values).tobytes()) != recorded:
             raise InputError(
                 f"{path}: not the image that pairs.csv records; run irsde data prepare again"
             )
         found.append(values)
     return found
+
+
+def _read_values(path: Path) -> Values:
+    return _read_array(path) if path.suffix == ".npy" else read_image(path)
 
 
 def _read_array(path: Path) -> Image:

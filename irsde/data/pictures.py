@@ -280,7 +280,7 @@ def _real(task_name: str) -> list[Example]:
     for card_file in sorted(DATA.glob(f"*/{CARD}")):
         folder = card_file.parent
         card = dataset_card(folder)
-        if task_name not in card["tasks"]:
+        if task_name not in card.tasks:
             continue
         scenes: set[str] = set()
         for record in read_records(folder):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from irsde.data.sets import (
     write_dataset,
 )
 from irsde.degradations.masks import Holes, inpainting_holes, read_mask
+from irsde.experiment.cards import DatasetCard, Masks, PreparedCard, Source
 from irsde.experiment.grid import pairs_folder
 from irsde.experiment.profile import TaskData
 from irsde.files import InputError, digest, replacing_folder
@@ -99,7 +100,7 @@ def prepare(profile: str, task_name: str, dataset: str, settings: TaskData) -> P
     has_masks = TASKS[task_name].has_holes and any(record.mask for record in records)
     comes_masked = has_masks and role != "train" and not settings.masks
     comes_degraded = (
-        task_name in card["tasks"] and any(record.lq for record in records) and not has_masks
+        task_name in card.tasks and any(record.lq for record in records) and not has_masks
     )
     if comes_degraded:
         records = [record for record in records if record.lq]
@@ -253,7 +254,7 @@ class _Job:
         write_image(self.temporary / name, pixels)
 
 
-def _prepared_card(job: _Job, card: dict[str, Any], role: Role, images: int) -> dict[str, Any]:
+def _prepared_card(job: _Job, card: DatasetCard, role: Role, images: int) -> PreparedCard:
     described = job.task.description(job.degradation)
     if job.comes_degraded:
         described = "as the data set comes"
@@ -263,27 +264,24 @@ def _prepared_card(job: _Job, card: dict[str, Any], role: Role, images: int) -> 
         described += f", enlarged again by {job.settings.enlarge} interpolation"
     masks = None
     if job.settings.masks and job.task.has_holes:
-        fingerprint = dataset_card(dataset_folder(job.settings.masks))["fingerprint"]
-        masks = {"dataset": job.settings.masks, "fingerprint": fingerprint}
-    return {
-        "dataset": job.dataset,
-        "label": card["label"],
-        "licence": card["licence"],
-        "task": job.task_name,
-        "role": role,
-        "degradation": described,
-        "scale": job.task.scale,
-        "enlarge": job.settings.enlarge,
-        "noise_level": job.degradation.noise_level if job.task.is_noise else None,
-        "images": images,
-        "window": job.settings.window if role != "train" else None,
-        "without": list(job.settings.without) if role != "test" else [],
-        "source": {
-            "fingerprint": card["fingerprint"],
-            "differences": card.get("differences", []),
-        },
-        "masks": masks,
-    }
+        fingerprint = dataset_card(dataset_folder(job.settings.masks)).fingerprint
+        masks = Masks(dataset=job.settings.masks, fingerprint=fingerprint)
+    return PreparedCard(
+        dataset=job.dataset,
+        label=card.label,
+        licence=card.licence,
+        task=job.task_name,
+        role=role,
+        degradation=described,
+        scale=job.task.scale,
+        enlarge=job.settings.enlarge,
+        noise_level=job.degradation.noise_level if job.task.is_noise else None,
+        images=images,
+        window=job.settings.window if role != "train" else None,
+        without=list(job.settings.without) if role != "test" else [],
+        source=Source(fingerprint=card.fingerprint, differences=card.differences),
+        masks=masks,
+    )
 
 
 def _hash(pixels: Pixels) -> str:

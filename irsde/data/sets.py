@@ -13,13 +13,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from irsde.data.catalogue import FOLDERS, OWN, find_split, read_own
 from irsde.degradations.masks import Holes
+from irsde.experiment.cards import DatasetCard, PreparedCard, SetCard
 from irsde.experiment.grid import DATA
 from irsde.experiment.profile import TaskData
-from irsde.files import InputError, digest_file, digest_json, read_json, write_json, write_text
+from irsde.files import (
+    InputError,
+    digest_file,
+    digest_json,
+    is_present,
+    read_json,
+    write_json,
+    write_text,
+)
 from irsde.images import image_files, read_image
 from irsde.tasks import TASKS, Degradation
 
@@ -28,6 +39,7 @@ CARD = "dataset.json"
 SOURCES = DATA / "cache" / "sources"
 SETTLED = 2_000_000_000  # nanoseconds after which a file's time tells two contents apart
 SHOWN = 3
+_KNOWN = TypeAdapter(dict[str, list[int | str]])  # size, times, inode and hash of files
 
 
 @dataclass(frozen=True)
@@ -65,11 +77,12 @@ def dataset_folder(name: str) -> Path:
     return DATA / name
 
 
-def write_dataset(folder: Path, records: Sequence[Record], card: dict[str, Any]) -> None:
+def write_dataset(
+    folder: Path, records: Sequence[Record], card: DatasetCard | PreparedCard
+) -> None:
     """Write `pairs.csv` and then `dataset.json`, without which a folder holds no data set.
 
-    The card gets the counts and the fingerprint: a hash over all names and hashes, and over the
-    masks that its images are degraded with.
+    The card gets the counts and the fingerprint.
     """
     text = io.StringIO()
     columns = [field.name for field in fields(Record)]
@@ -77,22 +90,25 @@ def write_dataset(folder: Path, records: Sequence[Record], card: dict[str, Any])
     writer.writeheader()
     writer.writerows(asdict(record) for record in records)
     write_text(folder / TABLE, text.getvalue())
-    write_json(
-        folder / CARD,
-        {
-            **card,
-            "pairs": len(records),
-            "scenes": len({record.scene for record in records}),
-            "fingerprint": digest_json(
-                [
-                    *(
-                        [r.image, r.scene, r.gt_sha256, r.lq_sha256, r.mask_sha256]
-                        for r in sorted(records, key=lambda record: record.image)
-                    ),
-                    card.get("masks"),
-                ]
+    counted = {
+        "pairs": len(records),
+        "scenes": len({record.scene for record in records}),
+        "fingerprint": fingerprint(records, card),
+    }
+    card.model_copy(update=counted).write(folder / CARD)
+
+
+def fingerprint(records: Sequence[Record], card: SetCard) -> str:
+    """Hash over the names and hashes of a set, and over the masks its images are degraded with."""
+    masks = card.masks.content() if isinstance(card, PreparedCard) and card.masks else None
+    return digest_json(
+        [
+            *(
+                [r.image, r.scene, r.gt_sha256, r.lq_sha256, r.mask_sha256]
+                for r in sorted(records, key=lambda record: record.image)
             ),
-        },
+            masks,
+        ]
     )
 
 
@@ -114,19 +130,53 @@ def read_records(folder: Path) -> list[Record]:
         raise InputError(f"{path}: not a table of pairs; irsde data {_command(folder)}") from None
 
 
-def dataset_card(folder: Path) -> dict[str, Any]:
-    """Content of a data set's `dataset.json`.
+def dataset_card(folder: Path) -> DatasetCard:
+    """Card of a data set as it came.
 
     Raises
     ------
     InputError
-        If it is absent or not a card.
+        If it is absent or not such a card.
     """
-    if not (folder / CARD).is_file():
-        raise InputError(f"{folder}: no data set there; run irsde data {_command(folder)}")
-    card = read_json(folder / CARD)
-    if not isinstance(card, dict) or "fingerprint" not in card:
-        raise InputError(f"{folder / CARD}: not a data set card; run irsde data {_command(folder)}")
+    return _read_card(folder, DatasetCard)
+
+
+def prepared_card(folder: Path) -> PreparedCard:
+    """Card of prepared pairs.
+
+    Raises
+    ------
+    InputError
+        If it is absent or not such a card.
+    """
+    return _read_card(folder, PreparedCard)
+
+
+def set_card(folder: Path) -> DatasetCard | PreparedCard:
+    """Card of a data set, as it came or prepared.
+
+    Raises
+    ------
+    InputError
+        If it is absent or no card.
+    """
+    extra = _read_card(folder, SetCard).model_extra or {}
+    return prepared_card(folder) if "role" in extra else dataset_card(folder)
+
+
+Card = TypeVar("Card", bound=SetCard)
+
+
+def _read_card(folder: Path, kind: type[Card]) -> Card:
+    command = f"run irsde data {_command(folder)}"
+    if not is_present(folder / CARD):
+        raise InputError(f"{folder}: no data set there; {command}")
+    try:
+        card = kind.read(folder / CARD)
+    except InputError as error:
+        raise InputError(f"{error}; {command}") from None
+    if not card.fingerprint:
+        raise InputError(f"{folder / CARD}: fingerprint: field required; {command}")
     return card
 
 
@@ -174,7 +224,7 @@ def source_fingerprint(dataset: str) -> str:
     """
     folder = dataset_folder(dataset)
     if not (folder / OWN).is_file():
-        return str(dataset_card(folder)["fingerprint"]) if (folder / CARD).is_file() else "absent"
+        return dataset_card(folder).fingerprint if is_present(folder / CARD) else "absent"
     return contents(folder, SOURCES / f"{dataset}.json")
 
 
@@ -187,10 +237,10 @@ def contents(folder: Path, cache: Path | None = None) -> str:
     cache : Path, optional
         JSON file of the hashes found last time.
     """
-    known: dict[str, Any] = {}
+    known: dict[str, list[int | str]] = {}
     if cache is not None:
-        with suppress(InputError):
-            known = read_json(cache)
+        with suppress(InputError, ValidationError):
+            known = _KNOWN.validate_python(read_json(cache))
     names = [OWN, *own_images(folder)]
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(lambda name: _hash_of(folder / name, known.get(name)), names))
@@ -208,7 +258,7 @@ def contents(folder: Path, cache: Path | None = None) -> str:
     )
 
 
-def _hash_of(file: Path, known: Sequence[Any] | None) -> tuple[list[int], str]:
+def _hash_of(file: Path, known: Sequence[int | str] | None) -> tuple[list[int], str]:
     """Size, times and inode of a file, and the SHA-256 of its bytes, taken over if known."""
     try:
         status = file.stat()
@@ -251,7 +301,7 @@ def check_unchanged(dataset: str) -> None:
     folder = dataset_folder(dataset)
     if not (folder / OWN).is_file():
         return
-    if dataset_card(folder).get("contents") != source_fingerprint(dataset):
+    if dataset_card(folder).contents != source_fingerprint(dataset):
         found = changed_files(folder) or ["an image or dataset.yaml is another one"]
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise InputError(

@@ -4,12 +4,14 @@ from collections.abc import Collection
 
 from irsde.data.catalogue import OWN
 from irsde.data.leakage.record import leaked_images, read_leaks
-from irsde.data.sets import CARD, dataset_card, dataset_folder, read_records, source_fingerprint
+from irsde.data.sets import CARD, dataset_folder, prepared_card, read_records, source_fingerprint
 from irsde.experiment.code import STAGES, code_hash, current, is_same_code
 from irsde.experiment.grid import DATA, Evaluation, datasets, leakage_file, pairs_folder
 from irsde.experiment.profile import EvaluationSettings, Profile
 from irsde.experiment.provenance import read_run_card
-from irsde.files import InputError, digest_file, digest_json, read_json, write_json
+from irsde.experiment.result_tables import PER_IMAGE
+from irsde.experiment.summary import SUMMARY, read_summary
+from irsde.files import InputError, digest_file, digest_json, is_present, write_json
 from irsde.scoring.distributions import inception_weights
 from irsde.scoring.perceptual import perceptual_weights
 
@@ -45,28 +47,34 @@ def is_scored(
     settings : EvaluationSettings
     leaked : collection of str
         Images of the data set that are shown in the training data.
+
+    Raises
+    ------
+    InputError
+        If something other than a file lies where the summary or the table belongs.
     """
+    there = [is_present(evaluation.folder / name) for name in (SUMMARY, PER_IMAGE)]
+    if not all(there):
+        return False
     try:
-        summary = read_json(evaluation.folder / "summary.json")
+        summary = read_summary(evaluation.folder)
         card = read_run_card(evaluation.run.folder)
     except InputError:
         return False
-    if not isinstance(summary, dict) or not (evaluation.folder / "per_image.csv").is_file():
-        return False
     folder = pairs_folder(evaluation.run.profile, evaluation.run.task, evaluation.dataset)
-    if (folder / CARD).is_file():
-        if summary.get("dataset") != dataset_card(folder):
+    if is_present(folder / CARD):
+        if summary.dataset != prepared_card(folder):
             return False
         shown = [r.image for r in read_records(folder) if r.source in leaked] if leaked else []
-        if summary.get("leaked") != shown:
+        if summary.leaked != shown:
             return False
+    made_with = summary.settings.content() if summary.settings else None
+    known = {"lpips": summary.lpips.sha256, "distribution": summary.distribution.sha256}
     return (
-        summary.get("run_identity") == digest_json(card["identity"])
-        and summary.get("settings") == settings.model_dump(mode="json")
-        and is_same_code("evaluate", summary.get("code"), code_hash("evaluate"))
-        and all(
-            now in ("", summary.get(key, {}).get("sha256")) for key, now in metric_weights().items()
-        )
+        summary.run_identity == digest_json(card.identity)
+        and made_with == settings.model_dump(mode="json")
+        and is_same_code("evaluate", summary.code, code_hash("evaluate"))
+        and all(now in ("", known[name]) for name, now in metric_weights().items())
     )
 
 

@@ -3,18 +3,19 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from irsde.data.pairs import Pair, load_pairs, to_tensor
-from irsde.data.sets import dataset_card
+from irsde.data.sets import prepared_card
 from irsde.evaluation.cost import multiply_accumulates
 from irsde.evaluation.current import is_scored
 from irsde.evaluation.states import States, Trail
 from irsde.experiment import provenance
+from irsde.experiment.cards import RunCard
 from irsde.experiment.code import code_hash
 from irsde.experiment.grid import (
     Evaluation,
@@ -26,6 +27,8 @@ from irsde.experiment.grid import (
 from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import EvaluationSettings, Profile
 from irsde.experiment.replaced import replacing_evaluation
+from irsde.experiment.result_tables import PER_IMAGE, PER_PROTOCOL
+from irsde.experiment.summary import SUMMARY, Summary
 from irsde.files import InputError, digest_json, write_json
 from irsde.images import Pixels, to_pixels, write_image
 from irsde.machine.devices import compute_device
@@ -80,12 +83,12 @@ class Scored:
     """A restored image's row of the table, all its scores, and its pixels where they are kept."""
 
     image: str
-    values: dict[str, Any]
+    values: dict[str, float | str | None]
     score: Score
     pixels: Pixels | None
 
 
-def usual_evaluation(run: Run, dataset: str, profile: Profile, card: dict[str, Any]) -> Evaluation:
+def usual_evaluation(run: Run, dataset: str, profile: Profile, card: RunCard) -> Evaluation:
     """The evaluation of a run on a test set where one asks for nothing else.
 
     Parameters
@@ -94,7 +97,7 @@ def usual_evaluation(run: Run, dataset: str, profile: Profile, card: dict[str, A
     dataset : str
     profile : Profile
         As `provenance.evaluation_profile` gives it.
-    card : dict
+    card : RunCard
         Run card. An imported run has as many steps as its own process, from T or the step of the
         noise level down, and is read as its card says.
 
@@ -104,14 +107,14 @@ def usual_evaluation(run: Run, dataset: str, profile: Profile, card: dict[str, A
         If the data set of an imported run is not prepared, or its noise is out of range.
     """
     sampler, nfe = default_sampler(profile, run.method)
-    if "imported_from" not in card:
+    if card.imported_from is None:
         return Evaluation(run, dataset, EvaluationOptions(sampler, nfe))
     from irsde.restoration.restorer import noise_step, process_of, usual_conversion
 
     _, settings = provenance.read_network_run(run.folder)
     process = process_of(settings)
     if process is not None:
-        noise_level = dataset_card(pairs_folder(run.profile, run.task, dataset))["noise_level"]
+        noise_level = prepared_card(pairs_folder(run.profile, run.task, dataset)).noise_level
         conditional = method_of(run.method).conditional
         most = process.steps if conditional else noise_step(process, noise_level)
         nfe = most if profile.evaluation.nfe is None else min(profile.evaluation.nfe, most)
@@ -147,12 +150,12 @@ def evaluate(
     run = evaluation.run
     refuse_without_effect(evaluation.options, run.method)
     card = provenance.read_run_card(run.folder)
-    if (card["task"], card["method"], card["seed"]) != (run.task, run.method, run.seed):
+    if (card.task, card.method, card.seed) != (run.task, run.method, run.seed):
         raise InputError(f"{run.folder / 'run.json'}: is the card of another run")
     if is_scored(evaluation, settings, leaked):
         return f"{evaluation.folder}: up to date"
     folder = pairs_folder(run.profile, run.task, evaluation.dataset)
-    data = dataset_card(folder)
+    data = prepared_card(folder)
     pairs = load_pairs(folder)
     world = world_of_environment()
     with compute_device(settings.threads, world) as device, joined(world, device):
@@ -182,24 +185,23 @@ def evaluate(
                 write_image(temporary / "images" / f"{row.image}.png", row.pixels)
         if states is not None:
             states.write(temporary / "states")
-        write_table(temporary / "per_image.csv", table)
-        write_table(temporary / "protocols.csv", protocols)
-        write_json(
-            temporary / "summary.json",
+        write_table(temporary / PER_IMAGE, table)
+        write_table(temporary / PER_PROTOCOL, protocols)
+        summary = Summary.model_validate(
             {
                 "profile": run.profile,
                 "task": run.task,
                 "task_label": TASKS[run.task].label,
                 "method": run.method,
-                "method_label": card["label"],
+                "method_label": card.label,
                 "seed": run.seed,
                 "run": run.folder.as_posix(),
-                "run_identity": digest_json(card["identity"]),
+                "run_identity": digest_json(card.identity),
                 "dataset": data,
                 "leaked": [pair.image for pair in pairs if pair.source in leaked],
                 **asdict(evaluation.options),
                 "versions": provenance.versions(),
-                "parameters": card["parameters"],
+                "parameters": card.parameters,
                 "multiply_accumulates": _multiply_accumulates(run, pairs, table["nfe"].tolist()),
                 "settings": settings.model_dump(mode="json"),
                 "code": code_hash("evaluate"),
@@ -210,8 +212,9 @@ def evaluate(
                     [row.score.features for row in in_order],
                     evaluation.dataset,
                 ),
-            },
+            }
         )
+        summary.write(temporary / SUMMARY)
         write_json(
             temporary / "cost.json",
             {
@@ -257,7 +260,7 @@ def _scored(
 
 def _restored(
     evaluation: Evaluation,
-    card: dict[str, Any],
+    card: RunCard,
     pairs: Sequence[Pair],
     settings: EvaluationSettings,
     device: "torch.device",
@@ -286,14 +289,13 @@ def _refuse_not_finite(pairs: Sequence[Pair], restored: Image) -> None:
             )
 
 
-def _direct(run: Run, card: dict[str, Any]) -> Callable[[Image], Image]:
+def _direct(run: Run, card: RunCard) -> Callable[[Image], Image]:
     """What restores an image without a network: nothing, or the tuned classical method."""
     if method_of(run.method).kind == "identity":
         return lambda image: image
     method = classical_method(run.task)
-    tuned = card.get("tuned")
-    value = tuned.get(method.parameter_name) if isinstance(tuned, dict) else None
-    if not isinstance(value, int | float):
+    value = (card.tuned or {}).get(method.parameter_name)
+    if value is None:
         raise InputError(
             f"{run.folder / 'run.json'}: has no {method.parameter_name}; run irsde train again"
         )
@@ -317,12 +319,12 @@ def _restored_by_network(
 
     run, options = evaluation.run, evaluation.options
     folder = pairs_folder(run.profile, run.task, evaluation.dataset)
-    known = dataset_card(folder)["noise_level"]
+    known = prepared_card(folder).noise_level
     card, run_settings = provenance.read_network_run(run.folder)
     restorer = load_restorer(run.folder, run_settings, device)
     provenance.check_weights(run.folder / WEIGHTS, card)
     if options.weights == "raw":
-        raw = raw_weights(run.folder / "checkpoint", card["identity"])
+        raw = raw_weights(run.folder / "checkpoint", card.identity)
         for name, tensor in raw.items():
             check_finite(run.folder / "checkpoint", name, tensor)
         restorer.network.load_state_dict(raw)

@@ -1,25 +1,28 @@
 """Anyone's restored images: scored like ours, and put beside ours where they are of a test set."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from irsde.data.sets import dataset_card, read_records
+from irsde.data.sets import prepared_card, read_records
 from irsde.evaluation.restored_pairs import RestoredPair, pair_images
 from irsde.experiment import provenance
+from irsde.experiment.cards import RecordedSettings, RunCard
 from irsde.experiment.code import code_hash
 from irsde.experiment.grid import OUTSIDE, Evaluation, Run, pairs_folder
 from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import Profile, check_name
+from irsde.experiment.result_tables import PER_IMAGE, PER_PROTOCOL
+from irsde.experiment.summary import SUMMARY, Scores, Summary
 from irsde.files import (
     InputError,
     digest,
     digest_json,
-    read_json,
+    is_present,
     replacing_folder,
     slug,
     write_json,
@@ -150,10 +153,9 @@ def evaluate_restored(
     }
     if test_set is not None:
         _check_run_card(run, name)
-    wanted = {"method_label": name, "identity": identity}
     there = [folder for folder in folders if folder.exists()]
     for folder in there:
-        _check_same(folder, wanted, protocol)
+        _check_same(folder, name, identity, protocol)
     if len(there) == len(folders):
         return "\n".join(f"{folder}: up to date" for folder in folders), folders[0]
     scored = _scored(pairs, name, protocol)
@@ -164,7 +166,7 @@ def evaluate_restored(
         table.insert(1, "scene", [scenes[image] for image in order])
         table["nfe"] = 0
     table["reference"] = [scored[image].reference for image in order]
-    card: dict[str, Any] = {
+    card: dict[str, object] = {
         "method_label": name,
         "outside": True,
         "restored": restored.as_posix(),
@@ -187,7 +189,9 @@ def evaluate_restored(
         card |= _evaluation_card(test_set, run)
         keep = test_set.profile.evaluation.keep_images
         kept = order if keep == "all" else order[:keep]
-        _write_run_card(run, card)
+    summary = (Summary if test_set else Scores).model_validate(card)
+    if test_set is not None:
+        _write_run_card(run, summary)
     for folder in (folder for folder in folders if folder not in there):
         with replacing_folder(folder) as temporary:
             (temporary / "images").mkdir()
@@ -195,12 +199,12 @@ def evaluate_restored(
                 if pair.name in kept:
                     target = temporary / "images" / f"{pair.name}.png"
                     write_image(target, read_image(pair.restored))
-            write_table(temporary / "per_image.csv", table)
-            write_table(temporary / "protocols.csv", protocols)
-            write_json(temporary / "summary.json", card)
+            write_table(temporary / PER_IMAGE, table)
+            write_table(temporary / PER_PROTOCOL, protocols)
+            summary.write(temporary / SUMMARY)
             write_json(temporary / "cost.json", {})
     text = [f"{name}: {len(table)} images under protocol {protocol}, {PROTOCOLS[protocol].label}"]
-    reasons = {"lpips": card["lpips"]["unavailable"]}
+    reasons = {"lpips": summary.lpips.unavailable}
     text += [f"{m.label}: {_mean(table, key, reasons.get(key, ''))}" for key, m in METRICS.items()]
     if exact := exact_images(table):
         text.append(f"restored exactly: {exact}")
@@ -224,16 +228,13 @@ class _Scored:
     reference: str
 
 
-def _check_same(folder: Path, wanted: dict[str, Any], protocol: str) -> None:
+def _check_same(folder: Path, name: str, identity: dict[str, str], protocol: str) -> None:
     """Refuse a folder that holds anything but the same images, scored in the same way."""
-    summary = read_json(folder / "summary.json") if (folder / "summary.json").is_file() else None
-    is_same = (
-        isinstance(summary, dict)
-        and all(summary.get(key) == value for key, value in wanted.items())
-        and isinstance(summary.get("protocol"), dict)
-        and summary["protocol"].get("name") == protocol
-    )
-    if not is_same:
+    found = None
+    with suppress(InputError):
+        there = Scores.read(folder / SUMMARY)
+        found = (there.method_label, there.identity, there.protocol.name)
+    if found != (name, identity, protocol):
         raise InputError(
             f"{folder}: exists already with other results, which are not overwritten; choose "
             "another --out or --name"
@@ -247,15 +248,15 @@ def _run_identity(run: Run) -> dict[str, str]:
 
 def _check_run_card(run: Run, name: str) -> None:
     """Refuse a name that another method has, or a run whose card held for one test set only."""
-    if not (run.folder / "run.json").is_file():
+    if not is_present(run.folder / "run.json"):
         return
     card = provenance.read_run_card(run.folder)
-    if card["label"] != name:
+    if card.label != name:
         raise InputError(
-            f"--name {name!r}: {run.folder} holds results of {card['label']!r}; write the name as "
+            f"--name {name!r}: {run.folder} holds results of {card.label!r}; write the name as "
             "there, or choose another"
         )
-    if card["identity"] != _run_identity(run):
+    if card.identity != _run_identity(run):
         raise InputError(
             f"{run.folder}: was scored by an earlier version, whose card holds for one test set "
             "only; move it away and score its images again"
@@ -306,7 +307,7 @@ def _batches(pairs: Sequence[RestoredPair]) -> Iterator[list[_Loaded]]:
         yield batch
 
 
-def _evaluation_card(test_set: PreparedSet, run: Run) -> dict[str, Any]:
+def _evaluation_card(test_set: PreparedSet, run: Run) -> dict[str, object]:
     """What makes a summary one of the profile's evaluations."""
     records = read_records(test_set.folder)
     return {
@@ -317,7 +318,7 @@ def _evaluation_card(test_set: PreparedSet, run: Run) -> dict[str, Any]:
         "seed": 0,
         "run": run.folder.as_posix(),
         "run_identity": digest_json(_run_identity(run)),
-        "dataset": dataset_card(test_set.folder),
+        "dataset": prepared_card(test_set.folder),
         "leaked": [record.image for record in records if record.source in test_set.leaked],
         **asdict(UNKNOWN),
         "nfe": None,
@@ -327,18 +328,22 @@ def _evaluation_card(test_set: PreparedSet, run: Run) -> dict[str, Any]:
     }
 
 
-def _write_run_card(run: Run, card: dict[str, Any]) -> None:
+def _write_run_card(run: Run, summary: Scores) -> None:
     """Write the card of the run that the summaries of all its evaluations name, once."""
-    if (run.folder / "run.json").is_file():
+    if is_present(run.folder / "run.json"):
         return
-    own = ("profile", "task", "method", "seed", "outside", "parameters", "commit")
-    write_json(
-        run.folder / "run.json",
-        {
-            **{key: card[key] for key in (*own, "dirty")},
-            "identity": _run_identity(run),
-            "label": card["method_label"],
-            "settings": {},
-        },
+    card = RunCard(
+        profile=run.profile,
+        task=run.task,
+        method=run.method,
+        seed=run.seed,
+        outside=True,
+        parameters=None,
+        commit=summary.commit,
+        dirty=summary.dirty,
+        identity=_run_identity(run),
+        label=summary.method_label or "",
+        settings=RecordedSettings(),
     )
+    card.write(run.folder / "run.json")
     write_json(run.folder / "cost.json", {})

@@ -34,6 +34,8 @@ EXEMPT: dict[str, str] = {
     "evaluation.cost": "counts arithmetic",
     "evaluation.current": "asks whether a result is what is asked for",
     "experiment.cards": "checks what cards hold",
+    "experiment.result_tables": "checks what tables of results hold",
+    "experiment.summary": "checks what summaries hold",
     "experiment.code": "names the code",
     "experiment.grid": "names runs and folders",
     "experiment.identity": "says in what two runs differ",

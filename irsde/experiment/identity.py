@@ -1,7 +1,6 @@
 """What identifies a run, and in which words two runs differ."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from irsde.experiment.profile import SINCE_FIRST_RUNS
 
@@ -17,10 +16,10 @@ MOST_SETTINGS = 4  # that are named
 
 
 def differences(
-    old: Mapping[str, Any],
-    new: Mapping[str, Any],
-    old_settings: Mapping[str, Any] | None = None,
-    new_settings: Mapping[str, Any] | None = None,
+    old: Mapping[str, object],
+    new: Mapping[str, object],
+    old_settings: Mapping[str, object] | None = None,
+    new_settings: Mapping[str, object] | None = None,
 ) -> list[str]:
     """In what two runs differ, for messages.
 
@@ -56,7 +55,7 @@ def differences(
     return found
 
 
-def _settings(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> Iterator[str]:
+def _settings(old: Mapping[str, object] | None, new: Mapping[str, object] | None) -> Iterator[str]:
     """Settings that differ, each with both values."""
     before, now = _flat(old or {}), _flat(new or {})
     for key in dict.fromkeys([*before, *now]):
@@ -65,9 +64,9 @@ def _settings(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> I
             yield f"{key} {_text(was)}, now {_text(is_now)}"
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Settings by their dotted names; those that came later at the value that was used before."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     if prefix == "training.":
         settings = {**SINCE_FIRST_RUNS, **settings}
     for key, value in settings.items():
@@ -76,5 +75,5 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return {key: list(v) if isinstance(v, tuple) else v for key, v in flat.items()}
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return "none" if value is None else str(value)

@@ -284,21 +284,15 @@ def options_of(name: str) -> EvaluationOptions:
     raise InputError(f"{name[:100]!r}: not the name of an evaluation, such as posterior-100")
 
 
-def alike(summary: Mapping[str, Any]) -> tuple[Any, ...]:
+def alike(summary: object) -> tuple[str | int | None, ...]:
     """All options in a summary but the seed: equal where evaluations differ in seeds only."""
-    return tuple(summary.get(name) for name, option in OPTIONS.items() if not option.repeats)
+    return tuple(getattr(summary, name) for name, option in OPTIONS.items() if not option.repeats)
 
 
-def unusual(summary: Mapping[str, Any]) -> list[str]:
-    """Options in a summary, but for the seed, that are not at their default; older ones lack some.
-
-    Examples
-    --------
-    >>> unusual({"sampler": "ddim", "nfe": 10, "grid": "log-snr", "weights": "ema"})
-    ['log-snr']
-    """
+def unusual(summary: object) -> list[str]:
+    """Options in a summary, but for the seed, that are not at their default."""
     return [
-        str(summary[name])
+        str(getattr(summary, name))
         for name, default in DEFAULTS.items()
-        if not OPTIONS[name].repeats and summary.get(name) not in (None, default)
+        if not OPTIONS[name].repeats and getattr(summary, name) != default
     ]

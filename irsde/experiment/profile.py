@@ -6,7 +6,7 @@ A profile is `workflow/config/<name>.yaml`. Both engines and every command read 
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import GenericAlias
@@ -764,7 +764,7 @@ class RunSettings(Settings):
         return settings_hash(self.model_dump(mode="json"))
 
 
-def settings_hash(content: dict[str, Any]) -> str:
+def settings_hash(content: Mapping[str, object]) -> str:
     """SHA-256 of settings as a run card has them.
 
     A setting of `SINCE_FIRST_RUNS` is left out at the value that stands there, what was done
@@ -772,7 +772,7 @@ def settings_hash(content: dict[str, Any]) -> str:
     """
     content = {k: v for k, v in content.items() if k != "process" or v is not None}
     training = content.get("training")
-    if not training:
+    if not isinstance(training, dict):
         return digest_json(content)
     kept = {
         name: value

@@ -3,22 +3,30 @@
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from pydantic import ValidationError
 
-from irsde.experiment.cards import read_card
+from irsde.experiment.cards import RunCard
 from irsde.experiment.grid import Run
 from irsde.experiment.profile import PARAMETERS, Profile, RunSettings
-from irsde.files import InputError, digest_file, write_json
+from irsde.files import InputError, digest_file, is_present, write_json
 from irsde.methods import MethodName, method_of
 
 LIBRARIES = ("numba", "numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "pillow")
 
 
-def commit() -> dict[str, Any]:
+class Commit(TypedDict):
+    """A commit, and whether tracked files differ from it."""
+
+    commit: str | None
+    dirty: bool | None
+
+
+def commit() -> Commit:
     """Commit of the working directory's checkout and whether tracked files differ from it.
 
     `params.yaml` does not count: it only names the active profile and repeats its grid. Both are
@@ -63,7 +71,7 @@ def write_run_card(
     identity: dict[str, str],
     device: str,
     cost: dict[str, float],
-    details: dict[str, Any],
+    details: Mapping[str, object],
 ) -> None:
     """Write the card of a finished run, and beside it what differs between two equal runs.
 
@@ -86,8 +94,7 @@ def write_run_card(
     """
     write_json(folder / "cost.json", {"peak_memory_bytes": peak_memory_bytes(), **cost})
     method = method_of(run.method)
-    write_json(
-        folder / "run.json",
+    card = RunCard.model_validate(
         {
             "profile": run.profile,
             "task": run.task,
@@ -103,11 +110,12 @@ def write_run_card(
             "device": device,
             "cost": "cost.json",
             **details,
-        },
+        }
     )
+    card.write(folder / "run.json")
 
 
-def read_run_card(folder: Path) -> dict[str, Any]:
+def read_run_card(folder: Path) -> RunCard:
     """Run card of a finished run.
 
     Raises
@@ -115,12 +123,12 @@ def read_run_card(folder: Path) -> dict[str, Any]:
     InputError
         If the run is absent, unfinished or its card is damaged.
     """
-    if not (folder / "run.json").is_file():
+    if not is_present(folder / "run.json"):
         raise InputError(f"{folder}: no finished run there (no run.json); run irsde train first")
-    return read_card(folder / "run.json")
+    return RunCard.read(folder / "run.json")
 
 
-def read_network_run(folder: Path) -> tuple[dict[str, Any], RunSettings]:
+def read_network_run(folder: Path) -> tuple[RunCard, RunSettings]:
     """Card and settings of a finished run with a network.
 
     Raises
@@ -130,13 +138,13 @@ def read_network_run(folder: Path) -> tuple[dict[str, Any], RunSettings]:
     """
     card = read_run_card(folder)
     try:
-        settings = RunSettings.model_validate(card["settings"])
+        settings = RunSettings.model_validate(card.settings.content())
     except ValidationError:
         raise InputError(f"{folder / 'run.json'}: not the card of this version") from None
     return card, settings
 
 
-def check_weights(weights: Path, card: dict[str, Any]) -> None:
+def check_weights(weights: Path, card: RunCard) -> None:
     """Refuse a weights file that is not the one a run card records.
 
     Raises
@@ -144,17 +152,17 @@ def check_weights(weights: Path, card: dict[str, Any]) -> None:
     InputError
         If the SHA-256 differs.
     """
-    if digest_file(weights) != card.get("weights_sha256"):
+    if digest_file(weights) != card.weights_sha256:
         raise InputError(f"{weights}: not the weights that run.json records")
 
 
 def imported_from(folder: Path) -> str | None:
     """SHA-256 of the file that a run was imported from; None if it is no imported run."""
     try:
-        source = read_run_card(folder).get("imported_from")
+        source = read_run_card(folder).imported_from
     except InputError:
         return None
-    return str(source["sha256"]) if isinstance(source, dict) and "sha256" in source else None
+    return source.sha256 if source else None
 
 
 def _is_derived(folder: Path) -> bool:
@@ -162,7 +170,7 @@ def _is_derived(folder: Path) -> bool:
     if imported_from(folder):
         return True
     try:
-        return "derived_from" in read_run_card(folder)
+        return read_run_card(folder).is_derived
     except InputError:
         return False
 

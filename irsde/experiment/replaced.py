@@ -4,10 +4,10 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from irsde.experiment.grid import RESULTS
-from irsde.files import digest_file, read_json, replacing_folder
+from irsde.files import digest_file, is_present, read_json, replacing_folder
 
 REPLACED = RESULTS / "replaced"
 CARDS = ("run.json", "summary.json")
@@ -101,7 +101,7 @@ def replacing_run(folder: Path) -> Iterator[Path]:
     with replacing_folder(folder) as temporary:
         yield temporary
         card = folder / "run.json"
-        if card.is_file():
+        if is_present(card):
             keep(folder, digest_file(card)[:8])
 
 
@@ -122,7 +122,7 @@ def replacing_evaluation(folder: Path) -> Iterator[Replacing]:
         found = Replacing(temporary, [])
         yield found
         card = folder / "summary.json"
-        if card.is_file() and _loses(folder, temporary):
+        if is_present(card) and _loses(folder, temporary):
             found.kept.append(keep(folder, digest_file(card)[:8]))
 
 
@@ -140,7 +140,7 @@ def _loses(old: Path, new: Path) -> bool:
     return False
 
 
-def _results(summary: Path) -> dict[str, Any]:
+def _results(summary: Path) -> dict[str, object]:
     """What a summary says of the scores, whatever settings and code it was made with."""
     content = read_json(summary)
     if not isinstance(content, dict):

@@ -13,13 +13,23 @@ from irsde.experiment.grid import (
     sweep_evaluations,
 )
 from irsde.experiment.profile import Profile
-from irsde.files import InputError, digest_file, replacing, replacing_folder, write_json, write_text
+from irsde.experiment.summary import SUMMARY
+from irsde.files import (
+    InputError,
+    digest_file,
+    is_present,
+    replacing,
+    replacing_folder,
+    write_json,
+    write_text,
+)
 from irsde.report import effects, paper, render, tables
 from irsde.report.charts import sweep_figure, sweeps, training_figures, write_process_figures
 from irsde.report.grids import comparison_figure, strip_figures
 from irsde.report.lineage import Departures, lineage
 from irsde.report.page import write_page
 from irsde.report.planes import plane_figure, scatter_figure
+from irsde.report.recorded import PROVENANCE
 from irsde.report.results import Row, by_table, read_rows
 from irsde.report.table import Figure, Table
 
@@ -155,7 +165,7 @@ def compile_report(profile: Profile, *, partial: bool = False) -> str:
     with replacing(REPORTS / "training.csv") as temporary:
         tables.training_curves(rows).to_csv(temporary, index=False, lineterminator="\n")
     write_json(REPORTS / "metrics.json", tables.metrics_tree(rows))
-    write_json(REPORTS / "provenance.json", lineage(compiled, profile.name))
+    lineage(compiled, profile.name).write(PROVENANCE)
     write_text(REPORTS / "tables.tex", render.latex_document(compiled))
     write_text(REPORTS / "cost.md", render.cost_document(profile.name, cost))
     absent = _described(missing, len(needed))
@@ -195,7 +205,7 @@ def _rows(profile: Profile) -> tuple[list[Row], list[Row]]:
 
 
 def _is_finished(folder: Path) -> bool:
-    return (folder / "summary.json").is_file()
+    return is_present(folder / SUMMARY)
 
 
 def _absent(profile: Profile) -> dict[str, dict[str, str]]:

@@ -1,8 +1,8 @@
 """Sentences that captions of tables and figures share: images, scoring, seeds, marks."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
+from irsde.experiment.cards import PreparedCard
 from irsde.methods import METHODS, MethodName
 from irsde.report.judging import line_names
 from irsde.report.results import Entry, Row
@@ -13,24 +13,22 @@ from irsde.scoring.statistics import FEW_SCENES, SIGNIFICANCE
 
 def about_images(row: Row) -> str:
     """Test set, number of images and scenes, degradation, and what else must be known of it."""
-    data = row.summary["dataset"]
+    data = row.summary.dataset
     count = len(row.per_image)
     scenes = row.per_image["scene"].nunique()
-    label = data["label"][:1].upper() + data["label"][1:]
-    text = (
-        f"{label}: {counted(count, 'image')} of {counted(scenes, 'scene')}, {data['degradation']}."
-    )
-    if leaked := len(row.summary["leaked"]):
+    label = data.label[:1].upper() + data.label[1:]
+    text = f"{label}: {counted(count, 'image')} of {counted(scenes, 'scene')}, {data.degradation}."
+    if leaked := len(row.summary.leaked):
         text += f" {leaked} of them show what a training or validation image shows."
     return text
 
 
 def about_scores(row: Row, *, lpips: bool = False) -> str:
     """Protocol of the metrics, and the network of LPIPS where it is shown."""
-    protocol = row.summary["protocol"]
-    text = f"Protocol {protocol['name']} v{protocol['version']}: {protocol['label']}."
+    protocol = row.summary.protocol
+    text = f"Protocol {protocol.name} v{protocol.version}: {protocol.label}."
     if lpips:
-        text += f" LPIPS uses {network_label(row.summary['lpips']['network'])}."
+        text += f" LPIPS uses {network_label(row.summary.lpips.network)}."
     return text
 
 
@@ -55,7 +53,7 @@ def about_sampling(swept: Sequence[Entry]) -> str:
 
 def _forms(swept: Sequence[Entry]) -> str:
     """Which forms of the exponential integrators were run, and which were not."""
-    names = [str(entry.first.summary["sampler"]) for entry in swept]
+    names = [str(entry.first.summary.sampler) for entry in swept]
     integrators = [name for name in names if name.startswith("mrs-")]
     if not integrators:
         return ""
@@ -71,7 +69,7 @@ def _seeds_at(swept: Sequence[Entry]) -> str:
     """Sampling seeds, and at which network evaluations where they differ."""
     at: dict[tuple[int, ...], set[int]] = {}
     for entry in swept:
-        at.setdefault(tuple(entry.sampling_seeds), set()).add(int(entry.first.summary["nfe"]))
+        at.setdefault(tuple(entry.sampling_seeds), set()).add(entry.first.summary.nfe or 0)
     if len(at) == 1:
         return f"Sampling seeds: {', '.join(map(str, *at))}."
     parts = [
@@ -114,31 +112,30 @@ TARGETS = {
 def about(group: Sequence[Entry]) -> str:
     """What must be known of a table: images, degradation, protocol, seeds, leakage, LPIPS."""
     summary = group[0].first.summary
-    data, protocol = summary["dataset"], summary["protocol"]
-    source = f" ({protocol['source'].rstrip('.')})" if protocol.get("source") else ""
+    data, protocol = summary.dataset, summary.protocol
+    source = f" ({protocol.source.rstrip('.')})" if protocol.source else ""
     parts = [
-        f"{data['label']}: {counted(data['pairs'], 'image')} of "
-        f"{counted(data['scenes'], 'scene')}.",
-        f"Degradation: {data['degradation']}.",
+        f"{data.label}: {counted(data.pairs, 'image')} of {counted(data.scenes, 'scene')}.",
+        f"Degradation: {data.degradation}.",
         _agreement(data),
-        f"Protocol {protocol['name']} v{protocol['version']}: {protocol['label']}{source}.",
+        f"Protocol {protocol.name} v{protocol.version}: {protocol.label}{source}.",
         seeds_of("Training", group, lambda entry: entry.training_seeds),
         seeds_of("Sampling", group, lambda entry: entry.sampling_seeds),
         _targets(group),
     ]
-    if leaked := len(summary["leaked"]):
+    if leaked := len(summary.leaked):
         parts.append(
-            f"Leakage: {leaked} of the {data['pairs']} test images show what a training or "
+            f"Leakage: {leaked} of the {data.pairs} test images show what a training or "
             "validation image shows, which the profile allows."
         )
-    if reason := summary["lpips"]["unavailable"]:
+    if reason := summary.lpips.unavailable:
         parts.append(f"LPIPS is n/a: {reason}.")
-    elif (network := summary["lpips"]["network"]) != PAPERS_NETWORK:
+    elif (network := summary.lpips.network) != PAPERS_NETWORK:
         parts.append(
             f"LPIPS uses {network_label(network)}, not the paper's "
             f"{network_label(PAPERS_NETWORK)}: not comparable with the paper."
         )
-    if any(entry.first.summary.get("outside") for entry in group):
+    if any(entry.first.summary.outside for entry in group):
         parts.append(
             "Lines marked (outside) are images restored by other programs, scored here; how they "
             "were trained is not known."
@@ -160,9 +157,9 @@ def _targets(group: Sequence[Entry]) -> str:
     return f"Methods also differ in what the network predicts: {'; '.join(named)}."
 
 
-def _agreement(data: Mapping[str, Any]) -> str:
+def _agreement(data: PreparedCard) -> str:
     """What the images are where they are not all those that the catalogue knows."""
-    differences = data["source"]["differences"]
+    differences = data.source.differences
     return f"Not the data set as published: {'; '.join(differences)}." if differences else ""
 
 

@@ -18,7 +18,9 @@ from scipy.optimize import isotonic_regression
 from scipy.stats import rankdata
 
 from irsde.drawing import DOUBLE, GRAY, LIGHT, SINGLE, STYLE, Look, key_of, look, sampler_look, save
-from irsde.files import read_json, read_table
+from irsde.experiment.provenance import read_run_card
+from irsde.experiment.result_tables import HISTORY, read_history
+from irsde.files import is_present
 from irsde.methods import METHODS
 from irsde.report.captions import about_images, about_sampling, about_scores, counted, joined
 from irsde.report.judging import Metric, headline, sampler_of
@@ -287,12 +289,12 @@ def sweeps(rows: Sequence[Row]) -> list[Sweep]:
     """Sweeps of each task, data set and method with at least two numbers of evaluations."""
     found: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        if row.summary["nfe"]:
+        if row.summary.nfe:
             found.setdefault((row.task, row.dataset, row.method), []).append(row)
     made = []
     for of_method in found.values():
         grouped = entries(of_method)
-        if len({entry.first.summary["nfe"] for entry in grouped}) >= 2:
+        if len({entry.first.summary.nfe for entry in grouped}) >= 2:
             made.append(Sweep(tuple(grouped), _estimates(grouped)))
     return [sweep for sweep in made if sweep.values]
 
@@ -306,7 +308,7 @@ def _estimates(grouped: Sequence[Entry]) -> dict[str, dict[str, dict[int, Estima
         found = compare(values, [], grouped[0].scenes).means
         for entry, estimate in zip(grouped, found, strict=True):
             of_sampler = estimates.setdefault(name, {}).setdefault(sampler_of(entry.first), {})
-            of_sampler[int(entry.first.summary["nfe"])] = estimate
+            of_sampler[entry.first.summary.nfe or 0] = estimate
     return estimates
 
 
@@ -348,8 +350,8 @@ def sweep_figure(sweep: Sweep, budget: str, folder: Path) -> Figure:
     trained = sorted({seed for entry in sweep.entries for seed in entry.training_seeds})
     return Figure(
         key=key,
-        title=f"{first.label} on {first.summary['dataset']['label']}: samplers",
-        section=str(first.summary["task_label"]),
+        title=f"{first.label} on {first.summary.dataset.label}: samplers",
+        section=str(first.summary.task_label),
         caption=(
             f"Means over images against the number of network evaluations, "
             f"{counted(len(sweep.samplers), 'sampler')} with the same weights. "
@@ -568,12 +570,12 @@ def training_figures(rows: Sequence[Row], budget: str, folder: Path) -> list[Fig
 def _curves(rows: Sequence[Row]) -> list[_Curve]:
     runs: dict[str, dict[str, Row]] = {}
     for row in rows:
-        if (Path(row.summary["run"]) / "training.csv").is_file():
-            runs.setdefault(row.method, {})[str(row.summary["run"])] = row
+        if is_present(Path(row.summary.run) / HISTORY):
+            runs.setdefault(row.method, {})[str(row.summary.run)] = row
     curves = []
     for method, of_method in runs.items():
         histories = [
-            read_table(Path(run) / "training.csv").dropna(subset=["validation_psnr"])
+            read_history(Path(run) / HISTORY).dropna(subset=["validation_psnr"])
             for run in of_method
         ]
         values = pd.concat(histories).groupby("iteration")["validation_psnr"]
@@ -594,7 +596,7 @@ def _figure(
     budget: str,
     folder: Path,
 ) -> Figure:
-    task = rows[0].summary
+    label = rows[0].summary.task_label
     ranked = sorted(curves, key=lambda curve: -curve.mean.iloc[-1])
     key = key_of(name, rows[0].task)
     with mpl.rc_context(STYLE):
@@ -605,8 +607,8 @@ def _figure(
     finals = [f"{curve.label} {curve.mean.iloc[-1]:.2f} dB" for curve in ranked]
     return Figure(
         key=key,
-        title=f"{task['task_label']}: {title}",
-        section=str(task["task_label"]),
+        title=f"{label}: {title}",
+        section=label,
         caption=(
             "PSNR of RGB of what a validation restores while training, averaged weights, "
             f"{_validation_nfe(rows)}of {counted(len(curves), 'method')}.{bands} "
@@ -622,11 +624,13 @@ def _figure(
 
 def _validation_nfe(rows: Sequence[Row]) -> str:
     """How many network evaluations a validation image took, where all runs say the same."""
-    found = set()
-    for run in sorted({str(row.summary["run"]) for row in rows}):
-        if (Path(run) / "training.csv").is_file():
-            found.add(read_json(Path(run) / "run.json")["settings"]["training"]["validation_nfe"])
-    return f"at most {counted(found.pop(), 'network evaluation')}, " if len(found) == 1 else ""
+    found: set[int | None] = set()
+    for run in sorted({str(row.summary.run) for row in rows}):
+        if is_present(Path(run) / HISTORY):
+            training = read_run_card(Path(run)).settings.training
+            found.add(training.validation_nfe if training else None)
+    nfe = found.pop() if len(found) == 1 else None
+    return f"at most {counted(nfe, 'network evaluation')}, " if nfe is not None else ""
 
 
 def _drawn_curves(curves: Sequence[_Curve], *, wide: bool) -> tuple[Canvas, bool]:

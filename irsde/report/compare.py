@@ -240,14 +240,14 @@ def _restored(side: Side, image: str, clean: Pixels, index: int) -> Pixels | Non
     if path := _file([side.folder / "images"], image):
         pixels = read_image(path)
         return pixels if pixels.shape == clean.shape else None
-    path = _file([Path(side.summary["restored"])], image) if "restored" in side.summary else None
+    path = _file([Path(side.summary.restored)], image) if side.summary.restored else None
     if path is None:
         return None
     pixels = read_image(path)
-    border = PROTOCOLS[side.summary["protocol"]["name"]].border
-    inner = slice(border, -border or None)
-    if pixels.shape != clean.shape or "psnr" not in side.per_image:
+    protocol = PROTOCOLS.get(side.summary.protocol.name)
+    if protocol is None or pixels.shape != clean.shape or "psnr" not in side.per_image:
         return None
+    inner = slice(protocol.border, -protocol.border or None)
     found = psnr(pixels[inner, inner], clean[inner, inner])
     return pixels if np.isclose(found, side.per_image["psnr"].iloc[index], atol=1e-3) else None
 
@@ -260,10 +260,8 @@ def _file(places: Sequence[Path], image: str) -> Path | None:
 def _originals(comparison: Comparison, image: str) -> tuple[Path | None, Path | None]:
     """Files of the clean and of the degraded image, where they are at hand."""
     for side in (comparison.a, comparison.b):
-        if side.data and "profile" in side.summary:
-            folder = pairs_folder(
-                side.summary["profile"], side.summary["task"], side.data["dataset"]
-            )
+        if side.data and side.summary.profile and side.summary.task:
+            folder = pairs_folder(side.summary.profile, side.summary.task, side.data.dataset)
             if (folder / TABLE).is_file():
                 records = {record.image: record for record in read_records(folder)}
                 if image in records and (folder / records[image].gt).is_file():
@@ -271,9 +269,9 @@ def _originals(comparison: Comparison, image: str) -> tuple[Path | None, Path | 
                     lower = folder / record.lq if record.lq else None
                     return folder / record.gt, lower if lower and lower.is_file() else None
     places = [
-        Path(side.summary["reference"])
+        Path(side.summary.reference)
         for side in (comparison.a, comparison.b)
-        if "reference" in side.summary
+        if side.summary.reference
     ]
     return _file(places, image), None
 
@@ -414,40 +412,39 @@ def _about(a: Side, b: Side) -> TextTable:
 
 def _images(side: Side) -> str:
     if not side.data:
-        return str(side.summary.get("reference", ""))
-    data = side.data
-    return f"{data['label']}: {prepared(data)}"
+        return side.summary.reference or ""
+    return f"{side.data.label}: {prepared(side.data)}"
 
 
 def _sampling(side: Side) -> str:
     summary = side.summary
-    if summary.get("outside") or "sampler" not in summary:
+    if summary.outside or summary.sampler is None:
         return ""
-    if summary["sampler"] == "direct":
-        return f"{summary['nfe'] or 0} NFE"
-    options = [*unusual(summary), f"noise seed {summary.get('sampling_seed', 0)}"]
-    return f"{summary['sampler']}, {summary['nfe']} NFE, {', '.join(options)}"
+    if summary.sampler == "direct":
+        return f"{summary.nfe or 0} NFE"
+    options = [*unusual(summary), f"noise seed {summary.sampling_seed}"]
+    return f"{summary.sampler}, {summary.nfe} NFE, {', '.join(options)}"
 
 
 def _seed(side: Side) -> str:
-    return str(side.summary["seed"]) if budget_of(side) and "seed" in side.summary else ""
+    return str(side.summary.seed) if budget_of(side) and side.summary.seed is not None else ""
 
 
 def _protocol(side: Side) -> str:
-    protocol = side.summary["protocol"]
-    return f"{protocol['name']} v{protocol.get('version', '?')}"
+    protocol = side.summary.protocol
+    return f"{protocol.name} v{'?' if protocol.version is None else protocol.version}"
 
 
 _FACTS: dict[str, Callable[[Side], str]] = {
     "method": lambda side: side.label,
     "folder": lambda side: side.folder.as_posix(),
-    "task": lambda side: str(side.summary.get("task_label", "")),
+    "task": lambda side: side.summary.task_label or "",
     "images": _images,
     "sampled by": _sampling,
     "training": budget_of,
     "training seed": _seed,
     "protocol": _protocol,
-    "LPIPS network": lambda side: network_label(side.summary["lpips"]["network"]),
+    "LPIPS network": lambda side: network_label(side.summary.lpips.network),
 }
 
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from irsde.experiment.grid import Evaluation, cause_evaluations
 from irsde.experiment.profile import Cause, Profile
-from irsde.files import InputError, key_of, read_table
+from irsde.experiment.result_tables import PER_PROTOCOL, read_protocols
+from irsde.experiment.summary import SUMMARY
+from irsde.files import InputError, is_present, key_of
 from irsde.report.captions import about_exact, close, counted, interval_of
 from irsde.report.judging import (
     ALL_EXACT,
@@ -59,7 +61,7 @@ def protocol_tables(rows: Sequence[Row]) -> list[Table]:
     tables = []
     for names, of_table in by_table(rows).items():
         group = entries(of_table)
-        default = str(of_table[0].summary["protocol"]["name"])
+        default = str(of_table[0].summary.protocol.name)
         named = named_lines(group)
         lines: list[Line] = []
         shown: dict[str, None] = {}
@@ -104,20 +106,16 @@ def by_protocol(entry: Entry) -> dict[str, Entry]:
     found: dict[str, list[Row]] = {}
     metrics = [metric for pair in HEADLINES.values() for metric in pair]
     for row in entry.rows:
-        path = row.folder / "protocols.csv"
-        if not path.is_file():
+        path = row.folder / PER_PROTOCOL
+        if not is_present(path):
             return {}
         images = row.per_image["image"]
-        try:
-            table = read_table(path)
-            for protocol, scores in table.groupby("protocol", sort=False):
-                of_image = scores.set_index("image")[metrics]
-                if protocol in PROTOCOLS and set(images) <= set(of_image.index):
-                    columns = {name: of_image.loc[images, name].to_numpy() for name in metrics}
-                    scored = row.per_image[["image", "scene"]].assign(**columns)
-                    found.setdefault(str(protocol), []).append(replace(row, per_image=scored))
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{path}: cannot be read ({error})") from None
+        for protocol, scores in read_protocols(path).groupby("protocol", sort=False):
+            of_image = scores.set_index("image")[metrics]
+            if protocol in PROTOCOLS and set(images) <= set(of_image.index):
+                columns = {name: of_image.loc[images, name].to_numpy() for name in metrics}
+                scored = row.per_image[["image", "scene"]].assign(**columns)
+                found.setdefault(str(protocol), []).append(replace(row, per_image=scored))
     complete = {name: rows for name, rows in found.items() if len(rows) == len(entry.rows)}
     return {name: Entry(tuple(rows)) for name, rows in complete.items()}
 
@@ -254,7 +252,7 @@ def _seed_line(
     of_seed = dict(zip(entry.training_seeds, means, strict=True))
     cells = []
     for seed in seeds:
-        sources = tuple(r.folder.as_posix() for r in entry.rows if int(r.summary["seed"]) == seed)
+        sources = tuple(r.folder.as_posix() for r in entry.rows if int(r.summary.seed) == seed)
         cells.append(
             Cell(number_text(of_seed[seed], metric.decimals), float(of_seed[seed]), sources=sources)
             if seed in of_seed
@@ -316,7 +314,7 @@ def causes_tables(profile: Profile) -> list[Table]:
     if profile.causes is None:
         return []
     base, found = cause_evaluations(profile.causes, profile)
-    if not (base.folder / "summary.json").is_file():
+    if not is_present(base.folder / SUMMARY):
         return []
     first = read_row(base.folder)
     metrics = headline(first)
@@ -346,7 +344,7 @@ def _effects(
     cause: Cause, evaluation: Evaluation, first: Row, metrics: Sequence[Metric]
 ) -> dict[str, _Effect] | str:
     """Effects on each metric, or why there are none."""
-    if not (evaluation.folder / "summary.json").is_file():
+    if not is_present(evaluation.folder / SUMMARY):
         command = f"irsde plan --profile {evaluation.run.profile}, then snakemake or dvc repro"
         return f"{evaluation.folder.as_posix()} is not there: {command}"
     row = read_row(evaluation.folder)
@@ -425,7 +423,7 @@ def _line(
 
 def _table(first: Row, metrics: Sequence[Metric], lines: Sequence[Line], comparisons: int) -> Table:
     summary = first.summary
-    data, card = summary["dataset"], first.folder
+    data, card = summary.dataset, first.folder
     columns = [Column("cause", "cause", numeric=False), Column("base", "base has", numeric=False)]
     for metric in metrics:
         columns += [
@@ -434,12 +432,12 @@ def _table(first: Row, metrics: Sequence[Metric], lines: Sequence[Line], compari
         ]
     return Table(
         key=f"{KEY}-{first.task}-{first.dataset}",
-        title=f"{summary['task_label']}: what moves the numbers of {first.label}",
+        title=f"{summary.task_label}: what moves the numbers of {first.label}",
         section=CAUSE_SECTION,
         caption=(
-            f"{first.label} of the profile {summary['profile']} on {data['label']}, "
+            f"{first.label} of the profile {summary.profile} on {data.label}, "
             f"{counted(len(first.per_image), 'image')}, sampled by {sampler_of(first)} with "
-            f"{summary['nfe']} NFE ({card.as_posix()}), and the same with one thing changed at a "
+            f"{summary.nfe} NFE ({card.as_posix()}), and the same with one thing changed at a "
             "time. Effects are paired by image; in brackets the 95 % interval. "
             f"{interval_of([Entry((first,))])} {close(comparisons, 'an effect')} Lines of another "
             "training seed show how much a training changes by chance. "

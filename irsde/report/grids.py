@@ -27,7 +27,7 @@ from irsde.drawing import (
     window_sums,
 )
 from irsde.experiment.grid import pairs_folder
-from irsde.files import read_json
+from irsde.experiment.summary import StoredStates
 from irsde.images import Pixels, read_image
 from irsde.report.captions import about_images, about_scores, counted
 from irsde.report.judging import Metric, headline, number_text
@@ -98,8 +98,8 @@ def comparison_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure 
     below = "is the detail" if wide else "below it is the detail"
     return Figure(
         key=key,
-        title=f"{first.summary['task_label']}, {first.summary['dataset']['label']}: comparison",
-        section=str(first.summary["task_label"]),
+        title=f"{first.summary.task_label}, {first.summary.dataset.label}: comparison",
+        section=str(first.summary.task_label),
         caption=(
             f"{counted(len(scenes), 'image')} ({', '.join(scene.name for scene in scenes)}), "
             f"the first kept of {'each scene' if len(scenes) > 1 else 'its scene'}. Framed "
@@ -122,7 +122,7 @@ def _scenes(rows: Sequence[Row]) -> list[_Scene]:
     """Scenes whose images are there, with the panels in the order of the rows."""
     shown = [entry.first for entry in entries(rows)]
     summary = shown[0].summary
-    pairs = pairs_folder(summary["profile"], summary["task"], summary["dataset"]["dataset"])
+    pairs = pairs_folder(summary.profile, summary.task, summary.dataset.dataset)
     with_images = [row for row in shown if _kept(row)]
     if not with_images:
         return []
@@ -262,15 +262,15 @@ def _with_states(entry: Entry) -> Row | None:
 
 
 def _strip(row: Row, budget: str, folder: Path) -> Figure:
-    states = read_json(row.folder / "states" / "states.json")
-    forward, reverse = _shown_steps(states["forward"], states["reverse"])
+    states = StoredStates.read(row.folder / "states" / "states.json")
+    forward, reverse = _shown_steps(states.forward, states.reverse)
     images = [
         [read_image(row.folder / "states" / f"{name}-{step}.png") for step in steps]
         for name, steps in (("forward", forward), ("reverse", reverse))
     ]
     summary = row.summary
-    pairs = pairs_folder(summary["profile"], summary["task"], summary["dataset"]["dataset"])
-    degraded = pairs / "LQ" / f"{states['image']}.png"
+    pairs = pairs_folder(summary.profile, summary.task, summary.dataset.dataset)
+    degraded = pairs / "LQ" / f"{states.image}.png"
     mu = read_image(degraded) if degraded.is_file() else None
     key = key_of("process", row.task, row.dataset, row.method)
     with mpl.rc_context(STYLE):
@@ -279,13 +279,13 @@ def _strip(row: Row, budget: str, folder: Path) -> Figure:
     steps = ", ".join(map(str, reversed(reverse)))
     return Figure(
         key=key,
-        title=f"{row.label} on {summary['dataset']['label']}: states of the process",
-        section=str(summary["task_label"]),
+        title=f"{row.label} on {summary.dataset.label}: states of the process",
+        section=str(summary.task_label),
         caption=(
-            f"One image ({states['image']}). Above: states that the forward process of "
+            f"One image ({states.image}). Above: states that the forward process of "
             f"{row.label} reaches from the clean image. Below, from right to left: states of its "
-            f"reverse process on the way to the restored image, sampler {states['sampler']}, "
-            f"{counted(states['nfe'], 'network evaluation')}, of which the states at {steps} are "
+            f"reverse process on the way to the restored image, sampler {states.sampler}, "
+            f"{counted(states.nfe, 'network evaluation')}, of which the states at {steps} are "
             f"shown. Values outside [0, 1] are clipped. {about_images(row)} {budget}"
         ),
         alternative=(

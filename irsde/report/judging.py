@@ -1,12 +1,13 @@
 """How each entry of a table differs from the best, and the cells that show it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any, Literal
+from typing import Literal
 
 from irsde.experiment.options import unusual
+from irsde.experiment.summary import StatedMetric, Summary
 from irsde.report.results import Entry, Row, by_table
 from irsde.report.table import Cell, Column, Emphasis
 from irsde.scoring.perceptual import network_label
@@ -122,24 +123,24 @@ def judge(group: Sequence[Entry], metrics: Sequence[Metric]) -> list[Judged]:
 
 def metrics_of(row: Row) -> list[Metric]:
     """Metrics of an evaluation, those of its protocol's channel first."""
-    first = HEADLINES[row.summary["protocol"].get("channel", "rgb")]
+    first = HEADLINES[row.summary.protocol.channel]
     metrics = [
-        Metric(m["name"], _label(m, row.summary), m["higher_is_better"], m["decimals"])
-        for m in row.summary["metrics"]
+        Metric(m.name, _label(m, row.summary), m.higher_is_better, m.decimals)
+        for m in row.summary.metrics
     ]
     return sorted(metrics, key=lambda metric: metric.name not in first)
 
 
-def _label(metric: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
-    label = str(metric["label"])
-    if metric["name"] == "lpips" and (network := summary["lpips"]["network"]):
+def _label(metric: StatedMetric, summary: Summary) -> str:
+    label = metric.label
+    if metric.name == "lpips" and (network := summary.lpips.network):
         label += f" ({network_label(network)})"
     return label
 
 
 def headline(row: Row) -> list[Metric]:
     """PSNR and SSIM of the protocol's channel, and LPIPS."""
-    chosen = {*HEADLINES[row.summary["protocol"].get("channel", "rgb")], "lpips"}
+    chosen = {*HEADLINES[row.summary.protocol.channel], "lpips"}
     return [metric for metric in metrics_of(row) if metric.name in chosen]
 
 
@@ -167,14 +168,14 @@ def line_names(group: Sequence[Entry]) -> list[str]:
         summary = entry.first.summary
         name = label
         if labels.count(label) > 1:
-            name += f", {sampler_of(entry.first)}, {summary['nfe'] or 0} NFE"
-        names.append(f"{name} (outside)" if summary.get("outside") else name)
+            name += f", {sampler_of(entry.first)}, {summary.nfe or 0} NFE"
+        names.append(f"{name} (outside)" if summary.outside else name)
     return names
 
 
 def sampler_of(row: Row) -> str:
     """Sampler of an evaluation, and what else of its sampling is not the default."""
-    return ", ".join([str(row.summary["sampler"]), *unusual(row.summary)])
+    return ", ".join([row.summary.sampler, *unusual(row.summary)])
 
 
 def named_lines(group: Sequence[Entry]) -> list[tuple[str, Cell]]:
@@ -190,9 +191,9 @@ def titles(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
     tasks = [task for task, _ in found]
     named = {}
     for (task, dataset), of_table in found.items():
-        named[task, dataset] = str(of_table[0].summary["task_label"])
+        named[task, dataset] = str(of_table[0].summary.task_label)
         if tasks.count(task) > 1:
-            named[task, dataset] += f": {of_table[0].summary['dataset']['label']}"
+            named[task, dataset] += f": {of_table[0].summary.dataset.label}"
     return named
 
 
@@ -241,7 +242,7 @@ def exact_text(estimate: Estimate) -> str:
 def mean_cell(mean: Estimate | None, metric: Metric, entry: Entry) -> Cell:
     """Mean of a metric, or n/a and why."""
     if mean is None:
-        reason = entry.first.summary["lpips"]["unavailable"] if metric.name == "lpips" else ""
+        reason = entry.first.summary.lpips.unavailable if metric.name == "lpips" else ""
         return Cell("n/a", reason=reason or "not computed for every image", sources=entry.sources)
     text = mean_text(mean, metric.decimals)
     return Cell(text, mean.mean, *ends(mean), sources=entry.sources)
@@ -321,7 +322,7 @@ def p_text(p_value: float) -> str:
 def count_cell(value: float | None, form: str, entry: Entry) -> Cell:
     """Number that all rows of an entry share."""
     if value is None:
-        outside = entry.first.summary.get("outside")
+        outside = entry.first.summary.outside
         reason = "made elsewhere" if outside else "not recorded"
         return Cell("n/a", reason=reason, sources=entry.sources)
     return Cell(form.format(value), value, sources=entry.sources)
@@ -329,7 +330,7 @@ def count_cell(value: float | None, form: str, entry: Entry) -> Cell:
 
 def nfe_cell(entry: Entry) -> Cell:
     """Network evaluations of an image: the mean of those counted."""
-    if entry.first.summary["nfe"] is None:
+    if entry.first.summary.nfe is None:
         return count_cell(None, "", entry)
     value = fmean(float(row.per_image["nfe"].mean()) for row in entry.rows)
     return count_cell(value, "{:.0f}" if value == round(value) else "{:.1f}", entry)
@@ -337,7 +338,7 @@ def nfe_cell(entry: Entry) -> Cell:
 
 def parameters_cell(entry: Entry) -> Cell:
     """Parameters of the network in millions."""
-    value = entry.first.summary["parameters"]
+    value = entry.first.summary.parameters
     if not value:
         return count_cell(value, "{:.0f}", entry)
     return replace(count_cell(value, "{}", entry), text=f"{value / 1e6:.2f} M")

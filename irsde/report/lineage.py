@@ -2,22 +2,39 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from irsde.experiment.grid import REPORTS, pairs_folder
+from irsde.experiment.cards import RunCard
+from irsde.experiment.grid import pairs_folder
 from irsde.experiment.profile import Profile, load_profile, run_settings
-from irsde.files import InputError, digest_file, digest_json, json_number, read_json
+from irsde.experiment.provenance import read_run_card
+from irsde.experiment.result_tables import HISTORY, PER_IMAGE, PER_PROTOCOL
+from irsde.experiment.summary import SUMMARY, Summary, read_summary
+from irsde.files import InputError, digest_file, digest_json, is_present
 from irsde.methods import METHODS, MethodName
+from irsde.report.recorded import (
+    RULES,
+    Lineage,
+    RecordedCell,
+    RecordedColumn,
+    RecordedEvaluation,
+    RecordedRow,
+    RecordedRun,
+    RecordedSet,
+    RecordedTable,
+    Rule,
+)
 from irsde.report.results import read_evaluation
 from irsde.report.table import Cell, Figure, Line, Table
+
+Reader = Callable[[Path], tuple[Summary, pd.DataFrame]]
 
 MARKS = {
     "†": "trained otherwise than the profile says now",
@@ -52,7 +69,7 @@ class Training:
     found: tuple[str | None, ...]
 
 
-def changed_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def changed_settings(then: Mapping[str, object], now: Mapping[str, object]) -> str:
     """Settings of a run card that differ from a profile's, where they change what is learned.
 
     Examples
@@ -66,12 +83,14 @@ def changed_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     )
 
 
-def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+def _differences(
+    then: Mapping[str, object], now: Mapping[str, object]
+) -> Iterator[tuple[str, object, object]]:
     """Name, earlier and present value; of another kind of network its kind only."""
     if then.get("stationary_std") != now.get("stationary_std"):
         yield "lambda", then.get("stationary_std"), now.get("stationary_std")
     for group in ("data", "network", "training"):
-        before, after = then.get(group) or {}, now.get(group) or {}
+        before, after = _group(then, group), _group(now, group)
         keys = [key for key in after if key in before and key not in FREE.get(group, ())]
         differing = [key for key in keys if before[key] != after[key]]
         if group == "network" and "name" in differing:
@@ -80,7 +99,13 @@ def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tu
             yield "network" if key == "name" else key, before[key], after[key]
 
 
-def _text(value: Any) -> str:
+def _group(settings: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """Settings of one group; none where a run has no such group."""
+    found = settings.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return value if isinstance(value, str) else json.dumps(value)
@@ -147,31 +172,31 @@ class Departures:
 
     def _training(self, source: Path) -> Training | None:
         """How the run that an evaluation is of was trained; None of what has no network."""
-        evaluated = source / "summary.json"
-        run = Path(read_json(evaluated)["run"]) if evaluated.is_file() else source
-        card = read_json(run / "run.json") if (run / "run.json").is_file() else {}
-        method = METHODS.get(MethodName.parse(str(card.get("method", ""))).base)
-        if method is None or not method.is_trained or "imported_from" in card:
+        run = Path(read_summary(source).run) if is_present(source / SUMMARY) else source
+        if not is_present(run / "run.json"):
             return None
-        process = card["identity"].get("method")
-        is_present = process is None or process == method.fingerprint(
-            card["settings"].get("stationary_std")
-        )
-        found = (self._changed(card) or None, None if is_present else "")
-        return Training(card["label"], card["seed"], found)
+        card = read_run_card(run)
+        method = METHODS.get(MethodName.parse(card.method).base)
+        if method is None or not method.is_trained or card.imported_from:
+            return None
+        process = card.identity.get("method")
+        is_current = process is None or process == method.fingerprint(card.settings.stationary_std)
+        found = (self._changed(card) or None, None if is_current else "")
+        return Training(card.label, card.seed, found)
 
-    def _changed(self, card: Mapping[str, Any]) -> str:
+    def _changed(self, card: RunCard) -> str:
         """Settings that the profile has otherwise now; "" where it does not know the run."""
-        name, method = card["profile"], card["method"]
-        if "derived_from" in card:  # an average of the weights of another run
+        method = card.method
+        if card.is_derived:  # an average of the weights of another run
             method = str(MethodName.parse(method).origin)
         try:
+            name = card.home
             if name not in self._profiles:
                 self._profiles[name] = load_profile(name)
-            now = run_settings(self._profiles[name], card["task"], method, card["seed"])
+            now = run_settings(self._profiles[name], card.task, method, card.seed)
         except InputError:
             return ""
-        return changed_settings(card["settings"], now.model_dump(mode="json"))
+        return changed_settings(card.settings.content(), now.model_dump(mode="json"))
 
 
 def _together(trainings: Sequence[Training], place: int) -> str | None:
@@ -219,22 +244,12 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-PROVENANCE = REPORTS / "provenance.json"
+EVALUATION_FILES = (PER_IMAGE, PER_PROTOCOL, SUMMARY)
 
-EVALUATION_FILES = ("per_image.csv", "protocols.csv", "summary.json")
-
-RUN_FILES = ("run.json", "training.csv", "weights.safetensors")
-
-Rule = Literal["mean over images", "mean over images not shown in training", "summary.json"]
-
-RULES: tuple[Rule, ...] = (
-    "mean over images",
-    "mean over images not shown in training",
-    "summary.json",
-)
+RUN_FILES = ("run.json", HISTORY, "weights.safetensors")
 
 
-def lineage(tables: Sequence[Table], profile: str) -> dict[str, Any]:
+def lineage(tables: Sequence[Table], profile: str) -> Lineage:
     """Every cell with its sources, and every source with its hashes.
 
     Parameters
@@ -243,20 +258,6 @@ def lineage(tables: Sequence[Table], profile: str) -> dict[str, Any]:
         What the report shows; paths in it are relative to the working directory.
     profile : str
         Name of the profile.
-
-    Returns
-    -------
-    dict
-        For `provenance.json`; equal files give equal content, and no time is in it.
-
-        ``tables`` : list of ``key``, ``title``, ``section``, ``columns`` (list of ``key``,
-        ``heading``) and ``rows`` (list of ``key``, ``cells``: column → ``text``, and where there
-        are, ``mark``, ``value``, ``low``, ``high``, ``reason``, ``sources``, and ``rule`` and
-        ``metric``, by which the value is computed from its sources).
-        ``evaluations`` : folder → ``files`` (name → SHA-256), ``run``, ``run_identity``, ``data``
-        (folder and fingerprint of the prepared test set, and of the set it was made from),
-        ``settings``, ``code``, ``commit``, ``dirty``.
-        ``runs`` : folder → ``files``, ``identity``, ``commit``, ``dirty``.
 
     Raises
     ------
@@ -275,74 +276,28 @@ def lineage(tables: Sequence[Table], profile: str) -> dict[str, Any]:
     evaluations = {
         source: _evaluation(Path(source))
         for source in sources
-        if (Path(source) / "summary.json").is_file()
+        if is_present(Path(source) / SUMMARY)
     }
     used = {source for source in sources if source not in evaluations}
-    used |= {entry["run"] for entry in evaluations.values()}
-    runs: dict[str, Any] = {}
+    used |= {entry.run for entry in evaluations.values()}
+    runs: dict[str, RecordedRun] = {}
     while missing := sorted(used - set(runs)):
         for folder in missing:
             runs[folder], origin = _run(Path(folder))
             used |= {origin} if origin else set()
     reader = lru_cache(maxsize=None)(read_evaluation)
-    return {
-        "profile": profile,
-        "tables": [
-            {
-                "key": table.key,
-                "title": table.title,
-                "section": table.section,
-                "columns": [{"key": c.key, "heading": c.heading} for c in table.columns],
-                "rows": [
-                    {
-                        "key": line.key,
-                        "cells": {
-                            column.key: _cell(cell, column.key, reader)
-                            for column, cell in zip(table.columns, line.cells, strict=True)
-                        },
-                    }
-                    for line in table.lines
-                ],
-            }
-            for table in tables
-        ],
-        "evaluations": evaluations,
-        "runs": runs,
-    }
-
-
-def read_lineage() -> dict[str, Any]:
-    """Content of `reports/provenance.json`.
-
-    Raises
-    ------
-    InputError
-        If it is absent or not what `lineage` returns.
-    """
-    if not PROVENANCE.is_file():
-        raise InputError(f"{PROVENANCE}: no such file; run irsde report first")
-    content = read_json(PROVENANCE)
-    needed = {"profile": str, "tables": list, "evaluations": dict, "runs": dict}
-    if not isinstance(content, dict) or any(
-        not isinstance(content.get(key), kind) for key, kind in needed.items()
-    ):
-        raise InputError(f"{PROVENANCE}: not written by irsde report; run irsde report again")
-    return content
-
-
-def keyed(entries: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Tables, rows or columns of the lineage by their keys, in their order."""
-    return {entry["key"]: entry for entry in entries}
+    recorded = [_table(table, reader) for table in tables]
+    return Lineage(profile=profile, tables=recorded, evaluations=evaluations, runs=runs)
 
 
 def value_of(
-    evaluations: Iterable[tuple[Mapping[str, Any], pd.DataFrame]], metric: str, rule: Rule
+    evaluations: Iterable[tuple[Summary, pd.DataFrame]], metric: str, rule: Rule
 ) -> float | None:
     """Value of a cell from the files of its evaluations.
 
     Parameters
     ----------
-    evaluations : iterable of (dict, DataFrame)
+    evaluations : iterable of (Summary, DataFrame)
         Summary and per-image values, by `read_evaluation`. Those of one training seed are averaged
         first.
     metric : str
@@ -357,26 +312,26 @@ def value_of(
     """
     found = list(evaluations)
     if rule == "summary.json":
-        values = [_stated(summary, metric) for summary, _ in found]
+        values = [summary.stated().get(metric) for summary, _ in found]
     else:
         values = _means(found, metric, rule)
     of_seed: dict[int, list[float]] = {}
     for (summary, _), value in zip(found, values, strict=True):
         if value is None:
             return None
-        of_seed.setdefault(int(summary["seed"]), []).append(float(value))
+        of_seed.setdefault(summary.seed, []).append(float(value))
     return fmean(fmean(values) for values in of_seed.values()) if of_seed else None
 
 
 def _means(
-    evaluations: Sequence[tuple[Mapping[str, Any], pd.DataFrame]], metric: str, rule: Rule
+    evaluations: Sequence[tuple[Summary, pd.DataFrame]], metric: str, rule: Rule
 ) -> list[float | None]:
     """Mean of each evaluation over the images that all restore with a finite value."""
     columns = []
     for summary, values in evaluations:
         if metric not in values:
             return [None] * len(evaluations)
-        left_out = summary["leaked"] if rule == "mean over images not shown in training" else ()
+        left_out = summary.leaked if rule == "mean over images not shown in training" else ()
         column = values.loc[~values["image"].isin(left_out), metric].to_numpy(dtype=np.float64)
         if not len(column) or np.isnan(column).any():
             return [None] * len(evaluations)
@@ -387,15 +342,6 @@ def _means(
     return [float(column[finite].mean()) if finite.any() else math.inf for column in columns]
 
 
-def _stated(summary: Mapping[str, Any], metric: str) -> float | None:
-    """What a summary says itself: a mean, a distance between distributions, a count."""
-    means = {entry["name"]: entry["mean"] for entry in summary["metrics"]}
-    value = {**summary, **(summary.get("distribution") or {}), **means}.get(metric)
-    if isinstance(value, Mapping):
-        value = value.get("value")
-    return value if isinstance(value, int | float) else None
-
-
 def agrees(first: float | None, second: float | None) -> bool:
     """True if two values are equal up to the order in which numbers were added."""
     if first is None or second is None:
@@ -403,32 +349,49 @@ def agrees(first: float | None, second: float | None) -> bool:
     return math.isclose(first, second, rel_tol=1e-12, abs_tol=1e-12)
 
 
-def _cell(cell: Cell, column: str, reader: Any) -> dict[str, Any]:
-    entry: dict[str, Any] = {"text": cell.text}
-    entry |= {key: getattr(cell, key) for key in ("mark", "reason") if getattr(cell, key)}
-    for key in ("value", "low", "high"):
-        number = getattr(cell, key)
-        if number is not None and (storable := json_number(float(number))) is not None:
-            entry[key] = storable
+def _table(table: Table, reader: Reader) -> RecordedTable:
+    rows = [
+        RecordedRow(
+            key=line.key,
+            cells={
+                column.key: _cell(cell, column.key, reader)
+                for column, cell in zip(table.columns, line.cells, strict=True)
+            },
+        )
+        for line in table.lines
+    ]
+    columns = [RecordedColumn(key=c.key, heading=c.heading) for c in table.columns]
+    return RecordedTable(
+        key=table.key, title=table.title, section=table.section, columns=columns, rows=rows
+    )
+
+
+def _cell(cell: Cell, column: str, reader: Reader) -> RecordedCell:
+    """The cell as it is recorded: without what it does not have, and numbers that are none."""
+    kept: dict[str, object] = {"text": cell.text}
+    kept |= {key: text for key, text in (("mark", cell.mark), ("reason", cell.reason)) if text}
+    for key, number in (("value", cell.value), ("low", cell.low), ("high", cell.high)):
+        if number is not None and not math.isnan(number):
+            kept[key] = float(number)
     if cell.sources:
-        entry["sources"] = list(cell.sources)
+        kept["sources"] = list(cell.sources)
         if found := _rule(cell, column, reader):
-            entry["rule"], entry["metric"] = found
-    return entry
+            kept["rule"], kept["metric"] = found
+    return RecordedCell.model_validate(kept)
 
 
-def _rule(cell: Cell, column: str, reader: Any) -> tuple[Rule, str] | None:
+def _rule(cell: Cell, column: str, reader: Reader) -> tuple[Rule, str] | None:
     """How a cell's value follows from which metric of its sources; None if not by any rule.
 
     The column need not be named as the metric, as in tables with a line for each metric.
     """
     folders = [Path(source) for source in cell.sources]
-    if cell.value is None or not all((folder / "summary.json").is_file() for folder in folders):
+    if cell.value is None or not all(is_present(folder / SUMMARY) for folder in folders):
         return None
     found = [reader(folder) for folder in folders]
     metrics = [column]
     if not float(cell.value).is_integer():
-        metrics += [metric["name"] for metric in found[0][0]["metrics"]]
+        metrics += [metric.name for metric in found[0][0].metrics]
     return next(
         (
             (rule, metric)
@@ -446,39 +409,36 @@ def _pictures(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in found if path.is_file())
 
 
-def _evaluation(folder: Path) -> dict[str, Any]:
-    summary = read_json(folder / "summary.json")
-    data = summary["dataset"]
-    prepared = pairs_folder(summary["profile"], summary["task"], data["dataset"])
-    return {
-        "files": _hashes(folder, (*EVALUATION_FILES, *_pictures(folder))),
-        "run": summary["run"],
-        "run_identity": summary["run_identity"],
-        "data": {
-            "folder": prepared.as_posix(),
-            "fingerprint": data.get("fingerprint"),
-            "source_fingerprint": data.get("source", {}).get("fingerprint"),
-        },
-        "settings": digest_json(summary.get("settings")),
-        "code": summary.get("code"),
-        "commit": summary["commit"],
-        "dirty": summary["dirty"],
-    }
+def _evaluation(folder: Path) -> RecordedEvaluation:
+    summary = read_summary(folder)
+    data = summary.dataset
+    return RecordedEvaluation(
+        files=_hashes(folder, (*EVALUATION_FILES, *_pictures(folder))),
+        run=summary.run,
+        run_identity=summary.run_identity,
+        data=RecordedSet(
+            folder=pairs_folder(summary.profile, summary.task, data.dataset).as_posix(),
+            fingerprint=data.fingerprint,
+            source_fingerprint=data.source.fingerprint,
+        ),
+        settings=digest_json(summary.settings.content() if summary.settings else None),
+        code=summary.code,
+        commit=summary.commit,
+        dirty=summary.dirty,
+    )
 
 
-def _run(folder: Path) -> tuple[dict[str, Any], str | None]:
+def _run(folder: Path) -> tuple[RecordedRun, str | None]:
     """Entry of a run, and the run that its weights were derived from."""
-    if not (folder / "run.json").is_file():
+    if not is_present(folder / "run.json"):
         raise InputError(f"{folder}: neither a finished evaluation nor a finished run")
-    card = read_json(folder / "run.json")
-    entry = {
-        "files": _hashes(folder, RUN_FILES),
-        "identity": card["identity"],
-        "commit": card.get("commit"),
-        "dirty": card.get("dirty"),
-    }
-    return entry, card.get("derived_from")
+    card = read_run_card(folder)
+    files = _hashes(folder, RUN_FILES)
+    recorded = RecordedRun(
+        files=files, identity=card.identity, commit=card.commit, dirty=card.dirty
+    )
+    return recorded, card.derived_from
 
 
 def _hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    return {name: digest_file(folder / name) for name in names if (folder / name).is_file()}
+    return {name: digest_file(folder / name) for name in names if is_present(folder / name)}

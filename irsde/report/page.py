@@ -13,6 +13,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from irsde.experiment.cards import RunCard
+from irsde.experiment.provenance import read_run_card
+from irsde.experiment.summary import StatedPerceptual, Summary
 from irsde.files import InputError, json_number, read_json, write_text
 from irsde.methods import METHODS
 from irsde.report import lineage
@@ -257,7 +260,7 @@ READING = (
 )
 
 
-def facts(rows: Sequence[Row], cards: Mapping[str, Mapping[str, Any]]) -> str:
+def facts(rows: Sequence[Row], cards: Mapping[str, RunCard]) -> str:
     """HTML list of what was run: counts, data, protocols, commits, versions, devices.
 
     Parameters
@@ -268,14 +271,14 @@ def facts(rows: Sequence[Row], cards: Mapping[str, Mapping[str, Any]]) -> str:
         Folder of a run → its card.
     """
     summaries = [row.summary for row in rows]
-    origins = [*summaries, *cards.values()]
+    origins: list[Summary | RunCard] = [*summaries, *cards.values()]
     sets = {(row.task, row.dataset): row for row in rows}
-    trained = [card for card in cards.values() if card.get("parameters")]
-    seeds = ", ".join(map(str, sorted({int(card.get("seed", 0)) for card in trained})))
+    trained = [card for card in cards.values() if card.parameters]
+    seeds = ", ".join(map(str, sorted({card.seed for card in trained})))
     scored = sum(len(row.per_image) for row in rows)
     lists = {
-        "profile": sorted({summary["profile"] for summary in summaries}),
-        "tasks": [", ".join(dict.fromkeys(summary["task_label"] for summary in summaries))],
+        "profile": sorted({summary.profile for summary in summaries}),
+        "tasks": [", ".join(dict.fromkeys(summary.task_label for summary in summaries))],
         "methods": [", ".join(dict.fromkeys(row.label for row in rows))],
         "runs": [
             f"{len(cards)}, of which {len(trained)} trained networks; seeds {seeds or 'none'}"
@@ -283,10 +286,10 @@ def facts(rows: Sequence[Row], cards: Mapping[str, Mapping[str, Any]]) -> str:
         "evaluations": [f"{len(rows)}, of {scored:,} restored images"],
         "test sets": list(dict.fromkeys(_test_set(row) for row in sets.values())),
         "protocols": sorted({_protocol(summary) for summary in summaries}),
-        "LPIPS": sorted({_lpips(summary["lpips"]) for summary in summaries}),
+        "LPIPS": sorted({_lpips(summary.lpips) for summary in summaries}),
         "commits": _commits(origins),
         "versions": [_versions(origins)],
-        "devices": sorted({str(c["device"]) for c in cards.values() if c.get("device")}),
+        "devices": sorted({card.device for card in cards.values() if card.device}),
     }
     items = "".join(
         f"<dt>{name}</dt><dd>{'<br>'.join(map(escaped, values)) or 'not recorded'}</dd>"
@@ -296,44 +299,44 @@ def facts(rows: Sequence[Row], cards: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _test_set(row: Row) -> str:
-    data = row.summary["dataset"]
+    data = row.summary.dataset
     scenes = row.per_image["scene"].nunique()
     return (
-        f"{data['label']}: {counted(len(row.per_image), 'image')} of {counted(scenes, 'scene')}; "
-        f"licence: {data.get('licence', 'not stated')}"
+        f"{data.label}: {counted(len(row.per_image), 'image')} of {counted(scenes, 'scene')}; "
+        f"licence: {data.licence}"
     )
 
 
-def _protocol(summary: Mapping[str, Any]) -> str:
-    protocol = summary["protocol"]
-    return f"{protocol['name']} v{protocol['version']}: {protocol['label']}"
+def _protocol(summary: Summary) -> str:
+    protocol = summary.protocol
+    return f"{protocol.name} v{protocol.version}: {protocol.label}"
 
 
-def _lpips(used: Mapping[str, Any]) -> str:
-    if used.get("unavailable"):
-        return f"n/a: {used['unavailable']}"
-    network = used["network"]
+def _lpips(used: StatedPerceptual) -> str:
+    if used.unavailable:
+        return f"n/a: {used.unavailable}"
+    network = used.network
     papers = network_label(PAPERS_NETWORK)
     other = "" if network == PAPERS_NETWORK else f", not the paper's {papers}"
     return network_label(network) + other
 
 
-def _commits(origins: Sequence[Mapping[str, Any]]) -> list[str]:
+def _commits(origins: Sequence[Summary | RunCard]) -> list[str]:
     """Commits that results were made at, and whether tracked files differed from them."""
     changed: dict[str, bool] = {}
     for origin in origins:
-        name = str(origin.get("commit") or "outside a git checkout")
-        changed[name] = changed.get(name, False) or bool(origin.get("dirty"))
+        name = origin.commit or "outside a git checkout"
+        changed[name] = changed.get(name, False) or bool(origin.dirty)
     return [
         name + (" with uncommitted changes" if dirty else "")
         for name, dirty in sorted(changed.items())
     ]
 
 
-def _versions(origins: Sequence[Mapping[str, Any]]) -> str:
+def _versions(origins: Sequence[Summary | RunCard]) -> str:
     found: dict[str, set[str]] = {}
     for origin in origins:
-        for name, version in (origin.get("versions") or {}).items():
+        for name, version in (origin.versions or {}).items():
             found.setdefault(name, set()).add(str(version))
     order = [*(name for name in FIRST_VERSIONS if name in found)]
     order += sorted(set(found) - set(FIRST_VERSIONS))
@@ -432,7 +435,7 @@ def write_page(
         cost,
         list(figures),
         drawn,
-        {run: _card(run) for run in sorted({str(row.summary["run"]) for row in rows})},
+        {run: read_run_card(Path(run)) for run in sorted({row.summary.run for row in rows})},
         image_sets(rows, album),
     )
     sections = [
@@ -474,7 +477,7 @@ class Contents:
     cost: Table | None
     figures: list[Figure]
     drawn: dict[str, str]
-    cards: dict[str, dict[str, Any]]
+    cards: dict[str, RunCard]
     sets: list[ImageSet]
     shown: ShownTables = field(default_factory=ShownTables)
 
@@ -504,13 +507,6 @@ class Part:
     title: str
     body: list[str]
     parts: tuple["Part", ...] = ()
-
-
-def _card(run: str) -> dict[str, Any]:
-    card = read_json(Path(run) / "run.json")
-    if not isinstance(card, dict):
-        raise InputError(f"{run}/run.json: not a run card; run irsde train again")
-    return card
 
 
 def _figure(figure: Figure, folder: Path, album: Album) -> str:
@@ -568,7 +564,7 @@ def _overview(
     several = len({image_set.task for image_set in contents.sets}) < len(contents.sets)
     quality = [
         OfTask(
-            image_set.summary["task_label"] + (f", {image_set.dataset}" if several else ""),
+            image_set.summary.task_label + (f", {image_set.dataset}" if several else ""),
             of_key[image_set.key],
             headline(image_set.entries[0].first)[0],
         )
@@ -583,8 +579,8 @@ def _overview(
 
 def _tasks(contents: Contents) -> Iterator[Part]:
     """A section for each task, with a part for each test set where there are several."""
-    for label in dict.fromkeys(str(found.summary["task_label"]) for found in contents.sets):
-        sets = [found for found in contents.sets if found.summary["task_label"] == label]
+    for label in dict.fromkeys(str(found.summary.task_label) for found in contents.sets):
+        sets = [found for found in contents.sets if found.summary.task_label == label]
         tables = [table for table in contents.tables if table.section == label]
         figures = [figure for figure in contents.figures if figure.section == label]
         bodies = []
@@ -603,7 +599,7 @@ def _tasks(contents: Contents) -> Iterator[Part]:
             yield Part(address, label, [*bodies[0], *rest])
         else:
             parts = tuple(
-                Part(anchor("task", found.key), str(found.summary["dataset"]["label"]), body)
+                Part(anchor("task", found.key), str(found.summary.dataset.label), body)
                 for found, body in zip(sets, bodies, strict=True)
             )
             yield Part(address, label, rest, parts)
@@ -617,10 +613,10 @@ def _belongs(key: str, image_set: ImageSet, sets: Sequence[ImageSet]) -> bool:
 
 def _images(image_set: ImageSet, contents: Contents) -> list[str]:
     """Comparison of images, values of every image and run cards of a set."""
-    label = escaped(f"{image_set.summary['task_label']}, {image_set.dataset}")
+    label = escaped(f"{image_set.summary.task_label}, {image_set.dataset}")
     cards = "".join(
         f'<details class="card" data-run="{escaped(run)}"><summary>'
-        f"{escaped(str(contents.cards[run].get('label', run)))} "
+        f"{escaped(contents.cards[run].label)} "
         f"<span>{escaped(_described(contents.cards[run]))}</span></summary></details>"
         for run in image_set.runs
     )
@@ -642,19 +638,20 @@ def _images(image_set: ImageSet, contents: Contents) -> list[str]:
     ]
 
 
-def _described(card: Mapping[str, Any]) -> str:
+def _described(card: RunCard) -> str:
     """What a run card says in one line."""
-    parts = [f"seed {card.get('seed', 0)}"]
-    parts += [f"{card[key]:,} {key}" for key in ("iterations", "parameters") if card.get(key)]
-    parts.append(f"commit {str(card.get('commit') or 'unknown')[:12]}")
-    parts += ["uncommitted changes"] if card.get("dirty") else []
-    parts += ["leakage"] if card.get("leakage") else []
+    parts = [f"seed {card.seed}"]
+    counts = {"iterations": card.iterations, "parameters": card.parameters}
+    parts += [f"{count:,} {key}" for key, count in counts.items() if count]
+    parts.append(f"commit {str(card.commit or 'unknown')[:12]}")
+    parts += ["uncommitted changes"] if card.dirty else []
+    parts += ["leakage"] if card.leakage else []
     return " · ".join(parts)
 
 
 def _chapters(contents: Contents) -> Iterator[Part]:
     """A section for each chapter that is no task, and that of the cost."""
-    of_tasks = {image_set.summary["task_label"] for image_set in contents.sets}
+    of_tasks = {image_set.summary.task_label for image_set in contents.sets}
     names = [table.section for table in contents.tables]
     names += [figure.section for figure in contents.figures]
     names += [COST_CHAPTER] if contents.cost else []
@@ -673,7 +670,7 @@ def _data(rows: Sequence[Row], album: Album, contents: Contents) -> Iterator[str
     commands = {run: list(filter(None, [run_command(c)])) for run, c in contents.cards.items()}
     links = {run: album.link(Path(run) / "run.json") for run in contents.cards}
     for row in rows:
-        run, folder = str(row.summary["run"]), row.folder.as_posix()
+        run, folder = str(row.summary.run), row.folder.as_posix()
         evaluations[run].append(folder)
         commands[folder] = [*commands[run], evaluation_command(row.summary, row.folder)]
         links[folder] = album.link(row.folder / "summary.json")
@@ -685,7 +682,7 @@ def _data(rows: Sequence[Row], album: Album, contents: Contents) -> Iterator[str
             "commands": commands,
             "links": links,
             "marks": MARKS,
-            "runs": contents.cards,
+            "runs": {run: read_json(Path(run) / "run.json") for run in contents.cards},
             "evaluations": evaluations,
             "pictures": [
                 {"link": picture.link} if picture.link else {"type": picture.kind}
@@ -700,7 +697,7 @@ def _data(rows: Sequence[Row], album: Album, contents: Contents) -> Iterator[str
             yield f'<script type="text/plain" id="picture-{index}">{picture.content}</script>'
 
 
-def _json(name: str, content: Any) -> str:
+def _json(name: str, content: object) -> str:
     """A data block; nothing in it can end the element or begin another."""
     text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     for character in "<>&":

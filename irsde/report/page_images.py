@@ -16,6 +16,7 @@ from PIL import features
 
 from irsde.data.sets import Record, read_records
 from irsde.experiment.grid import pairs_folder
+from irsde.experiment.summary import Summary
 from irsde.files import InputError, digest, json_number
 from irsde.images import Pixels, read_image, to_pixels
 from irsde.report.judging import Metric, metrics_of
@@ -189,7 +190,7 @@ class ImageSet:
         return f"{self.task}-{self.dataset}"
 
     @property
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Summary:
         """Summary of the first evaluation."""
         return self.entries[0].first.summary
 
@@ -197,7 +198,7 @@ class ImageSet:
     def runs(self) -> list[str]:
         """Folders of the runs, in the order of the entries."""
         rows = (row for entry in self.entries for row in entry.rows)
-        return list(dict.fromkeys(str(row.summary["run"]) for row in rows))
+        return list(dict.fromkeys(str(row.summary.run) for row in rows))
 
 
 def image_sets(rows: Sequence[Row], album: Album) -> list[ImageSet]:
@@ -243,7 +244,7 @@ def _values(of_set: Sequence[Entry]) -> dict[str, Any]:
     images, scenes = of_set[0].images, of_set[0].scenes
     scene_names = list(dict.fromkeys(scenes))
     of_scene = {scene: index for index, scene in enumerate(scene_names)}
-    leaked = set(first.summary["leaked"])
+    leaked = set(first.summary.leaked)
     return {
         "images": images,
         "sceneNames": scene_names,
@@ -284,9 +285,9 @@ def _labels(of_set: Sequence[Entry]) -> list[str]:
 
 
 def _seed_label(row: Row, entry: Entry) -> str:
-    label = f"seed {row.summary['seed']}"
+    label = f"seed {row.summary.seed}"
     sampled = len(entry.sampling_seeds) > 1
-    return label + (f", sampling {row.summary['sampling_seed']}" if sampled else "")
+    return label + (f", sampling {row.summary.sampling_seed}" if sampled else "")
 
 
 def _column(row: Row, metric: Metric) -> list[float | str | None]:
@@ -298,7 +299,7 @@ def _column(row: Row, metric: Metric) -> list[float | str | None]:
 def _variants(of_set: Sequence[Entry]) -> tuple[list[Variant], list[str], str]:
     """What can be compared, the names of the kept images, and a note on the ground truth."""
     summary = of_set[0].first.summary
-    folder = pairs_folder(summary["profile"], summary["task"], summary["dataset"]["dataset"])
+    folder = pairs_folder(summary.profile, summary.task, summary.dataset.dataset)
     restored = [
         Variant(
             "degraded" if row.method == "identity" else "restored",

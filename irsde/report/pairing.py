@@ -4,16 +4,18 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from irsde.files import InputError, read_json
+from irsde.experiment.cards import PreparedCard, RunCard
+from irsde.experiment.provenance import read_run_card
+from irsde.experiment.result_tables import PER_IMAGE, read_per_image
+from irsde.experiment.summary import SUMMARY, Scores
+from irsde.files import InputError, is_present
 from irsde.report.captions import counted
-from irsde.report.paper import budget_text, millions, rescored, setting
-from irsde.report.results import Entry, Row, read_evaluation
+from irsde.report.paper import budget_text, millions, under_protocol
 from irsde.scoring.statistics import (
     Difference,
     Estimate,
@@ -40,30 +42,29 @@ class Side:
         "A" or "B".
     folder : Path
         With `summary.json` and `per_image.csv`.
-    summary : dict
+    summary : Scores
         Its `summary.json`.
     per_image : pandas.DataFrame
         Its `per_image.csv`.
-    card : dict
-        The run card; empty for images made elsewhere.
+    card : RunCard or None
+        The run card; None for images made elsewhere.
     """
 
     name: str
     folder: Path
-    summary: dict[str, Any]
+    summary: Scores
     per_image: pd.DataFrame
-    card: dict[str, Any]
+    card: RunCard | None
 
     @property
     def label(self) -> str:
         """Method as tables show it."""
-        return str(self.summary.get("method_label", self.folder.name))
+        return self.summary.method_label or self.folder.name
 
     @property
-    def data(self) -> dict[str, Any]:
-        """Card of the test set; empty where none is known."""
-        found = self.summary.get("dataset")
-        return found if isinstance(found, dict) else {}
+    def data(self) -> PreparedCard | None:
+        """Card of the test set; None where none is known."""
+        return self.summary.dataset
 
 
 @dataclass(frozen=True)
@@ -189,9 +190,9 @@ def read_side(name: str, folder: Path) -> Side:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    if not (folder / "summary.json").is_file():
+    if not is_present(folder / SUMMARY):
         folder = _only_evaluation(folder)
-    summary, per_image = read_evaluation(folder, needed=("metrics",))
+    summary, per_image = Scores.read(folder / SUMMARY), read_per_image(folder / PER_IMAGE)
     if repeated := sorted(per_image["image"][per_image["image"].duplicated()]):
         raise InputError(f"{folder / 'per_image.csv'}: the image {repeated[0]} stands there twice")
     return Side(name, folder, summary, per_image, _card(folder, summary))
@@ -216,16 +217,15 @@ def _only_evaluation(folder: Path) -> Path:
     return found[0]
 
 
-def _card(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
-    """Run card beside an evaluation, or where the summary says it is; empty where there is none."""
-    places = [Path(summary["run"])] if "run" in summary else []
+def _card(folder: Path, summary: Scores) -> RunCard | None:
+    """Run card beside an evaluation, or where the summary says it is; None where there is none."""
+    places = [Path(summary.run)] if summary.run else []
     if len(folder.resolve().parents) > 2:
         places.insert(0, folder.resolve().parents[2])
     for place in places:
-        if (place / "run.json").is_file():
-            card = read_json(place / "run.json")
-            return card if isinstance(card, dict) else {}
-    return {}
+        if is_present(place / "run.json"):
+            return read_run_card(place)
+    return None
 
 
 def paired(a: Side, b: Side) -> Comparison:
@@ -237,9 +237,9 @@ def paired(a: Side, b: Side) -> Comparison:
         If they are of different data sets, have no image in common, or were scored against other
         clean images of the same names.
     """
-    if a.data and b.data and a.data["dataset"] != b.data["dataset"]:
+    if a.data and b.data and a.data.dataset != b.data.dataset:
         raise InputError(
-            f"A is of {a.data['dataset']}, B of {b.data['dataset']}: their images cannot be paired"
+            f"A is of {a.data.dataset}, B of {b.data.dataset}: their images cannot be paired"
         )
     common = set(a.per_image["image"]) & set(b.per_image["image"])
     if not common:
@@ -283,36 +283,36 @@ def _check_references(a: Side, b: Side) -> None:
 def _warnings(a: Side, b: Side, common: int) -> Iterator[str]:
     if a.folder.resolve() == b.folder.resolve():
         yield "A and B are the same folder"
-    tasks = (a.summary.get("task"), b.summary.get("task"))
+    tasks = (a.summary.task, b.summary.task)
     if None not in tasks and tasks[0] != tasks[1]:
         yield f"the tasks differ: {tasks[0]} and {tasks[1]}"
-    if bool(a.data) != bool(b.data):
-        known, other = (a, b) if a.data else (b, a)
-        yield (
-            f"{other.name} does not say which test set it is of; images are paired by name with "
-            f"those of {known.data['label']}"
-        )
-    elif not a.data:
+    if a.data is None and b.data is None:
         yield "neither says which test set it is of; images are paired by name"
-    elif a.data.get("fingerprint") != b.data.get("fingerprint"):
+    elif a.data is None or b.data is None:
+        known, other = (a.data, b.name) if a.data else (b.data, a.name)
         yield (
-            f"the images of {a.data['dataset']} were prepared differently: "
+            f"{other} does not say which test set it is of; images are paired by name with "
+            f"those of {known.label if known else ''}"
+        )
+    elif a.data.fingerprint != b.data.fingerprint:
+        yield (
+            f"the images of {a.data.dataset} were prepared differently: "
             f"{prepared(a.data)} and {prepared(b.data)}"
         )
     for side in (a, b):
         if len(side.per_image) > common:
             yield f"{side.name} has {len(side.per_image)} images, of which {common} are compared"
-        if leaked := len(side.summary.get("leaked", ())):
+        if leaked := len(side.summary.leaked):
             yield f"{side.name}: {leaked} test images show what a training image shows"
     budgets = (budget_of(a), budget_of(b))
     if all(budgets) and budgets[0] != budgets[1]:
         yield f"the budgets differ: {budgets[0]} and {budgets[1]}"
 
 
-def prepared(data: dict[str, Any]) -> str:
+def prepared(data: PreparedCard) -> str:
     """How many images a test set has, and how they were degraded and cut."""
-    window = f", windows of {data['window']}" if data.get("window") else ""
-    return f"{data['pairs']} images, {data['degradation']}{window}"
+    window = f", windows of {data.window}" if data.window else ""
+    return f"{data.pairs} images, {data.degradation}{window}"
 
 
 def _cut(side: Side, order: Sequence[str]) -> Side:
@@ -330,10 +330,7 @@ def _scenes(a: Side, b: Side, order: Sequence[str]) -> tuple[list[str], list[str
 
 def _under_one_protocol(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
     """Both sides under the protocol of one of them where their files allow it."""
-    protocols = [
-        (side.summary["protocol"]["name"], side.summary["protocol"].get("version"))
-        for side in (a, b)
-    ]
+    protocols = [(side.summary.protocol.name, side.summary.protocol.version) for side in (a, b)]
     if protocols[0] == protocols[1]:
         return a, b, []
     first, second = (f"{name} v{version}" for name, version in protocols)
@@ -347,29 +344,28 @@ def _under_one_protocol(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
 
 
 def _rescored(side: Side, protocol: str) -> Side | None:
-    entry = rescored(Entry((Row(side.folder, side.summary, side.per_image),)), protocol)
-    return None if entry is None else replace(side, per_image=entry.first.per_image)
+    table = under_protocol(side.folder, side.per_image, protocol)
+    return None if table is None else replace(side, per_image=table)
 
 
 def _is_of_luma(side: Side) -> bool:
-    task = TASKS.get(str(side.summary.get("task")))
-    channel = str(side.summary["protocol"].get("channel")).lower()
-    return channel == "y" or (task is not None and task.channel == "y")
+    task = TASKS.get(side.summary.task or "")
+    return side.summary.protocol.channel == "y" or (task is not None and task.channel == "y")
 
 
 def _metrics(a: Side, b: Side) -> Iterator[Metric]:
     """Metrics that both sides list, with what keeps one from being compared."""
-    known = {entry["name"] for entry in b.summary["metrics"]}
-    for entry in a.summary["metrics"]:
-        name = str(entry["name"])
+    known = {metric.name for metric in b.summary.metrics}
+    for metric in a.summary.metrics:
+        name = metric.name
         if name not in known or name not in a.per_image or name not in b.per_image:
             continue
         values = [side.per_image[name].to_numpy(dtype=np.float64) for side in (a, b)]
         yield Metric(
             name,
-            str(entry["label"]),
-            int(entry["decimals"]),
-            bool(entry["higher_is_better"]),
+            metric.label,
+            metric.decimals,
+            metric.higher_is_better,
             values[0],
             values[1],
             _missing(name, (a, b), values),
@@ -378,12 +374,12 @@ def _metrics(a: Side, b: Side) -> Iterator[Metric]:
 
 def _missing(name: str, sides: Sequence[Side], values: Sequence[Values]) -> str:
     if name == "lpips":
-        networks = [side.summary["lpips"]["network"] for side in sides]
+        networks = [side.summary.lpips.network for side in sides]
         if all(networks) and networks[0] != networks[1]:
             return f"the LPIPS networks differ: {networks[0]} and {networks[1]}"
     for side, column in zip(sides, values, strict=True):
         if np.isnan(column).any():
-            why = side.summary["lpips"].get("unavailable") if name == "lpips" else ""
+            why = side.summary.lpips.unavailable if name == "lpips" else ""
             return (
                 why or f"{side.name} lacks it for {counted(int(np.isnan(column).sum()), 'image')}"
             )
@@ -392,12 +388,14 @@ def _missing(name: str, sides: Sequence[Side], values: Sequence[Values]) -> str:
 
 def budget_of(side: Side) -> str:
     """What a side's network was trained with; "" where there is none."""
-    if "imported_from" in side.card:
+    if side.card is None:
+        return ""
+    if side.card.imported_from:
         return "weights of the authors"
-    training = setting(side.card, "training")
+    training = side.card.settings.training
     if not training:
         return ""
-    return f"{millions(side.card['parameters'])} parameters, {budget_text(training)}"
+    return f"{millions(side.card.parameters or 0)} parameters, {budget_text(training)}"
 
 
 def compared(comparison: Comparison) -> list[Result]:

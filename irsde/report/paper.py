@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from irsde.data.published import (
     MetricName,
@@ -18,8 +18,11 @@ from irsde.data.published import (
     Training,
     read_published,
 )
+from irsde.experiment.cards import PreparedCard, RecordedTraining, RunCard
 from irsde.experiment.options import alike
-from irsde.files import InputError, read_json, read_table, slug
+from irsde.experiment.provenance import read_run_card
+from irsde.experiment.result_tables import PER_PROTOCOL, PER_PROTOCOL_COLUMNS, read_protocols
+from irsde.files import is_present, slug
 from irsde.methods import MethodName
 from irsde.report.captions import about_exact, close, interval_of
 from irsde.report.judging import difference_cell, ends, interval_text, mean_text, signed
@@ -215,7 +218,7 @@ def compared_method(
         key=lambda candidate: (
             len(candidate.reasons(metrics[0])),
             candidate.rescored is None,
-            -(candidate.entry.first.summary["nfe"] or 0),
+            -(candidate.entry.first.summary.nfe or 0),
         ),
     )
     return [best.compared(metric) for metric in metrics]
@@ -228,12 +231,12 @@ class _Candidate:
     table: PublishedTable
     method: PublishedMethod
     entry: Entry
-    card: dict[str, Any]
+    card: RunCard
     rescored: Entry | None  # the same images under the published protocol
 
     @classmethod
     def of(cls, table: PublishedTable, method: PublishedMethod, entry: Entry) -> "_Candidate":
-        card = read_json(Path(entry.first.summary["run"]) / "run.json")
+        card = read_run_card(Path(entry.first.summary.run))
         return cls(table, method, entry, card, rescored(entry, table.protocol_of(method)))
 
     def compared(self, metric: MetricName) -> Compared:
@@ -251,7 +254,7 @@ class _Candidate:
             source = self.rescored
         values = source.values(metric)
         if values is None:
-            why = summary["lpips"]["unavailable"] if metric == "lpips" else ""
+            why = summary.lpips.unavailable if metric == "lpips" else ""
             return None, why or f"{metric} was not computed for every image"
         return mean_estimate(values, source.scenes), ""
 
@@ -270,7 +273,7 @@ class _Candidate:
         if self.method.values[metric][1].confirmed == "no":
             yield Reason("unconfirmed", "the published number was found in no source")
         if metric == "lpips":
-            ours = network_label(summary["lpips"]["network"])
+            ours = network_label(summary.lpips.network)
             theirs = self.table.lpips_network_of(self.method)
             if theirs is None:
                 sentence = f"{ours}; the published one is not known"
@@ -279,12 +282,12 @@ class _Candidate:
                 sentence = f"{ours} instead of {network_label(theirs)}"
                 yield Reason("LPIPS network", sentence, blocks=True)
         elif metric == "fid":
-            network = str(summary.get("distribution", {}).get("network", "unknown"))
+            network = summary.distribution.network
             if "inception" not in network.lower():
                 yield Reason("FID network", f"{network} instead of Inception", blocks=True)
         elif self.rescored is None:
             protocol = self.table.protocol_of(self.method)
-            ours = summary["protocol"]["name"]
+            ours = summary.protocol.name
             yield Reason(
                 "protocol",
                 f"{ours}; the published one is not known"
@@ -294,43 +297,43 @@ class _Candidate:
 
     def _of_images(self) -> Iterable[Reason]:
         table, first = self.table, self.entry.first
-        data = first.summary["dataset"]
-        if window := data["window"]:
+        data = first.summary.dataset
+        if window := data.window:
             yield Reason("windows", f"windows of {window}x{window} pixels instead of whole images")
-        resize = setting(self.card, "data", "resize")
+        resize = self.card.settings.data.resize
         if resize not in (None, table.resize):
             yield Reason("resized", f"images reduced to a shorter side of {resize} pixels")
-        differences = data["source"]["differences"]
-        if data["images"] != table.images:
-            yield Reason("images", f"{data['images']} of {table.images} images")
-        elif len(first.per_image) < data["pairs"]:
-            yield Reason("images", f"{len(first.per_image)} of {data['pairs']} images")
+        differences = data.source.differences
+        if data.images != table.images:
+            yield Reason("images", f"{data.images} of {table.images} images")
+        elif len(first.per_image) < data.pairs:
+            yield Reason("images", f"{len(first.per_image)} of {data.pairs} images")
         elif differences:
             yield Reason("images", f"not the set as published: {'; '.join(differences)}")
         if degradation := _other_degradation(table, data, self.card):
             yield Reason("degradation", degradation)
 
     def _of_training(self) -> Iterable[Reason]:
-        if "imported_from" in self.card:
+        if self.card.imported_from:
             return  # the authors' own weights
         table, card = self.table, self.card
-        ours = sorted(setting(card, "data", "train") or ())
+        ours = sorted(card.settings.data.train)
         if table.train and ours and ours != sorted(table.train):
             yield Reason(
                 "training set", f"{', '.join(ours)} instead of {', '.join(sorted(table.train))}"
             )
-        leaked = len(self.entry.first.summary["leaked"])
+        leaked = len(self.entry.first.summary.leaked)
         if leaked and ours != sorted(table.train):
             yield Reason("leakage", f"{leaked} test images show what a training image shows")
         known = [t.parameters for t in self.method.trainings if t.parameters]
-        parameters = card["parameters"]
+        parameters = card.parameters
         if known and parameters and all(_is_far(parameters, other) for other in known):
             yield Reason(
                 "network",
                 f"{millions(parameters)} parameters instead of "
                 f"{' or '.join(dict.fromkeys(map(millions, known)))}",
             )
-        training = setting(card, "training")
+        training = card.settings.training
         budgets = [t for t in self.method.trainings if t.iterations and t.batch]
         if training and budgets and all(_is_far(*_seen(training, t)) for t in budgets):
             theirs = " or ".join(map(_published_budget, budgets))
@@ -338,12 +341,10 @@ class _Candidate:
 
     def _of_sampling(self) -> Iterable[Reason]:
         summary, method = self.entry.first.summary, self.method
-        if method.nfe and summary["nfe"] and summary["nfe"] < method.nfe:
-            yield Reason(
-                "NFE", f"{summary['nfe']} evaluations of the network instead of {method.nfe}"
-            )
-        if method.sampler and summary["sampler"] != method.sampler:
-            yield Reason("sampler", f"{summary['sampler']} instead of {method.sampler}")
+        if method.nfe and summary.nfe and summary.nfe < method.nfe:
+            yield Reason("NFE", f"{summary.nfe} evaluations of the network instead of {method.nfe}")
+        if method.sampler and summary.sampler != method.sampler:
+            yield Reason("sampler", f"{summary.sampler} instead of {method.sampler}")
 
 
 def rescored(entry: Entry, protocol: str | None) -> Entry | None:
@@ -367,88 +368,91 @@ def rescored(entry: Entry, protocol: str | None) -> Entry | None:
     """
     if protocol is None:
         return None
-    if entry.first.summary["protocol"]["name"] == protocol:
+    if entry.first.summary.protocol.name == protocol:
         return entry
     found = []
     for row in entry.rows:
-        path = row.folder / "protocols.csv"
-        if not path.is_file():
+        table = under_protocol(row.folder, row.per_image, protocol)
+        if table is None:
             return None
-        try:
-            table = read_table(path)
-            table = table[table["protocol"] == protocol].set_index("image")
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{path}: cannot be read ({error})") from None
-        images = row.per_image["image"]
-        if not set(images) <= set(table.index):
-            return None
-        columns = {
-            name: table.loc[images, name].to_numpy(dtype=np.float64)
-            for name in ("psnr", "ssim", "psnr_y", "ssim_y")
-            if name in table
-        }
-        found.append(replace(row, per_image=row.per_image.assign(**columns)))
+        found.append(replace(row, per_image=table))
     return Entry(tuple(found))
+
+
+def under_protocol(folder: Path, per_image: pd.DataFrame, protocol: str) -> pd.DataFrame | None:
+    """Values of each image with PSNR and SSIM under another protocol.
+
+    None where the evaluation has no `protocols.csv`, or not all images in it.
+
+    Raises
+    ------
+    InputError
+        If that is damaged.
+    """
+    path = folder / PER_PROTOCOL
+    if not is_present(path):
+        return None
+    table = read_protocols(path)
+    table = table[table["protocol"] == protocol].set_index("image")
+    images = per_image["image"]
+    if not set(images) <= set(table.index):
+        return None
+    columns = {
+        name: table.loc[images, name].to_numpy(dtype=np.float64)
+        for name in PER_PROTOCOL_COLUMNS[2:]
+    }
+    return per_image.assign(**columns)
 
 
 def _distance(entry: Entry) -> tuple[Estimate | None, str]:
     """FID of all images together, averaged over seeds as other metrics are; it has no interval."""
-    found = [row.summary.get("distribution", {}).get("fid", {}) for row in entry.rows]
-    for fid in found:
-        if fid.get("value") is None:
-            return None, fid.get("reason") or "FID was not computed"
-    mean = entry.mean_over_seeds([fid["value"] for fid in found])
+    found = [row.summary.distribution.fid for row in entry.rows]
+    values = [fid.value for fid in found if fid.value is not None]
+    if len(values) < len(found):
+        reason = next(fid.reason for fid in found if fid.value is None)
+        return None, reason or "FID was not computed"
+    mean = entry.mean_over_seeds(values)
     return Estimate(mean, math.nan, math.nan), ""
 
 
-def _other_degradation(
-    table: PublishedTable, data: dict[str, Any], card: dict[str, Any]
-) -> str | None:
+def _other_degradation(table: PublishedTable, data: PreparedCard, card: RunCard) -> str | None:
     """How the images were degraded, if otherwise than for the published numbers."""
     if table.noise_level is not None:
-        level = data["noise_level"]
+        level = data.noise_level
         if level is None or not math.isclose(level, table.noise_level, rel_tol=1e-6):
-            return f"{data['degradation']} instead of {table.noise_level * 255:g}/255"
-        if setting(card, "data", "clipped"):
+            return f"{data.degradation} instead of {table.noise_level * 255:g}/255"
+        if card.settings.data.clipped:
             return "noisy images are clipped to [0, 1]"
         return None
     if table.masks is not None:
-        masks = (data["masks"] or {}).get("dataset")
+        masks = data.masks.dataset if data.masks else None
         if masks == table.masks:
             return None
-        return f"{data['degradation']} instead of those of {table.masks}"
-    if not data["degradation"].startswith("as the data set comes"):
-        return f"{data['degradation']} instead of the set's own degraded images"
+        return f"{data.degradation} instead of those of {table.masks}"
+    if not data.degradation.startswith("as the data set comes"):
+        return f"{data.degradation} instead of the set's own degraded images"
     return None
-
-
-def setting(card: dict[str, Any], *keys: str) -> Any:
-    """A setting of a run card; None where it has none, as those of images made elsewhere."""
-    found: Any = card.get("settings")
-    for key in keys:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
 
 
 def _is_far(ours: float, theirs: float) -> bool:
     return not 1 / FAR <= ours / theirs <= FAR
 
 
-def _seen(training: dict[str, Any], known: Training) -> tuple[float, float]:
+def _seen(training: RecordedTraining, known: Training) -> tuple[float, float]:
     """Pixels seen in training, ours and theirs; patches where theirs have no known size."""
     assert known.iterations is not None
     assert known.batch is not None
-    ours, theirs = training["iterations"] * training["batch"], known.iterations * known.batch
+    ours, theirs = training.iterations * training.batch, known.iterations * known.batch
     if known.patch is None:
         return ours, theirs
-    return ours * training["patch"] ** 2, theirs * known.patch**2
+    return ours * training.patch**2, theirs * known.patch**2
 
 
-def budget_text(training: dict[str, Any]) -> str:
+def budget_text(training: RecordedTraining) -> str:
     """Iterations, batch and patch of the settings of a training."""
     return (
-        f"{training['iterations']:,} iterations of {training['batch']} patches of "
-        f"{training['patch']}x{training['patch']}"
+        f"{training.iterations:,} iterations of {training.batch} patches of "
+        f"{training.patch}x{training.patch}"
     )
 
 
@@ -591,9 +595,9 @@ def _line(line: Compared) -> Line:
 
 def _sampling(line: Compared) -> Cell:
     summary = line.entry.first.summary
-    if summary["sampler"] == "direct":
-        return Cell(f"{summary['nfe'] or 0} NFE")
-    return Cell(f"{summary['sampler']}, {summary['nfe']} NFE")
+    if summary.sampler == "direct":
+        return Cell(f"{summary.nfe or 0} NFE")
+    return Cell(f"{summary.sampler}, {summary.nfe} NFE")
 
 
 def _published_cell(printed: Decimal | None, group: Numbers | None) -> Cell:
@@ -752,7 +756,7 @@ def _evaluated_alike(found: Sequence[Entry], methods: Sequence[str]) -> list[Ent
 
     Of groups of one size the first is taken, which is that of the default sampler.
     """
-    groups: dict[tuple[Any, ...], dict[str, Entry]] = {}
+    groups: dict[tuple[str | int | None, ...], dict[str, Entry]] = {}
     for entry in found:
         if entry.first.method in methods:
             groups.setdefault(alike(entry.first.summary), {})[entry.first.method] = entry
@@ -807,16 +811,16 @@ def _ablation(key: str, title: str, group: Sequence[Entry]) -> Table:
     columns = [Column("method", "method", numeric=False)]
     for metric in metrics:
         label = SHOWN[metric].label
-        if metric == "lpips" and summary["lpips"]["network"]:
-            label += f" ({network_label(summary['lpips']['network'])})"
+        if metric == "lpips" and summary.lpips.network:
+            label += f" ({network_label(summary.lpips.network)})"
         columns += [
             Column(metric, label, higher_is_better=SHOWN[metric].higher_is_better),
             Column(f"{metric}-difference", f"difference from {base.first.label}"),
         ]
-    data = summary["dataset"]
+    data = summary.dataset
     return Table(
         key=f"ablation-{key}-{base.first.task}-{base.first.dataset}",
-        title=f"{title}: {summary['task_label']}, {data['label']}",
+        title=f"{title}: {summary.task_label}, {data.label}",
         section=ABLATIONS,
         caption=_ablation_caption(group, lines, len(tested)),
         columns=tuple(columns),
@@ -827,7 +831,7 @@ def _ablation(key: str, title: str, group: Sequence[Entry]) -> Table:
 def _against(entry: Entry, base: Entry, metric: MetricName) -> _Against:
     ours, first = entry.values(metric), base.values(metric)
     if ours is None or first is None:
-        why = entry.first.summary["lpips"]["unavailable"] if metric == "lpips" else ""
+        why = entry.first.summary.lpips.unavailable if metric == "lpips" else ""
         return _Against(None, None, why or f"{metric} was not computed for every image")
     estimate = mean_estimate(ours, entry.scenes)
     if entry is base:
@@ -851,13 +855,13 @@ def _ablation_caption(group: Sequence[Entry], lines: Sequence[Line], comparisons
     first = group[0].first
     summary = first.summary
     scenes = len(set(group[0].scenes))
-    training = setting(read_json(Path(summary["run"]) / "run.json"), "training")
-    sampled = f"{summary['sampler']}, {summary['nfe']} NFE"
+    training = read_run_card(Path(summary.run)).settings.training
+    sampled = f"{summary.sampler}, {summary.nfe} NFE"
     parts = [
         "The paper shows this ablation; its numbers are in no source that could be opened, so "
         "there is nothing of it to compare with.",
         f"{len(first.per_image)} images of {scenes} scenes, sampled by {sampled}; {_seeds(group)}.",
-        f"Budget: {budget_text(training)}, {millions(summary['parameters'])} parameters."
+        f"Budget: {budget_text(training)}, {millions(summary.parameters or 0)} parameters."
         if training
         else "",
         "± is half of the 95 % interval of a mean; in brackets is the 95 % interval of the "

@@ -84,9 +84,9 @@ def plane_figure(
         over += f"Dotted where they lead beyond the axes: {'; '.join(left_out)}. "
     return Figure(
         key=key,
-        title=f"{first.summary['task_label']}, {first.summary['dataset']['label']}: "
+        title=f"{first.summary.task_label}, {first.summary.dataset.label}: "
         "perception and distortion",
-        section=str(first.summary["task_label"]),
+        section=str(first.summary.task_label),
         caption=(
             f"Mean LPIPS, axis inverted, against mean {_psnr(first).label}: better is up and to "
             "the right. "
@@ -269,7 +269,7 @@ def _span(
     points: Sequence[_Point], metric: Literal["fidelity", "lpips"], *, with_curves: bool
 ) -> tuple[float, float]:
     """Limits that hold the intervals of trained methods but of those far from all the others."""
-    trained = [point for point in points if point.entry.first.summary["parameters"]]
+    trained = [point for point in points if point.entry.first.summary.parameters]
     estimates = [
         getattr(point, metric)
         for point in (trained if len(trained) > (1 if with_curves else 2) else points)
@@ -391,9 +391,9 @@ def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | N
     count = len(first.per_image)
     return Figure(
         key=key,
-        title=f"{first.summary['task_label']}, {first.summary['dataset']['label']}: "
+        title=f"{first.summary.task_label}, {first.summary.dataset.label}: "
         f"{names[0]} and {names[1]} image by image",
-        section=str(first.summary["task_label"]),
+        section=str(first.summary.task_label),
         caption=(
             f"Left: {psnr.label} of each of {counted(count, 'image')} by {names[0]} and by "
             f"{names[1]}; above the diagonal {names[0]} is better. Right: histogram of the "
@@ -415,7 +415,7 @@ def _pair(rows: Sequence[Row]) -> tuple[Entry, Entry] | None:
     scored = [
         (mean, entry)
         for entry in entries(rows)
-        if entry.first.summary["parameters"]
+        if entry.first.summary.parameters
         and (values := entry.values(_psnr(entry.first).name)) is not None
         and math.isfinite(mean := mean_estimate(values, entry.scenes).mean)
     ]

@@ -3,16 +3,16 @@
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import pandas as pd
 from tabulate import tabulate
 
-from irsde.files import read_table
+from irsde.files import InputError, read_table
+from irsde.report.recorded import RecordedCell, RecordedTable
 from irsde.report.table import Cell, Column, Figure, Table
 
 ROOT = "../"  # from reports/ to the project
@@ -400,9 +400,9 @@ def _number(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else repr(float(value))
 
 
-def shown(cell: Mapping[str, Any]) -> str:
+def shown(cell: RecordedCell) -> str:
     """What a cell of the lineage shows: text and mark."""
-    return " ".join(filter(None, (cell["text"], cell.get("mark"))))
+    return " ".join(filter(None, (cell.text, cell.mark)))
 
 
 def same_text(first: str, second: str) -> bool:
@@ -419,14 +419,14 @@ def same_text(first: str, second: str) -> bool:
     return first.translate(brackets).split() == second.translate(brackets).split()
 
 
-def markdown_cells(path: Path, tables: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def markdown_cells(path: Path, tables: Sequence[RecordedTable]) -> dict[str, str]:
     """Texts of the cells of `tables.md`, without emphasis and links.
 
     Parameters
     ----------
     path : Path
         `tables.md`: each table stands below a paragraph that begins with its key.
-    tables : sequence of dict
+    tables : sequence of RecordedTable
         Tables of the lineage, which say what lines and columns are called.
 
     Returns
@@ -436,18 +436,18 @@ def markdown_cells(path: Path, tables: Sequence[Mapping[str, Any]]) -> dict[str,
     """
     written = _pipe_tables(path.read_text(encoding="utf-8"))
     return {
-        f"{table['key']}/{row['key']}/{column['key']}": text
+        f"{table.key}/{row.key}/{column.key}": text
         for table in tables
-        for row, texts in zip(table["rows"], written.get(table["key"], []), strict=False)
-        for column, text in zip(table["columns"], texts, strict=False)
+        for row, texts in zip(table.rows, written.get(table.key, []), strict=False)
+        for column, text in zip(table.columns, texts, strict=False)
     }
 
 
-def csv_cells(path: Path, _: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def csv_cells(path: Path, _: Sequence[RecordedTable]) -> dict[str, str]:
     """Texts of the cells of `tables.csv`; ``<table>/<row>/<column>`` → text."""
     try:
         lines = read_table(path, as_text=True)
-    except (OSError, ValueError):
+    except InputError:
         return {}
     if not {"table", "line", "column", "text"} <= set(lines.columns):
         return {}

@@ -1,30 +1,24 @@
 """Finished evaluations as rows of tables, and the commands that make them again."""
 
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from irsde.experiment import provenance
+from irsde.experiment.cards import RunCard
 from irsde.experiment.grid import IMPORTED, OUTSIDE, evaluation_of, run_of
 from irsde.experiment.options import alike
-from irsde.files import InputError, digest_json, read_json, read_table
+from irsde.experiment.result_tables import PER_IMAGE, read_per_image
+from irsde.experiment.summary import Summary, read_summary
+from irsde.files import InputError, digest_json
 from irsde.methods import MethodName
-from irsde.scoring.metrics import METRICS
-
-# What `summary.json` always has.
-SUMMARY = (
-    "commit", "dataset", "dirty", "leaked", "lpips", "method", "method_label", "metrics", "nfe",
-    "parameters", "profile", "protocol", "run", "run_identity", "sampler", "sampling_seed", "seed",
-    "task", "task_label",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,41 +29,41 @@ class Row:
     ----------
     folder : Path
         Where the evaluation lies.
-    summary : dict
+    summary : Summary
         Its `summary.json`.
     per_image : pandas.DataFrame
-        Its `per_image.csv`: image, scene, psnr, ssim, psnr_y, ssim_y, lpips, nfe, reference (the
-        first digits of the SHA-256 of the clean image's pixels; old evaluations lack it).
+        Its `per_image.csv`, with columns of `result_tables.PER_IMAGE_COLUMNS`.
     """
 
     folder: Path
-    summary: dict[str, Any]
+    summary: Summary
     per_image: pd.DataFrame
 
     @property
     def task(self) -> str:
         """Name of the task."""
-        return str(self.summary["task"])
+        return self.summary.task
 
     @property
     def dataset(self) -> str:
         """Name of the test set."""
-        return str(self.summary["dataset"]["dataset"])
+        return self.summary.dataset.dataset
 
     @property
     def method(self) -> str:
         """Name of the method or variant."""
-        return str(self.summary["method"])
+        return self.summary.method
 
     @property
     def label(self) -> str:
         """Method as tables and figures show it."""
-        return str(self.summary["method_label"])
+        return self.summary.method_label
 
     @property
-    def kind(self) -> tuple[Any, ...]:
+    def kind(self) -> tuple[str | int | None, ...]:
         """All that tells entries apart: everything but the seeds."""
-        return (self.dataset, self.task, self.method, *alike(self.summary))
+        of = self.summary
+        return (self.dataset, of.task, of.method, *alike(of))
 
 
 @dataclass(frozen=True)
@@ -92,12 +86,12 @@ class Entry:
     @property
     def training_seeds(self) -> list[int]:
         """Training seeds, sorted."""
-        return sorted({int(row.summary["seed"]) for row in self.rows})
+        return sorted({row.summary.seed for row in self.rows})
 
     @property
     def sampling_seeds(self) -> list[int]:
         """Seeds of the sampling noise, sorted."""
-        return sorted({int(row.summary["sampling_seed"]) for row in self.rows})
+        return sorted({row.summary.sampling_seed for row in self.rows})
 
     @cached_property
     def scenes(self) -> list[str]:
@@ -118,17 +112,19 @@ class Entry:
         """
         of_seed: dict[int, list[NDArray[np.float64]]] = {}
         for row in self.rows:
+            if metric not in row.per_image:
+                return None
             column = row.per_image[metric].to_numpy(dtype=np.float64)
             if np.isnan(column).any():
                 return None
-            of_seed.setdefault(int(row.summary["seed"]), []).append(column)
+            of_seed.setdefault(row.summary.seed, []).append(column)
         return np.array([np.mean(of_seed[seed], axis=0) for seed in sorted(of_seed)])
 
     def mean_over_seeds(self, values: Sequence[float]) -> float:
         """Mean over training seeds of the mean over sampling seeds of one value of each row."""
         of_seed: dict[int, list[float]] = {}
         for row, value in zip(self.rows, values, strict=True):
-            of_seed.setdefault(int(row.summary["seed"]), []).append(float(value))
+            of_seed.setdefault(row.summary.seed, []).append(float(value))
         return fmean(fmean(found) for found in of_seed.values())
 
     @property
@@ -137,36 +133,18 @@ class Entry:
         return tuple(row.folder.as_posix() for row in self.rows)
 
 
-def read_evaluation(
-    folder: Path, needed: Collection[str] = SUMMARY
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Summary and per-image values of an evaluation, as they lie there.
-
-    Parameters
-    ----------
-    folder : Path
-    needed : collection of str
-        What the summary has to have.
+def read_evaluation(folder: Path) -> tuple[Summary, pd.DataFrame]:
+    """Summary and per-image values of an evaluation.
 
     Raises
     ------
     InputError
         If a file is absent or damaged.
     """
-    summary = read_json(folder / "summary.json")
-    path = folder / "per_image.csv"
     try:
-        values = read_table(path)
-        values = values.astype({name: float for name in METRICS if name in values})
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
-    if not isinstance(summary, dict) or "image" not in values:
-        raise InputError(f"{folder}: not an evaluation; run irsde evaluate again")
-    if missing := [key for key in needed if key not in summary]:
-        raise InputError(
-            f"{folder / 'summary.json'}: has no {missing[0]}; run irsde evaluate again"
-        )
-    return summary, values
+        return read_summary(folder), read_per_image(folder / PER_IMAGE)
+    except InputError as error:
+        raise InputError(f"{error}; run irsde evaluate again") from None
 
 
 def read_row(folder: Path) -> Row:
@@ -178,10 +156,10 @@ def read_row(folder: Path) -> Row:
         If a file is absent or damaged, or the evaluation is of an older run than the one there.
     """
     summary, per_image = read_evaluation(folder)
-    card = provenance.read_run_card(Path(summary["run"]))
-    if digest_json(card["identity"]) != summary["run_identity"]:
+    card = provenance.read_run_card(Path(summary.run))
+    if digest_json(card.identity) != summary.run_identity:
         raise InputError(
-            f"{folder}: evaluates an earlier run than the one in {summary['run']}; "
+            f"{folder}: evaluates an earlier run than the one in {summary.run}; "
             "run irsde evaluate again"
         )
     return Row(folder, summary, per_image)
@@ -203,14 +181,14 @@ def read_rows(folders: Iterable[Path]) -> list[Row]:
             differing = [
                 key
                 for key in ("dataset", "leaked", "protocol", "lpips")
-                if row.summary[key] != first.summary[key]
+                if getattr(row.summary, key) != getattr(first.summary, key)
             ]
             if list(row.per_image["image"]) != list(first.per_image["image"]):
                 differing.append("images")
             if differing:
                 advice = "run irsde evaluate again"
                 if differing[0] == "lpips":
-                    networks = [one.summary["lpips"].get("network") for one in (row, first)]
+                    networks = [one.summary.lpips.network for one in (row, first)]
                     advice = (
                         f"LPIPS is of {networks[0]} and of {networks[1]}; delete one of them and "
                         "evaluate it again where IRSDE_LPIPS_WEIGHTS names the other's weights"
@@ -232,7 +210,7 @@ def by_table(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
 
 def entries(rows: Iterable[Row]) -> list[Entry]:
     """Rows put together that differ in their seeds only, in the order they come."""
-    found: dict[tuple[Any, ...], list[Row]] = {}
+    found: dict[tuple[str | int | None, ...], list[Row]] = {}
     for row in rows:
         found.setdefault(row.kind, []).append(row)
     return [Entry(tuple(of_kind)) for of_kind in found.values()]
@@ -240,57 +218,56 @@ def entries(rows: Iterable[Row]) -> list[Entry]:
 
 def without_leaked(rows: Sequence[Row]) -> list[Row]:
     """The same rows without the test images that are shown in the training data."""
-    leaked = rows[0].summary["leaked"]
+    leaked = rows[0].summary.leaked
     return [
         Row(row.folder, row.summary, row.per_image[~row.per_image["image"].isin(leaked)])
         for row in rows
     ]
 
 
-def run_command(card: Mapping[str, Any]) -> str:
-    """Command that makes a run, from its `run.json`; "" for results made elsewhere."""
-    chosen = ["--profile", card["profile"], "--task", card["task"]]
-    if imported := card.get("imported_from"):
-        settings = card.get("settings", {})
-        if process := settings.get("process"):
-            stationary_std = f"{255 * settings['stationary_std']:g}/255"
-            chosen += ["--lambda", stationary_std, "--steps", str(process["steps"])]
-            chosen += ["--schedule", process["schedule"]]
-        return shlex.join(["irsde", "import-weights", imported["file"], *chosen])
-    origin = card.get("derived_from")
-    if origin and "width" in card["identity"]:
-        width = str(card["identity"]["width"])
+def run_command(card: RunCard) -> str:
+    """Command that makes a run, from its card; "" for results made elsewhere."""
+    settings = card.settings
+    chosen = ["--profile", card.home, "--task", card.task]
+    if imported := card.imported_from:
+        if settings.process and settings.stationary_std is not None:
+            process = settings.process
+            chosen += ["--lambda", f"{255 * settings.stationary_std:g}/255"]
+            chosen += ["--steps", str(process.steps), "--schedule", process.schedule]
+        return shlex.join(["irsde", "import-weights", imported.file, *chosen])
+    origin = card.derived_from
+    if origin and "width" in card.identity:
+        width = card.identity["width"]
         return shlex.join(["irsde", "average", "--run", origin, "--width", width])
-    if card.get("outside"):
+    if card.outside:
         return ""
-    method, start = card["method"], []
-    if "continued_at" in card:
+    method, start = card.method, []
+    if card.continued_at is not None:
         method = run_of(Path(str(origin))).method
-        start = ["--continue-to", str(card["iterations"])]
-    elif source := card.get("started_from"):
-        method, start = card["settings"]["method"], ["--from", origin or source["file"]]
-    own = ["--method", method, "--seed", str(card["seed"])]
-    allowed = card.get("settings", {}).get("data", {}).get("allow_leakage")
-    leakage = ["--allow-leakage"] if allowed else []
+        start = ["--continue-to", str(card.iterations)]
+    elif source := card.started_from:
+        method, start = settings.method or method, ["--from", origin or source.file]
+    own = ["--method", method, "--seed", str(card.seed)]
+    leakage = ["--allow-leakage"] if settings.data.allow_leakage else []
     return shlex.join(["irsde", "train", *chosen, *own, *start, *leakage])
 
 
-def evaluation_command(summary: Mapping[str, Any], folder: Path) -> str:
-    """Command that makes an evaluation, from its `summary.json` and its folder."""
-    dataset = summary["dataset"]["dataset"]
-    if MethodName.parse(summary["method"]).base == OUTSIDE:
+def evaluation_command(summary: Summary, folder: Path) -> str:
+    """Command that makes an evaluation, from its summary and its folder."""
+    dataset = summary.dataset.dataset
+    if MethodName.parse(summary.method).base == OUTSIDE:
         given = {
-            "restored": summary.get("restored", "FOLDER"),
+            "restored": summary.restored or "FOLDER",
             "dataset": dataset,
-            "name": summary["method_label"],
-            "task": summary["task"],
-            "profile": summary["profile"],
+            "name": summary.method_label,
+            "task": summary.task,
+            "profile": summary.profile,
         }
-        if pattern := summary.get("pattern"):
-            given["pattern"] = pattern
+        if summary.pattern:
+            given["pattern"] = summary.pattern
         options = [part for key, value in given.items() for part in (f"--{key}", value)]
         return shlex.join(["irsde", "evaluate", *options])
-    evaluation = evaluation_of(run_of(Path(summary["run"])), dataset, folder.name)
+    evaluation = evaluation_of(run_of(Path(summary.run)), dataset, folder.name)
     is_imported = MethodName.parse(evaluation.run.method).variant == IMPORTED  # plain unless told
     is_exact = is_imported and evaluation.options.conversion == "exact"
     return f"irsde evaluate {evaluation.arguments}{' --conversion exact' if is_exact else ''}"

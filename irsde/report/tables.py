@@ -9,7 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from irsde.files import InputError, key_of, read_json, read_table, slug
+from irsde.experiment.cards import Cost
+from irsde.experiment.result_tables import HISTORY, read_history
+from irsde.experiment.summary import StatedDistance
+from irsde.files import is_present, key_of, slug
 from irsde.report.captions import (
     about,
     about_exact,
@@ -54,7 +57,7 @@ def sweep_tables(rows: Sequence[Row]) -> list[Table]:
     """
     of_method: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        if row.summary["nfe"]:
+        if row.summary.nfe:
             of_method.setdefault((row.task, row.dataset, row.method), []).append(row)
     titled = titles(rows)
     return [
@@ -67,14 +70,14 @@ def sweep_tables(rows: Sequence[Row]) -> list[Table]:
 def _sweep(found: Sequence[Entry], title: str) -> Table:
     samplers = list(dict.fromkeys(sampler_of(entry.first) for entry in found))
     group = sorted(
-        found, key=lambda e: (samplers.index(sampler_of(e.first)), int(e.first.summary["nfe"]))
+        found, key=lambda e: (samplers.index(sampler_of(e.first)), e.first.summary.nfe or 0)
     )
     first = group[0].first
     metrics = headline(first)
     judged = judge(group, metrics)
-    most = max(int(entry.first.summary["nfe"]) for entry in group)
+    most = max(entry.first.summary.nfe or 0 for entry in group)
     ranking = judged[0].ranking or range(len(group))
-    base = next(k for k in ranking if group[k].first.summary["nfe"] == most)
+    base = next(k for k in ranking if group[k].first.summary.nfe == most)
     differences = {
         (k, metric.name): found
         for metric in metrics
@@ -161,15 +164,15 @@ def cost_table(rows: Sequence[Row]) -> Table:
         psnr = headline(of_table[0])[0]
         for entry, (key, name) in zip(group, named_lines(group), strict=True):
             evaluation = [_cost(row.folder) for row in entry.rows]
-            training = [_cost(Path(run)) for run in {r.summary["run"]: None for r in entry.rows}]
+            training = [_cost(Path(run)) for run in {r.summary.run: None for r in entry.rows}]
             summary = entry.first.summary
             values = entry.values(psnr.name)
             mean = None if values is None else float(values.mean())
-            macs = summary.get("multiply_accumulates")
+            macs = summary.multiply_accumulates
             cells = [
                 name,
-                Cell(summary["task_label"]),
-                Cell(summary["dataset"]["label"]),
+                Cell(summary.task_label),
+                Cell(summary.dataset.label),
                 count_cell(None, "", entry)
                 if mean is None
                 else Cell(number_text(mean, psnr.decimals), mean, sources=entry.sources),
@@ -220,15 +223,13 @@ def _psnr_column(rows: Sequence[Row]) -> Column:
     return replace(first, label=" or ".join(columns) or first.label)
 
 
-def _cost(folder: Path) -> dict[str, Any]:
+def _cost(folder: Path) -> Cost:
     path = folder / "cost.json"
-    return dict(read_json(path)) if path.is_file() else {}
+    return Cost.read(path) if is_present(path) else Cost()
 
 
-def _measured(
-    found: Sequence[Mapping[str, Any]], key: str, unit: float, form: str, entry: Entry
-) -> Cell:
-    values = [float(cost[key]) for cost in found if cost.get(key) is not None]
+def _measured(found: Sequence[Cost], key: str, unit: float, form: str, entry: Entry) -> Cell:
+    values = [float(value) for cost in found if (value := getattr(cost, key)) is not None]
     if len(values) < len(found):
         return count_cell(None, form, entry)
     together = max(values) if key.startswith("peak") else fmean(values)
@@ -306,9 +307,7 @@ def _quality(
     metrics = metrics_of(group[0].first)
     judged = judge(group, metrics)
     distances = [
-        name
-        for name in DISTANCES
-        if any(_distance(e.first, name).get("value") is not None for e in group)
+        name for name in DISTANCES if any(_distance(e.first, name).value is not None for e in group)
     ]
     columns = [
         METHOD,
@@ -340,15 +339,14 @@ def _quality(
         *_about_distances(group, distances),
         *(f"{label} is n/a: {reason.rstrip('.')}." for label, reason in refused.items()),
     ]
-    section = str(group[0].first.summary["task_label"])
+    section = str(group[0].first.summary.task_label)
     caption = " ".join(filter(None, notes))
     return Table(key, title, section, caption, tuple(columns), tuple(lines))
 
 
-def _distance(row: Row, name: str) -> Mapping[str, Any]:
-    """What an evaluation says of its FID or KID: value, reason, warning, std; empty if nothing."""
-    found = (row.summary.get("distribution") or {}).get(name)
-    return found if isinstance(found, Mapping) else {}
+def _distance(row: Row, name: str) -> StatedDistance:
+    """What an evaluation says of its FID or KID."""
+    return row.summary.distribution.fid if name == "fid" else row.summary.distribution.kid
 
 
 def _distance_cells(group: Sequence[Entry], name: str, *, whole: bool) -> list[Cell]:
@@ -359,14 +357,14 @@ def _distance_cells(group: Sequence[Entry], name: str, *, whole: bool) -> list[C
         found = [_distance(row, name) for row in entry.rows]
         if not whole:
             cell = Cell("n/a", reason=f"{label} was computed of all images together")
-        elif any(of_row.get("value") is None for of_row in found):
-            reason = next((of_row["reason"] for of_row in found if of_row.get("reason")), "")
+        elif len(values := [one.value for one in found if one.value is not None]) < len(found):
+            reason = next((one.reason for one in found if one.reason), "")
             cell = Cell("n/a", reason=reason or "not computed", sources=entry.sources)
         else:
-            value = entry.mean_over_seeds([of_row["value"] for of_row in found])
+            value = entry.mean_over_seeds(values)
             text = number_text(value, decimals)
-            if all(of_row.get("std") for of_row in found):
-                text += f" ± {fmean(of_row['std'] for of_row in found):.{decimals}f}"
+            if all(deviations := [one.std or 0.0 for one in found]):
+                text += f" ± {fmean(deviations):.{decimals}f}"
             cell = Cell(text, value, sources=entry.sources)
         cells.append(cell)
     ranking = sorted(
@@ -382,15 +380,15 @@ def _distance_cells(group: Sequence[Entry], name: str, *, whole: bool) -> list[C
 def _about_distances(group: Sequence[Entry], shown: Sequence[str]) -> list[str]:
     """What must be known of FID and KID, or why there are none."""
     found = [_distance(entry.first, name) for name in shown or DISTANCES for entry in group]
-    key = "warning" if shown else "reason"
-    said = list(dict.fromkeys(str(of[key]).rstrip(".") for of in found if of.get(key)))
+    texts = [of.warning if shown else of.reason for of in found]
+    said = list(dict.fromkeys(text.rstrip(".") for text in texts if text))
     if not shown:
         return [f"FID and KID are n/a: {joined(said)}."] if said else []
     parts = [f"{text}." for text in said]
     parts.append(
         "They compare all images at once: nothing is known of the differences between them."
     )
-    if any(of.get("std") for of in found):
+    if any(of.std for of in found):
         parts.append("± of KID is the standard deviation over its subsets of the images.")
     return parts
 
@@ -411,13 +409,13 @@ def tidy(rows: Sequence[Row]) -> pd.DataFrame:
                         "seeds": " ".join(map(str, entry.training_seeds)),
                         "sampling_seeds": " ".join(map(str, entry.sampling_seeds)),
                         "sampler": sampler_of(entry.first),
-                        "nfe": summary["nfe"],
-                        "parameters": summary["parameters"],
+                        "nfe": summary.nfe,
+                        "parameters": summary.parameters,
                         "metric": of_metric.metric.name,
                         "mean": mean.mean if mean else None,
                         "low": mean.low if mean else None,
                         "high": mean.high if mean else None,
-                        "run": summary["run"],
+                        "run": summary.run,
                     }
                 )
     return pd.DataFrame(lines)
@@ -426,14 +424,11 @@ def tidy(rows: Sequence[Row]) -> pd.DataFrame:
 def training_curves(rows: Sequence[Row]) -> pd.DataFrame:
     """Training histories of all trained runs, one line for each run and logged iteration."""
     parts = []
-    for row in {row.summary["run"]: row for row in rows}.values():
-        history = Path(row.summary["run"]) / "training.csv"
-        if history.is_file():
-            run = f"{row.task}/{row.method}/seed{row.summary['seed']}"
-            curve = read_table(history)
-            if "iteration" not in curve:
-                raise InputError(f"{history}: no training curve; train the run again")
-            parts.append(curve.assign(run=run))
+    for row in {row.summary.run: row for row in rows}.values():
+        history = Path(row.summary.run) / HISTORY
+        if is_present(history):
+            run = f"{row.task}/{row.method}/seed{row.summary.seed}"
+            parts.append(read_history(history).assign(run=run))
     columns = ["iteration", "loss", "gradient_norm", "learning_rate", "validation_psnr", "run"]
     return pd.concat(parts) if parts else pd.DataFrame(columns=columns)
 

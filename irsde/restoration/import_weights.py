@@ -269,7 +269,7 @@ def _is_up_to_date(folder: Path, sha256: str, settings: RunSettings) -> bool:
         return False
     if _settings_of(folder) != settings:
         return False
-    return digest_file(folder / WEIGHTS) == provenance.read_run_card(folder).get("weights_sha256")
+    return digest_file(folder / WEIGHTS) == provenance.read_run_card(folder).weights_sha256
 
 
 def _check_file(file: Path) -> None:
@@ -295,7 +295,7 @@ def _check_file(file: Path) -> None:
         raise InputError(f"{file}: not a PyTorch checkpoint (neither a zip archive nor a pickle)")
 
 
-def _load(file: Path) -> Any:
+def _load(file: Path) -> object:
     """Content of a PyTorch file that holds tensors and plain containers only."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of foreign pickle protocols: such files are refused
@@ -373,7 +373,7 @@ def _names_in_pickles(stream: IO[bytes]) -> Iterator[str]:
                 return
 
 
-def _state_dict(file: Path, content: Any) -> tuple[dict[str, Tensor], str]:
+def _state_dict(file: Path, content: object) -> tuple[dict[str, Tensor], str]:
     """Weights of one network under their bare names, and words on which they are."""
     if not isinstance(content, dict):
         raise InputError(f"{file}: holds a {type(content).__name__}, not a state dict")
@@ -395,7 +395,7 @@ def _state_dict(file: Path, content: Any) -> tuple[dict[str, Tensor], str]:
     raise InputError(f"{file}: holds no state dict (its keys: {_first(content) or 'none'})")
 
 
-def _tensors(content: Any) -> dict[str, Tensor] | None:
+def _tensors(content: object) -> dict[str, Tensor] | None:
     """Named tensors of a dict that holds nothing else but bookkeeping; None if it is no such."""
     if not isinstance(content, dict):
         return None

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,16 @@ from irsde.data.sets import noise_level_of
 from irsde.degradations.masks import inpainting_holes, read_mask
 from irsde.degradations.resampling import enlarge
 from irsde.experiment import provenance
+from irsde.experiment.cards import RunCard
 from irsde.experiment.grid import refuse_without_effect, run_of
-from irsde.experiment.options import EvaluationOptions
+from irsde.experiment.options import Conversion, EvaluationOptions
 from irsde.experiment.profile import RunSettings, check_name, load_profile
+from irsde.experiment.summary import Scores
 from irsde.files import (
     InputError,
     digest_file,
     digest_json,
+    is_present,
     read_json,
     temporary_folder,
     write_json,
@@ -48,8 +51,35 @@ RECORD = "restored.json"
 LIMITS = {"samples": 1000, "batch": 1024, "threads": 1024}
 REACH = 3  # small pixels beyond a tile that its bicubic enlargement looks at, and one more
 Image = NDArray[np.float32]
+Enlargement = Literal["bicubic", "nearest"]
 A = TypeVar("A")
 B = TypeVar("B")
+
+
+class Described(TypedDict):
+    """All that restored pixels depend on but the photograph and the device."""
+
+    run: str
+    run_identity: str
+    weights_sha256: str | None
+    task: str
+    method: str
+    sampler: str
+    nfe: int
+    conversion: Conversion
+    noise_level: float | None
+    seed: int
+    samples: int
+    tile: int
+    overlap: int
+    batch: int
+
+
+class Uncertainty(TypedDict):
+    """What black and white of an uncertainty image are, and its mean, in the range of the image."""
+
+    range: list[float]
+    mean: float
 
 
 @dataclass(frozen=True)
@@ -184,7 +214,7 @@ def restore_photographs(
 
     card, settings = provenance.read_network_run(run)
     _check(run, card, options)
-    task = TASKS[card["task"]]
+    task = TASKS[card.task]
     check_text(out)
     files, left_out = _files(source)
     with compute_device(1) as device:
@@ -199,6 +229,7 @@ def restore_photographs(
         ]
         _check_targets(source, sources or everything)
         began = time.monotonic()
+        ranges: list[float] = []
         work = _work(sources, restorer, options)
         total = sum(len(_tiles_of(each, restorer, options)) for each in sources) * options.samples
         workers = 1 if device.type == "cuda" else options.threads or available_cores()
@@ -206,6 +237,7 @@ def restore_photographs(
         stream = track(restored, f"restoring with {run}", total)
         for each, of_source in groupby(stream, key=lambda pair: pair[0].source):
             uncertainty = _write(each, of_source, options.samples)
+            ranges += [uncertainty["range"][1]] if uncertainty else []
             record[each.file.name] = {
                 "settings": described,
                 **_identity(each),
@@ -213,11 +245,11 @@ def restore_photographs(
                 "outputs": [target.name for target in each.targets],
                 "device": device_name(device),
                 "version": __version__,
-                **uncertainty,
+                **({"uncertainty": uncertainty} if uncertainty else {}),
             }
             write_json(out / RECORD, record)
     seconds = time.monotonic() - began
-    line = _line(out, sources, len(everything) - len(sources), record, seconds) + origin
+    line = _line(out, sources, len(everything) - len(sources), ranges, seconds) + origin
     return f"{line}\n{left_out}" if left_out else line
 
 
@@ -229,25 +261,24 @@ def available_cores() -> int:
 
 
 def _line(
-    out: Path, sources: Sequence[_Source], n_done: int, record: dict[str, Any], seconds: float
+    out: Path, sources: Sequence[_Source], n_done: int, ranges: Sequence[float], seconds: float
 ) -> str:
     line = f"{out}: {len(sources)} image{'s' if len(sources) > 1 else ''} restored"
     if n_done:
         line += f", {n_done} there already"
     line += f", {seconds:.0f} s"
-    if len(sources[0].targets) == 1:
+    if not ranges:
         return line
-    ranges = [record[each.file.name]["uncertainty"]["range"][1] for each in sources]
     if len(ranges) > 1:
         return f"{line}; the ranges of the uncertainty images are in {out / RECORD}"
     return f"{line}; uncertainty image from 0 to {ranges[0]:g} of the range of the image"
 
 
-def _check(run: Path, card: dict[str, Any], options: RestoreOptions) -> None:
+def _check(run: Path, card: RunCard, options: RestoreOptions) -> None:
     """Refuse a run or options that cannot be used, before anything is read."""
-    method = method_of(card["method"])
+    method = method_of(card.method)
     if not method.is_trained:
-        raise InputError(f"{run}: {card['label']} has no network to restore with")
+        raise InputError(f"{run}: {card.label} has no network to restore with")
     for name, limit in LIMITS.items():
         value = getattr(options, name)
         if value is not None and not 1 <= value <= limit:
@@ -256,18 +287,18 @@ def _check(run: Path, card: dict[str, Any], options: RestoreOptions) -> None:
         raise InputError("--overlap: whole photographs have no tiles; leave it out")
     if method.kind == "regression":
         if options.sampler not in (None, "direct") or options.nfe not in (None, 1):
-            raise InputError(f"{card['label']} has no sampler: leave out --sampler and --nfe")
+            raise InputError(f"{card.label} has no sampler: leave out --sampler and --nfe")
         for name in ("samples", "seed", "conversion"):
             if getattr(options, name) != getattr(RestoreOptions, name):
-                raise InputError(f"{card['label']} draws no noise: leave out --{name}")
+                raise InputError(f"{card.label} draws no noise: leave out --{name}")
     elif options.conversion is not None:
-        chosen: dict[str, Any] = {"conversion": options.conversion}
         sampler = options.sampler or method.sampler
-        refuse_without_effect(EvaluationOptions(sampler, method.nfe, **chosen), card["method"])
-    if options.mask and not TASKS[card["task"]].has_holes:
-        raise InputError(f"{run}: {card['task']} takes no mask; leave out --mask")
+        given = cast("Conversion", options.conversion)  # another is refused by the options
+        refuse_without_effect(EvaluationOptions(sampler, method.nfe, conversion=given), card.method)
+    if options.mask and not TASKS[card.task].has_holes:
+        raise InputError(f"{run}: {card.task} takes no mask; leave out --mask")
     if options.noise_level is not None and method.conditional:
-        raise InputError(f"{card['label']} asks for no noise level; leave out --noise-level")
+        raise InputError(f"{card.label} asks for no noise level; leave out --noise-level")
 
 
 def _check_tile(restorer: "Restorer", options: RestoreOptions) -> None:
@@ -380,11 +411,11 @@ def _check_targets(source: Path, sources: Sequence[_Source]) -> None:
 
 def _described(
     run: Path,
-    card: dict[str, Any],
+    card: RunCard,
     settings: RunSettings,
     restorer: "Restorer",
     options: RestoreOptions,
-) -> tuple[dict[str, Any], str]:
+) -> tuple[Described, str]:
     """All that the restored pixels depend on but the photograph and the device; how it is sampled.
 
     The text says the latter with where a number that was not given comes from.
@@ -392,13 +423,13 @@ def _described(
     from irsde.restoration.restorer import usual_conversion
     from irsde.samplers import SAMPLERS
 
-    method = method_of(card["method"])
+    method = method_of(card.method)
     noise_level, assumed = options.noise_level, ""
     if not restorer.conditional and noise_level is None:
-        noise_level = noise_level_of(card["task"], settings.data)
+        noise_level = noise_level_of(card.task, settings.data)
         if noise_level is None:
             raise InputError(
-                f"{run}: {card['label']} starts from the noise in the photograph, whose level is "
+                f"{run}: {card.label} starts from the noise in the photograph, whose level is "
                 "not known: give --noise-level"
             )
         assumed = f", noise level {255 * noise_level:g}/255 as in training"
@@ -410,15 +441,16 @@ def _described(
         most = first if settings.process else method.nfe
         sampler, usual, origin = usual_sampling(run, card, options.sampler, most)
         nfe = min(usual, first)
-    conversion: str = "exact"
+    conversion: Conversion = "exact"
     if restorer.process is not None:
-        conversion = options.conversion or usual_conversion(card, sampler)
-    described = {
+        given = cast("Conversion | None", options.conversion)
+        conversion = given or usual_conversion(card, sampler)
+    described: Described = {
         "run": run.as_posix(),
-        "run_identity": digest_json(card["identity"]),
-        "weights_sha256": card["weights_sha256"],
-        "task": card["task"],
-        "method": card["method"],
+        "run_identity": digest_json(card.identity),
+        "weights_sha256": card.weights_sha256,
+        "task": card.task,
+        "method": card.method,
         "sampler": sampler,
         "nfe": nfe,
         "conversion": conversion,
@@ -436,7 +468,7 @@ def _described(
 
 
 def usual_sampling(
-    run: Path, card: dict[str, Any], sampler: str | None, most: int
+    run: Path, card: RunCard, sampler: str | None, most: int
 ) -> tuple[str, int, str]:
     """Sampler and network evaluations that a run is evaluated with, and where they are from.
 
@@ -448,8 +480,7 @@ def usual_sampling(
     ----------
     run : Path
         Folder of the run, in `results/` or among committed evidence.
-    card : dict
-        Its run card.
+    card : RunCard
     sampler : str or None
         A sampler that is given already.
     most : int
@@ -463,28 +494,26 @@ def usual_sampling(
     origin : str
         Words for a message.
     """
-    own = sampler or method_of(card["method"]).sampler
-    summaries = [read_json(path) for path in sorted(run.glob("evaluations/*/*/summary.json"))]
-    used = {
-        (one["sampler"], one["nfe"]): one.get("settings", {}).get("nfe")
-        for one in summaries
-        if isinstance(one, dict) and sampler in (None, one.get("sampler"))
-    }
-    used = {key: asked for key, asked in used.items() if isinstance(key[1], int)}
+    own = sampler or method_of(card.method).sampler
+    used: dict[tuple[str, int], int | None] = {}
+    for path in sorted(run.glob("evaluations/*/*/summary.json")):
+        one = Scores.read(path)
+        if one.sampler and one.nfe is not None and sampler in (None, one.sampler):
+            used[one.sampler, one.nfe] = one.settings.nfe if one.settings else None
     usual = [key for key, asked in used.items() if key == (own, min(asked or most, most))]
     if len(used) == 1 or usual:
         name, nfe = (usual or [*used])[0]
         return name, nfe, " as in its evaluations"
     try:
-        profile = provenance.evaluation_profile(load_profile(card["profile"]), run_of(run))
+        profile = provenance.evaluation_profile(load_profile(card.home), run_of(run))
     except InputError:
         return own, most, " as the method has by default"
-    nfe = profile.evaluation.nfe
-    return own, most if nfe is None else min(nfe, most), f" as in profile {profile.name}"
+    asked = profile.evaluation.nfe
+    return own, most if asked is None else min(asked, most), f" as in profile {profile.name}"
 
 
-def _read_record(out: Path) -> dict[str, Any]:
-    if not os.path.lexists(out / RECORD):
+def _read_record(out: Path) -> dict[str, object]:
+    if not is_present(out / RECORD):
         return {}
     record = read_json(out / RECORD)
     if not isinstance(record, dict) or not all(isinstance(one, dict) for one in record.values()):
@@ -498,7 +527,7 @@ def _identity(source: _Source) -> dict[str, str]:
     return {name: digest_file(file) for name, file in files.items() if file}
 
 
-def _is_done(entry: Any, source: _Source, described: dict[str, Any]) -> bool:
+def _is_done(entry: object, source: _Source, described: Described) -> bool:
     """True if a record says that this photograph was restored so, and its outputs are there."""
     if not isinstance(entry, dict) or entry.get("settings") != described:
         return False
@@ -548,7 +577,7 @@ def _restored(
     work: Iterable[_Work],
     restorer: "Restorer",
     settings: RunSettings,
-    described: dict[str, Any],
+    described: Described,
     batch_size: int,
     device: "torch.device",
     workers: int,
@@ -609,7 +638,7 @@ def _in_order(
                 future.cancel()
 
 
-def _degraded(work: _Work, enlargement: Any) -> Image:
+def _degraded(work: _Work, enlargement: Enlargement) -> Image:
     """A tile of the degraded image at the size of the result."""
     rows, columns, pixels = work.tile.rows.pixels, work.tile.columns.pixels, work.photo.pixels
     if work.source.scale > 1:
@@ -620,7 +649,7 @@ def _degraded(work: _Work, enlargement: Any) -> Image:
     return inpainting_holes(image, 1 - work.holes[rows, columns].astype(np.float32))
 
 
-def _enlarged(pixels: Pixels, rows: slice, columns: slice, scale: int, mode: Any) -> Image:
+def _enlarged(pixels: Pixels, rows: slice, columns: slice, scale: int, mode: Enlargement) -> Image:
     """Part of the enlarged image, made from the small pixels that it depends on."""
     parts, cuts = [], []
     for span, length in ((rows, pixels.shape[0]), (columns, pixels.shape[1])):
@@ -654,10 +683,10 @@ class _Moments:
 
 def _write(
     source: _Source, restored: Iterable[tuple[_Work, Image]], samples: int
-) -> dict[str, Any]:
+) -> Uncertainty | None:
     """Blend the tiles of a photograph and write its outputs, all or none of them.
 
-    Returns what is to be recorded of the uncertainty.
+    Returns what is to be recorded of the uncertainty; None of a single sample.
     """
     moments = _Moments(*source.size) if samples > 1 else None
     with temporary_folder(source.targets[0]) as folder:
@@ -673,13 +702,13 @@ def _write(
             write_photo(written[sample - 1], _quantized(image), work.photo)
             if moments:
                 moments.add(image)
-        recorded: dict[str, Any] = {}
+        recorded: Uncertainty | None = None
         if moments:
             write_photo(written[-2], _quantized(moments.mean), work.photo)
             deviation = moments.deviation()
             largest = float(f"{np.quantile(deviation, 0.999):.3g}")
             write_scale(written[-1], deviation, largest)
-            recorded["uncertainty"] = {
+            recorded = {
                 "range": [0, largest],
                 "mean": float(f"{deviation.mean(dtype=np.float64):.4g}"),
             }

@@ -4,11 +4,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
+from irsde.experiment.cards import RunCard
 from irsde.experiment.options import Conversion
 from irsde.experiment.profile import NAFNetSettings, RunSettings
 from irsde.files import InputError
@@ -239,18 +240,18 @@ def process_of(settings: RunSettings) -> GaussianProcess | None:
     return build(settings.process.steps, settings.process.schedule, settings.stationary_std)
 
 
-def usual_conversion(card: dict[str, Any], sampler: str) -> Conversion:
+def usual_conversion(card: RunCard, sampler: str) -> Conversion:
     """How a run's network is read unless one says otherwise.
 
     Parameters
     ----------
-    card : dict
+    card : RunCard
         Run card. Those of imported runs have a `conversion`, that of the authors' code; runs
         trained here have none and are read by the exact inverse.
     sampler : str
         The Euler samplers take the output as the noise, so that none applies.
     """
-    if card.get("conversion") != "plain" or SAMPLERS[sampler].kind == "euler":
+    if card.conversion != "plain" or SAMPLERS[sampler].kind == "euler":
         return "exact"
     return "plain"
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +35,7 @@ class Score:
     """
 
     values: dict[str, float | None]
-    by_protocol: list[dict[str, Any]]
+    by_protocol: list[dict[str, float | str | None]]
     features: tuple[Features, Features] | None
 
 
@@ -113,7 +112,7 @@ def score_card(
     table: pd.DataFrame,
     features: Sequence[tuple[Features, Features] | None],
     dataset: str,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What a summary says of its scores: protocol, LPIPS weights, means, FID and KID.
 
     Parameters
@@ -180,7 +179,7 @@ def _estimate(table: pd.DataFrame, metric: str) -> dict[str, float | int | None]
 
 def _distribution(
     features: Sequence[tuple[Features, Features] | None], dataset: str
-) -> dict[str, Any]:
+) -> dict[str, dict[str, object] | str]:
     """FID and KID, or why they are n/a."""
     network = feature_network()
     present = [pair for pair in features if pair is not None]
@@ -191,18 +190,15 @@ def _distribution(
         reason = f"{len(features) - len(present)} restored images are not finite"
     if not reason and len(present) < 2:
         reason = "needs two images at least"
-    card: dict[str, Any] = {
-        "network": "" if reason else "Inception of pytorch-fid",
-        "sha256": network.sha256,
-        "fid": {"value": None, "reason": reason, "warning": ""},
-        "kid": {"value": None, "std": None, "reason": reason, "warning": ""},
-    }
+    fid: dict[str, object] = {"value": None, "reason": reason, "warning": ""}
+    kid: dict[str, object] = {"value": None, "std": None, "reason": reason, "warning": ""}
     if not reason:
         restored, clean = (np.stack(side) for side in zip(*present, strict=True))
         found = distribution_distances(restored, clean, dataset)
-        card["fid"] |= {"value": found.fid, "warning": found.warning}
-        card["kid"] |= {"value": found.kid, "std": found.kid_std}
-    return card
+        fid |= {"value": found.fid, "warning": found.warning}
+        kid |= {"value": found.kid, "std": found.kid_std}
+    name = "" if reason else "Inception of pytorch-fid"
+    return {"network": name, "sha256": network.sha256, "fid": fid, "kid": kid}
 
 
 def protocol_means(table: pd.DataFrame) -> str:

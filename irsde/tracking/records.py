@@ -6,11 +6,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from irsde.experiment.cards import Cost, RunCard
 from irsde.experiment.grid import REPORTS, Run, pairs_folder
 from irsde.experiment.options import OPTIONS
-from irsde.files import digest_file, digest_json, read_json
+from irsde.experiment.provenance import read_run_card
+from irsde.experiment.summary import Summary, read_summary
+from irsde.files import digest_file, digest_json
+from irsde.report.recorded import Lineage
 
 WEIGHTS = "weights.safetensors"
 REPORT_FILES = (
@@ -71,7 +74,7 @@ class Input:
     context: str
     fingerprint: str
     folders: tuple[str, ...]
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -155,18 +158,22 @@ def unfinished_record(run: Run) -> Record:
 
 def training_record(folder: Path) -> Record:
     """A finished run."""
-    card = read_json(folder / "run.json")
-    cost = read_json(folder / "cost.json")
+    card = read_run_card(folder)
+    cost = _cost(folder)
     started, ended = _times(folder / "run.json", cost)
-    summary = ("best_validation_psnr", "skipped_updates", "rollbacks")
-    metrics = _history(folder) + _numbers({key: card.get(key) for key in summary})
+    numbers = {
+        "best_validation_psnr": card.best_validation_psnr,
+        "skipped_updates": card.skipped_updates,
+        "rollbacks": card.rollbacks,
+    }
+    metrics = _history(folder) + _numbers(numbers)
     return Record(
         folder.as_posix(),
-        f"{card['method']} seed {card['seed']}: {card['task']}",
-        card["task"],
+        f"{card.method} seed {card.seed}: {card.task}",
+        card.task,
         _tags(card, "train"),
-        _texts({"parameters": card["parameters"], **_flat(card["settings"])}),
-        metrics + _numbers(cost, "cost/"),
+        _texts({"parameters": card.parameters, **_flat(card.settings.content())}),
+        metrics + _numbers(cost.content(), "cost/"),
         _training_inputs(card),
         {
             **_present(folder, ("run.json", "training.csv")),
@@ -181,45 +188,48 @@ def training_record(folder: Path) -> Record:
 
 def evaluation_record(folder: Path) -> Record:
     """A finished evaluation."""
-    summary = read_json(folder / "summary.json")
-    cost = read_json(folder / "cost.json")
+    summary = read_summary(folder)
+    cost = _cost(folder)
     started, ended = _times(folder / "summary.json", cost)
-    data = summary["dataset"]
+    data = summary.dataset
     metrics = []
-    for metric in summary["metrics"]:
-        metrics += _numbers({metric["name"]: metric["mean"]})
-        ends = {f"{metric['name']}_{end}": metric.get(end) for end in ("low", "high")}
+    for metric in summary.metrics:
+        metrics += _numbers({metric.name: metric.mean})
+        ends = {f"{metric.name}_low": metric.low, f"{metric.name}_high": metric.high}
         metrics += _numbers(ends, "interval/")
-    distances = summary.get("distribution", {})
-    metrics += _numbers({name: distances.get(name, {}).get("value") for name in ("fid", "kid")})
-    counts = {key: summary.get(key) for key in ("parameters", "multiply_accumulates")}
+    distances = summary.distribution
+    metrics += _numbers({"fid": distances.fid.value, "kid": distances.kid.value})
+    counts = {
+        "parameters": summary.parameters,
+        "multiply_accumulates": summary.multiply_accumulates,
+    }
     images = [f"images/{p.name}" for p in sorted((folder / "images").glob("*.png"))[:IMAGES]]
     known = ("label", "licence", "degradation", "pairs", "scenes")
-    prepared = pairs_folder(summary["profile"], summary["task"], data["dataset"])
+    prepared = pairs_folder(summary.profile, summary.task, data.dataset)
     return Record(
         folder.as_posix(),
-        f"{summary['method']} seed {summary['seed']}: {folder.name} on {data['dataset']}",
-        summary["task"],
-        {**_tags(summary, "evaluate"), "dataset": data["dataset"]},
+        f"{summary.method} seed {summary.seed}: {folder.name} on {data.dataset}",
+        summary.task,
+        {**_tags(summary, "evaluate"), "dataset": data.dataset},
         _texts(
             {
-                "task": summary["task"],
-                "method": summary["method"],
-                "seed": summary["seed"],
-                "dataset": data["dataset"],
-                **{key: summary.get(key) for key in OPTIONS},
-                "protocol": summary["protocol"]["name"],
-                "lpips_network": summary["lpips"]["network"] or None,
+                "task": summary.task,
+                "method": summary.method,
+                "seed": summary.seed,
+                "dataset": data.dataset,
+                **{key: getattr(summary, key) for key in OPTIONS},
+                "protocol": summary.protocol.name,
+                "lpips_network": summary.lpips.network or None,
             }
         ),
-        metrics + _numbers(counts) + _numbers(cost, "cost/"),
+        metrics + _numbers(counts) + _numbers(cost.content(), "cost/"),
         [
             Input(
-                data["dataset"],
+                data.dataset,
                 "test",
-                data["fingerprint"],
+                data.fingerprint,
                 (prepared.as_posix(),),
-                {key: data.get(key) for key in known},
+                {key: getattr(data, key) for key in known},
             )
         ],
         _present(folder, ("summary.json", "per_image.csv", "protocols.csv", *images)),
@@ -233,11 +243,11 @@ def report_record(profile: str, folder: Path = REPORTS) -> Record | None:
     """The report of a profile; None where `folder` holds none or that of another profile."""
     if not (folder / "provenance.json").is_file():
         return None
-    if read_json(folder / "provenance.json").get("profile") != profile:
+    if Lineage.read(folder / "provenance.json").profile != profile:
         return None
     figures = [f"figures/{path.name}" for path in sorted((folder / "figures").glob("*.png"))]
     files = _present(folder, (*REPORT_FILES, *figures))
-    _, ended = _times(folder / "provenance.json", {})
+    _, ended = _times(folder / "provenance.json", Cost())
     return Record(
         folder.as_posix(),
         "report",
@@ -250,17 +260,17 @@ def report_record(profile: str, folder: Path = REPORTS) -> Record | None:
     )
 
 
-def _tags(card: Mapping[str, Any], stage: str) -> dict[str, str]:
+def _tags(card: RunCard | Summary, stage: str) -> dict[str, str]:
     keys = ("task", "method", "seed", "commit", "dirty")
-    return {"stage": stage, **_texts({key: card.get(key) for key in keys})}
+    return {"stage": stage, **_texts({key: getattr(card, key) for key in keys})}
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+def _texts(values: Mapping[str, object]) -> dict[str, str]:
     """Values as text, without those that are None."""
     return {key: str(value) for key, value in values.items() if value is not None}
 
 
-def _numbers(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float, int]]:
+def _numbers(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, float, int]]:
     """Values that are numbers, as metrics without a step."""
     return [
         (f"{prefix}{key}", float(value), 0)
@@ -292,41 +302,45 @@ def _present(folder: Path, names: Iterable[str]) -> dict[str, Path]:
     return {name: folder / name for name in names if (folder / name).is_file()}
 
 
-def _times(card: Path, cost: Mapping[str, Any]) -> tuple[int, int]:
+def _cost(folder: Path) -> Cost:
+    return Cost.read(folder / "cost.json")
+
+
+def _times(card: Path, cost: Cost) -> tuple[int, int]:
     """Start and end in milliseconds: the card was written at the end."""
     ended = int(card.stat().st_mtime * 1000)
-    seconds = cost.get("seconds")
+    seconds = cost.seconds
     return ended - int(1000 * seconds if seconds and math.isfinite(seconds) else 0), ended
 
 
-def _training_inputs(card: Mapping[str, Any]) -> list[Input]:
+def _training_inputs(card: RunCard) -> list[Input]:
     """Training and validation data by the fingerprints in the run's identity."""
     found = []
-    for role in ("train", "validation"):
-        fingerprint = card["identity"].get(f"{role}_data") if "identity" in card else None
-        names = card["settings"].get("data", {}).get(role, ())
+    data = card.settings.data
+    for role, names in (("train", data.train), ("validation", data.validation)):
+        fingerprint = card.identity.get(f"{role}_data")
         if fingerprint and names:
-            folders = [pairs_folder(card["profile"], card["task"], name) for name in names]
+            folders = [pairs_folder(card.home, card.task, name) for name in names]
             paths = tuple(folder.as_posix() for folder in folders)
             found.append(Input("+".join(names), role, fingerprint, paths))
     return found
 
 
-def _model(folder: Path, card: Mapping[str, Any]) -> Model | None:
+def _model(folder: Path, card: RunCard) -> Model | None:
     """Weights of a run with a network."""
-    if "weights_sha256" not in card or not (folder / WEIGHTS).is_file():
+    if card.weights_sha256 is None or not (folder / WEIGHTS).is_file():
         return None
     path = folder.as_posix()
     return Model(
-        f"{card['profile']}.{card['task']}.{card['method']}",
-        f"seed{card['seed']}",
+        f"{card.profile}.{card.task}.{card.method}",
+        f"seed{card.seed}",
         _present(folder, (WEIGHTS, "run.json")),
         {
             "path": path,
-            "seed": str(card["seed"]),
-            "label": card["label"],
-            "parameters": str(card["parameters"]),
-            "weights_sha256": card["weights_sha256"],
+            "seed": str(card.seed),
+            "label": card.label,
+            "parameters": str(card.parameters),
+            "weights_sha256": card.weights_sha256,
         },
         f"EMA weights of `{path}` (safetensors, no pickle) and its run card. "
         f"To use them: `irsde restore PHOTO --run {path} --out FOLDER`.",
@@ -344,8 +358,8 @@ def profile_of(data: Input) -> str:
     return json.dumps({"fingerprint": data.fingerprint, **data.details}, sort_keys=True)
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
     for key, value in settings.items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.")

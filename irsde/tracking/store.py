@@ -28,7 +28,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from irsde.experiment.grid import REPORTS, RESULTS, Run
-from irsde.files import read_json
+from irsde.experiment.provenance import read_run_card
 from irsde.tracking.records import (
     WEIGHTS,
     Model,
@@ -167,7 +167,7 @@ class Tracker:
 
     def log_training(self, folder: Path) -> bool:
         """Log a finished run folder; False if it was logged already, or was not made here."""
-        if read_json(folder / "run.json").get("outside"):
+        if read_run_card(folder).outside:
             return False
         return self._log(training_record(folder))
 
@@ -346,7 +346,7 @@ def sync(profile: str, uri: str | None = None) -> tuple[int, int]:
     cards = [
         path
         for path in sorted(root.glob("*/*/seed*/run.json"))
-        if not read_json(path).get("outside")
+        if not read_run_card(path.parent).outside
     ]
     summaries = sorted(root.glob("*/*/seed*/evaluations/*/*/summary.json"))
     outcomes = [tracker.log_training(path.parent) for path in cards]

@@ -135,14 +135,14 @@ def average(run: Run, width: float) -> str:
     width = float(text)
     method = str(MethodName.parse(run.method).plus(f"width{text}"))
     derived = Run(run.profile, run.task, method, run.seed)
-    identity = {"run": digest_json(card["identity"]), "width": text}
+    identity = {"run": digest_json(card.identity), "width": text}
     if derived.folder.exists():
         _check_same(derived.folder, run.folder, identity)
         return f"{derived.folder}: up to date"
     snapshots = found_snapshots(run.folder)
     if len(snapshots) < 2 * len(WIDTHS):
         raise InputError(f"{run.folder}: has no snapshots; set training.ema_snapshots and train")
-    parts = coefficients([(s.iteration, s.width) for s in snapshots], card["iterations"], width)
+    parts = coefficients([(s.iteration, s.width) for s in snapshots], card.iterations or 0, width)
     weights: dict[str, Tensor] = {}
     for snapshot, part in zip(snapshots, parts, strict=True):
         try:
@@ -163,9 +163,9 @@ def average(run: Run, width: float) -> str:
             "averaged from snapshots",
             {"seconds": 0.0},
             {
-                "label": f"{card['label']} (average of width {text})",
-                "parameters": card["parameters"],
-                "iterations": card["iterations"],
+                "label": f"{card.label} (average of width {text})",
+                "parameters": card.parameters,
+                "iterations": card.iterations,
                 "weights_sha256": digest_file(folder / WEIGHTS),
                 "derived_from": run.folder.as_posix(),
             },
@@ -181,7 +181,7 @@ def _check_same(folder: Path, run: Path, identity: dict[str, str]) -> None:
     except (InputError, OSError):
         holds = "something else than a whole average"
     else:
-        if card["identity"] == identity:
+        if card.identity == identity:
             return
         holds = f"an average of an earlier training of {run}"
     raise InputError(

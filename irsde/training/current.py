@@ -1,10 +1,11 @@
 """Whether a finished run is the one that is asked for: same settings, code and data."""
 
-from irsde.data.sets import CARD, dataset_card
+from irsde.data.sets import CARD, set_card
 from irsde.experiment.code import code_hash, is_same_run
 from irsde.experiment.grid import Run, pairs_folder
 from irsde.experiment.profile import RunSettings
-from irsde.files import InputError, digest_file, digest_json, read_json
+from irsde.experiment.provenance import read_run_card
+from irsde.files import InputError, digest_file, digest_json, is_present
 from irsde.methods import method_of
 
 
@@ -20,7 +21,7 @@ def identity_of(run: Run, settings: RunSettings, *, prepared: bool = True) -> di
     for role, names in (("train", settings.data.train), ("validation", settings.data.validation)):
         folders = [pairs_folder(run.profile, run.task, name) for name in names]
         if prepared or all((folder / CARD).is_file() for folder in folders):
-            cards = [dataset_card(folder)["fingerprint"] for folder in folders]
+            cards = [set_card(folder).fingerprint for folder in folders]
             identity[f"{role}_data"] = digest_json(cards)
     if settings.training:
         method = method_of(settings.method)
@@ -36,19 +37,17 @@ def is_finished(
     With `without_weights` they may be absent, as where evidence was imported without them.
     """
     try:
-        card = read_json(run.folder / "run.json")
+        card = read_run_card(run.folder)
     except InputError:  # damaged, or just set aside by the first of several processes
         return False
-    known = card.get("identity") if isinstance(card, dict) else None
-    if not isinstance(known, dict):
-        return False
+    known = card.identity
     unknown = {"train_data", "validation_data"} - identity.keys()
     if not is_same_run(identity, {key: known[key] for key in known.keys() - unknown}):
         return False
     weights = run.folder / "weights.safetensors"
     if settings.training is None or (without_weights and not weights.exists()):
         return True
-    return weights.is_file() and digest_file(weights) == card.get("weights_sha256")
+    return weights.is_file() and digest_file(weights) == card.weights_sha256
 
 
 def is_current_run(run: Run, settings: RunSettings) -> bool:
@@ -57,7 +56,7 @@ def is_current_run(run: Run, settings: RunSettings) -> bool:
     Code that gives the same numbers counts as the same (`known_code.yaml`). Data that are not
     prepared yet count as those of the run, and so do weights that evidence was imported without.
     """
-    if not (run.folder / "run.json").is_file():
+    if not is_present(run.folder / "run.json"):
         return False
     identity = identity_of(run, settings, prepared=False)
     return is_finished(run, settings, identity, without_weights=True)

@@ -10,7 +10,7 @@ from irsde.experiment.identity import differences
 from irsde.experiment.profile import RunSettings
 from irsde.experiment.provenance import read_run_card
 from irsde.experiment.replaced import keep
-from irsde.files import InputError, digest_json
+from irsde.files import InputError, digest_json, is_present
 from irsde.training.current import identity_of, is_finished
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def train(
     identity = identity_of(run, settings)
     if start:
         identity |= start.identity
-    if (run.folder / "run.json").is_file():
+    if is_present(run.folder / "run.json"):
         if is_finished(run, settings, identity):
             return f"{run.folder}: up to date"
         if not overwrite:
@@ -72,8 +72,8 @@ def train(
     kept: list[str] = []
 
     def make_way() -> None:
-        if (run.folder / "run.json").is_file():
-            earlier = read_run_card(run.folder)["identity"]
+        if is_present(run.folder / "run.json"):
+            earlier = read_run_card(run.folder).identity
             place = keep(run.folder, digest_json(earlier)[:8])
             kept.append(f"; the earlier run is kept in {place}")
 
@@ -100,10 +100,12 @@ def train(
 def _what_differs(run: Run, settings: RunSettings, identity: dict[str, str]) -> str:
     """In what the finished run in a folder differs from the one that was asked for."""
     card = read_run_card(run.folder)
-    known = card["identity"]
+    known = card.identity
     if is_same_run(known, {**known, "code": identity["code"]}):
         identity = {**identity, "code": known.get("code", identity["code"])}
-    differing = differences(known, identity, card["settings"], settings.model_dump(mode="json"))
+    differing = differences(
+        known, identity, card.settings.content(), settings.model_dump(mode="json")
+    )
     return f"which differs in {', '.join(differing)}" if differing else "without its weights"
 
 

@@ -6,7 +6,6 @@ or `<method>+from<first digits of the weights' SHA-256>`.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -40,7 +39,7 @@ class Start:
     """
 
     identity: dict[str, str]
-    details: dict[str, Any]
+    details: dict[str, object]
     weights: Path | None = None
     continued: Path | None = None
     base: dict[str, str] = field(default_factory=dict)
@@ -71,11 +70,11 @@ def continuation(profile: Profile, run: Run, iterations: int) -> tuple[Run, RunS
     card, settings = provenance.read_network_run(run.folder)
     if settings.training is None:
         raise InputError(f"{run.folder}: has no network to train")
-    if iterations <= card["iterations"]:
+    if iterations <= (finished := card.iterations or 0):
         raise InputError(
-            f"{run.folder}: is trained to {card['iterations']} iterations; give --continue-to more"
+            f"{run.folder}: is trained to {finished} iterations; give --continue-to more"
         )
-    if not holds_run(run.folder / "checkpoint", card["identity"]):
+    if not holds_run(run.folder / "checkpoint", card.identity):
         raise InputError(
             f"{run.folder}: has no checkpoint to go on from; --from {run.folder} starts from its "
             "weights"
@@ -86,14 +85,14 @@ def continuation(profile: Profile, run: Run, iterations: int) -> tuple[Run, RunS
     except ValidationError as error:
         raise InputError(f"--continue-to: {error.errors()[0]['msg'].lower()}") from None
     start = Start(
-        {"run": digest_json(card["identity"]), "weights": card["weights_sha256"]},
+        {"run": digest_json(card.identity), "weights": card.weights_sha256 or ""},
         {
-            "label": f"{card['label']} (to {iterations:,} iterations)",
+            "label": f"{card.label} (to {iterations:,} iterations)",
             "derived_from": run.folder.as_posix(),
-            "continued_at": card["iterations"],
+            "continued_at": finished,
         },
         continued=run.folder,
-        base=card["identity"],
+        base=card.identity,
     )
     return _beside(profile, run, f"to{iterations}"), settings.model_copy(update=changes), start
 
@@ -130,8 +129,8 @@ def fine_tuning(profile: Profile, run: Run, weights: Path) -> tuple[Run, Start]:
         provenance.check_weights(file, card)
         origin = _run_here(weights)
         if origin:
-            identity["run"] = digest_json(card["identity"])
-    details = {
+            identity["run"] = digest_json(card.identity)
+    details: dict[str, object] = {
         "label": f"{run.label} (from {sha256[:DIGITS]})",
         "derived_from": origin,
         "started_from": {"file": _shown(file), "sha256": sha256},

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from irsde.data.leakage.record import Leak, counts
 from irsde.data.pairs import Pair, load_all
@@ -28,7 +30,7 @@ def tune(
     `make_way` is called once that is done, before anything is written.
     """
     start = time.monotonic()
-    details: dict[str, Any] = {"parameters": 0, "leakage": counts(leaks)}
+    details: dict[str, object] = {"parameters": 0, "leakage": counts(leaks)}
     if method_of(run.method).kind == "classical":
         method = classical_method(run.task)
         pairs = load_all(run, settings.data.validation)
@@ -50,5 +52,5 @@ def tune(
     return f"{run.folder}: done"
 
 
-def _psnr(restored: Any, pair: Pair) -> float:
+def _psnr(restored: NDArray[np.float32], pair: Pair) -> float:
     return psnr(to_pixels(restored), pair.x0)

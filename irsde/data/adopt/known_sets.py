@@ -17,6 +17,7 @@ from irsde.data.adopt.placing import Pair, Plan, catalogue_card, renamed
 from irsde.data.adopt.searching import Search, counted, first_few
 from irsde.data.catalogue import PARTS, Part
 from irsde.data.sets import dataset_folder, read_records
+from irsde.experiment.cards import Agreement
 from irsde.files import InputError
 
 UNITS: dict[Part, str] = {"degraded": "pairs", "clean": "images", "mask": "masks"}
@@ -32,18 +33,19 @@ def plan_known(comparison: Comparison, search: Search) -> Plan:
         if state != "missing":
             files = {one.part: renamed(one.image, comparison.files[one]) for one in images}
             pairs.append(Pair(images[0].image, images[0].scene, files))
-    agreement = {
-        "pairs": states.total(),
-        "agree": states["agree"],
-        "differ": {kind: n for kind, n in states.items() if kind not in ("agree", "missing")},
-        "missing": states["missing"],
-    }
+    agreement = Agreement(
+        pairs=states.total(),
+        agree=states["agree"],
+        differ={kind: n for kind, n in states.items() if kind not in ("agree", "missing")},
+        missing=states["missing"],
+    )
     flaws = _flaws(comparison, search)
     return Plan(
         name=comparison.name,
         pairs=pairs,
-        card=catalogue_card(comparison.name, search.source)
-        | {"agreement": agreement, "differences": flaws, "verified": not flaws},
+        card=catalogue_card(comparison.name, search.source).model_copy(
+            update={"agreement": agreement, "differences": flaws, "verified": not flaws}
+        ),
         state=f"{states['agree']} of {states.total()} {UNITS[leading]} agree",
         flaws=flaws,
         used=comparison.used,

@@ -8,6 +8,7 @@ from irsde.data.adopt.fingerprints import Found, recognise
 from irsde.data.adopt.placing import Pair, Plan, catalogue_card, renamed
 from irsde.data.adopt.searching import Search, first_few
 from irsde.data.catalogue import PARTS, Layout, Part, Split, find_split, read_catalogue
+from irsde.experiment.cards import Agreement
 from irsde.files import InputError
 
 
@@ -63,20 +64,21 @@ def plan_by_names(name: str, search: Search) -> Plan:
     whole, _ = recognise(list(best.used), search.known)
     others = [f"these are the images of {one.name}" for one in whole if one.used >= best.used]
     flaws = best.flaws + others
-    agreement = {
-        "pairs": expected,
-        "agree": min(len(best.pairs), expected),
-        "differ": {},
-        "missing": max(0, expected - len(best.pairs)),
-    }
+    agreement = Agreement(
+        pairs=expected,
+        agree=min(len(best.pairs), expected),
+        differ={},
+        missing=max(0, expected - len(best.pairs)),
+    )
     fitting = [one for one in arrangements if not one.flaws and one.pairs != best.pairs]
     notes = [f"{name}: the files can be paired in another way too; check them"] if fitting else []
     unit = "masks" if split.role == "masks" else "pairs" if split.degraded else "images"
     return Plan(
         name=name,
         pairs=best.pairs,
-        card=catalogue_card(name, search.source)
-        | {"agreement": agreement, "differences": flaws, "verified": False},
+        card=catalogue_card(name, search.source).model_copy(
+            update={"agreement": agreement, "differences": flaws, "verified": False}
+        ),
         state=f"{len(best.pairs)} of {expected} {unit} by their file names, pixels not verified",
         flaws=flaws,
         used=best.used,

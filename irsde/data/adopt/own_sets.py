@@ -4,7 +4,6 @@ import difflib
 import re
 from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
-from typing import Any
 
 from irsde.data.adopt.fingerprints import Found
 from irsde.data.adopt.placing import Pair, Plan, check_pairs
@@ -12,6 +11,7 @@ from irsde.data.adopt.searching import Search, counted, first_few, search_folder
 from irsde.data.catalogue import FOLDERS, OWN, PARTS, OwnSet, Part, read_own, split_names
 from irsde.data.sets import dataset_folder, source_fingerprint, write_dataset
 from irsde.degradations.masks import read_mask
+from irsde.experiment.cards import DatasetCard
 from irsde.files import InputError
 from irsde.images import read_image
 from irsde.tasks import TASKS
@@ -45,8 +45,8 @@ def index_own(name: str) -> list[str]:
     pairs = _pairs(name, own, search)
     if not pairs:
         raise InputError(f"{target / FOLDERS['clean']}: no clean images there")
-    card = _card(name, own, search) | {"contents": found_before}
-    check_pairs(name, pairs, card["tasks"])
+    card = _card(name, own, search).model_copy(update={"contents": found_before})
+    check_pairs(name, pairs, card.tasks)
     write_dataset(target, [pair.record() for pair in pairs], card)
     scenes = len({pair.scene for pair in pairs})
     used = {file for pair in pairs for _, file in pair.files.values()}
@@ -188,15 +188,15 @@ def _group(own: OwnSet, stem: str, name: str) -> str:
     return found.group(1)
 
 
-def _card(name: str, own: OwnSet, search: Search) -> dict[str, Any]:
-    return {
-        "dataset": name,
-        "label": own.label,
-        "family": own.label,
-        "tasks": [own.task] if own.task else [],
-        "licence": own.licence,
-        "citation": "",
-        "source": search.source,
-        "agreement": None,
-        "verified": False,
-    }
+def _card(name: str, own: OwnSet, search: Search) -> DatasetCard:
+    return DatasetCard(
+        dataset=name,
+        label=own.label,
+        family=own.label,
+        tasks=[own.task] if own.task else [],
+        licence=own.licence,
+        citation="",
+        source=search.source,
+        agreement=None,
+        verified=False,
+    )

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from irsde.data.adopt.fingerprints import Found
 from irsde.data.catalogue import FOLDERS, OWN, Part, find_split
@@ -18,6 +18,7 @@ from irsde.data.sets import (
     read_records,
     write_dataset,
 )
+from irsde.experiment.cards import DatasetCard
 from irsde.files import InputError, not_written, replacing_folder, write_text
 from irsde.tasks import TASKS
 
@@ -80,7 +81,7 @@ class Plan:
 
     name: str
     pairs: list[Pair]
-    card: dict[str, Any]
+    card: DatasetCard
     state: str
     flaws: list[str]
     used: set[Found]
@@ -93,18 +94,18 @@ def renamed(stem: str, file: Found) -> tuple[str, Found]:
     return stem + file.place.suffix.lower(), file
 
 
-def catalogue_card(name: str, source: str) -> dict[str, Any]:
+def catalogue_card(name: str, source: str) -> DatasetCard:
     """What the card of a split says by the catalogue, and where its files come from."""
     family, split = find_split(name)
-    return {
-        "dataset": name,
-        "label": split.label,
-        "family": family.label,
-        "tasks": list(family.tasks),
-        "licence": family.licence,
-        "citation": family.citation,
-        "source": source,
-    }
+    return DatasetCard(
+        dataset=name,
+        label=split.label,
+        family=family.label,
+        tasks=list(family.tasks),
+        licence=family.licence,
+        citation=family.citation,
+        source=source,
+    )
 
 
 def check_pairs(name: str, pairs: Sequence[Pair], tasks: Collection[str]) -> None:
@@ -156,7 +157,7 @@ def check_plan(plan: Plan, copy: bool) -> Standing:
     """
     if not plan.pairs:
         raise InputError(f"{plan.name}: no pair is complete; {'; '.join(plan.flaws)}")
-    check_pairs(plan.name, plan.pairs, plan.card["tasks"])
+    check_pairs(plan.name, plan.pairs, plan.card.tasks)
     target = dataset_folder(plan.name)
     if not target.exists():
         return "new"
@@ -172,8 +173,8 @@ def check_plan(plan: Plan, copy: bool) -> Standing:
     inside = target.absolute()
     if any(file.path.is_relative_to(inside) for file in plan.used):
         raise InputError(f"{target}: cannot be adopted from its own folder")
-    agreed = old["agreement"]["agree"] if old.get("agreement") else 0
-    better = plan.card["agreement"] and plan.card["agreement"]["agree"] > agreed
+    agreed = old.agreement.agree if old.agreement else 0
+    better = plan.card.agreement and plan.card.agreement.agree > agreed
     if not (same or better or plan.description):
         raise InputError(
             f"{target}: holds another version of {plan.name} ({agreed} pairs of it agree); "
@@ -183,11 +184,11 @@ def check_plan(plan: Plan, copy: bool) -> Standing:
 
 
 def _is_current(
-    target: Path, records: Sequence[Record], old: dict[str, Any], card: dict[str, Any], copy: bool
+    target: Path, records: Sequence[Record], old: DatasetCard, card: DatasetCard, copy: bool
 ) -> bool:
     files = [target / file for r in records for file in (r.gt, r.lq, r.mask) if file]
     return (
-        all(old.get(key) == card[key] for key in card.keys() - {"source"})
+        all(getattr(old, key) == getattr(card, key) for key in card.model_fields_set - {"source"})
         and all(file.is_file() for file in files)
         and not (copy and any(file.is_symlink() for file in files))
     )
@@ -212,7 +213,7 @@ def put(plan: Plan, standing: Standing, copy: bool) -> str:
             card = plan.card
             if plan.description:
                 write_text(temporary / OWN, plan.description)
-                card = card | {"contents": contents(temporary)}
+                card = card.model_copy(update={"contents": contents(temporary)})
             write_dataset(temporary, [pair.record() for pair in plan.pairs], card)
     except OSError as error:
         has_no_links = not copy and error.errno in (errno.EPERM, errno.EOPNOTSUPP)

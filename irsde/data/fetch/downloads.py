@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus, client
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pooch
 import requests
@@ -224,7 +224,7 @@ class _Part:
         """Validator and size that this address gave for the bytes at hand, if it gave them."""
         if not (self.size and self.note_path.exists()):
             return None
-        note: dict[str, Any] = read_json(self.note_path)
+        note = cast("dict[str, Any]", read_json(self.note_path))
         return note if note["url"] == self.url else None
 
     @property

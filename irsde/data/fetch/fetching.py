@@ -42,8 +42,8 @@ def fetch(name: str) -> list[str]:
     family, split = find_split(name)
     if (folder / CARD).is_file():
         card = dataset_card(folder)
-        if not split.photographs or card.get("licences") == split.photographs:
-            return [f"{folder}: {card['pairs']} images, already there"]
+        if not split.photographs or card.licences == split.photographs:
+            return [f"{folder}: {card.pairs} images, already there"]
     if split.photographs:
         return write_photographs(name)
     if not family.archives:
@@ -59,7 +59,7 @@ def fetch_all(profile: Profile) -> list[str]:
     """Fetch every data set of a profile and write their fingerprints to one file."""
     names = datasets(profile)
     lines = [line for name in names for line in fetch(name)]
-    cards = {name: dataset_card(dataset_folder(name))["fingerprint"] for name in names}
+    cards = {name: dataset_card(dataset_folder(name)).fingerprint for name in names}
     write_json(sets_file(profile.name), cards)
     return lines
 

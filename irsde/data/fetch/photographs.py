@@ -46,10 +46,7 @@ def write_photographs(name: str) -> list[str]:
             file = f"{FOLDERS['clean']}/{image}.png"
             write_image(temporary / file, pixels)
             records.append(Record(image, image, gt=file, gt_sha256=digest(pixels.tobytes())))
-        card = catalogue_card(name, f"scikit-image {version('scikit-image')}") | {
-            "licences": dict(split.photographs),
-            "agreement": None,
-            "verified": True,
-        }
-        write_dataset(temporary, records, card)
+        card = catalogue_card(name, f"scikit-image {version('scikit-image')}")
+        own = {"licences": dict(split.photographs), "agreement": None, "verified": True}
+        write_dataset(temporary, records, card.model_copy(update=own))
     return [f"{target}: {len(records)} photographs of scikit-image"]

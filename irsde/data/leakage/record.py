@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from irsde.data.sets import dataset_card, dataset_folder
 from irsde.experiment.grid import leakage_file
@@ -72,9 +72,9 @@ def leaked_images(leaks: Sequence[Leak], dataset: str) -> set[str]:
     return {leak.test_image for leak in leaks if leak.test_set == dataset}
 
 
-def _fingerprints(settings: TaskData) -> dict[str, Any]:
+def _fingerprints(settings: TaskData) -> dict[str, object]:
     sets = {
-        name: dataset_card(dataset_folder(name))["fingerprint"]
+        name: dataset_card(dataset_folder(name)).fingerprint
         for name in (*settings.train, *settings.validation, *settings.test, *settings.without)
     }
     return {"fingerprints": sets, "without": list(settings.without)}

@@ -1,0 +1,90 @@
+"""Tables of results as CSV: `per_image.csv`, `protocols.csv` and `training.csv`."""
+
+import math
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from irsde.files import InputError, read_table
+from irsde.scoring.metrics import METRICS
+
+PER_IMAGE = "per_image.csv"
+PER_PROTOCOL = "protocols.csv"
+HISTORY = "training.csv"
+
+PER_IMAGE_COLUMNS = ("image", "scene", *METRICS, "nfe", "reference")
+"""Of an evaluation. Metrics that were not computed are empty; older versions lack `reference`, the
+first digits of the SHA-256 of the clean image's pixels; images of no data set lack `scene` and
+`nfe`."""
+
+PER_PROTOCOL_COLUMNS = ("image", "protocol", "psnr", "ssim", "psnr_y", "ssim_y")
+"""Of the same images under every protocol; empty where an image is too small for one."""
+
+HISTORY_COLUMNS = (
+    "iteration", "loss", "gradient_norm", "learning_rate", "ema_decay", "skipped",
+    "validation_psnr",
+)  # fmt: skip
+"""Of a training, a row for each validation."""
+
+
+def read_per_image(path: Path) -> pd.DataFrame:
+    """Values of each image of an evaluation.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a value is none that its column can have.
+    """
+    return _read(path, ("image",), (*METRICS, "nfe"), tuple(METRICS))
+
+
+def read_protocols(path: Path) -> pd.DataFrame:
+    """PSNR and SSIM of each image under each protocol.
+
+    Raises
+    ------
+    InputError
+        As `read_per_image`.
+    """
+    return _read(path, PER_PROTOCOL_COLUMNS, PER_PROTOCOL_COLUMNS[2:], PER_PROTOCOL_COLUMNS[2:])
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """Curves of a training.
+
+    Raises
+    ------
+    InputError
+        As `read_per_image`.
+    """
+    return _read(path, ("iteration",), HISTORY_COLUMNS, ("validation_psnr",))
+
+
+def _read(
+    path: Path, needed: Collection[str], numbers: Collection[str], scores: Collection[str]
+) -> pd.DataFrame:
+    """A table whose numbers are numbers, and whose scores are infinite only where so written."""
+    table = read_table(path)
+    if missing := [name for name in needed if name not in table]:
+        raise InputError(f"{path}: has no column {missing[0]!r}")
+    try:
+        table = table.astype({name: float for name in numbers if name in table and name in METRICS})
+        values = {name: table[name].to_numpy(np.float64) for name in numbers if name in table}
+    except ValueError as error:
+        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+    texts: pd.DataFrame | None = None
+    for name in (name for name in scores if name in values):
+        column = values[name]
+        for index in np.flatnonzero(np.isinf(column)):
+            texts = read_table(path, as_text=True) if texts is None else texts
+            if column[index] < 0 or not _is_infinite(texts[name].iloc[index]):
+                text = texts[name].iloc[index][:20]
+                raise InputError(f"{path}: {name} cannot be {text} (row {index + 1})")
+    return table
+
+
+def _is_infinite(text: str) -> bool:
+    """True for what is written of an infinite value, not for digits that no float holds."""
+    return not any(character.isdigit() for character in text) and math.isinf(float(text))

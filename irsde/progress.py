@@ -1,4 +1,4 @@
-"""Progress of a stage: a bar on a terminal, a line every few seconds in a log."""
+"""Progress of a stage on standard error: a bar on a terminal, a line now and then in a log."""
 
 import sys
 import time
@@ -6,20 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+from rich.markup import escape
+from rich.progress import MofNCompleteColumn, Progress
 
 T = TypeVar("T")
-SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_LINES = 10.0
 
 
 def track(
@@ -46,72 +37,26 @@ def track(
     size : callable (item) -> int
         How much of the total an item is.
     """
-    if sys.stderr.isatty():
-        yield from _bar(items, label, total, done, patches, size)
-    else:
-        yield from _lines(items, label, total, done, patches, size)
-
-
-class _Speed(ProgressColumn):
-    """Items or patches per second."""
-
-    def __init__(self, patches: int) -> None:
-        super().__init__()
-        self.patches = patches
-
-    def render(self, task: Task) -> Text:
-        """Speed of a task as text; empty before it is known."""
-        return Text(_speed(task.speed, self.patches) if task.speed else "")
-
-
-def _speed(rate: float, patches: int) -> str:
-    return f"{rate * patches:.0f} patches/s" if patches else f"{rate:.2f}/s"
-
-
-def _bar(
-    items: Iterable[T],
-    label: str,
-    total: int,
-    done: int,
-    patches: int,
-    size: Callable[[T], int],
-) -> Iterator[T]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(patches),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(label, total=total, completed=done)
+    is_terminal, unit = sys.stderr.isatty(), "patches" if patches else "items"
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    start = last = time.monotonic()
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        disable=not is_terminal,
+        speed_estimate_period=600,  # an item may take minutes
+    ) as progress:
+        progress.add_task(escape(label), total=total, completed=done)
+        task = progress.tasks[0]
         for item in items:
             yield item
-            progress.advance(task, size(item))
-
-
-def _lines(
-    items: Iterable[T],
-    label: str,
-    total: int,
-    done: int,
-    patches: int,
-    size: Callable[[T], int],
-) -> Iterator[T]:
-    start = last = time.monotonic()
-    count = 0
-    for item in items:
-        yield item
-        count += size(item)
-        now = time.monotonic()
-        if now - last >= SECONDS_BETWEEN_LINES or done + count == total:
-            last = now
-            left = (now - start) / count * (total - done - count)
-            rate = count / max(now - start, 1e-9)
-            print(  # noqa: T201 (the log is what this function is for)
-                f"{label}: {done + count}/{total}, {_speed(rate, patches)}, {left:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
+            progress.advance(task.id, size(item))
+            now = time.monotonic()
+            if not is_terminal and (task.finished or now - last >= SECONDS_BETWEEN_LINES):
+                last, rate = now, (task.completed - done) / max(now - start, 1e-9)
+                print(  # noqa: T201 (the log is what this is for)
+                    f"{label}: {task.completed}/{total}, {rate * (patches or 1):.2f} {unit}/s, "
+                    f"{(total - task.completed) / rate:.0f} s left",
+                    file=sys.stderr,
+                    flush=True,
+                )

@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,30 +27,6 @@ REPORT_FILES = (
 )
 IMAGES = 4
 OWN_DESCRIPTION = "The runs and evaluations of `results/"
-VIEW_TAG = "mlflow.sharedViewState."
-EVALUATION_COLUMNS = (
-    "metrics.`psnr`",
-    "metrics.`ssim`",
-    "metrics.`psnr_y`",
-    "metrics.`ssim_y`",
-    "metrics.`lpips`",
-    "metrics.`fid`",
-    "params.`method`",
-    "params.`dataset`",
-    "params.`sampler`",
-    "params.`nfe`",
-    "params.`seed`",
-    "params.`protocol`",
-    "params.`lpips_network`",
-)
-TRAINING_COLUMNS = (
-    "metrics.`validation_psnr`",
-    "metrics.`loss`",
-    "metrics.`gradient_norm`",
-    "tags.`task`",
-    "tags.`method`",
-    "tags.`seed`",
-)
 DIGEST = 36  # characters that MLflow keeps of a data set's digest
 
 
@@ -368,30 +344,6 @@ def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]
     return flat
 
 
-def task_view(task: str) -> dict[str, str]:
-    """Tag of an experiment that offers the evaluations of a task side by side under *Views*."""
-    search = f'tags.stage = "evaluate" and tags.task = "{task}"'
-    return _view(task, search, EVALUATION_COLUMNS)
-
-
-def trainings_view() -> dict[str, str]:
-    """Tag of an experiment that offers all trainings under *Views*."""
-    return _view("trainings", 'tags.stage = "train"', TRAINING_COLUMNS)
-
-
-def _view(name: str, search: str, columns: Sequence[str]) -> dict[str, str]:
-    """Tag of an experiment that offers a search with its columns under *Views*."""
-    state = {
-        "searchFilter": search,
-        "orderByKey": columns[0],
-        "orderByAsc": False,
-        "selectedColumns": list(columns),
-        "runsHiddenMode": "SHOW_ALL",
-    }
-    saved = {"name": name, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)}
-    return {f"{VIEW_TAG}{name}": json.dumps(saved)}
-
-
 def is_own_description(text: str) -> bool:
     """True if an experiment's description is ours, of this version or an earlier one."""
     return text.startswith(OWN_DESCRIPTION)
@@ -401,10 +353,9 @@ def experiment_description(profile: str) -> str:
     """What the page of a profile's experiment says."""
     return (
         f"{OWN_DESCRIPTION}{profile}/`, as MLflow shows them; the files are the truth.\n\n"
-        "- To compare the methods of a task, choose *Model training* at the top left and the task "
-        "under *Views* at the top right.\n"
-        '- To search by hand: `tags.stage = "evaluate" and tags.task = "denoising"`; runs sorted '
-        "by a metric are not nested.\n"
+        "- To compare the methods of a task, choose *Model training* at the top left and search "
+        'for `tags.stage = "evaluate" and tags.task = "denoising"`; runs sorted by a metric are '
+        "not nested.\n"
         "- Weights are registered models named `<profile>.<task>.<method>`, with an alias for "
         "each training seed.\n"
         "- `irsde track rebuild` makes all of this again from the files."

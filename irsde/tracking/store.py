@@ -38,9 +38,7 @@ from irsde.tracking.records import (
     profile_of,
     report_record,
     source_of,
-    task_view,
     training_record,
-    trainings_view,
     unfinished_record,
 )
 
@@ -111,7 +109,6 @@ class Tracker:
             tags = {
                 NOTE_TAG: experiment_description(self.profile),
                 "mlflow.experimentKind": "custom_model_development",
-                **trainings_view(),
             }
             for key, value in tags.items():
                 self.client.set_experiment_tag(name, key, value)
@@ -134,12 +131,10 @@ class Tracker:
         return found[0] if found else None
 
     def _task_run(self, task: str) -> str:
-        """MLflow run that the runs of a task are nested in, made with a view that compares them."""
+        """MLflow run that the runs of a task are nested in."""
         path = f"task:{task}"
         if found := self._find(path):
             return str(found.info.run_id)
-        for key, value in task_view(task).items():
-            self.client.set_experiment_tag(self.experiment, key, value)
         tags = {PATH_TAG: path, "task": task, "stage": "task"}
         run = self.client.create_run(self.experiment, run_name=task, tags=tags)
         self.client.set_terminated(run.info.run_id)

@@ -1,18 +1,19 @@
 """Bringing a data set into `data/`: out of scikit-image, by download, or by indexing one's own."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from irsde.data.adopt.adoption import adopt
 from irsde.data.adopt.own_sets import index_own
 from irsde.data.catalogue import Archive, Family, find_split, read_own
-from irsde.data.fetch.archives import extract, join_parts
+from irsde.data.fetch.archives import extract
 from irsde.data.fetch.downloads import download, read_lock, record
 from irsde.data.fetch.photographs import write_photographs
 from irsde.data.sets import CARD, dataset_card, dataset_folder
 from irsde.experiment.grid import DATA, datasets, sets_file
 from irsde.experiment.profile import Profile
-from irsde.files import InputError, digest_file, write_json
+from irsde.files import InputError, digest_file, replacing, write_json
 
 DOWNLOADS = DATA / "downloads"
 LOCK = DATA / "downloads.lock"
@@ -88,7 +89,10 @@ def _unpack(archive: Archive, family: Family, name: str, folder: Path) -> None:
 def _join(parts: Sequence[Path], archive: Archive) -> None:
     """Put the parts of an archive together and compare the whole with its known SHA-256."""
     whole = DOWNLOADS / archive.name
-    join_parts(parts, whole)
+    with replacing(whole) as temporary, temporary.open("wb") as sink:
+        for part in parts:
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, sink)
     if archive.sha256 and (found := digest_file(whole)) != archive.sha256:
         whole.unlink()
         raise InputError(

@@ -167,7 +167,9 @@ def _note(part: Path) -> Path:
 def _arrived(url: str, part: Path) -> tuple[int, Mapping[str, Any]]:
     """Bytes that can be resumed from an address, with their note; none without a note."""
     note = read_json(_note(part)) if part.exists() and _note(part).exists() else {}
-    return (part.stat().st_size, note) if note.get("url") == url else (0, {})
+    if isinstance(note, dict) and note.get("url") == url:
+        return part.stat().st_size, note
+    return 0, {}
 
 
 def _attempt(url: str, part: Path) -> None:

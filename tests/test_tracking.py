@@ -316,6 +316,21 @@ def test_a_rebuild_names_what_it_cannot_bring_over_and_keeps_the_old_store(proje
     assert "mine" in again["experiments"]
 
 
+def test_a_rebuild_that_fails_changes_nothing(project, monkeypatch):
+    write_run(PLAIN)
+    assert sync("made") == (1, 0)
+    before = {path: digest_file(path) for path in Path("results").rglob("*") if path.is_file()}
+
+    def fail(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("irsde.tracking.rebuild._copy", fail)
+    with pytest.raises(OSError, match="no space left"):
+        rebuild()
+    after = {path: digest_file(path) for path in Path("results").rglob("*") if path.is_file()}
+    assert after == before
+
+
 def test_a_store_that_cannot_be_read_is_replaced_and_kept(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)

@@ -18,6 +18,7 @@ from irsde.images import read_image
 from irsde.restoration import photos
 from irsde.restoration.photos import RestoreOptions, restore_photographs
 from irsde.restoration.restorer import Restorer
+from tests.fabricated import summary_of
 from tests.test_restoring import PROJECT, SMALL, make_run, photograph
 
 
@@ -145,8 +146,9 @@ def test_sampler_and_evaluations_are_those_of_the_runs_own_evaluations(tmp_path,
     own.mkdir()
     for name in ("run.json", "weights.safetensors"):
         (own / name).write_bytes((run / name).read_bytes())
-    write_json(own / "evaluations/set/posterior-3/summary.json", {"settings": {"nfe": 3}})
-    write_json(own / "evaluations/set/ddim-9/summary.json", {"settings": {"nfe": 3}})
+    summary = summary_of("ir-sde", settings={"nfe": 3})
+    write_json(own / "evaluations/set/posterior-3/summary.json", summary)
+    write_json(own / "evaluations/set/ddim-9/summary.json", summary)
     line = restore_photographs(photo, own, out, RestoreOptions(tile=64))
     assert line.endswith("; posterior, 3 network evaluations as in its evaluations")
     settings = read_json(out / "restored.json")["photo.png"]["settings"]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -179,7 +180,7 @@ def key_of(*parts: str) -> str:
     return "-".join(parts).replace("+", ".")
 
 
-def frame(axes: Any, window: Window) -> None:
+def frame(axes: Axes, window: Window) -> None:
     """Mark the rows and columns of an image that a detail shows."""
     rows, columns = window
     axes.add_patch(

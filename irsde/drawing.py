@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -197,7 +198,7 @@ def largest_window(scores: NDArray[np.float64], height: int, width: int, margin:
     return slice(top, top + height), slice(left, left + width)
 
 
-def frame(axes: Any, window: Window) -> None:
+def frame(axes: Axes, window: Window) -> None:
     """Mark the rows and columns of an image that a detail shows."""
     rows, columns = window
     axes.add_patch(

@@ -252,7 +252,7 @@ def to_float(pixels: Pixels) -> NDArray[np.float32]:
     return pixels.astype(np.float32) / np.float32(255)
 
 
-def to_pixels(image: NDArray[np.floating[Any]]) -> Pixels:
+def to_pixels(image: NDArray[np.floating]) -> Pixels:
     """Image in [0, 1] to 8 bits: clipped, times 255, rounded half to even."""
     pixels: Pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return pixels

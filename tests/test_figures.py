@@ -67,7 +67,7 @@ def swept(row, samplers, nfe, seeds=(0,)):
                 folder = row.folder.parent / name
                 folder.mkdir()
                 changed = {"sampler": sampler, "nfe": number, "sampling_seed": seed}
-                (folder / "summary.json").write_text(json.dumps({**row.summary, **changed}))
+                row.summary.model_copy(update=changed).write(folder / "summary.json")
                 table = row.per_image.copy()
                 better = 0.05 * place - 4 / number + 0.01 * seed
                 table["psnr"] += better

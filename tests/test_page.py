@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from irsde.experiment.cards import RunCard
+from irsde.experiment.summary import Summary
 from irsde.files import InputError
 from irsde.images import read_image
 from irsde.report.judging import Metric
@@ -20,7 +22,7 @@ from irsde.report.page import OfTask, headline_table, with_cost, write_page
 from irsde.report.results import by_table, evaluation_command, read_rows, run_command
 from irsde.report.table import Cell, Column, Figure, Line, Table
 from tests.browser import BROWSER, browser
-from tests.fabricated import cost_table, fabricate, quality_table
+from tests.fabricated import cost_table, fabricate, quality_table, summary_of
 
 needs_browser = pytest.mark.skipif(
     BROWSER is None, reason="needs Chromium or Chrome; install one to test the page in a browser"
@@ -266,31 +268,36 @@ def test_commands_rebuild_what_a_cell_is_made_of(project):
     ]
 
 
-CARD = {"profile": "made", "task": "denoising", "method": "ir-sde", "seed": 0, "settings": {}}
+CARD = {
+    "profile": "made", "task": "denoising", "method": "ir-sde", "seed": 0, "settings": {},
+    "label": "IR-SDE", "identity": {}, "parameters": 1,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("further", "command"),
     [
-        ({"imported_from": {"file": "a b.pth"}}, "irsde import-weights 'a b.pth' --profile made"),
         (
-            {"derived_from": "results/r", "identity": {"width": 0.07}},
+            {"imported_from": {"file": "a b.pth", "sha256": "0"}},
+            "irsde import-weights 'a b.pth' --profile made",
+        ),
+        (
+            {"derived_from": "results/r", "identity": {"width": "0.07"}},
             "irsde average --run results/r",
         ),
         ({"settings": {"data": {"allow_leakage": True}}}, "irsde train --profile made"),
     ],
 )
 def test_command_of_a_run_follows_where_its_weights_came_from(further, command):
-    assert run_command({**CARD, **further}).startswith(command)
-    assert ("--allow-leakage" in run_command({**CARD, **further})) == ("settings" in further)
+    made_by = run_command(RunCard.model_validate({**CARD, **further}))
+    assert made_by.startswith(command)
+    assert ("--allow-leakage" in made_by) == ("settings" in further)
 
 
 def test_results_made_elsewhere_have_no_training_and_their_own_evaluation():
-    assert run_command({**CARD, "outside": True}) == ""
-    summary = {
-        "method": "outside+mine", "method_label": "My method", "restored": "out; rm -r .",
-        "dataset": {"dataset": "kodak24"}, "task": "denoising", "profile": "made",
-    }  # fmt: skip
+    assert run_command(RunCard.model_validate({**CARD, "outside": True})) == ""
+    given = {"method_label": "My method", "restored": "out; rm -r ."}
+    summary = Summary.model_validate(summary_of("outside+mine", **given))
     line = evaluation_command(summary, Path("results/made/denoising/outside+mine/seed0"))
     assert "--restored 'out; rm -r .'" in line
     assert "--name 'My method'" in line

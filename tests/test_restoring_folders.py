@@ -18,6 +18,7 @@ from irsde.images import read_image
 from irsde.restoration import photos
 from irsde.restoration.photos import RestoreOptions, restore_photographs
 from irsde.restoration.restorer import Restorer
+from tests.fabricated import summary_of
 from tests.test_restoring import PROJECT, SMALL, make_run, photograph
 
 
@@ -147,7 +148,7 @@ def test_sampler_and_evaluations_are_those_of_the_runs_own_evaluations(tmp_path,
         (own / name).write_bytes((run / name).read_bytes())
 
     def evaluated(sampler, nfe):
-        summary = {"sampler": sampler, "nfe": nfe, "settings": {"nfe": 3}}
+        summary = summary_of("ir-sde", sampler=sampler, nfe=nfe, settings={"nfe": 3})
         write_json(own / f"evaluations/set/{sampler}-{nfe}/summary.json", summary)
 
     evaluated("ddim", 5)

@@ -10,6 +10,7 @@ import pytest
 
 from irsde.experiment.grid import Run
 from irsde.files import InputError, digest_file, digest_json, write_json
+from irsde.report.recorded import Lineage
 from irsde.tracking.rebuild import rebuild
 from irsde.tracking.records import evaluation_record
 from irsde.tracking.store import (
@@ -21,6 +22,7 @@ from irsde.tracking.store import (
     sync,
     tracking_uri,
 )
+from tests.fabricated import PREPARED, summary_of
 
 RUN = Run("made", "denoising", "ir-sde", 0)
 PLAIN = Run("made", "denoising", "identity", 0)
@@ -44,7 +46,10 @@ def write_history(run, losses):
 
 def write_run(run, **details):
     run.folder.mkdir(parents=True, exist_ok=True)
-    settings = {"data": {"train": ["bsd400"], "validation": ["bsd32"]}, "training": {"batch": 2}}
+    settings = {
+        "data": {"train": ["bsd400"], "validation": ["bsd32"]},
+        "training": {"batch": 2, "iterations": 30, "patch": 8},
+    }
     identity = {
         "settings": digest_json(settings),
         "train_data": "a" * 64,
@@ -72,26 +77,34 @@ def write_evaluation(folder, run):
     (folder / "images" / "kodim01.png").write_bytes(b"png")
     (folder / "per_image.csv").write_text("image,scene,psnr\nkodim01,kodim01,30.5\n")
     write_json(folder / "cost.json", {"seconds": 2.5, "seconds_per_image": 2.5})
-    write_json(
-        folder / "summary.json",
-        {
-            **{"profile": run.profile, "task": run.task, "method": run.method, "seed": run.seed},
-            **{"sampler": "posterior", "nfe": 10, "sampling_seed": 0, "parameters": 5},
-            "dataset": {"dataset": "kodak24", "fingerprint": "d" * 64, "licence": "unknown"},
-            "protocol": {"name": "rgb"},
-            "lpips": {"network": "squeeze"},
-            "metrics": [
-                {"name": "psnr", "mean": 30.5, "low": 30.0, "high": 31.0},
-                {"name": "lpips", "mean": None},
-            ],
-            "distribution": {"network": "x", "fid": {"value": 12.5}, "kid": {"value": None}},
+    shown = {"label": "a metric", "higher_is_better": True, "decimals": 2}
+    summary = summary_of(
+        run.method,
+        run=run.folder.as_posix(),
+        sampler="posterior",
+        nfe=10,
+        sampling_seed=0,
+        parameters=5,
+        dataset={
+            **PREPARED,
+            "dataset": "kodak24",
+            "fingerprint": "d" * 64,
+            "licence": "unknown",
         },
+        lpips={"network": "squeeze"},
+        metrics=[
+            {"name": "psnr", "mean": 30.5, "low": 30.0, "high": 31.0, **shown},
+            {"name": "lpips", "mean": None, **shown},
+        ],
+        distribution={"network": "x", "fid": {"value": 12.5}, "kid": {"value": None}},
     )
+    write_json(folder / "summary.json", summary)
 
 
 def write_report(text):
     (Path("reports") / "figures").mkdir(parents=True, exist_ok=True)
-    write_json(Path("reports/provenance.json"), {"profile": "made"})
+    lineage = Lineage(profile="made", tables=[], evaluations={}, runs={})
+    lineage.write(Path("reports/provenance.json"))
     Path("reports/tables.md").write_text(text)
     Path("reports/figures/denoising.png").write_bytes(b"png")
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from irsde import cli
 from irsde.audit.explain import _recipe
 from irsde.audit.status import standings, table
+from irsde.experiment.cards import RunCard
 from irsde.experiment.grid import Run
 from irsde.experiment.identity import differences
 from irsde.experiment.profile import load_profile, run_settings
@@ -94,10 +95,10 @@ def test_a_run_continued_to_more_iterations_is_as_if_it_had_been_trained_to_them
     assert found["identity"]["run"] == digest_json(base["identity"])
     assert found["iterations"] == found["settings"]["training"]["iterations"] == 12
     assert found["label"] == "direct regression (to 12 iterations)"
-    assert run_command(found) == (
+    assert run_command(RunCard.model_validate(found)) == (
         f"irsde train --profile smoke --task {TASK} --method regression --seed 0 --continue-to 12"
     )
-    assert f"goes on from iteration 6 of {RUN.folder}" in _recipe(found)
+    assert f"goes on from iteration 6 of {RUN.folder}" in _recipe(RunCard.model_validate(found))
     assert "up to date" in command("--continue-to", "12")
     train(RUN, settings("regression", iterations=12), overwrite=True)
     for name in ("weights.safetensors", "training.csv"):
@@ -175,11 +176,14 @@ def test_a_training_from_given_weights_begins_with_them(command, monkeypatch):
     assert of_tuned["started_from"] == {"file": weights.as_posix(), "sha256": sha256}
     assert of_tuned["derived_from"] == RUN.folder.as_posix()
     assert of_tuned["identity"]["weights"] == sha256
-    assert run_command(of_tuned) == (
+    assert run_command(RunCard.model_validate(of_tuned)) == (
         f"irsde train --profile smoke --task {TASK} --method regression --seed 0 "
         f"--from {RUN.folder}"
     )
-    assert any(line.startswith(f"started from {weights}, SHA-256") for line in _recipe(of_tuned))
+    assert any(
+        line.startswith(f"started from {weights}, SHA-256")
+        for line in _recipe(RunCard.model_validate(of_tuned))
+    )
     assert " dB over 4 images" in command("--run", str(tuned.folder), "--no-track", name="evaluate")
 
 

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from irsde.data.sets import CARD, Record, dataset_card, dataset_folder, holes_of, read_records
@@ -178,7 +180,7 @@ def _most_varied(degraded: list[NDArray[np.float32]], clean: Pixels) -> Window:
     return largest_window(np.sum(variances, axis=(0, 3)), height, width)
 
 
-def _draw(figure: Any, title: str, grid: Grid, left: float) -> None:
+def _draw(figure: Figure, title: str, grid: Grid, left: float) -> None:
     """Draw a grid of panels `left` inches from the left edge of the figure, below its title."""
     width, height = figure.get_size_inches()
     center = left + _width(grid) / 2
@@ -193,16 +195,18 @@ def _draw(figure: Any, title: str, grid: Grid, left: float) -> None:
         left += column_width
 
 
-def _axes(figure: Any, left: float, top: float, width: float) -> Any:
+def _axes(figure: Figure, left: float, top: float, width: float) -> Axes:
     """Axes of an image, in inches from the upper left corner of the figure."""
     total_width, total_height = figure.get_size_inches()
     bottom = total_height - top - HEIGHT
-    return figure.add_axes(
-        (left / total_width, bottom / total_height, width / total_width, HEIGHT / total_height)
-    )
+    place = (
+        left / total_width, bottom / total_height, width / total_width, HEIGHT / total_height
+    )  # fmt: skip
+    axes: Axes = figure.add_axes(place)
+    return axes
 
 
-def _show_whole(axes: Any, panel: _Panel) -> None:
+def _show_whole(axes: Axes, panel: _Panel) -> None:
     from matplotlib.patches import Rectangle
 
     rows, columns = panel.window
@@ -215,14 +219,14 @@ def _show_whole(axes: Any, panel: _Panel) -> None:
     axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=ACCENT, linewidth=1))
 
 
-def _show_detail(axes: Any, panel: _Panel) -> None:
+def _show_detail(axes: Axes, panel: _Panel) -> None:
     _show(axes, panel.pixels[panel.window], "nearest")
     axes.set_xlabel(panel.caption, labelpad=3, color=panel.color)
     for spine in axes.spines.values():
         spine.set(edgecolor=ACCENT, linewidth=1)
 
 
-def _show(axes: Any, pixels: Pixels, interpolation: Literal["antialiased", "nearest"]) -> None:
+def _show(axes: Axes, pixels: Pixels, interpolation: Literal["antialiased", "nearest"]) -> None:
     axes.imshow(pixels, interpolation=interpolation)
     axes.set(xticks=[], yticks=[])
 

@@ -1,7 +1,5 @@
 """Haze by the atmospheric scattering model."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import zoom
@@ -10,7 +8,7 @@ from irsde.degradations.noise import Image
 
 
 def haze(
-    image: Image, generator: np.random.Generator, depth: NDArray[np.floating[Any]] | None = None
+    image: Image, generator: np.random.Generator, depth: NDArray[np.floating] | None = None
 ) -> Image:
     """Image through haze by the atmospheric scattering model ``J t + A (1 - t)``.
 
@@ -56,7 +54,7 @@ def haze(
     return (image * transmission + airlight * (1 - transmission)).astype(np.float32)
 
 
-def _checked(depth: NDArray[np.floating[Any]], image: Image) -> NDArray[np.float64]:
+def _checked(depth: NDArray[np.floating], image: Image) -> NDArray[np.float64]:
     if depth.shape != image.shape[:2]:
         raise ValueError(f"depth of shape {depth.shape} beside an image of {image.shape[:2]}")
     if not (depth.min() >= 0 and depth.max() <= 1):

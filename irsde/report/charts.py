@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
@@ -76,7 +77,7 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> Plac
     return placed
 
 
-def label_ends(axes: Any, ends: Sequence[tuple[float, float, str, str]], size: float = 8) -> None:
+def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], size: float = 8) -> None:
     """Write labels to the right of the ends of lines, spread where the ends are close.
 
     Parameters
@@ -91,7 +92,7 @@ def label_ends(axes: Any, ends: Sequence[tuple[float, float, str, str]], size: f
     box = axes.get_window_extent()
     scale = axes.figure.dpi * POINT
     pixels = axes.transData.transform([(x, y) for x, y, _, _ in ends])
-    heights = spread(pixels[:, 1], 1.25 * size * scale, box.y0, box.y1)
+    heights = spread(pixels[:, 1].tolist(), 1.25 * size * scale, box.y0, box.y1)
     for (x, y, label, color), (_, own), height in zip(ends, pixels, heights, strict=True):
         axes.annotate(
             label,
@@ -114,7 +115,7 @@ def label_ends(axes: Any, ends: Sequence[tuple[float, float, str, str]], size: f
 
 
 def label_points(
-    axes: Any,
+    axes: Axes,
     points: Sequence[tuple[float, float]],
     labels: Sequence[str],
     obstacles: Places,
@@ -146,7 +147,7 @@ def label_points(
     boxes = []
     for label, point, place, size in zip(labels, points, own, sizes, strict=True):
         text = axes.annotate(label, point, fontsize=size)
-        boxes.append(_choices(place, text.get_window_extent().size, scale))
+        boxes.append(_choices(place, np.asarray(text.get_window_extent().size), scale))
         text.remove()
     fixed = [_fixed_costs(of_label, own, k, hidden, window) for k, of_label in enumerate(boxes)]
     chosen = [int(costs.argmin()) for costs in fixed]
@@ -441,7 +442,7 @@ def _drawn(
     return canvas, cut
 
 
-def _panel(axes: Any, sweep: Sweep, name: str, shown: Sequence[str], reference: str) -> bool:
+def _panel(axes: Axes, sweep: Sweep, name: str, shown: Sequence[str], reference: str) -> bool:
     """Draw one metric; True if something lies beyond the edge of the panel."""
     of_metric = sweep.values[name]
     metric = sweep.metric(name)
@@ -493,7 +494,7 @@ def _labels(steps: Sequence[int]) -> list[str]:
     return labels
 
 
-def _limit(axes: Any, of_metric: dict[str, dict[int, Estimate]], *, higher: bool) -> bool:
+def _limit(axes: Axes, of_metric: dict[str, dict[int, Estimate]], *, higher: bool) -> bool:
     """Leave out the far end of what goes wrong with few evaluations; True if that cuts anything."""
     sign = 1 if higher else -1
     means = sign * np.array([e.mean for found in of_metric.values() for e in found.values()])

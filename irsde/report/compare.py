@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -122,7 +123,7 @@ def draw(comparison: Comparison, path: Path) -> str:
     return f"values, differences and {len(scenes)} of the images that both keep"
 
 
-def _scatter(axes: Any, comparison: Comparison) -> None:
+def _scatter(axes: Axes, comparison: Comparison) -> None:
     metric = comparison.main
     finite = np.concatenate([v[np.isfinite(v)] for v in (metric.a, metric.b)])
     low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
@@ -151,7 +152,7 @@ def _scatter(axes: Any, comparison: Comparison) -> None:
     )  # fmt: skip
 
 
-def _histogram(axes: Any, comparison: Comparison) -> None:
+def _histogram(axes: Axes, comparison: Comparison) -> None:
     metric = comparison.main
     d = paired_difference(metric.a[None], metric.b[None], comparison.scenes)
     differences = metric.differences[np.isfinite(metric.a) & np.isfinite(metric.b)]

@@ -5,10 +5,11 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import FancyArrowPatch
 from numpy.typing import NDArray
@@ -407,7 +408,7 @@ def _picture(
     place: tuple[float, float, float, float],
     pixels: Pixels,
     interpolation: Literal["antialiased", "nearest"],
-) -> Any:
+) -> Axes:
     """Axes with an image, given left, top, width and height in inches from the upper left."""
     left, top, width, height = place
     wide, high = canvas.get_size_inches()

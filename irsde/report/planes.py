@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
@@ -247,7 +248,7 @@ def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, 
     return canvas, [point.entry.first.label for point in outside], limits
 
 
-def _right_is_emptier(axes: Any, obstacles: Sequence[NDArray[np.float64]], height: float) -> bool:
+def _right_is_emptier(axes: Axes, obstacles: Sequence[NDArray[np.float64]], height: float) -> bool:
     """Whether less is drawn in the lower right corner than in the lower left one."""
     if not obstacles:
         return False
@@ -284,7 +285,7 @@ def _span(
     return min(ends) - room, max(ends) + room
 
 
-def _bars(axes: Any, point: _Point, color: str) -> list[NDArray[np.float64]]:
+def _bars(axes: Axes, point: _Point, color: str) -> list[NDArray[np.float64]]:
     """Intervals of a point, and the places that they cover."""
     across = ([point.fidelity.low, point.fidelity.high], [point.lpips.mean] * 2)
     along = ([point.fidelity.mean] * 2, [point.lpips.low, point.lpips.high])
@@ -469,12 +470,14 @@ def _scatter(
 
 
 def _histogram(
-    axes: Any, differences: NDArray[np.float64], names: tuple[str, str], difference: Difference
+    axes: Axes, differences: NDArray[np.float64], names: tuple[str, str], difference: Difference
 ) -> None:
     bins = np.histogram_bin_edges(differences, bins="auto")
     if len(bins) > BINS + 1:
         bins = np.linspace(bins[0], bins[-1], BINS + 1)
-    counts, *_ = axes.hist(differences, bins=bins, color=LIGHT, edgecolor="white", linewidth=0.5)
+    counts, *_ = axes.hist(
+        differences, bins=bins.tolist(), color=LIGHT, edgecolor="white", linewidth=0.5
+    )
     top = float(np.max(counts))
     axes.axvline(0, color="black", linewidth=0.7)
     axes.set_ylim(0, 1.3 * top)

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import pandas as pd
 
@@ -433,12 +432,12 @@ def training_curves(rows: Sequence[Row]) -> pd.DataFrame:
     return pd.concat(parts) if parts else pd.DataFrame(columns=columns)
 
 
-def metrics_tree(rows: Sequence[Row]) -> dict[str, Any]:
+def metrics_tree(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """Means as task → data set → method → metric, for `dvc metrics show`; seeds are averaged.
 
     Images that are restored exactly are left out.
     """
-    tree: dict[str, Any] = {}
+    tree: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for (task, dataset), of_table in by_table(rows).items():
         group = entries(of_table)
         of_set = tree.setdefault(task, {}).setdefault(dataset, {})

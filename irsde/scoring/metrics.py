@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,7 @@ WINDOWS: dict[str, Window] = {
 }
 
 
-def luminance(pixels: NDArray[Any]) -> Values:
+def luminance(pixels: NDArray[np.generic]) -> Values:
     """MATLAB's Y of 8-bit RGB: ``(65.481 R + 128.553 G + 24.966 B) / 255 + 16``, not rounded."""
     weights: Values = np.array([65.481, 128.553, 24.966])
     weighted: Values = pixels.astype(np.float64) @ weights
@@ -112,7 +112,7 @@ def full_range_luminance(pixels: "Tensor") -> "Tensor":
     return (pixels.double() @ weights).div_(1000)
 
 
-def psnr(restored: NDArray[Any], reference: NDArray[Any]) -> float:
+def psnr(restored: NDArray[np.generic], reference: NDArray[np.generic]) -> float:
     """Peak signal-to-noise ratio in dB for a peak of 255, over all pixels and channels.
 
     Identical images give infinity.

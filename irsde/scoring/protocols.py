@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ OTHER_LUMINANCES: "dict[Luminance, Callable[[Tensor], Tensor]]" = {
     "matlab-rounded": rounded_luminance,
     "full-range": full_range_luminance,
 }
-Restored = NDArray[np.floating[Any]]
+Restored = NDArray[np.floating]
 Reference = NDArray[np.uint8]
 
 

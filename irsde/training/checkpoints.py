@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -81,7 +80,7 @@ def save(
     state: TrainingState,
     folder: Path,
     identity: dict[str, str],
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     keep: int,
     every: int,
 ) -> None:
@@ -167,7 +166,7 @@ def resume(
     state: TrainingState,
     folder: Path,
     identity: dict[str, str],
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     *,
     overwrite: bool = False,
     every: int = 1,

@@ -204,7 +204,7 @@ def test_hostile_or_broken_archive_is_refused(archive, content, words):
 
 
 @pytest.mark.parametrize("damage", ["cut at 20 %", "cut at 50 %", "cut at 98 %", "one wrong bit"])
-@pytest.mark.parametrize("packer", PACKERS.keys() - {"tar"})
+@pytest.mark.parametrize("packer", sorted({*PACKERS} - {"tar"}))
 def test_damaged_archive_is_refused(archive, packer, damage):
     content = bytearray(PACKERS[packer](FILES))
     if damage == "one wrong bit":

@@ -10,6 +10,7 @@ import typer
 
 from irsde.files import INPUT_EXIT_CODE, InputError, read_table
 from irsde.machine.signals import STOPPED_EXIT_CODE, StoppedError
+from irsde.samplers import GRIDS
 from irsde.terminal import write_plainly
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ ProfileOption = Annotated[
     typer.Option("--profile", help="Profile in workflow/config; default: params.yaml's."),
 ]
 TaskOption = Annotated[str, typer.Option("--task", help="A task, such as deraining.")]
+_GRIDS = ", ".join(f"{name} (even in {grid.label})" for name, grid in GRIDS.items())
 TrackOption = Annotated[bool, typer.Option(help="Log to MLflow afterwards.")]
 
 
@@ -369,9 +371,7 @@ def evaluate(
     nfe: Annotated[
         int | None, typer.Option(min=1, help="Network evaluations; default: the profile's.")
     ] = None,
-    grid: Annotated[
-        str, typer.Option(help="Step grid: uniform, quadratic or log-snr.")
-    ] = "uniform",
+    grid: Annotated[str, typer.Option(help=f"Step grid: {_GRIDS}.")] = "uniform",
     conversion: Annotated[
         str | None,
         typer.Option(
@@ -519,7 +519,7 @@ def _evaluate_run(
     settings = evaluation_profile(loaded, found)
     check_name("weights", options["weights"], ("ema", "raw"))
     check_name("precision", options["precision"], ("float32", "bfloat16"))
-    check_name("grid", options["grid"], ("uniform", "quadratic", "log-snr"))
+    check_name("grid", options["grid"], GRIDS)
     check_name("conversion", options["conversion"] or "exact", ("exact", "plain"))
     chosen = {
         name: value

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     import torch
 
     from irsde.restoration.restorer import Conversion
-    from irsde.samplers import Grid
 
 Image = NDArray[np.float32]
 
@@ -357,7 +356,7 @@ def _restored_by_network(
                 evaluation.sampler,
                 nfe,
                 generators,
-                cast("Grid", evaluation.grid),
+                evaluation.grid,
                 noise_level,
                 cast("Conversion", evaluation.conversion),
             ):

@@ -31,6 +31,8 @@ from irsde.experiment.profile import (
 )
 from irsde.files import InputError, digest_json, write_text
 from irsde.methods import METHODS
+from irsde.objectives import OBJECTIVES
+from irsde.samplers import GRIDS, SAMPLERS
 
 RESULTS = Path("results")
 
@@ -85,8 +87,8 @@ class Evaluation:
         A key of `samplers.SAMPLERS`, or "direct".
     nfe : int
         Network evaluations of an image.
-    grid : {"uniform", "quadratic", "log-snr"}
-        Step grid.
+    grid : str
+        Step grid, a key of `samplers.GRIDS`.
     conversion : {"exact", "plain"}
         How the noise is read off a network trained by maximum likelihood.
     weights : {"ema", "raw"}
@@ -146,7 +148,7 @@ class Evaluation:
 _DEFAULTS = ("", "uniform", "exact", "ema", "float32")
 
 _NAME = re.compile(
-    r"(?P<sampler>.+?)-(?P<nfe>[0-9]{1,9})(?:-(?P<grid>quadratic|log-snr))?"
+    r"(?P<sampler>.+?)-(?P<nfe>[0-9]{1,9})(?:-(?P<grid>" + "|".join(GRIDS) + r"))?"
     r"(?:-(?P<conversion>plain))?(?:-(?P<weights>raw))?(?:-(?P<precision>bfloat16))?"
     r"(?:-sampling(?P<sampling_seed>[0-9]{1,18}))?"
 )
@@ -220,15 +222,13 @@ def _without_effect(evaluation: Evaluation, given: list[str]) -> tuple[list[str]
     method = METHODS[evaluation.run.method.partition("+")[0]]
     if evaluation.sampler == method.sampler and not given:
         return [], ""
-    from irsde.samplers import SAMPLERS
-
     check_name("sampler", evaluation.sampler, SAMPLERS)
     sampler = SAMPLERS[evaluation.sampler]
     if "grid" in given and evaluation.nfe == 1:
         return ["grid"], "takes one step, the same on every grid"
-    if "conversion" in given and method.objective != "maximum-likelihood":
+    if "conversion" in given and not OBJECTIVES[method.objective].plain:
         return ["conversion"], "is not trained by maximum likelihood"
-    if "conversion" in given and sampler.kind == "euler":
+    if "conversion" in given and sampler.is_euler:
         return ["conversion"], f"takes the output as the noise with {sampler.label}"
     if "sampling-seed" in given and not method.conditional and not sampler.stochastic:
         return ["sampling-seed"], f"draws no noise with {sampler.label}"

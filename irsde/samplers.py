@@ -312,9 +312,9 @@ def _even_in_log_snr(process: GaussianProcess, nfe: int, start: int) -> list[flo
     if count == 0:
         return [0, *end]
     level = (process.log_a - process.c.log())[1 : first + 1].numpy()
-    levels = _even(level[-1], level[0], count).numpy()
-    places = np.asarray(np.interp(-levels, -level, np.arange(1, first + 1)))
-    return [0, *places[::-1].tolist(), *end]
+    levels = _even(level[-1], level[0], count).flip(0).numpy()
+    places = np.interp(-levels, -level, np.arange(1, first + 1))
+    return [0, *np.asarray(places).tolist(), *end]
 
 
 GRIDS: dict[str, Grid] = {
@@ -418,6 +418,8 @@ def trajectory(
     draw = _noise_source(noise, generators, x_T)
 
     x, first = x_T, largest_step(objective, process)
+    if start is not None and first < start <= process.steps:
+        raise ValueError(f"the {process.name} holds no noise at step {start}: start at {first}")
     if start is None and first < process.steps:
         yield State(process.steps, x, 0)
         std = solver.leaving(process)
@@ -428,7 +430,7 @@ def trajectory(
     for calls, (t, s) in enumerate(itertools.pairwise(steps), start=1):
         output = network(x, mu, t)
         if solver.is_euler and objective.is_noise:
-            x0, predicted_noise = x, output  # such a step does not use x0
+            x0, predicted_noise = x, output  # Euler steps use the noise alone
         else:
             x0, predicted_noise = objective.read(process, x, mu, output, t)
             if clean_range is not None:

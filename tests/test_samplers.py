@@ -274,6 +274,8 @@ def test_goub_calls_its_network_from_the_last_step_but_one(sampler):
     assert last.nfe == 10
     with pytest.raises(ValueError, match="give 1 to 99"):
         sample(process, network, MU, MU, sampler, 100)
+    with pytest.raises(ValueError, match="holds no noise at step 100: start at 99"):
+        sample(process, network, MU, MU, sampler, 10, start=100)
 
 
 def test_mean_ode_draws_nothing():

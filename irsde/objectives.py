@@ -140,28 +140,12 @@ def per_image(error: Tensor, norm: Norm) -> Tensor:
 def loss_per_image(
     objective: Objective,
     process: GaussianProcess,
-    x0: Tensor,
-    mu: Tensor,
-    noise: Tensor,
-    x_t: Tensor,
-    t: Tensor,
+    drawn: Drawn,
     output: Tensor,
     norm: Norm = "l1",
 ) -> Tensor:
-    """Loss of each image, shape (B,), unweighted as in the authors' configurations.
-
-    Parameters
-    ----------
-    objective : Objective
-        One of `OBJECTIVES`.
-    process : GaussianProcess
-    x0, mu, noise, x_t, t
-        As in `Drawn`.
-    output : Tensor, shape (B, C, H, W)
-        What the network gives for the states.
-    norm : {"l1", "l2"}
-    """
-    return per_image(objective.error(process, Drawn(x0, mu, noise, x_t, t), output), norm)
+    """Loss of each image, shape (B,), unweighted as in the authors' configurations."""
+    return per_image(objective.error(process, drawn, output), norm)
 
 
 def largest_step(objective: Objective, process: GaussianProcess) -> int:

@@ -178,17 +178,6 @@ class GaussianProcess:
             raise ValueError(f"{self.name}: there is no noise in the state at step {t}")
         return (x_t - mean) / std
 
-    def score(self, x_t: Tensor, x0: Tensor, mu: Tensor, t: Step) -> Tensor:
-        """Gradient of the log density of x_t given x0 and mu: ``-noise / c_t``."""
-        return self.score_from_noise(self.noise(x_t, x0, mu, t), t)
-
-    def score_from_noise(self, noise: Tensor, t: Step) -> Tensor:
-        """Score of a state whose noise is given; raises ValueError where ``c_t = 0``."""
-        c = self._cast(self.at(self.c, t, noise), noise)
-        if bool((c == 0).any()):
-            raise ValueError(f"{self.name}: the score is not defined at step {t}")
-        return -noise / c
-
     def clean_from_noise(self, x_t: Tensor, mu: Tensor, noise: Tensor, t: Step) -> Tensor:
         """Clean image from the noise: ``(x_t - b_t mu - c_t noise) / a_t``.
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from irsde.files import replacing, write_text
 from irsde.processes import GaussianProcess, mean_reverting
-from irsde.samplers import GRIDS, SAMPLERS, Grid, sample
+from irsde.samplers import GRIDS, SAMPLERS, sample
 from irsde.seeds import torch_generator
 from tests.problems import Mixture
 
@@ -31,13 +31,16 @@ GRID_SAMPLERS = ("mrs-ode-2", "ddim")
 GOLDEN = (math.sqrt(5) - 1) / 2
 FIT_FROM, FIT_POINTS, ABOVE_FLOOR = 40, 3, 3.0
 OTHER_STYLE = ("#56b4e9", (0, (1, 2)), "X")
-STYLES: dict[tuple[str, int, bool], tuple[str, Any, str]] = {  # kind, order, data prediction
-    ("euler", 1, False): ("#d55e00", "-", "o"),
-    ("deterministic", 1, False): ("#0072b2", "--", "s"),
-    ("posterior", 1, False): ("#0072b2", "--", "s"),
-    ("exponential", 1, False): ("#e69f00", "-.", "^"),
-    ("exponential", 2, False): ("#009e73", (0, (5, 1, 1, 1, 1, 1)), "D"),
-    ("exponential", 2, True): ("#000000", ":", "v"),
+STYLES: dict[tuple[str, int], tuple[str, Any, str]] = {  # step function, order
+    ("euler_maruyama", 1): ("#d55e00", "-", "o"),
+    ("probability_flow", 1): ("#d55e00", "-", "o"),
+    ("ddim", 1): ("#0072b2", "--", "s"),
+    ("posterior", 1): ("#0072b2", "--", "s"),
+    ("mrs_sde", 1): ("#e69f00", "-.", "^"),
+    ("mrs_sde", 2): ("#009e73", (0, (5, 1, 1, 1, 1, 1)), "D"),
+    ("mrs_ode", 2): ("#009e73", (0, (5, 1, 1, 1, 1, 1)), "D"),
+    ("mrs_sde_data", 2): ("#000000", ":", "v"),
+    ("mrs_ode_data", 2): ("#000000", ":", "v"),
 }  # the colors of Okabe and Ito
 
 
@@ -60,7 +63,7 @@ class Row:
 
     measure: Literal["pathwise", "law"]
     sampler: str
-    grid: Grid
+    grid: str
     nfe: int
     error: float
     floor: float
@@ -77,7 +80,7 @@ def _rounded(value: Tensor) -> float:
 
 
 def pathwise_row(
-    process: GaussianProcess, settings: Settings, name: str, grid: Grid, nfe: int
+    process: GaussianProcess, settings: Settings, name: str, grid: str, nfe: int
 ) -> Row:
     """Mean distance of an ODE sampler's paths from the exact probability flow at step 0."""
     levels = PROBLEM.levels(settings.paths)
@@ -167,13 +170,13 @@ def measure(settings: Settings) -> list[Row]:
                 rows.append(pathwise_row(process, settings, name, "uniform", nfe))
     return rows + [
         pathwise_row(process, settings, name, grid, nfe)
-        for grid in GRIDS[1:]
+        for grid in list(GRIDS)[1:]
         for name in GRID_SAMPLERS
         for nfe in settings.evaluations
     ]
 
 
-def curve(rows: Sequence[Row], name: str, grid: Grid = "uniform") -> list[Row]:
+def curve(rows: Sequence[Row], name: str, grid: str = "uniform") -> list[Row]:
     """The rows of one sampler on one grid, by rising number of evaluations."""
     return sorted((r for r in rows if (r.sampler, r.grid) == (name, grid)), key=lambda r: r.nfe)
 
@@ -308,7 +311,7 @@ def _panel(axes: Any, rows: Sequence[Row], measure: str) -> None:
     bottom = min(r.error for r in rows) / 3
     for names in groups(rows, measure):
         line, solver = curve(rows, names[0]), SAMPLERS[names[0]]
-        color, dashes, marker = STYLES.get((solver.kind, solver.order, solver.data), OTHER_STYLE)
+        color, dashes, marker = STYLES.get((solver.step.__name__, solver.order), OTHER_STYLE)
         axes.loglog(
             [r.nfe for r in line],
             [r.error for r in line],

@@ -14,17 +14,17 @@ from torch import Tensor
 
 from irsde.files import write_text
 from irsde.processes import mean_reverting
-from irsde.samplers import SAMPLERS, Prediction, sample
+from irsde.samplers import SAMPLERS, sample
 from irsde.seeds import torch_generator
 from tests.problems import Mixture
 
 COMMAND = "python -m benchmarks.conversions --out reports/study/conversions"
 EVALUATIONS = (1, 2, 5, 10, 20, 50, 100)
-READINGS: dict[str, Prediction] = {"exact": "optimal-noise", "plain": "noise"}
+READINGS = {"exact": "optimal-noise", "plain": "noise"}
 PROBLEM = Mixture()
 
 
-def error(sampler: str, nfe: int, prediction: Prediction, count: int) -> float:
+def error(sampler: str, nfe: int, prediction: str, count: int) -> float:
     """Distance of a sampler's output from the truth.
 
     For ODE samplers the mean distance from the exact probability flow, for SDE samplers the

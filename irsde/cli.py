@@ -13,6 +13,7 @@ import typer
 from irsde.experiment.options import OPTIONS, Option, check_options, flag
 from irsde.files import INPUT_EXIT_CODE, InputError, is_present
 from irsde.machine.signals import STOPPED_EXIT_CODE, StoppedError
+from irsde.samplers import GRIDS
 from irsde.terminal import write_plainly
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ ProfileOption = Annotated[
     typer.Option("--profile", help="Profile in workflow/config; default: params.yaml's."),
 ]
 TaskOption = Annotated[str, typer.Option("--task", help="A task, such as deraining.")]
+_GRIDS = ", ".join(f"{name} (even in {grid.label})" for name, grid in GRIDS.items())
 TrackOption = Annotated[bool, typer.Option(help="Log to MLflow afterwards.")]
 
 

@@ -1,20 +1,127 @@
-"""What a network is trained on: one loss per image from a state, its truth and a prediction.
+"""What a network is trained on, and how its output is read: one record for each objective.
 
-All objectives have one signature, and each says how the network's output is to be read by a
-sampler (`Objective.prediction`).
+Importing this module does not import torch.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from irsde.processes import GaussianProcess
-from irsde.samplers import Prediction, first_evaluation
+    from irsde.processes import GaussianProcess
 
 Norm = Literal["l1", "l2"]
-Target = Callable[[GaussianProcess, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+class Drawn(NamedTuple):
+    """States x_t that a network is trained on, and what they are made of.
+
+    All are of shape (B, C, H, W), but t: int64 of shape (B,), steps in [1, T].
+    """
+
+    x0: Tensor
+    mu: Tensor
+    noise: Tensor
+    x_t: Tensor
+    t: Tensor
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A training objective, and the prediction that it trains (docs/mathematics.md, 5).
+
+    Parameters
+    ----------
+    label : str
+        What the network predicts, in words.
+    prediction : str
+        Its name: the key in `PREDICTIONS`.
+    error : callable (process, drawn, output) -> Tensor, shape (B, C, H, W)
+        The output minus its target.
+    read : callable (process, x_t, mu, output, t) -> (x0, noise)
+        Estimates of the clean image and of the noise in the state, which agree with the state.
+    is_noise : bool
+        True if the output is a noise: there is none at the end of a bridge, and Euler samplers
+        take it as the noise in the state.
+    plain : str
+        Prediction that the authors' code reads the output as, if another.
+    residual : bool
+        True if the network itself gives the difference from the degraded image.
+    """
+
+    label: str
+    prediction: str
+    error: Callable[[GaussianProcess, Drawn, Tensor], Tensor]
+    read: Callable[[GaussianProcess, Tensor, Tensor, Tensor, int], tuple[Tensor, Tensor]]
+    is_noise: bool = False
+    plain: str = ""
+    residual: bool = False
+
+    def weight(self, process: GaussianProcess, t: Tensor) -> Tensor:
+        """Factor of an error of the output in the loss, at steps of shape (B,): float64."""
+        zero = t.double().reshape(-1, 1, 1, 1) * 0
+        return self.error(process, Drawn(zero, zero, zero, zero, t), zero + 1).flatten().abs()
+
+
+def _read_noise(
+    process: GaussianProcess, x: Tensor, mu: Tensor, output: Tensor, t: int
+) -> tuple[Tensor, Tensor]:
+    return process.clean_from_noise(x, mu, output, t), output
+
+
+def read_clean(
+    process: GaussianProcess, x: Tensor, mu: Tensor, x0: Tensor, t: int
+) -> tuple[Tensor, Tensor]:
+    """A clean image and the noise that agrees with it: 0 where the state has none."""
+    a, b, c = (float(table[t]) for table in (process.a, process.b, process.c))
+    return x0, (x - a * x0 - b * mu) * (1 / c if c > 0 else 0.0)
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "noise": Objective(
+        "the noise",
+        "noise",
+        error=lambda _, drawn, output: output - drawn.noise,
+        read=_read_noise,
+        is_noise=True,
+    ),
+    # Paper, Proposition 3.2: the mean of one Euler step of the reverse SDE with the predicted noise
+    # against the mean of q(x_{t-1} | x_t, x0, mu). The true noise leaves a small error, the
+    # process's `optimal_noise` none.
+    "maximum-likelihood": Objective(
+        "the noise of maximum likelihood",
+        "optimal-noise",
+        error=lambda process, d, output: (
+            process.reverse_mean(d.x_t, d.mu, output, d.t, d.t - 1)
+            - process.posterior(d.x_t, d.x0, d.mu, d.t, d.t - 1)[0]
+        ),
+        read=lambda process, x, mu, output, t: read_clean(
+            process, x, mu, process.clean_from_optimal_noise(x, mu, output, t), t
+        ),
+        is_noise=True,
+        plain="noise",
+    ),
+    "clean": Objective(
+        "the clean image",
+        "clean",
+        error=lambda _, drawn, output: output - drawn.x0,
+        read=read_clean,
+        residual=True,
+    ),
+    "velocity": Objective(
+        "the velocity",
+        "velocity",
+        error=lambda process, d, output: output - process.velocity(d.x0, d.mu, d.noise, d.t),
+        read=lambda process, x, mu, output, t: read_clean(
+            process, x, mu, process.clean_from_velocity(x, mu, output, t), t
+        ),
+    ),
+}
+PREDICTIONS = {objective.prediction: objective for objective in OBJECTIVES.values()}
 
 
 def per_image(error: Tensor, norm: Norm) -> Tensor:
@@ -30,125 +137,20 @@ def per_image(error: Tensor, norm: Norm) -> Tensor:
     return (error.abs() if norm == "l1" else error.square()).flatten(1).mean(1)
 
 
-def noise_error(
-    process: GaussianProcess,  # noqa: ARG001 (one signature for all objectives)
-    x0: Tensor,  # noqa: ARG001
-    mu: Tensor,  # noqa: ARG001
-    noise: Tensor,
-    x_t: Tensor,  # noqa: ARG001
-    t: Tensor,  # noqa: ARG001
-    output: Tensor,
-) -> Tensor:
-    """Noise matching: the output minus the noise in the state (docs/mathematics.md, 5)."""
-    return output - noise
-
-
-def maximum_likelihood_error(
-    process: GaussianProcess,
-    x0: Tensor,
-    mu: Tensor,
-    noise: Tensor,  # noqa: ARG001
-    x_t: Tensor,
-    t: Tensor,
-    output: Tensor,
-) -> Tensor:
-    """Maximum likelihood: one-step reverse mean minus the optimal reverse state.
-
-    The paper's objective J (Proposition 3.2): the mean of the Euler step of the reverse SDE with
-    the predicted noise, against the mean of q(x_{t-1} | x_t, x0, mu). With the true noise it is
-    small but not zero; the noise that makes it zero is `GaussianProcess.optimal_noise`.
-    """
-    target, _ = process.posterior(x_t, x0, mu, t, t - 1)
-    return process.reverse_mean(x_t, mu, output, t, t - 1) - target
-
-
-def clean_error(
-    process: GaussianProcess,  # noqa: ARG001
-    x0: Tensor,
-    mu: Tensor,  # noqa: ARG001
-    noise: Tensor,  # noqa: ARG001
-    x_t: Tensor,  # noqa: ARG001
-    t: Tensor,  # noqa: ARG001
-    output: Tensor,
-) -> Tensor:
-    """Clean-image matching: the output minus x0."""
-    return output - x0
-
-
-def velocity_error(
-    process: GaussianProcess,
-    x0: Tensor,
-    mu: Tensor,
-    noise: Tensor,
-    x_t: Tensor,  # noqa: ARG001
-    t: Tensor,
-    output: Tensor,
-) -> Tensor:
-    """Velocity matching: the output minus ``a' x0 + b' mu + c' noise``."""
-    return output - process.velocity(x0, mu, noise, t)
-
-
-@dataclass(frozen=True)
-class Objective:
-    """A training objective.
-
-    Parameters
-    ----------
-    label : str
-        Name in tables.
-    error : callable
-        (process, x0, mu, noise, x_t, t, output) -> error of shape (B, C, H, W).
-    prediction : {"noise", "optimal-noise", "clean", "velocity"}
-        What a network trained on it predicts.
-    """
-
-    label: str
-    error: Target
-    prediction: Prediction
-
-
 def loss_per_image(
     objective: Objective,
     process: GaussianProcess,
-    x0: Tensor,
-    mu: Tensor,
-    noise: Tensor,
-    x_t: Tensor,
-    t: Tensor,
+    drawn: Drawn,
     output: Tensor,
     norm: Norm = "l1",
 ) -> Tensor:
-    """Loss of each image, unweighted as in the authors' configurations.
-
-    Parameters
-    ----------
-    objective : Objective
-        One of `OBJECTIVES`.
-    process : GaussianProcess
-    x0, mu, noise, x_t, output : Tensor, shape (B, C, H, W)
-        Clean and degraded images, the noise that was drawn, the state
-        ``process.sample(x0, mu, t, noise)`` and the network's output there.
-    t : Tensor of int64, shape (B,)
-        Steps in [1, T].
-    norm : {"l1", "l2"}
-
-    Returns
-    -------
-    Tensor, shape (B,)
-    """
-    return per_image(objective.error(process, x0, mu, noise, x_t, t, output), norm)
+    """Loss of each image, shape (B,), unweighted as in the authors' configurations."""
+    return per_image(objective.error(process, drawn, output), norm)
 
 
 def largest_step(objective: Objective, process: GaussianProcess) -> int:
-    """Largest step a training state may be drawn at: where sampling first calls the network."""
-    return first_evaluation(process, objective.prediction)
+    """First step that sampling calls a network at, and the largest that it is trained at.
 
-
-OBJECTIVES: dict[str, Objective] = {
-    "noise": Objective("noise matching", noise_error, "noise"),
-    "maximum-likelihood": Objective(
-        "maximum likelihood", maximum_likelihood_error, "optimal-noise"
-    ),
-    "clean": Objective("clean image", clean_error, "clean"),
-    "velocity": Objective("velocity", velocity_error, "velocity"),
-}
+    T, but T - 1 for a bridge whose network predicts noise: its state at T is mu, without noise.
+    """
+    return process.steps - 1 if process.is_bridge and objective.is_noise else process.steps

@@ -178,21 +178,6 @@ class GaussianProcess:
             raise ValueError(f"{self.name}: there is no noise in the state at step {t}")
         return (x_t - mean) / std
 
-    def score(self, x_t: Tensor, x0: Tensor, mu: Tensor, t: Step) -> Tensor:
-        """Gradient of the log density of x_t given x0 and mu: ``-noise / c_t``."""
-        return self.score_from_noise(self.noise(x_t, x0, mu, t), t)
-
-    def score_from_noise(self, noise: Tensor, t: Step) -> Tensor:
-        """Score of a state whose noise is given; raises ValueError where ``c_t = 0``."""
-        c = self._cast(self.at(self.c, t, noise), noise)
-        if bool((c == 0).any()):
-            raise ValueError(f"{self.name}: the score is not defined at step {t}")
-        return -noise / c
-
-    def noise_from_score(self, score: Tensor, t: Step) -> Tensor:
-        """Noise of a state whose score is given."""
-        return -score * self._cast(self.at(self.c, t, score), score)
-
     def clean_from_noise(self, x_t: Tensor, mu: Tensor, noise: Tensor, t: Step) -> Tensor:
         """Clean image from the noise: ``(x_t - b_t mu - c_t noise) / a_t``.
 
@@ -289,16 +274,18 @@ class GaussianProcess:
         mean = self._cast(rho, x_t) * x_t + self._cast(on_x0, x_t) * x0
         return mean + self._cast(on_mu, x_t) * mu, self._cast(std, x_t)
 
-    def reverse_step_coefficients(
-        self, t: Step, s: Step, like: Tensor, *, probability_flow: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Weights of x_t, mu and noise in one Euler step from t to s, and its noise deviation.
+    def reverse_sde(self, t: Step, s: Step, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Reverse SDE ``dx = [f - sigma^2 score] dt + sigma dw``, integrated over a step.
 
-        With Q the integral of the drift's coefficient and D that of the squared diffusion over
-        (s, t], the reverse-time SDE gives ``x_t - Q (x_t - mu) + D score``, plus ``sqrt(D)``
-        times standard normals; the probability-flow ODE has half the score and no noise (paper,
-        section 3; docs/mathematics.md, 4.2). Where the gauge g is not a, the drift contains the
-        clean image, which is read off the noise.
+        Returns
+        -------
+        x, f, sigma2, score : Tensor, float64
+            State, drift and score at t, f and sigma^2 times dt (paper, section 3;
+            docs/mathematics.md, 4.2). `sigma2` is a number for each image. The others are weights
+            of x_t, mu, the noise and the score, with which one calculates as with images, so that
+            rounding to their dtype comes last: ``x - (f - sigma2 * score)`` is the mean of one
+            Euler-Maruyama step. `combined` makes an image of weights. Where the gauge g is not a,
+            the drift contains the clean image, which is read off the noise.
 
         Raises
         ------
@@ -312,31 +299,47 @@ class GaussianProcess:
             return self.at(table, t, like) - self.at(table, s, like)
 
         c = self.at(self.c, t, like)
-        pull = over_step(self.log_a if self.drift is None else self.drift)
+        theta = -over_step(self.log_a if self.drift is None else self.drift)
         clean_pull = over_step(self.log_a) - over_step(self.log_g)
-        variance = over_step(self.diffusion)
-        if not bool(torch.isfinite(pull).all()) or bool((c == 0).any()):
+        if not bool(torch.isfinite(theta).all()) or bool((c == 0).any()):
             raise ValueError(f"{self.name}: no Euler step starts at step {t}")
-        if probability_flow:
-            on_noise = -(variance - 2 * clean_pull * c**2) / (2 * c)
-            std = torch.zeros_like(c)
-        else:
-            on_noise = clean_pull * c - variance / c
-            std = torch.sqrt(variance)
-        on_mu = pull if self.reverts else torch.zeros_like(pull)
-        return 1 - pull, on_mu, on_noise, std
+        units = torch.eye(4, dtype=torch.float64, device=c.device)
+        x, mu, noise, score = units.reshape(4, 4, *[1] * c.ndim)
+        f = theta * ((mu if self.reverts else 0) - x) - clean_pull * c * noise
+        return x, f, over_step(self.diffusion), score
 
-    def reverse_mean(self, x_t: Tensor, mu: Tensor, noise: Tensor, t: Step, s: Step) -> Tensor:
-        """Mean of one Euler-Maruyama step of the reverse-time SDE from t to s.
+    def combined(self, weights: Tensor, x_t: Tensor, mu: Tensor, noise: Tensor, t: Step) -> Tensor:
+        """Image that weights of `reverse_sde` stand for.
 
         Parameters
         ----------
+        weights : Tensor of float64, shape (4,) or (4, B, 1, 1, 1)
         x_t, mu, noise : Tensor, shape (B, C, H, W)
             State, degraded image and the noise in the state, given or predicted.
+        t : int or integer Tensor of shape (B,)
         """
-        on_x, on_mu, on_noise, _ = self.reverse_step_coefficients(t, s, x_t)
+        on_x, on_mu, on_noise = self._without_score(weights, t, x_t)
         mean = self._cast(on_x, x_t) * x_t + self._cast(on_mu, x_t) * mu
         return mean + self._cast(on_noise, x_t) * noise
+
+    def _without_score(self, weights: Tensor, t: Step, like: Tensor) -> tuple[Tensor, ...]:
+        """Weights of x_t, mu and the noise, of which the score is ``-noise / c_t``."""
+        on_x, on_mu, on_noise, on_score = weights
+        return on_x, on_mu, on_noise - on_score / self.at(self.c, t, like)
+
+    def reverse_mean(self, x_t: Tensor, mu: Tensor, noise: Tensor, t: Step, s: Step) -> Tensor:
+        """Mean of one Euler-Maruyama step of the reverse SDE from t to s."""
+        return self.combined(self._reverse_mean(t, s, x_t), x_t, mu, noise, t)
+
+    def _reverse_mean(self, t: Step, s: Step, like: Tensor) -> Tensor:
+        x, f, sigma2, score = self.reverse_sde(t, s, like)
+        return x - (f - sigma2 * score)
+
+    def _optimal(self, t: Step, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weights of x_t, mu, noise and x0 in the one-step mean minus the posterior mean."""
+        on_x, on_mu, on_noise = self._without_score(self._reverse_mean(t, t - 1, like), t, like)
+        rho, on_x0, posterior_on_mu, _ = self.posterior_coefficients(t, t - 1, like)
+        return on_x - rho, on_mu - posterior_on_mu, on_noise, -on_x0
 
     def clean_from_optimal_noise(
         self, x_t: Tensor, mu: Tensor, optimal_noise: Tensor, t: Step
@@ -347,12 +350,11 @@ class GaussianProcess:
         Euler step to t - 1 lands on the posterior mean, not the noise in the state. This solves
         ``reverse_mean = posterior mean`` for x0.
         """
-        rho, on_x0, on_mu, _ = self.posterior_coefficients(t, t - 1, x_t)
-        on_x, step_on_mu, on_noise, _ = self.reverse_step_coefficients(t, t - 1, x_t)
+        on_x, on_mu, on_noise, on_x0 = self._optimal(t, x_t)
         return (
-            self._cast((on_x - rho) / on_x0, x_t) * x_t
-            + self._cast((step_on_mu - on_mu) / on_x0, x_t) * mu
-            + self._cast(on_noise / on_x0, x_t) * optimal_noise
+            self._cast(-on_x / on_x0, x_t) * x_t
+            + self._cast(-on_mu / on_x0, x_t) * mu
+            + self._cast(-on_noise / on_x0, x_t) * optimal_noise
         )
 
     def optimal_noise(self, x_t: Tensor, x0: Tensor, mu: Tensor, t: Step) -> Tensor:
@@ -360,12 +362,11 @@ class GaussianProcess:
 
         The exact inverse of `clean_from_optimal_noise`.
         """
-        rho, on_x0, on_mu, _ = self.posterior_coefficients(t, t - 1, x_t)
-        on_x, step_on_mu, on_noise, _ = self.reverse_step_coefficients(t, t - 1, x_t)
+        on_x, on_mu, on_noise, on_x0 = self._optimal(t, x_t)
         return (
-            self._cast((rho - on_x) / on_noise, x_t) * x_t
-            + self._cast((on_mu - step_on_mu) / on_noise, x_t) * mu
-            + self._cast(on_x0 / on_noise, x_t) * x0
+            self._cast(-on_x / on_noise, x_t) * x_t
+            + self._cast(-on_mu / on_noise, x_t) * mu
+            + self._cast(-on_x0 / on_noise, x_t) * x0
         )
 
 

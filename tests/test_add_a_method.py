@@ -13,9 +13,9 @@ from irsde.experiment.grid import evaluations
 from irsde.experiment.profile import Profile, load_profile, run_settings
 from irsde.machine.world import ALONE
 from irsde.methods import METHODS
-from irsde.objectives import OBJECTIVES
+from irsde.objectives import OBJECTIVES, largest_step
 from irsde.restoration.restorer import build_network, restorer_of
-from irsde.samplers import SAMPLERS, first_evaluation
+from irsde.samplers import SAMPLERS
 from irsde.seeds import numpy_generator, torch_generator
 from irsde.tasks import TASKS, Degradation
 from irsde.training.update import Batches, draw_states, training_loss
@@ -126,6 +126,5 @@ def test_defaults_of_every_process_fit_together(name):
     process = method.process(0.1)
     assert SAMPLERS[method.sampler].refusal(process) is None
     assert method.objective in OBJECTIVES
-    prediction = OBJECTIVES[method.objective].prediction
-    assert 1 <= method.nfe <= first_evaluation(process, prediction)
+    assert 1 <= method.nfe <= largest_step(OBJECTIVES[method.objective], process)
     assert method.objective != "maximum-likelihood" or process.diffusion is not None

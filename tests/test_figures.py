@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from irsde.drawing import DOUBLE, SINGLE, look, sampler_look
+from irsde.drawing import DOUBLE, SINGLE
 from irsde.experiment.grid import pairs_folder
 from irsde.images import read_image, to_float, to_pixels, write_image
 from irsde.methods import METHODS
-from irsde.objectives import maximum_likelihood_error
+from irsde.objectives import OBJECTIVES, Drawn
 from irsde.processes import mean_reverting
 from irsde.report.build import write_figures, write_process_figures
 from irsde.report.charts import (
@@ -29,6 +29,7 @@ from irsde.report.charts import (
     training_figures,
 )
 from irsde.report.grids import _most_degraded, comparison_figure, strip_figures
+from irsde.report.looks import look, sampler_look
 from irsde.report.planes import plane_figure, scatter_figure
 from irsde.report.results import entries, read_rows
 from irsde.samplers import SAMPLERS
@@ -579,7 +580,8 @@ def test_weight_of_the_objective_is_what_multiplies_the_error_of_the_noise(canva
     x0, mu, noise = (torch.rand(shape, generator=generator, dtype=torch.float64) for _ in range(3))
     x_t = process.sample(x0, mu, t, noise)
     output = process.optimal_noise(x_t, x0, mu, t) + 1
-    error = maximum_likelihood_error(process, x0, mu, noise, x_t, t, output).flatten().abs()
+    error = OBJECTIVES["maximum-likelihood"].error(process, Drawn(x0, mu, noise, x_t, t), output)
+    error = error.flatten().abs()
     assert np.allclose(line.get_ydata(), (error / error.mean()).numpy(), rtol=1e-6)
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irsde.objectives import OBJECTIVES, loss_per_image, per_image
+from irsde.objectives import OBJECTIVES, Drawn, loss_per_image, per_image
 from irsde.processes import (
     brownian_bridge,
     gaussian_denoising,
@@ -107,8 +107,6 @@ def test_conversions_are_exact_inverses(process, t, seed):
     close = {"rtol": 1e-8, "atol": 1e-9}
     torch.testing.assert_close(process.noise(x_t, x0, mu, t), noise, **close)
     torch.testing.assert_close(process.clean_from_noise(x_t, mu, noise, t), x0, **close)
-    score = process.score(x_t, x0, mu, t)
-    torch.testing.assert_close(process.noise_from_score(score, t), noise, **close)
     velocity = process.velocity(x0, mu, noise, t)
     torch.testing.assert_close(process.clean_from_velocity(x_t, mu, velocity, t), x0, **close)
     if process.diffusion is not None and torch.isfinite(process.log_a[t]):
@@ -163,8 +161,9 @@ def test_maximum_likelihood_loss_vanishes_for_the_optimal_noise_only():
         steps = torch.full((2,), t)
         x_t = process.sample(x0, mu, steps, noise)
         optimal = process.optimal_noise(x_t, x0, mu, t)
-        at_optimum = loss_per_image(objective, process, x0, mu, noise, x_t, steps, optimal)
-        at_truth = loss_per_image(objective, process, x0, mu, noise, x_t, steps, noise)
+        drawn = Drawn(x0, mu, noise, x_t, steps)
+        at_optimum = loss_per_image(objective, process, drawn, optimal)
+        at_truth = loss_per_image(objective, process, drawn, noise)
         assert float(at_optimum.max()) < 1e-14
         assert float(at_truth.min()) > 1e-9
 
@@ -182,7 +181,7 @@ def test_every_objective_vanishes_at_its_target_and_gives_gradients(name, norm):
         "velocity": process.velocity(x0, mu, noise, t),
         "maximum-likelihood": process.optimal_noise(x_t, x0, mu, t),
     }[name]
-    state = (objective, process, x0, mu, noise, x_t, t)
+    state = (objective, process, Drawn(x0, mu, noise, x_t, t))
     assert float(loss_per_image(*state, target, norm).max()) < 1e-13
     output = (target + 0.1).requires_grad_()
     loss = loss_per_image(*state, output, norm)
@@ -270,7 +269,7 @@ def test_the_loss_of_goub_is_its_authors():
     )
     t = torch.tensor([1, 50, 99])
     x_t = process.sample(x0, mu, t, noise)
-    loss = loss_per_image(objective, process, x0, mu, noise, x_t, t, output)
+    loss = loss_per_image(objective, process, Drawn(x0, mu, noise, x_t, t), output)
     theirs = torch.tensor([0.00176795524712964, 0.00766184831175976, 0.0222338483886289])
     torch.testing.assert_close(loss, theirs.double(), rtol=1e-6, atol=0)
 
@@ -286,9 +285,9 @@ def test_the_optimal_noise_of_goub_is_nearly_the_noise():
 
 def test_an_euler_step_over_several_steps_adds_their_drifts():
     process = ornstein_uhlenbeck_bridge()
-    like = pixels(0)
-    pulls = [process.reverse_step_coefficients(t, t - 1, like)[1] for t in range(91, 100)]
-    on_x, on_mu, *_ = process.reverse_step_coefficients(99, 90, like)
+    one, zero = pixels(1), pixels(0)
+    pulls = [process.reverse_mean(zero, one, zero, t, t - 1) for t in range(91, 100)]
+    on_x, on_mu = (process.reverse_mean(*of, zero, 99, 90) for of in ((one, zero), (zero, one)))
     assert math.isclose(on_mu, sum(pulls), rel_tol=1e-12)
     assert math.isclose(on_x + on_mu, 1, rel_tol=1e-12)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from irsde.objectives import OBJECTIVES, largest_step, loss_per_image
+from irsde.objectives import OBJECTIVES, Drawn, largest_step, loss_per_image
 from irsde.processes import (
     brownian_bridge,
     gaussian_denoising,
@@ -20,6 +20,7 @@ from irsde.processes import (
     theta_schedule,
     variance_preserving,
 )
+from irsde.samplers import Step, euler_maruyama, mean_ode, probability_flow
 
 
 def test_restoration_starts_at_mu_plus_the_stationary_noise():
@@ -60,7 +61,7 @@ PROCESSES = {
 @pytest.mark.parametrize("name", PROCESSES)
 @pytest.mark.parametrize("t", [1, 4, 9])
 def test_conversions_of_a_state_in_plain_arithmetic(name, t):
-    """x_t = a x0 + b mu + c noise, its score -noise / c, and the way back from each."""
+    """x_t = a x0 + b mu + c noise, and the way back."""
     process = PROCESSES[name]
     a, b, c = (float(table[t]) for table in (process.a, process.b, process.c))
     generator = torch.Generator().manual_seed(0)
@@ -68,9 +69,6 @@ def test_conversions_of_a_state_in_plain_arithmetic(name, t):
     x_t = process.sample(x0, mu, t, noise)
     torch.testing.assert_close(x_t, a * x0 + b * mu + c * noise)
     torch.testing.assert_close(process.noise(x_t, x0, mu, t), noise)
-    score = process.score(x_t, x0, mu, t)
-    torch.testing.assert_close(score, -noise / c)
-    torch.testing.assert_close(process.noise_from_score(score, t), noise)
     torch.testing.assert_close(process.clean_from_noise(x_t, mu, noise, t), x0)
     velocity = process.velocity(x0, mu, noise, t)
     da, db, dc = (
@@ -369,20 +367,18 @@ def test_an_euler_step_in_plain_arithmetic(name, t, s):
     c = float(process.c[t])
     clean = float((process.log_a[t] - process.log_a[s]) - (process.log_g[t] - process.log_g[s]))
     center = mu if process.reverts else 0.0
-    coefficients = process.reverse_step_coefficients(t, s, value(x))
-    on_x, on_mu, on_noise, std = map(float, coefficients)
-    found = on_x * x + on_mu * mu + on_noise * noise
+    images = [value(number) for number in (x, mu, math.nan, noise)]
+    step = Step(process, t, s, *images, lambda: value(2))
     score = -noise / c
-    assert found == pytest.approx(x - q * (x - center) + clean * c * noise + d * score, rel=1e-9)
-    assert std == pytest.approx(math.sqrt(d), rel=1e-9)
-    mean = process.reverse_mean(value(x), value(mu), value(noise), t, s)
-    assert float(mean) == pytest.approx(found, rel=1e-9)
-    flow = process.reverse_step_coefficients(t, s, value(x), probability_flow=True)
-    on_x, on_mu, on_noise, std = map(float, flow)
-    found = on_x * x + on_mu * mu + on_noise * noise
-    expected = x - q * (x - center) + clean * c * noise + d * score / 2
-    assert found == pytest.approx(expected, rel=1e-9)
-    assert std == 0
+    mean = x - q * (x - center) + clean * c * noise + d * score
+    assert float(process.reverse_mean(images[0], images[1], images[3], t, s)) == pytest.approx(mean)
+    expected = {
+        euler_maruyama: mean - 2 * math.sqrt(d),
+        mean_ode: mean,
+        probability_flow: mean - d * score / 2,
+    }
+    for sampler, state in expected.items():
+        assert float(sampler(step)) == pytest.approx(state, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", EULER)
@@ -414,8 +410,6 @@ def test_losses_of_each_image_in_plain_arithmetic(norm):
             for k in (0, 1)
         ]
     )
-    on_noise = process.reverse_step_coefficients(t, t - 1, x_t)[2].flatten().abs()
-    weight = {"maximum-likelihood": on_noise if norm == "l1" else on_noise**2}
     targets = {
         "noise": noise,
         "clean": x0,
@@ -424,6 +418,9 @@ def test_losses_of_each_image_in_plain_arithmetic(norm):
     }
     assert set(targets) == set(OBJECTIVES)
     for name, target in targets.items():
-        state = (process, x0, mu, noise, x_t, t, target + miss)
-        found = loss_per_image(OBJECTIVES[name], *state, norm)
-        torch.testing.assert_close(found, expected * weight.get(name, 1))
+        drawn = Drawn(x0, mu, noise, x_t, t)
+        found = loss_per_image(OBJECTIVES[name], process, drawn, target + miss, norm)
+        weight = OBJECTIVES[name].weight(process, t)
+        if name != "maximum-likelihood":
+            assert weight.tolist() == [1, 1]
+        torch.testing.assert_close(found, expected * (weight if norm == "l1" else weight**2))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from irsde.objectives import OBJECTIVES, loss_per_image
+from irsde.objectives import OBJECTIVES, Drawn, loss_per_image
 from irsde.processes import (
     gaussian_denoising,
     matched_step,
@@ -12,7 +12,7 @@ from irsde.processes import (
     theta_integral,
     theta_schedule,
 )
-from irsde.samplers import trajectory
+from irsde.samplers import SAMPLERS, Step, trajectory
 from tests.reference import REFERENCE, needs_reference
 
 pytestmark = needs_reference
@@ -30,6 +30,12 @@ def close(ours, theirs, atol=1e-6):
     torch.testing.assert_close(
         ours.double(), theirs.double(), rtol=1e-4, atol=atol, check_dtype=False
     )
+
+
+def stepped(sampler, process, t, x, mu, noise, z):
+    """State at t - 1 by a sampler."""
+    clean = process.clean_from_noise(x, mu, noise, t)
+    return SAMPLERS[sampler].step(Step(process, t, t - 1, x, mu, clean, noise, lambda: z))
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -77,26 +83,18 @@ def test_single_steps_equal_the_authors(schedule, level, t):
     x_t = process.sample(x0, mu, t, noise)
     close(x_t, arrays[key + "xt"])
     x_t = arrays[key + "xt"]
-    close(process.score_from_noise(network, t), arrays[key + "score_from_net"])
     close(process.noise(x_t, x0, mu, t), arrays[key + "real_noise"], atol=2e-5)
-    close(process.score(x_t, x0, mu, t), arrays[key + "real_score"], atol=2e-3)
     optimum, optimum_std = process.posterior(x_t, x0, mu, t, t - 1)
     close(optimum, arrays[key + "optimum"], atol=early)
     close(optimum_std, arrays[key + "optimum_std"], atol=early)
-    step_mean = process.reverse_mean(x_t, mu, network, t, t - 1)
-    close(step_mean, arrays[key + "sde_mean"])
+    close(process.reverse_mean(x_t, mu, network, t, t - 1), arrays[key + "sde_mean"])
     clean = process.clean_from_noise(x_t, mu, network, t)
     close(clean, arrays[key + "x0_from_net"], atol=2e-5)
 
-    on_x, on_mu, on_noise, step_std = process.reverse_step_coefficients(t, t - 1, x_t)
-    close(step_mean - step_std.float() * z, arrays[key + "sde_step"])
-    on_x, on_mu, on_noise, _ = process.reverse_step_coefficients(
-        t, t - 1, x_t, probability_flow=True
-    )
-    ode = on_x.float() * x_t + on_mu.float() * mu + on_noise.float() * network
-    close(ode, arrays[key + "ode_step"])
-    posterior_mean, posterior_std = process.posterior(x_t, clean, mu, t, t - 1)
-    close(posterior_mean + posterior_std * z, arrays[key + "posterior_step"], atol=early)
+    state = (process, t, x_t, mu, network, z)
+    close(stepped("euler-maruyama", *state), arrays[key + "sde_step"])
+    close(stepped("probability-flow", *state), arrays[key + "ode_step"])
+    close(stepped("posterior", *state), arrays[key + "posterior_step"], atol=early)
     close(process.start(mu, z), arrays[key + "noise_state"])
 
 
@@ -112,12 +110,10 @@ def test_denoising_steps_equal_the_authors(level, steps):
         x_t = arrays[key + "xt"]
         mean = process.reverse_mean(x_t, x0, network, t, t - 1)
         close(mean, arrays[key + "sde_mean"], FLOAT32_CANCELLATION)
-        *_, std = process.reverse_step_coefficients(t, t - 1, x_t)
-        close(mean - std.float() * z, arrays[key + "sde_step"], FLOAT32_CANCELLATION)
-        on_x, _, on_noise, _ = process.reverse_step_coefficients(
-            t, t - 1, x_t, probability_flow=True
-        )
-        close(on_x.float() * x_t + on_noise.float() * network, arrays[key + "ode_step"])
+        state = (process, t, x_t, x0, network, z)
+        stochastic = stepped("euler-maruyama", *state)
+        close(stochastic, arrays[key + "sde_step"], FLOAT32_CANCELLATION)
+        close(stepped("probability-flow", *state), arrays[key + "ode_step"])
         close(
             process.clean_from_noise(x_t, x0, network, t),
             arrays[key + "x0_from_net"],
@@ -137,8 +133,8 @@ def test_training_loss_equals_the_authors():
         ("loss_l2", network, "l2"),
         ("loss_l1_true_noise", noise, "l1"),
     ):
-        x_t = process.sample(x0, mu, t, noise)
-        loss = loss_per_image(objective, process, x0, mu, noise, x_t, t, output, norm).mean()
+        drawn = Drawn(x0, mu, noise, process.sample(x0, mu, t, noise), t)
+        loss = loss_per_image(objective, process, drawn, output, norm).mean()
         close(loss, arrays[key], atol=1e-6)
 
 

@@ -15,7 +15,7 @@ from irsde.processes import (
     residual_shift,
     variance_preserving,
 )
-from irsde.samplers import GRIDS, SAMPLERS, Sampler, sample, step_grid, trajectory
+from irsde.samplers import GRIDS, SAMPLERS, sample, step_grid, trajectory
 from tests.problems import Mixture
 
 PROCESSES = [
@@ -26,8 +26,9 @@ PROCESSES = [
     residual_shift(),
     linear_interpolant(),
 ]
-ODE = ["probability-flow", "ddim", "mrs-ode-1", "mrs-ode-1-data", "mrs-ode-2", "mrs-ode-2-data"]
-SDE = ["euler-maruyama", "posterior", "mrs-sde-1-data", "mrs-sde-2-data", "mrs-sde-1"]
+FITTING = [name for name, solver in SAMPLERS.items() if not solver.refusal(PROCESSES[0])]
+ODE = [name for name in FITTING if not SAMPLERS[name].stochastic]
+SDE = [name for name in FITTING if SAMPLERS[name].stochastic]
 
 
 def images(seed=0, count=2):
@@ -57,7 +58,7 @@ def test_the_full_grid_is_every_step_for_every_spacing():
 @pytest.mark.parametrize("process", PROCESSES, ids=lambda p: p.name)
 def test_an_oracle_of_the_clean_image_is_returned_exactly(process, sampler, nfe):
     solver = SAMPLERS[sampler]
-    if solver.refusal(process) or solver.kind == "euler":
+    if solver.refusal(process) or solver.is_euler:
         return
     x0, mu = images()
     start = process.start(mu, torch.randn_like(x0))
@@ -71,7 +72,7 @@ def test_every_state_of_the_posterior_sampler_has_the_marginal_law(process):
     torch.manual_seed(0)
     start = process.sample(x0, mu, process.steps, torch.randn_like(x0))
     for state in trajectory(process, lambda *_: x0, start, mu, nfe=5, prediction="clean"):
-        mean, std = process.marginal(x0, mu, state.step)
+        mean, std = process.marginal(x0, mu, state.t)
         assert abs(state.x.mean() - mean.mean()) <= 5 * float(std) / 200
         assert abs(state.x.std() - std) <= 5 * float(std) / (200 * math.sqrt(2)) + 1e-15
 
@@ -162,7 +163,7 @@ def test_reading_the_optimal_noise_exactly_recovers_the_clean_image_where_the_pl
     assert float((plain - x0).abs().max()) > 0.1
 
 
-@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "mean-ode"])
+@pytest.mark.parametrize("sampler", FITTING)
 @pytest.mark.parametrize("nfe", [1, 10, 100])
 def test_network_evaluations_are_counted(sampler, nfe):
     process, calls = mean_reverting(), []
@@ -256,7 +257,7 @@ def test_goubs_own_samplers_equal_its_authors(sampler, restored, prediction):
         process, network_of(process), MU, MU, sampler, 99, prediction=prediction, noise=sines
     )
     torch.testing.assert_close(last.x, pixels(*restored), rtol=0, atol=1e-12)
-    assert [state.step for state in before] == list(range(100, 0, -1))
+    assert [state.t for state in before] == list(range(100, 0, -1))
     assert last.nfe == 99
 
 
@@ -273,6 +274,8 @@ def test_goub_calls_its_network_from_the_last_step_but_one(sampler):
     assert last.nfe == 10
     with pytest.raises(ValueError, match="give 1 to 99"):
         sample(process, network, MU, MU, sampler, 100)
+    with pytest.raises(ValueError, match="holds no noise at step 100: start at 99"):
+        sample(process, network, MU, MU, sampler, 10, start=100)
 
 
 def test_mean_ode_draws_nothing():
@@ -286,21 +289,6 @@ def test_mean_ode_draws_nothing():
         sample(
             process, lambda x, m, t: 0.5 * x, MU, MU, "mean-ode", 7, "uniform", prediction, noise
         )
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"kind": "heun"}, "kind 'heun' is none of euler, posterior, deterministic, exponential"),
-        ({"kind": "exponential", "order": 3}, "not those of kind 'exponential'"),
-        ({"kind": "posterior", "order": 2}, "not those of kind 'posterior'"),
-        ({"kind": "euler", "data": True}, "not those of kind 'euler'"),
-        ({"kind": "deterministic"}, "not those of kind 'deterministic'"),
-    ],
-)
-def test_a_sampler_of_an_unknown_kind_or_with_fields_of_no_effect_is_refused(fields, words):
-    with pytest.raises(ValueError, match=words):
-        Sampler("new", **{"stochastic": True, **fields})
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,12 @@
 import inspect
 import itertools
 import math
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from irsde import samplers
+from irsde.objectives import PREDICTIONS, largest_step, read_clean
 from irsde.processes import (
     brownian_bridge,
     linear_interpolant,
@@ -20,12 +19,8 @@ from irsde.processes import (
 )
 from irsde.samplers import (
     GRIDS,
-    PREDICTIONS,
     SAMPLERS,
-    Sampler,
-    _clean_and_noise,
-    _log_snr_positions,
-    first_evaluation,
+    Grid,
     sample,
     standard_normals,
     step_grid,
@@ -33,10 +28,14 @@ from irsde.samplers import (
 )
 
 
+def log_snr(process, nfe, start):
+    return np.array(GRIDS["log-snr"].positions(process, nfe, start))
+
+
 @pytest.mark.parametrize("nfe", [2, 3, 7])
 def test_steps_between_the_first_and_the_last_are_even_in_the_log_ratio(nfe):
     process = mean_reverting(20, "cosine", 0.2, 0.005)
-    found = _log_snr_positions(process, nfe, 20).numpy()
+    found = log_snr(process, nfe, 20)
     steps = np.arange(1, 21)
     ratio = np.log(process.a[1:].numpy()) - np.log(process.c[1:].numpy())
     assert len(found) == nfe + 1
@@ -62,17 +61,17 @@ def test_positions_between_two_ends_of_a_bridge():
     process = PROCESSES["bridge"]
     ratio = np.log(process.a[1:-1].numpy()) - np.log(process.c[1:-1].numpy())
     for nfe in (3, 6):
-        found = _log_snr_positions(process, nfe, 20).numpy()
+        found = log_snr(process, nfe, 20)
         assert (found[0], found[-1], len(found)) == (0, 20, nfe + 1)
         reached = np.interp(found[1:-1], np.arange(1, 20), ratio)
         np.testing.assert_allclose(reached, np.linspace(ratio[0], ratio[-1], nfe - 1), atol=1e-6)
     for nfe, expected in ((1, [0, 20]), (2, [0, 19, 20])):
-        assert _log_snr_positions(process, nfe, 20).tolist() == pytest.approx(expected)
-    assert _log_snr_positions(process, 3, 7)[[0, 1, 3]].tolist() == pytest.approx([0, 1, 7])
+        assert log_snr(process, nfe, 20).tolist() == pytest.approx(expected)
+    assert log_snr(process, 3, 7)[[0, 1, 3]].tolist() == pytest.approx([0, 1, 7])
     reverting = PROCESSES["reverting"]
-    assert _log_snr_positions(reverting, 1, 20).tolist() == pytest.approx([0, 20])
-    assert _log_snr_positions(reverting, 2, 20).tolist() == pytest.approx([0, 1, 20])
-    assert _log_snr_positions(linear_interpolant(1), 1, 1).tolist() == [0, 1]
+    assert log_snr(reverting, 1, 20).tolist() == pytest.approx([0, 20])
+    assert log_snr(reverting, 2, 20).tolist() == pytest.approx([0, 1, 20])
+    assert log_snr(linear_interpolant(1), 1, 1).tolist() == [0, 1]
 
 
 def test_steps_that_fall_together_move_to_the_nearest_free_ones(monkeypatch):
@@ -81,9 +80,9 @@ def test_steps_that_fall_together_move_to_the_nearest_free_ones(monkeypatch):
     assert step_grid(process, 7, "quadratic", 10) == [10, 7, 5, 4, 3, 2, 1, 0]
     assert step_grid(process, 4, "quadratic") == [20, 11, 5, 1, 0]
     assert step_grid(process, 3, start=20) == step_grid(process, 3) == [20, 13, 7, 0]
-    crowded = torch.tensor([0, 8.6, 9.4, 9.8, 10]).double()
-    monkeypatch.setattr(samplers, "_log_snr_positions", lambda *_: crowded)
-    assert step_grid(process, 4, "log-snr", 10) == [10, 9, 8, 7, 0]
+    crowded = Grid("crowded", lambda *_: [0, 8.6, 9.4, 9.8, 10])
+    monkeypatch.setitem(GRIDS, "crowded", crowded)
+    assert step_grid(process, 4, "crowded", 10) == [10, 9, 8, 7, 0]
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -103,54 +102,28 @@ def test_all_steps_from_a_start_and_no_more(grid):
 @pytest.mark.parametrize("name", PROCESSES)
 def test_where_a_network_is_first_called(name):
     process = PROCESSES[name]
-    for prediction in PREDICTIONS:
+    for prediction, objective in PREDICTIONS.items():
         less = name in BRIDGES and prediction in ("noise", "optimal-noise")
-        assert first_evaluation(process, prediction) == process.steps - less
-
-
-def test_which_solvers_there_may_be():
-    """Kind, order, stochastic, flow, data."""
-    allowed = {
-        ("euler", 1, True, False, False),
-        ("euler", 1, False, False, False),
-        ("euler", 1, False, True, False),
-        ("posterior", 1, True, False, False),
-        ("deterministic", 1, False, False, False),
-        *(
-            ("exponential", order, stochastic, False, data)
-            for order, stochastic, data in itertools.product((1, 2), *[(False, True)] * 2)
-        ),
-    }
-    kinds = ("euler", "posterior", "deterministic", "exponential")
-    for fields in itertools.product(kinds, (0, 1, 2, 3), *[(False, True)] * 3):
-        kind, order, stochastic, flow, data = fields
-        made = partial(Sampler, "new", kind, stochastic, flow, order, data)
-        if fields in allowed:
-            assert made().is_mean_ode == (fields == ("euler", 1, False, False, False))
-        else:
-            with pytest.raises(ValueError, match="its fields are not those"):
-                made()
+        assert largest_step(objective, process) == process.steps - less
 
 
 def test_what_each_sampler_is():
-    facts = {
-        name: (one.kind, one.order, one.stochastic, one.flow, one.data)
-        for name, one in SAMPLERS.items()
-    }
+    """Order, and whether it draws noise on the way."""
+    facts = {name: (one.order, one.stochastic) for name, one in SAMPLERS.items()}
     assert facts == {
-        "euler-maruyama": ("euler", 1, True, False, False),
-        "posterior": ("posterior", 1, True, False, False),
-        "probability-flow": ("euler", 1, False, True, False),
-        "mean-ode": ("euler", 1, False, False, False),
-        "ddim": ("deterministic", 1, False, False, False),
-        "mrs-sde-1": ("exponential", 1, True, False, False),
-        "mrs-sde-2": ("exponential", 2, True, False, False),
-        "mrs-ode-1": ("exponential", 1, False, False, False),
-        "mrs-ode-2": ("exponential", 2, False, False, False),
-        "mrs-sde-1-data": ("exponential", 1, True, False, True),
-        "mrs-sde-2-data": ("exponential", 2, True, False, True),
-        "mrs-ode-1-data": ("exponential", 1, False, False, True),
-        "mrs-ode-2-data": ("exponential", 2, False, False, True),
+        "euler-maruyama": (1, True),
+        "posterior": (1, True),
+        "probability-flow": (1, False),
+        "mean-ode": (1, False),
+        "ddim": (1, False),
+        "mrs-sde-1": (1, True),
+        "mrs-sde-2": (2, True),
+        "mrs-ode-1": (1, False),
+        "mrs-ode-2": (2, False),
+        "mrs-sde-1-data": (1, True),
+        "mrs-sde-2-data": (2, True),
+        "mrs-ode-1-data": (1, False),
+        "mrs-ode-2-data": (2, False),
     }
 
 
@@ -195,20 +168,21 @@ def by_hand(process, name, steps, x, *, clipped=False, few=False):
     The formulas of docs/mathematics.md, 4, in terms of a, b, c, g and the integrals Q and D.
     """
     solver, before, states = SAMPLERS[name], None, [x]
+    data = name.endswith("-data")
     for t, s in itertools.pairwise(steps):
         (a, b, c), (a_s, b_s, c_s) = (
             [float(table[k]) for table in (process.a, process.b, process.c)] for k in (t, s)
         )
         clean = clean_estimate(x, t)
-        if clipped and solver.kind != "euler":
+        if clipped and not solver.is_euler:
             clean = min(max(clean, CLIPPED[0]), CLIPPED[1])
         noise = (x - a * clean - b * MU) / c
-        if solver.kind == "euler":
+        if solver.is_euler:
             drift = process.log_a if process.drift is None else process.drift
             q = float(drift[t] - drift[s])
             d = float(process.diffusion[t] - process.diffusion[s])
             extra = float(process.log_a[t] - process.log_a[s] - process.log_g[t] + process.log_g[s])
-            half = 0.5 if solver.flow else 1
+            half = 0.5 if name == "probability-flow" else 1
             x = (
                 x
                 - q * (x - (MU if process.reverts else 0))
@@ -218,25 +192,25 @@ def by_hand(process, name, steps, x, *, clipped=False, few=False):
             x -= math.sqrt(d) * drawn(t) if solver.stochastic else 0
         elif s == 0:
             x = clean
-        elif solver.kind == "posterior":
+        elif name == "posterior":
             rho = float(process.g[t] / process.g[s]) * c_s**2 / c**2
             std = math.sqrt(max(c_s**2 - rho**2 * c**2, 0))
             x = a_s * clean + b_s * MU + rho * c * noise + std * drawn(t)
-        elif solver.kind == "deterministic":
+        elif name == "ddim":
             x = a_s * clean + b_s * MU + c_s * noise
         else:
             level, next_level = math.log(a / c), math.log(a_s / c_s)
-            h, value = next_level - level, clean if solver.data else noise
+            h, value = next_level - level, clean if data else noise
             slope = 0.0
             if solver.order == 2 and before and not (few and s == steps[-2]):
                 slope = (value - before[1]) / (level - before[0])
             before = level, value
             y = x - b * MU
-            if solver.data and solver.stochastic:
+            if data and solver.stochastic:
                 x = c_s / c * math.exp(-h) * y + a_s * (1 - math.exp(-2 * h)) * value
                 x += a_s * (h - (1 - math.exp(-2 * h)) / 2) * slope
                 x += c_s * math.sqrt(1 - math.exp(-2 * h)) * drawn(t)
-            elif solver.data:
+            elif data:
                 x = c_s / c * y + a_s * (1 - math.exp(-h)) * value
                 x += a_s * (h - 1 + math.exp(-h)) * slope
             else:
@@ -270,7 +244,7 @@ def sampled(process, name, nfe, grid="uniform", start=None, **options):
         process, network, scalar(0.25), scalar(MU), name, nfe, grid, "noise",
         noise=noise, start=start, **options,
     )  # fmt: skip
-    return [(state.step, float(state.x), state.nfe) for state in states]
+    return [(state.t, float(state.x), state.nfe) for state in states]
 
 
 @pytest.mark.parametrize(("name", "process"), CASES)
@@ -321,7 +295,7 @@ def test_a_bridge_whose_network_predicts_the_clean_image_starts_at_its_end(name,
         table, lambda x, mu, t: scalar(clean_estimate(float(x), t)), scalar(MU), scalar(MU),
         name, 4, "uniform", "clean", noise,
     )  # fmt: skip
-    steps, found, calls = zip(*((s.step, float(s.x), s.nfe) for s in states), strict=True)
+    steps, found, calls = zip(*((s.t, float(s.x), s.nfe) for s in states), strict=True)
     assert steps == (20, 15, 10, 5, 0)
     assert calls == (0, 1, 2, 3, 4)
     a, b, c = (float(values[15]) for values in (table.a, table.b, table.c))
@@ -346,14 +320,12 @@ def test_what_a_network_predicts_is_read_as_that(prediction, process):
         "optimal-noise": table.optimal_noise(x, clean, mu, t),
     }
     output = outputs[prediction]
-    found = _clean_and_noise(table, prediction, output, x, mu, t)
+    found = PREDICTIONS[prediction].read(table, x, mu, output, t)
     torch.testing.assert_close(found, (clean, noise))
 
 
 def test_a_state_without_noise_has_none():
-    clean, noise = _clean_and_noise(
-        PROCESSES["bridge"], "clean", scalar(0.7), scalar(0.25), scalar(MU), 20
-    )
+    clean, noise = read_clean(PROCESSES["bridge"], scalar(0.25), scalar(MU), scalar(0.7), 20)
     assert (float(clean), float(noise)) == (0.7, 0)
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
 from irsde.files import InputError, check_name
+from irsde.objectives import OBJECTIVES
+from irsde.samplers import GRIDS, SAMPLERS
 
 if TYPE_CHECKING:
     from irsde.methods import Method
@@ -36,6 +38,8 @@ class Option:
         True for a seed: evaluations that differ in it only are averaged.
     least : int
         Smallest number.
+    values : tuple of str
+        Names of a table, where the type does not say them.
     type, default
         Those of the field; no default where it depends on the method.
     """
@@ -46,6 +50,7 @@ class Option:
     prefix: str = ""
     repeats: bool = False
     least: int = 0
+    values: tuple[str, ...] = ()
     type: Any = str
     default: str | int | None = None
 
@@ -57,7 +62,7 @@ class Option:
     @property
     def choices(self) -> tuple[str, ...]:
         """Values of a finite set; none for numbers and the names of samplers."""
-        return get_args(self.type)
+        return self.values or get_args(self.type)
 
 
 def _without_network(_: "EvaluationOptions", method: "Method") -> str:
@@ -80,20 +85,16 @@ def _without_conversion(options: "EvaluationOptions", method: "Method") -> str:
     """Networks trained otherwise have one reading; Euler samplers take the output as the noise."""
     if reason := _without_steps(options, method):
         return reason
-    if method.objective != "maximum-likelihood":
+    if not OBJECTIVES[method.objective].plain:
         return "is not trained by maximum likelihood"
-    from irsde.samplers import SAMPLERS
-
     sampler = SAMPLERS[options.sampler]
-    return f"takes the output as the noise with {sampler.label}" if sampler.kind == "euler" else ""
+    return f"takes the output as the noise with {sampler.label}" if sampler.is_euler else ""
 
 
 def _without_noise(options: "EvaluationOptions", method: "Method") -> str:
     """A deterministic sampler that starts from the noisy image itself draws no noise."""
     if (reason := _without_steps(options, method)) or method.conditional:
         return reason
-    from irsde.samplers import SAMPLERS
-
     sampler = SAMPLERS[options.sampler]
     return "" if sampler.stochastic else f"draws no noise with {sampler.label}"
 
@@ -108,8 +109,8 @@ class EvaluationOptions:
         A key of `samplers.SAMPLERS`, or "direct" for methods without one.
     nfe : int
         Network evaluations of an image.
-    grid : {"uniform", "quadratic", "log-snr"}
-        Step grid.
+    grid : str
+        A key of `samplers.GRIDS`.
     conversion : {"exact", "plain"}
         How the clean image is read off a network trained by maximum likelihood: by the exact
         inverse, or by the noise formula as the authors' code does.
@@ -129,8 +130,8 @@ class EvaluationOptions:
     sampler: Annotated[str, Option("Sampler; default: the method's", "samplers")]
     nfe: Annotated[int, Option("Network evaluations; default: the profile's", "nfe", least=1)]
     grid: Annotated[
-        Literal["uniform", "quadratic", "log-snr"],
-        Option("Step grid: uniform, quadratic or log-snr", "grids", _with_one_step),
+        str,
+        Option(f"Step grid: {', '.join(GRIDS)}", "grids", _with_one_step, values=tuple(GRIDS)),
     ] = "uniform"
     conversion: Annotated[
         Conversion,

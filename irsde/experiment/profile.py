@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import GenericAlias
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -31,8 +31,13 @@ from irsde.experiment.options import DEFAULTS, OPTIONS
 from irsde.files import InputError, digest_json
 from irsde.files import check_name as check_name
 from irsde.methods import METHODS, Method, MethodName, method_of
+from irsde.objectives import OBJECTIVES, largest_step
+from irsde.samplers import GRIDS, SAMPLERS
 from irsde.scoring.protocols import PROTOCOLS
 from irsde.tasks import TASKS, Degradation
+
+if TYPE_CHECKING:
+    from irsde.processes import GaussianProcess
 
 PROFILE_FOLDER = Path("workflow/config")
 PARAMETERS = Path("params.yaml")
@@ -44,7 +49,6 @@ MOST_SEEDS = 1000
 MOST_OF_A_CAPTION = 2000  # characters
 SEEDS = 2**31
 MOST_NODES = 100_000  # of a YAML file, what anchors stand for counted each time
-FIT_EVERY_PROCESS = ("posterior", "ddim")  # samplers that `Sampler.refusal` has nothing against
 TYPICAL_STD = 50 / 255  # lambda, where a process is asked for what does not depend on it
 
 
@@ -91,6 +95,10 @@ def _check_task(task: str) -> str:
     return _all_known("task", (task,), TASKS)[0]
 
 
+def _check_grid(grid: str) -> str:
+    return _all_known("grid", (grid,), GRIDS)[0]
+
+
 def _check_protocol(protocol: str) -> str:
     return _all_known("protocol", (protocol,), PROTOCOLS)[0]
 
@@ -117,6 +125,7 @@ Caption = Annotated[str, Field(max_length=MOST_OF_A_CAPTION), AfterValidator(_wo
 DatasetName = Name
 MethodText = Annotated[str, AfterValidator(_check_method)]
 TaskName = Annotated[str, AfterValidator(_check_task)]
+GridName = Annotated[str, AfterValidator(_check_grid)]
 ProtocolName = Annotated[str, AfterValidator(_check_protocol)]
 DatasetNames = Annotated[
     tuple[DatasetName, ...], BeforeValidator(_as_tuple), AfterValidator(_different)
@@ -674,19 +683,17 @@ def sampler_refusal(method: Method, sampler: str) -> str | None:
     """
     if method.process is None:
         return None if sampler == method.sampler else f"{method.label} has no sampler"
-    if sampler in (method.sampler, *FIT_EVERY_PROCESS):
+    if sampler not in SAMPLERS:
+        return f"unknown sampler {sampler!r}: choose from {', '.join(SAMPLERS)}"
+    if sampler == method.sampler or not SAMPLERS[sampler].needs:
         return None
-    return _sampler_refusal(method, sampler)
+    return SAMPLERS[sampler].refusal(_process(method))
 
 
 @cache
-def _sampler_refusal(method: Method, sampler: str) -> str | None:
-    from irsde.samplers import SAMPLERS
-
+def _process(method: Method) -> "GaussianProcess":
     assert method.process is not None
-    if sampler not in SAMPLERS:
-        return f"unknown sampler {sampler!r}: choose from {', '.join(SAMPLERS)}"
-    return SAMPLERS[sampler].refusal(method.process(TYPICAL_STD))
+    return method.process(TYPICAL_STD)
 
 
 def largest_nfe(method: Method, noise_level: float | None = None, at_least: int = 0) -> int:
@@ -714,15 +721,11 @@ def largest_nfe(method: Method, noise_level: float | None = None, at_least: int 
 
 @cache
 def _largest_nfe(method: Method, noise_level: float) -> int:
-    from irsde.objectives import OBJECTIVES
+    if method.conditional:
+        return largest_step(OBJECTIVES[method.objective], _process(method))
     from irsde.processes import matched_step
-    from irsde.samplers import first_evaluation
 
-    assert method.process is not None
-    process = method.process(TYPICAL_STD)
-    if not method.conditional:
-        return matched_step(process, noise_level)
-    return first_evaluation(process, OBJECTIVES[method.objective].prediction)
+    return matched_step(_process(method), noise_level)
 
 
 def _runs(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from irsde.experiment.cards import PreparedCard
 from irsde.methods import METHODS, MethodName
+from irsde.objectives import OBJECTIVES
 from irsde.report.judging import line_names
 from irsde.report.results import Entry, Row
 from irsde.report.table import Cell
@@ -101,14 +102,6 @@ def joined(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-TARGETS = {
-    "clean": "the clean image",
-    "maximum-likelihood": "the noise of maximum likelihood",
-    "noise": "the noise",
-    "velocity": "the velocity",
-}
-
-
 def about(group: Sequence[Entry]) -> str:
     """What must be known of a table: images, degradation, protocol, seeds, leakage, LPIPS."""
     summary = group[0].first.summary
@@ -149,7 +142,7 @@ def _targets(group: Sequence[Entry]) -> str:
     for entry in group:
         method = METHODS.get(MethodName.parse(entry.first.method).base)
         if method is not None and method.is_trained:
-            target = TARGETS.get(method.objective, method.objective)
+            target = OBJECTIVES[method.objective].label
             of_target.setdefault(target, {})[entry.first.label] = None
     if len(of_target) < 2:
         return ""

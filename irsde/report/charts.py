@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 from scipy.stats import rankdata
 
-from irsde.drawing import DOUBLE, GRAY, LIGHT, SINGLE, STYLE, Look, key_of, look, sampler_look, save
+from irsde import objectives
+from irsde.drawing import DOUBLE, GRAY, LIGHT, SINGLE, STYLE, key_of, save
 from irsde.experiment.provenance import read_run_card
 from irsde.experiment.result_tables import HISTORY, read_history
 from irsde.files import is_present
 from irsde.methods import METHODS
 from irsde.report.captions import about_images, about_sampling, about_scores, counted, joined
 from irsde.report.judging import Metric, headline, sampler_of
+from irsde.report.looks import Look, look, sampler_look
 from irsde.report.results import Entry, Row, entries
 from irsde.report.table import Figure
 from irsde.scoring.statistics import Estimate, compare
@@ -835,14 +837,13 @@ def _objective_weights(folder: Path) -> Figure:
 
     lines: list[_Line] = []
     for name, method in METHODS.items():
-        if method.process is None or method.objective != "maximum-likelihood":
+        if method.process is None:
             continue
-        process = method.process(STATIONARY_STD)
-        last = process.steps - 1 if process.is_bridge else process.steps
-        like = torch.zeros(last, 1, 1, 1)
-        steps = torch.arange(1, last + 1)
-        *_, on_noise, _ = process.reverse_step_coefficients(steps, steps - 1, like)
-        size = np.abs(on_noise.flatten().numpy())
+        objective, process = objectives.OBJECTIVES[method.objective], method.process(STATIONARY_STD)
+        steps = torch.arange(1, objectives.largest_step(objective, process) + 1)
+        size = objective.weight(process, steps).numpy()
+        if np.ptp(size) == 0:
+            continue
         line = _Line(method.label, look(name), steps.numpy() / process.steps, size / size.mean())
         if not any(np.array_equal(line.values, other.values) for other in lines):
             lines.append(line)

@@ -12,10 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from irsde.drawing import ACCENT, DOUBLE, GRAY, LIGHT, SINGLE, SMALL, STYLE, key_of, look, save
+from irsde.drawing import ACCENT, DOUBLE, GRAY, LIGHT, SINGLE, SMALL, STYLE, key_of, save
 from irsde.report.captions import about_images, about_scores, about_seeds, counted, joined
 from irsde.report.charts import PAPERS_SAMPLER, Sweep, label_points
 from irsde.report.judging import Metric, headline, signed
+from irsde.report.looks import look
 from irsde.report.results import Entry, Row, entries
 from irsde.report.table import Figure
 from irsde.scoring.statistics import Difference, Estimate, compare, mean_estimate, paired_difference

@@ -15,17 +15,10 @@ from irsde.experiment.profile import NAFNetSettings, RunSettings
 from irsde.files import InputError
 from irsde.methods import method_of
 from irsde.networks import ConditionalNAFNet, ConditionalUNet
-from irsde.objectives import OBJECTIVES
+from irsde.objectives import OBJECTIVES, largest_step
 from irsde.processes import GaussianProcess, gaussian_denoising, matched_step, mean_reverting
 from irsde.restoration.weights import WEIGHTS, load_weights
-from irsde.samplers import (
-    SAMPLERS,
-    Grid,
-    NoiseSource,
-    first_evaluation,
-    standard_normals,
-    trajectory,
-)
+from irsde.samplers import SAMPLERS, NoiseSource, standard_normals, trajectory
 
 REGRESSION_STEP = 1
 
@@ -86,13 +79,13 @@ class Restorer:
     def output(self, x_t: Tensor, mu: Tensor, step: int | Tensor) -> Tensor:
         """Network output; a clean image is predicted as the degraded one plus a residual."""
         output: Tensor = self.network(x_t, mu, step)
-        return mu + output if OBJECTIVES[self.objective].prediction == "clean" else output
+        return mu + output if OBJECTIVES[self.objective].residual else output
 
     def first_step(self, noise_level: float | None) -> int:
         """First step that the network is called at, and so the most evaluations there can be.
 
         That of the noise level where a noisy image is the state to start from, else
-        `samplers.first_evaluation`; 1 for direct regression.
+        `objectives.largest_step`; 1 for direct regression.
 
         Raises
         ------
@@ -102,7 +95,7 @@ class Restorer:
         if self.process is None:
             return 1
         if self.conditional:
-            return first_evaluation(self.process, OBJECTIVES[self.objective].prediction)
+            return largest_step(OBJECTIVES[self.objective], self.process)
         return noise_step(self.process, noise_level)
 
     def restore(
@@ -111,7 +104,7 @@ class Restorer:
         sampler: str,
         nfe: int,
         generators: Sequence[NoiseSource],
-        grid: Grid = "uniform",
+        grid: str = "uniform",
         noise_level: float | None = None,
         conversion: Conversion = "exact",
     ) -> Tensor:
@@ -127,7 +120,7 @@ class Restorer:
         sampler: str,
         nfe: int,
         generators: Sequence[NoiseSource],
-        grid: Grid = "uniform",
+        grid: str = "uniform",
         noise_level: float | None = None,
         conversion: Conversion = "exact",
     ) -> Iterator[tuple[int, Tensor]]:
@@ -182,9 +175,10 @@ class Restorer:
             raise InputError(
                 f"unknown conversion {conversion!r}: {', '.join(get_args(Conversion))}"
             )
-        prediction = OBJECTIVES[self.objective].prediction
-        if prediction == "optimal-noise" and conversion == "plain":
-            prediction = "noise"
+        objective = OBJECTIVES[self.objective]
+        prediction = objective.prediction
+        if conversion == "plain":
+            prediction = objective.plain or prediction
         try:
             for state in trajectory(
                 self.process,
@@ -199,7 +193,7 @@ class Restorer:
                 start=None if self.conditional else first,
                 clean_range=(-1.0, 1.0) if self.clipped else None,
             ):
-                yield state.step, (state.x + 1) / 2 if self.centered else state.x
+                yield state.t, (state.x + 1) / 2 if self.centered else state.x
         except ValueError as error:
             raise InputError(str(error)) from None
 
@@ -251,7 +245,7 @@ def usual_conversion(card: RunCard, sampler: str) -> Conversion:
     sampler : str
         The Euler samplers take the output as the noise, so that none applies.
     """
-    if card.conversion != "plain" or SAMPLERS[sampler].kind == "euler":
+    if card.conversion != "plain" or SAMPLERS[sampler].is_euler:
         return "exact"
     return "plain"
 

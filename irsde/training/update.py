@@ -13,7 +13,7 @@ from irsde.data.pairs import Pair, check_patch, draw_patch, to_tensor
 from irsde.experiment.profile import TrainingSettings
 from irsde.machine.devices import memory_text, refusing_too_little_memory, to_device
 from irsde.machine.world import World
-from irsde.objectives import OBJECTIVES, Norm, largest_step, loss_per_image, per_image
+from irsde.objectives import OBJECTIVES, Drawn, Norm, largest_step, loss_per_image, per_image
 from irsde.restoration.restorer import REGRESSION_STEP, Restorer
 from irsde.seeds import numpy_generator, seed_from
 from irsde.tasks import Degradation, Task
@@ -165,8 +165,8 @@ def training_loss(
     noise = to_device(draws.noise, x0.device, dtype=x0.dtype)
     x_t = process.sample(x0, mu, t, noise)
     output = restorer.output(x_t, mu, t.to(x0.device)).float()
-    objective = OBJECTIVES[restorer.objective]
-    return loss_per_image(objective, process, x0, mu, noise, x_t, t, output, norm).mean()
+    drawn = Drawn(x0, mu, noise, x_t, t)
+    return loss_per_image(OBJECTIVES[restorer.objective], process, drawn, output, norm).mean()
 
 
 def layout_of(recipe: TrainingSettings) -> torch.memory_format:

@@ -2,7 +2,6 @@
 
 import math
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import groupby
@@ -10,6 +9,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
+from pylatexenc.latexencode import (
+    RULE_DICT,
+    RULE_REGEX,
+    UnicodeToLatexConversionRule,
+    UnicodeToLatexEncoder,
+)
 from tabulate import tabulate
 
 from irsde.files import read_table
@@ -28,49 +33,31 @@ PREAMBLE = r"""\documentclass[10pt]{article}
 \usepackage[utf8]{inputenc}
 \usepackage{lmodern}
 \usepackage[a4paper,landscape,margin=15mm]{geometry}
-\usepackage{array,booktabs,longtable}
+\usepackage{array,booktabs,longtable,textcomp}
 \usepackage[font=small,labelfont=bf,skip=4pt]{caption}
 \setlength{\tabcolsep}{4pt}
 \setlength{\LTcapwidth}{\linewidth}
 \begin{document}
 """
 
-ESCAPED = {
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\ensuremath{<}",
-    ">": r"\ensuremath{>}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "[": "{[}",
-    "]": "{]}",
-    "±": r"\ensuremath{\pm}",
-    "≈": r"\ensuremath{\approx}",
-    "†": r"\ensuremath{\dagger}",
-    "‡": r"\ensuremath{\ddagger}",
-    "↑": r"\ensuremath{\uparrow}",
-    "↓": r"\ensuremath{\downarrow}",
-    "→": r"\ensuremath{\rightarrow}",
-    "−": r"\ensuremath{-}",
-    "×": r"\ensuremath{\times}",
-    "∞": r"\ensuremath{\infty}",
-    "≤": r"\ensuremath{\leq}",
-    "≥": r"\ensuremath{\geq}",
-    "Δ": r"\ensuremath{\Delta}",
-    "–": "--",
-    "—": "---",
-    "…": r"\ldots{}",
-    "‘": "`",
-    "’": "'",
-    "“": "``",
-    "”": "''",
-    "\u00a0": "~",
-    "\n": " ",
-}
+OWN_SPELLING = {'"': r"\textquotedbl{}", "[": "{[}", "]": "{]}", "|": r"\textbar{}", "\n": " "}
 
-ABSENT = "ĦħĸĿŀŉŦŧſ"  # the Latin letters up to U+017F that T1 fonts lack
+UNPRINTED = re.compile(  # by the fonts of the preamble
+    "[^\n -~\xa0-ĥĨ-ķĹ-ľŁ-ňŊ-ťŨ-žΑ-ΡΣ-ώϑϕ‐‒-‖‘-‚“-„†-•…‰′″⁰ⁱ⁴-₎€™←-↙∂∆∇∈∏∑−√∞∫≈≠≡≤≥]"
+)
+
+ENCODER = UnicodeToLatexEncoder(
+    conversion_rules=[
+        UnicodeToLatexConversionRule(RULE_DICT, {ord(k): v for k, v in OWN_SPELLING.items()}),
+        UnicodeToLatexConversionRule(
+            RULE_REGEX, [(UNPRINTED, lambda found: f"U+{ord(found[0]):04X}")]
+        ),
+        "defaults",
+    ],
+    replacement_latex_protection="braces-after-macro",
+    unknown_char_policy="keep",
+    unknown_char_warning=False,
+)
 
 
 def full_caption(table: Table) -> str:
@@ -215,7 +202,7 @@ def cost_document(profile: str, cost: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A table for LaTeX with the packages array and booktabs, and longtable if it is long.
+    """A table for LaTeX with the packages of `PREAMBLE`.
 
     It is a float with caption and the label ``tab:<key>``, or, from 30 lines on, a `longtable`.
     """
@@ -288,7 +275,7 @@ def _latex_cell(cell: Cell, longest_mark: str) -> str:
 
 
 def latex_text(text: str) -> str:
-    r"""Text that LaTeX prints as it is: its special characters and those beyond Latin replaced.
+    r"""Text that LaTeX prints as it is; of a character that it lacks, the code.
 
     Examples
     --------
@@ -297,23 +284,7 @@ def latex_text(text: str) -> str:
     >>> latex_text("σ and 雨")
     '\\ensuremath{\\sigma} and U+96E8'
     """
-    return "".join(_latex_character(character) for character in text)
-
-
-def _latex_character(character: str) -> str:
-    if character in ESCAPED:
-        return ESCAPED[character]
-    if " " <= character <= "~" or ("\u00a1" <= character <= "\u017f" and character not in ABSENT):
-        return character
-    name = unicodedata.name(character, "").split()
-    if name[:2] == ["GREEK", "SMALL"] and len(name) == 4:
-        return rf"\ensuremath{{\{name[-1].lower().replace('lamda', 'lambda')}}}"
-    if (
-        name[:1] == ["SUPERSCRIPT"]
-        and (digit := unicodedata.normalize("NFKC", character)).isdigit()
-    ):
-        return rf"\textsuperscript{{{digit}}}"
-    return f"U+{ord(character):04X}"
+    return str(ENCODER.unicode_to_latex(text))
 
 
 def latex_document(tables: Sequence[Table]) -> str:

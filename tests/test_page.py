@@ -50,7 +50,7 @@ def compile_page(folders, path, **options):
     figures = Path("reports/figures")
     figures.mkdir(parents=True, exist_ok=True)
     PNG.save(figures / "strip.png")
-    figure = Figure("strip", "Strip", "Denoising", "From noise to image.", "A strip.")
+    figure = Figure("strip", f"Strip {HOSTILE}", "Denoising", HOSTILE, f"A strip {HOSTILE}")
     write_page(
         "made",
         "A small budget.",
@@ -100,15 +100,21 @@ def embedded(text, name):
 
 
 class Elements(HTMLParser):
-    """Elements of a page with their attributes, as a browser would find them."""
+    """Elements of a page with their attributes, as a browser would find them; all are closed."""
 
     def __init__(self, text):
         super().__init__()
-        self.found = []
+        self.found, self.open = [], []
         self.feed(text)
+        assert self.open == []
 
     def handle_starttag(self, tag, attrs):
         self.found.append((tag, dict(attrs)))
+        if tag not in ("br", "img", "link", "meta"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
 
 
 # The file.
@@ -141,6 +147,24 @@ def test_hostile_names_stay_text_in_the_file(project):
     assert embedded(text, "page-data")["tables"]["table-1"]["lines"][1] == LABEL.format(
         "regression"
     )
+
+
+def test_tables_are_semantic_and_escaped(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    columns = [Column("x", "x", higher_is_better=True)]
+    cells = [Cell("1.0", 1.0, emphasis="best"), Cell("n/a", reason='a "quoted" <reason>')]
+    lines = [Line(str(k), (Cell("a"), cell)) for k, cell in enumerate(cells)]
+    path = Path("page.html")
+    write_page("made", "", [small_table("t", columns, lines)], None, [], Path(), [], path)
+    found = Elements(path.read_text()).found
+    table = found[[tag for tag, _ in found].index("table") :]
+    assert [tag for tag, _ in table[:2]] == ["table", "caption"]
+    scopes = [attributes["scope"] for tag, attributes in table if tag == "th"]
+    assert scopes == ["col", "col", "row", "row"]
+    assert [attributes for tag, attributes in table if tag == "td"] == [
+        {"class": "numeric best"},
+        {"class": "numeric", "title": 'a "quoted" <reason>'},
+    ]
 
 
 def test_every_value_is_in_the_page_with_two_more_decimals_than_the_table(project):

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ from irsde.report.render import (
     cost_document,
     csv_lines,
     document,
-    html,
     latex,
     latex_document,
     latex_text,
@@ -635,35 +633,6 @@ def test_the_csv_file_has_one_line_for_each_cell(report):
     cell = next(t for t in tables if t.key == "denoising-kodak24").cell("ir-sde", "psnr")
     assert found["value"].tolist() == [cell.value]
     assert found["text"].str.startswith(cell.text).all()
-
-
-class Parsed(HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.found = [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.open.append(tag)
-        self.found.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
-def test_html_is_semantic_and_escaped():
-    (table,) = quality_tables(three(), {"denoising": {'<b>"x"': 'a "quoted" <reason>'}})
-    parsed = Parsed(html(table)).found
-    assert [tag for tag, _ in parsed[:2]] == ["table", "caption"]
-    scopes = [attributes["scope"] for tag, attributes in parsed if tag == "th"]
-    assert scopes == ["col"] * len(table.columns) + ["row"] * len(table.lines)
-    cells = [attributes for tag, attributes in parsed if tag == "td"]
-    assert len(cells) == len(table.lines) * (len(table.columns) - 1)
-    best = next(attributes for attributes in cells if "best" in attributes.get("class", ""))
-    assert float(best["data-value"]) == table.cell("ir-sde", "psnr").value
-    assert best["data-sources"] == table.cell("ir-sde", "psnr").sources[0]
-    assert cells[-1]["title"] == 'a "quoted" <reason>'
 
 
 def test_latex_escapes_what_it_would_take_for_commands():

@@ -1,9 +1,7 @@
-"""A table as Markdown, LaTeX, HTML and lines of a CSV file, and read back from them."""
+"""Tables as Markdown, LaTeX and lines of a CSV file, and read back from them."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -296,7 +294,7 @@ def latex_document(tables: Sequence[Table]) -> str:
     return "\n".join([*parts, r"\end{document}", ""])
 
 
-# CSV and HTML.
+# CSV.
 
 
 def csv_lines(tables: Sequence[Table]) -> pd.DataFrame:
@@ -319,56 +317,6 @@ def csv_lines(tables: Sequence[Table]) -> pd.DataFrame:
         ],
         columns=["table", "line", "column", "value", "low", "high", "text", "reason"],
     )
-
-
-def html(table: Table) -> str:
-    """A table in HTML.
-
-    The first cell of a line is its heading. Cells have the classes ``numeric``, ``best``,
-    ``second``, ``doubtful``, the value to sort by in ``data-value``, and in ``data-sources`` the
-    folders that the number comes from, separated by spaces and percent-encoded where a folder has
-    one.
-    """
-    head = "".join(
-        f'<th scope="col"{_classes("numeric" if column.numeric else "")}'
-        f' data-column="{escape(column.key)}">{escape(column.heading)}</th>'
-        for column in table.columns
-    )
-    body = "".join(
-        f'<tr data-line="{escape(line.key)}">'
-        + "".join(
-            _html_cell(cell, column, place == 0)
-            for place, (column, cell) in enumerate(zip(table.columns, line.cells, strict=True))
-        )
-        + "</tr>\n"
-        for line in table.lines
-    )
-    return (
-        f'<table data-key="{escape(table.key)}">\n<caption>{escape(table.title)}</caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n"
-    )
-
-
-def _html_cell(cell: Cell, column: Column, is_name: bool) -> str:
-    classes = _classes("numeric" if column.numeric else "", cell.emphasis)
-    attributes = {
-        "data-value": _number(cell.value),
-        "data-sources": " ".join(source.replace(" ", "%20") for source in cell.sources),
-        "title": cell.reason,
-    }
-    named = "".join(f' {key}="{escape(text)}"' for key, text in attributes.items() if text)
-    mark = f" {escape(cell.mark)}" if cell.mark else ""
-    opening, closing = ('<th scope="row"', "</th>") if is_name else ("<td", "</td>")
-    return f"{opening}{classes}{named}>{escape(cell.text)}{mark}{closing}"
-
-
-def _classes(*names: str) -> str:
-    found = " ".join(name for name in names if name)
-    return f' class="{found}"' if found else ""
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else repr(float(value))
 
 
 def shown(cell: Mapping[str, Any]) -> str:

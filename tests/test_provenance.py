@@ -320,12 +320,13 @@ BREAKS = {
     ),
     "a cell of the text": (
         lambda: edit(PROVENANCE.parent / "tables.md", " n/a |", " 0.1 |"),
-        ["reports/tables.md:denoising-photographs-test/", "expected n/a, found 0.1"],
-    ),
-    "words of the text": (
-        lambda: edit(PROVENANCE.parent / "tables.md", "Tiny.", "Huge."),
         ["reports/tables.md: SHA-256"],
     ),
+    "a recorded value": (
+        lambda: edit(PROVENANCE, '"value": ', '"value": 1'),
+        ["reports/provenance.json: SHA-256", "mean over images", "cell made anew"],
+    ),
+    "no text": ((PROVENANCE.parent / "tables.md").unlink, ["tables.md: SHA-256", "no such file"]),
     "a report without hashes": (
         (PROVENANCE.parent / "SHA256SUMS").unlink,
         ["reports/SHA256SUMS: hashes of the report"],
@@ -348,7 +349,7 @@ BREAKS = {
     ),
     "a cell of the lines": (
         lambda: edit(PROVENANCE.parent / "tables.csv", ",n/a,", ",0.1,"),
-        ["reports/tables.csv:denoising-photographs-test/", "expected n/a, found 0.1"],
+        ["reports/tables.csv: SHA-256"],
     ),
 }
 

@@ -27,13 +27,12 @@ from irsde.report.lineage import (
     read_lineage,
     value_of,
 )
-from irsde.report.render import csv_cells, markdown_cells, same_text, shown
+from irsde.report.render import shown
 from irsde.report.results import read_evaluation, run_command
 from irsde.report.table import Table
 
 SHORT = 12
 TABLES = REPORTS / "tables.md"
-LINES = REPORTS / "tables.csv"
 AGAIN = "run irsde report again"
 
 
@@ -102,7 +101,6 @@ def verify(
     sets = _Sets()
     problems = [
         *_cells(content),
-        *_texts(content),
         *_outputs(),
         *(_rebuilt(content, rebuild) if rebuild else ()),
         *_evaluations(content),
@@ -165,21 +163,6 @@ def _addressed(content: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]
         for row in table["rows"]:
             for column, cell in row["cells"].items():
                 yield f"{TABLES}:{table['key']}/{row['key']}/{column}", cell
-
-
-def _texts(content: Mapping[str, Any]) -> Iterator[Problem]:
-    """Cells of `tables.md` and `tables.csv` beside the recorded ones."""
-    for path, read in ((TABLES, markdown_cells), (LINES, csv_cells)):
-        if not path.is_file():
-            yield Problem(str(path), "file", "tables", "no such file", AGAIN)
-            continue
-        written = read(path, content["tables"])
-        for address, cell in _addressed(content):
-            key = address.partition(":")[2]
-            text, found = shown(cell), written.get(key, "no such cell")
-            if same_text(found, text):
-                continue
-            yield Problem(f"{path}:{key}", "text", text, found or "nothing", AGAIN)
 
 
 def _outputs() -> Iterator[Problem]:

@@ -158,8 +158,7 @@ def _chain(content: Mapping[str, Any], address: Address) -> str:
     runs = _runs_of(content, sources)
     if rule := cell.get("rule"):
         counted = f"{len(evaluations)} evaluations" if len(evaluations) > 1 else "the evaluation"
-        of = f"{cell['metric']} in summary.json" if rule == "summary.json" else rule
-        part.add(f"{of} of {counted} below")
+        part.add(f"{rule} of {counted} below")
     for group in _groups(evaluations, "summary.json"):
         _add_evaluations(
             tree.add("evaluation"),

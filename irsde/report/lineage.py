@@ -4,19 +4,13 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from statistics import fmean
-from typing import Any, Literal
-
-import numpy as np
-import pandas as pd
+from typing import Any
 
 from irsde.experiment.grid import REPORTS, pairs_folder
 from irsde.experiment.profile import Profile, load_profile, run_settings
 from irsde.files import InputError, digest_file, digest_json, json_number, read_json
 from irsde.methods import METHODS
-from irsde.report.results import read_evaluation
 from irsde.report.table import Cell, Figure, Line, Table
 
 MARKS = {
@@ -225,14 +219,6 @@ EVALUATION_FILES = ("per_image.csv", "protocols.csv", "summary.json")
 
 RUN_FILES = ("run.json", "training.csv", "weights.safetensors")
 
-Rule = Literal["mean over images", "mean over images not shown in training", "summary.json"]
-
-RULES: tuple[Rule, ...] = (
-    "mean over images",
-    "mean over images not shown in training",
-    "summary.json",
-)
-
 
 def lineage(tables: Sequence[Table], profile: str) -> dict[str, Any]:
     """Every cell with its sources, and every source with its hashes.
@@ -251,8 +237,8 @@ def lineage(tables: Sequence[Table], profile: str) -> dict[str, Any]:
 
         ``tables`` : list of ``key``, ``title``, ``section``, ``columns`` (list of ``key``,
         ``heading``) and ``rows`` (list of ``key``, ``cells``: column → ``text``, and where there
-        are, ``mark``, ``value``, ``low``, ``high``, ``reason``, ``sources``, and ``rule`` and
-        ``metric``, by which the value is computed from its sources).
+        are, ``mark``, ``value``, ``low``, ``high``, ``reason``, ``sources``, ``rule`` and
+        ``metric``).
         ``evaluations`` : folder → ``files`` (name → SHA-256), ``run``, ``run_identity``, ``data``
         (folder and fingerprint of the prepared test set, and of the set it was made from),
         ``settings``, ``code``, ``commit``, ``dirty``.
@@ -284,7 +270,6 @@ def lineage(tables: Sequence[Table], profile: str) -> dict[str, Any]:
         for folder in missing:
             runs[folder], origin = _run(Path(folder))
             used |= {origin} if origin else set()
-    reader = lru_cache(maxsize=None)(read_evaluation)
     return {
         "profile": profile,
         "tables": [
@@ -297,7 +282,7 @@ def lineage(tables: Sequence[Table], profile: str) -> dict[str, Any]:
                     {
                         "key": line.key,
                         "cells": {
-                            column.key: _cell(cell, column.key, reader)
+                            column.key: _cell(cell)
                             for column, cell in zip(table.columns, line.cells, strict=True)
                         },
                     }
@@ -335,67 +320,6 @@ def keyed(entries: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {entry["key"]: entry for entry in entries}
 
 
-def value_of(
-    evaluations: Iterable[tuple[Mapping[str, Any], pd.DataFrame]], metric: str, rule: Rule
-) -> float | None:
-    """Value of a cell from the files of its evaluations.
-
-    Parameters
-    ----------
-    evaluations : iterable of (dict, DataFrame)
-        Summary and per-image values, by `read_evaluation`. Those of one training seed are averaged
-        first.
-    metric : str
-        Key of the column. Images with an infinite value in one of them are left out of all.
-    rule : str
-        One of `RULES`.
-
-    Returns
-    -------
-    float or None
-        None where the files do not hold the metric.
-    """
-    found = list(evaluations)
-    if rule == "summary.json":
-        values = [_stated(summary, metric) for summary, _ in found]
-    else:
-        values = _means(found, metric, rule)
-    of_seed: dict[int, list[float]] = {}
-    for (summary, _), value in zip(found, values, strict=True):
-        if value is None:
-            return None
-        of_seed.setdefault(int(summary["seed"]), []).append(float(value))
-    return fmean(fmean(values) for values in of_seed.values()) if of_seed else None
-
-
-def _means(
-    evaluations: Sequence[tuple[Mapping[str, Any], pd.DataFrame]], metric: str, rule: Rule
-) -> list[float | None]:
-    """Mean of each evaluation over the images that all restore with a finite value."""
-    columns = []
-    for summary, values in evaluations:
-        if metric not in values:
-            return [None] * len(evaluations)
-        left_out = summary["leaked"] if rule == "mean over images not shown in training" else ()
-        column = values.loc[~values["image"].isin(left_out), metric].to_numpy(dtype=np.float64)
-        if not len(column) or np.isnan(column).any():
-            return [None] * len(evaluations)
-        columns.append(column)
-    if len({len(column) for column in columns}) > 1:
-        return [float(column.mean()) for column in columns]
-    finite = np.isfinite(columns).all(axis=0)
-    return [float(column[finite].mean()) if finite.any() else math.inf for column in columns]
-
-
-def _stated(summary: Mapping[str, Any], metric: str) -> float | None:
-    """What a summary says itself: a mean, a distance between distributions, a count."""
-    means = {entry["name"]: entry["mean"] for entry in summary["metrics"]}
-    value = {**summary, **(summary.get("distribution") or {}), **means}.get(metric)
-    if isinstance(value, Mapping):
-        value = value.get("value")
-    return value if isinstance(value, int | float) else None
-
-
 def agrees(first: float | None, second: float | None) -> bool:
     """True if two values are equal up to the order in which numbers were added."""
     if first is None or second is None:
@@ -403,7 +327,7 @@ def agrees(first: float | None, second: float | None) -> bool:
     return math.isclose(first, second, rel_tol=1e-12, abs_tol=1e-12)
 
 
-def _cell(cell: Cell, column: str, reader: Any) -> dict[str, Any]:
+def _cell(cell: Cell) -> dict[str, Any]:
     entry: dict[str, Any] = {"text": cell.text}
     entry |= {key: getattr(cell, key) for key in ("mark", "reason") if getattr(cell, key)}
     for key in ("value", "low", "high"):
@@ -412,32 +336,9 @@ def _cell(cell: Cell, column: str, reader: Any) -> dict[str, Any]:
             entry[key] = storable
     if cell.sources:
         entry["sources"] = list(cell.sources)
-        if found := _rule(cell, column, reader):
-            entry["rule"], entry["metric"] = found
+        if cell.value is not None:
+            entry |= {key: getattr(cell, key) for key in ("rule", "metric") if getattr(cell, key)}
     return entry
-
-
-def _rule(cell: Cell, column: str, reader: Any) -> tuple[Rule, str] | None:
-    """How a cell's value follows from which metric of its sources; None if not by any rule.
-
-    The column need not be named as the metric, as in tables with a line for each metric.
-    """
-    folders = [Path(source) for source in cell.sources]
-    if cell.value is None or not all((folder / "summary.json").is_file() for folder in folders):
-        return None
-    found = [reader(folder) for folder in folders]
-    metrics = [column]
-    if not float(cell.value).is_integer():
-        metrics += [metric["name"] for metric in found[0][0]["metrics"]]
-    return next(
-        (
-            (rule, metric)
-            for metric in metrics
-            for rule in RULES
-            if agrees(value_of(found, metric, rule), cell.value)
-        ),
-        None,
-    )
 
 
 def _pictures(folder: Path) -> list[str]:

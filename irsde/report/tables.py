@@ -42,7 +42,7 @@ from irsde.report.judging import (
     titles,
 )
 from irsde.report.results import Entry, Row, by_table, entries, without_leaked
-from irsde.report.table import Cell, Column, Emphasis, Line, Table
+from irsde.report.table import MEAN, SUMMARY, UNSEEN, Cell, Column, Emphasis, Line, Table
 from irsde.scoring.statistics import Difference, holm, mean_estimate, paired_difference
 
 SWEEP_SECTION = "Samplers and network evaluations"
@@ -326,6 +326,7 @@ def _quality(
                 mean_cell(of_metric.means[k], of_metric.metric, entry),
                 emphasis=of_metric.emphasis(k),
                 mark=CLOSE if of_metric.is_close(k) else "",
+                rule=MEAN if whole else UNSEEN,
             )
             for of_metric in judged
         ]
@@ -372,7 +373,7 @@ def _distance_cells(group: Sequence[Entry], name: str, *, whole: bool) -> list[C
             text = number_text(value, decimals)
             if all(of_row.get("std") for of_row in found):
                 text += f" ± {fmean(of_row['std'] for of_row in found):.{decimals}f}"
-            cell = Cell(text, value, sources=entry.sources)
+            cell = Cell(text, value, sources=entry.sources, rule=SUMMARY.format(label))
         cells.append(cell)
     ranking = sorted(
         (k for k, cell in enumerate(cells) if cell.value is not None),

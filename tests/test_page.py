@@ -77,8 +77,8 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("browser")) as tab:
+def tab():
+    with browser() as tab:
         yield tab
 
 
@@ -86,7 +86,7 @@ def tab(tmp_path_factory):
 def page(project, tab):
     """The page freshly loaded, on a screen of 1280 by 900; at the end nothing went wrong."""
     tab.problems.clear()
-    tab.media(prefers_color_scheme="light")
+    tab.media(media="screen", color_scheme="light", reduced_motion="no-preference")
     tab.open(project[0] / "reports/index.html")
     tab.wait("document.documentElement.dataset.ready")
     yield tab
@@ -609,8 +609,7 @@ def test_zoom_and_pan_are_the_same_in_every_image(page):
     zoomed = stage(page)
     assert zoomed[0]["transform"] == zoomed[1]["transform"] != fitted[0]["transform"]
     assert zoomed[0]["pixelated"] == "pixelated"
-    x, y = page.middle(f"{VIEWER} .stage")
-    page.mouse("Wheel", x + 50, y, deltaX=0, deltaY=-200)
+    page.wheel(f"{VIEWER} .stage", 50, -200)
     page.wait(f"parseInt(document.querySelector('{VIEWER} .zoom').textContent) > 3500")
     further = stage(page)
     page.run("window.before = scrollY")
@@ -689,13 +688,13 @@ def test_page_never_scrolls_sideways(page, width):
 def test_colours_follow_the_system_and_the_button(page):
     ground = "getComputedStyle(document.body).backgroundColor"
     assert page.run(ground) == "rgb(255, 255, 255)"
-    page.media(prefers_color_scheme="dark")
+    page.media(color_scheme="dark")
     dark = page.run(ground)
     assert dark == "rgb(20, 23, 26)"
     page.run("document.getElementById('theme').click()")
     assert page.run(ground) == "rgb(255, 255, 255)"
     page.run("document.getElementById('theme').click()")
-    page.media(prefers_color_scheme="light")
+    page.media(color_scheme="light")
     assert page.run(ground) == dark
     page.run("document.getElementById('theme').click()")
     assert page.run(ground) == "rgb(255, 255, 255)"
@@ -704,13 +703,13 @@ def test_colours_follow_the_system_and_the_button(page):
 @needs_browser
 def test_motion_is_left_out_on_request(page):
     assert page.run("getComputedStyle(document.documentElement).scrollBehavior") == "smooth"
-    page.media(prefers_reduced_motion="reduce")
+    page.media(reduced_motion="reduce")
     assert page.run("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
 
 
 @needs_browser
 def test_print_leaves_out_controls_and_shows_whole_tables(page):
-    page.media("print")
+    page.media(media="print")
     style = "getComputedStyle(document.querySelector('{}')).{}"
     assert page.run(style.format(".contents", "display")) == "none"
     assert page.run(style.format(".viewer", "display")) == "none"

@@ -172,19 +172,21 @@ def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, 
         _span(points, "lpips", with_curves=bool(curves)),
     )
     wide = len(points) > FEW or bool(curves)
-    canvas = Canvas((DOUBLE, 3.4) if wide else (SINGLE, 3.3), layout="constrained")
+    height = max(3.4, 0.17 * (len(points) + len(curves)))  # as many lines has the legend
+    canvas = Canvas((DOUBLE, height) if wide else (SINGLE, 3.3), layout="constrained")
     axes = canvas.subplots()
     axes.set(xlim=(left, right), ylim=(high, low))
     outside = []
     for point in sorted(points, key=lambda point: -point.fidelity.mean):
         style, label = look(point.entry.first.method), point.entry.first.label
         x, y = point.fidelity, point.lpips
-        if not (left < x.mean < right and low < y.mean < high):
+        if left < x.mean < right and low < y.mean < high:
+            for ends in (([x.low, x.high], [y.mean] * 2), ([x.mean] * 2, [y.low, y.high])):
+                axes.plot(*ends, color=style.color, linewidth=0.7, alpha=0.55, zorder=2)
+        else:
             outside.append(label)
             label = f"{_arrow(point, *limits)} {label} ({x.mean:.2f} dB, {y.mean:.3f})"
         axes.plot(x.mean, y.mean, **style.points, markersize=6, zorder=3, label=label)
-        for ends in (([x.low, x.high], [y.mean] * 2), ([x.mean] * 2, [y.low, y.high])):
-            axes.plot(*ends, color=style.color, linewidth=0.7, alpha=0.55, zorder=2)
     for curve in curves:
         _draw_curve(axes, curve, limits, _label_of(points, curve.method))
     label = _psnr(points[0].entry.first).label

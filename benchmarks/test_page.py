@@ -35,7 +35,7 @@ def test_large_page(tmp_path, monkeypatch, benchmark):
         write_page, ("made", "Made.", tables, cost, [], Path("figures"), rows, page), rounds=1
     )
     found = {"megabytes": page.stat().st_size / 1e6}
-    with browser(tmp_path / "browser") as tab:
+    with browser() as tab:
         tab.open(page)
         timing = "performance.getEntriesByType('navigation')[0]"
         found["load"] = tab.run(f"{timing}.loadEventEnd")

@@ -5,7 +5,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from irsde.files import key_of as key_of
 SINGLE = 3.4  # inches: the width of one column of a two-column page
 DOUBLE = 6.9  # and of both
 SMALL = 7  # points, of what stands below images and at ticks
+TIGHT: Any = {"w_pad": 0.025, "h_pad": 0.025, "wspace": 0, "hspace": 0}  # a layout of images
 ACCENT = "#d55e00"
 GRAY = "#555555"
 LIGHT = "#bbbbbb"
@@ -39,8 +39,12 @@ STYLE: Any = {
     "lines.linewidth": 1.2,
     "lines.markersize": 4,
     "legend.frameon": False,
+    "legend.handlelength": 3,
+    "legend.labelspacing": 0.35,
+    "legend.borderaxespad": 0.2,
     "figure.dpi": 200,
     "savefig.dpi": 200,
+    "savefig.pad_inches": 0.02,
     "svg.fonttype": "path",
     "svg.hashsalt": "irsde",
     "pdf.fonttype": 42,
@@ -95,13 +99,29 @@ def frame(axes: Axes, window: Window) -> None:
     )
 
 
+def show_whole(axes: Any, pixels: NDArray[np.uint8], window: Window | None = None) -> None:
+    """Show an image without ticks, and mark the window that its detail shows."""
+    axes.imshow(pixels, interpolation="antialiased")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    if window is not None:
+        frame(axes, window)
+
+
+def show_detail(axes: Any, pixels: NDArray[np.uint8], window: Window) -> None:
+    """Show a window of an image magnified, in a frame of the colour of its mark."""
+    axes.imshow(pixels[window], interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(visible=True, edgecolor=ACCENT, linewidth=1)
+
+
 def save(figure: Figure, folder: Path, key: str, *, drawing: bool) -> None:
     """Write `<key>.png`, `<key>.pdf` and, for a drawing, `<key>.svg`, the same bytes each time.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-        To be written at its own size, under the settings of `STYLE`.
+        A drawing is written at its own size, images without the empty space around them.
     folder : Path
         Where to; it exists.
     key : str
@@ -109,7 +129,7 @@ def save(figure: Figure, folder: Path, key: str, *, drawing: bool) -> None:
     drawing : bool
         False for figures that are made of images.
     """
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context({**STYLE, "savefig.bbox": None if drawing else "tight"}):
         figure.savefig(folder / f"{key}.png", metadata={"Software": None})
         nothing = {"Creator": None, "Producer": None, "CreationDate": None}
         figure.savefig(folder / f"{key}.pdf", metadata=nothing)

@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from irsde.drawing import DOUBLE, SINGLE
@@ -22,8 +20,6 @@ from irsde.processes import mean_reverting
 from irsde.report.build import write_figures, write_process_figures
 from irsde.report.charts import (
     PAPERS_SAMPLER,
-    label_points,
-    spread,
     sweep_figure,
     sweeps,
     training_figures,
@@ -285,6 +281,7 @@ def test_panels_of_a_comparison_stand_side_by_side_without_overlap(canvases, her
         crop(row.folder / "images" / "image_0002.png")
     crop(pairs_folder("made", "denoising", "photographs-test") / "GT" / "image_0002.png")
     figure = comparison_figure(rows, BUDGET, here)
+    canvases[figure.key].draw_without_rendering()
     boxes = [axes.get_position() for axes in canvases[figure.key].axes]
     assert len(boxes) == 2 * ((2 + 13) if count == 12 else 2 * 5)
     for index, box in enumerate(boxes):
@@ -323,6 +320,7 @@ def test_states_stand_in_the_order_of_the_process_above_each_other(canvases, her
     names = [f"{name}-{t}.png" for name in ("forward", "reverse") for t in (0, 25, 50, 75, 100)]
     for pixels, name in zip(shown, names, strict=True):
         assert np.array_equal(pixels, read_image(rows[1].folder / "states" / name))
+    canvases[figure.key].draw_without_rendering()
     places = [axes.get_position() for axes in canvases[figure.key].axes]
     for above, below in zip(places[:5], places[5:], strict=True):
         assert above.x0 == below.x0
@@ -348,8 +346,10 @@ def test_training_curves_are_means_over_seeds_and_ablations_need_both_sides(canv
     assert "up to 2 training seeds" in figures[0].caption
     assert "at most 10 network evaluations" in figures[0].caption
     (axes,) = canvases["training-denoising"].axes
-    ends = sorted(line.get_ydata()[-1] for line in axes.lines)
-    assert ends == [21, 21.5, 22]
+    named = {line.get_label(): line.get_ydata()[-1] for line in axes.lines}
+    assert named == {"ir-sde-noise": 22, "ir-sde": 21.5, "regression": 21}
+    legend = canvases["training-denoising"].legends[0].get_texts()
+    assert [text.get_text() for text in legend] == list(named)
     assert all(list(line.get_xdata()) == [200, 400, 600] for line in axes.lines)
 
 
@@ -516,42 +516,6 @@ def test_methods_and_samplers_are_told_apart_without_colour_and_keep_their_looks
     assert (variant.color, variant.marker) == (look("ir-sde").color, look("ir-sde").marker)
     assert not variant.filled
     assert look("my-method") == look("my-method")
-
-
-@given(
-    st.lists(st.floats(-50, 150, allow_nan=False), min_size=1, max_size=20),
-    st.floats(0.1, 30),
-)
-def test_spread_places_keep_their_distance_order_and_bounds(places, gap):
-    placed = spread(places, gap, 0.0, 100.0)
-    room = min(gap, 100 / max(1, len(places) - 1))
-    ordered = placed[np.argsort(places, kind="stable")]
-    assert (np.diff(ordered) >= room - 1e-6).all()
-    assert placed.min() >= -1e-6
-    assert placed.max() <= 100 + 1e-6
-
-
-def test_places_far_enough_apart_stay_where_they_are():
-    assert spread([40.0, 10.0, 90.0], 5.0, 0.0, 100.0).tolist() == [40, 10, 90]
-
-
-def test_labels_of_crowded_points_cover_neither_each_other_nor_a_point():
-    from matplotlib.figure import Figure as Canvas
-    from matplotlib.text import Text
-
-    canvas = Canvas((DOUBLE, 3.7), dpi=200)
-    axes = canvas.add_axes((0.1, 0.1, 0.85, 0.85))
-    points = np.random.default_rng(3).normal(size=(14, 2)).tolist()
-    axes.set(xlim=(-3, 3), ylim=(-3, 3))
-    names = [f"method number {k}" for k in range(14)]
-    label_points(axes, points, names, np.empty((0, 2)), [8] * 14, ["black"] * 14)
-    canvas.draw_without_rendering()
-    boxes = [Text.get_window_extent(text) for text in axes.texts]  # without the lines to points
-    pixels = axes.transData.transform(points)
-    for index, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[:index])
-        assert not any(box.contains(*place) for place in pixels)
-    assert [text.get_text() for text in axes.texts] == names
 
 
 def test_schedules_are_those_of_the_process(canvases, here):

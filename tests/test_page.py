@@ -52,7 +52,7 @@ def compile_page(folders, path, **options):
     figures = Path("reports/figures")
     figures.mkdir(parents=True, exist_ok=True)
     PNG.save(figures / "strip.png")
-    figure = Figure("strip", "Strip", "Denoising", "From noise to image.", "A strip.")
+    figure = Figure("strip", f"Strip {HOSTILE}", "Denoising", HOSTILE, f"A strip {HOSTILE}")
     write_page(
         "made",
         "A small budget.",
@@ -79,8 +79,8 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("browser")) as tab:
+def tab():
+    with browser() as tab:
         yield tab
 
 
@@ -88,7 +88,7 @@ def tab(tmp_path_factory):
 def page(project, tab):
     """The page freshly loaded, on a screen of 1280 by 900; at the end nothing went wrong."""
     tab.problems.clear()
-    tab.media(prefers_color_scheme="light")
+    tab.media(media="screen", color_scheme="light", reduced_motion="no-preference")
     tab.open(project[0] / "reports/index.html")
     tab.wait("document.documentElement.dataset.ready")
     yield tab
@@ -102,15 +102,21 @@ def embedded(text, name):
 
 
 class Elements(HTMLParser):
-    """Elements of a page with their attributes, as a browser would find them."""
+    """Elements of a page with their attributes, as a browser would find them; all are closed."""
 
     def __init__(self, text):
         super().__init__()
-        self.found = []
+        self.found, self.open = [], []
         self.feed(text)
+        assert self.open == []
 
     def handle_starttag(self, tag, attrs):
         self.found.append((tag, dict(attrs)))
+        if tag not in ("br", "img", "link", "meta"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
 
 
 # The file.
@@ -143,6 +149,24 @@ def test_hostile_names_stay_text_in_the_file(project):
     assert embedded(text, "page-data")["tables"]["table-1"]["lines"][1] == LABEL.format(
         "regression"
     )
+
+
+def test_tables_are_semantic_and_escaped(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    columns = [Column("x", "x", higher_is_better=True)]
+    cells = [Cell("1.0", 1.0, emphasis="best"), Cell("n/a", reason='a "quoted" <reason>')]
+    lines = [Line(str(k), (Cell("a"), cell)) for k, cell in enumerate(cells)]
+    path = Path("page.html")
+    write_page("made", "", [small_table("t", columns, lines)], None, [], Path(), [], path)
+    found = Elements(path.read_text()).found
+    table = found[[tag for tag, _ in found].index("table") :]
+    assert [tag for tag, _ in table[:2]] == ["table", "caption"]
+    scopes = [attributes["scope"] for tag, attributes in table if tag == "th"]
+    assert scopes == ["col", "col", "row", "row"]
+    assert [attributes for tag, attributes in table if tag == "td"] == [
+        {"class": "numeric best"},
+        {"class": "numeric", "title": 'a "quoted" <reason>'},
+    ]
 
 
 def test_every_value_is_in_the_page_with_two_more_decimals_than_the_table(project):
@@ -592,8 +616,7 @@ def test_zoom_and_pan_are_the_same_in_every_image(page):
     zoomed = stage(page)
     assert zoomed[0]["transform"] == zoomed[1]["transform"] != fitted[0]["transform"]
     assert zoomed[0]["pixelated"] == "pixelated"
-    x, y = page.middle(f"{VIEWER} .stage")
-    page.mouse("Wheel", x + 50, y, deltaX=0, deltaY=-200)
+    page.wheel(f"{VIEWER} .stage", 50, -200)
     page.wait(f"parseInt(document.querySelector('{VIEWER} .zoom').textContent) > 3500")
     further = stage(page)
     page.run("window.before = scrollY")
@@ -672,13 +695,13 @@ def test_page_never_scrolls_sideways(page, width):
 def test_colours_follow_the_system_and_the_button(page):
     ground = "getComputedStyle(document.body).backgroundColor"
     assert page.run(ground) == "rgb(255, 255, 255)"
-    page.media(prefers_color_scheme="dark")
+    page.media(color_scheme="dark")
     dark = page.run(ground)
     assert dark == "rgb(20, 23, 26)"
     page.run("document.getElementById('theme').click()")
     assert page.run(ground) == "rgb(255, 255, 255)"
     page.run("document.getElementById('theme').click()")
-    page.media(prefers_color_scheme="light")
+    page.media(color_scheme="light")
     assert page.run(ground) == dark
     page.run("document.getElementById('theme').click()")
     assert page.run(ground) == "rgb(255, 255, 255)"
@@ -687,13 +710,13 @@ def test_colours_follow_the_system_and_the_button(page):
 @needs_browser
 def test_motion_is_left_out_on_request(page):
     assert page.run("getComputedStyle(document.documentElement).scrollBehavior") == "smooth"
-    page.media(prefers_reduced_motion="reduce")
+    page.media(reduced_motion="reduce")
     assert page.run("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
 
 
 @needs_browser
 def test_print_leaves_out_controls_and_shows_whole_tables(page):
-    page.media("print")
+    page.media(media="print")
     style = "getComputedStyle(document.querySelector('{}')).{}"
     assert page.run(style.format(".contents", "display")) == "none"
     assert page.run(style.format(".viewer", "display")) == "none"

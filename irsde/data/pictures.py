@@ -4,17 +4,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from irsde.data.sets import CARD, Record, dataset_card, dataset_folder, holes_of, read_records
 from irsde.degradations.masks import inpainting_holes, read_mask
 from irsde.degradations.resampling import enlarge
-from irsde.drawing import ACCENT, STYLE, Window, largest_window, window_sums
+from irsde.drawing import GRAY, STYLE, TIGHT, Window, show_detail, show_whole
 from irsde.experiment.grid import DATA, REPORTS
 from irsde.files import replacing_folder
 from irsde.images import Pixels, read_image, to_float, to_pixels
@@ -28,15 +28,7 @@ MAX_VERSIONS = 3
 
 MAX_REAL = 3
 
-HEIGHT, MARGIN, BETWEEN = 1.0, 0.06, 0.2  # of an image, beside it, between the blocks; in inches
-
-NOTE, LABEL = 1.1, 0.8  # widths in inches
-
-HEADING, TITLE, CAPTION = 0.22, 0.18, 0.24
-
-CELL = TITLE + 2 * HEIGHT + MARGIN + CAPTION
-
-GRAY = "#555555"
+NARROWEST = 0.8  # of a column, in heights of an image, which is one inch: room for a label
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,22 +86,23 @@ def degradation_figure(
     Below each image are a magnified detail, a third of its width and height, where the difference
     from the clean image varies most, and the PSNR over the whole image, not clipped.
     """
-    import matplotlib.pyplot as plt
-
     synthesised = [_row(group) for group in _by_photograph(examples)][:MAX_PHOTOGRAPHS]
     benchmark = _upright(real[:MAX_REAL])
-    left, right = _width(synthesised), _width(benchmark)
-    height = HEADING + CELL * max(len(synthesised), len(benchmark))
-    with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(left + BETWEEN + right, height))
-        _draw(figure, f"{task_label}: synthesised", synthesised, 0)
+    widths = [_widths(synthesised), _widths(benchmark)]
+    with mpl.rc_context({**STYLE, "savefig.bbox": "tight", "figure.titlesize": "medium"}):
+        lines = max(len(synthesised), len(benchmark))
+        size = (sum(map(sum, widths)) + 0.4, 2.3 * lines + 0.2)
+        figure = Figure(size)
+        figure.set_layout_engine("constrained", **TIGHT)
+        left, right = figure.subfigures(
+            1, 2, squeeze=False, wspace=0.04, width_ratios=[sum(of_part) for of_part in widths]
+        )[0]
+        _draw(left, f"{task_label}: synthesised", synthesised, widths[0])
         if real:
-            _draw(figure, "benchmark", benchmark, left + BETWEEN)
+            _draw(right, "benchmark", benchmark, widths[1])
         else:
-            center = (left + BETWEEN + right / 2) / (left + BETWEEN + right)
-            figure.text(center, 0.5, "no real samples\nadopted", color=GRAY, ha="center")
+            right.suptitle("no real samples\nadopted", y=0.5, color=GRAY)
         figure.savefig(path, metadata={"Software": None})
-        plt.close(figure)
 
 
 def _by_photograph(examples: Sequence[Example]) -> Iterator[list[Example]]:
@@ -147,24 +140,14 @@ def _upright(pairs: Sequence[Example]) -> Grid:
 
 
 def _widths(grid: Grid) -> list[float]:
-    """Width of each column in inches, that of its widest image, with room for a label."""
+    """Width of each column in inches, that of its widest image; of the note if there is none."""
     return [
         max(
-            LABEL,
-            *(
-                HEIGHT * panel.pixels.shape[1] / panel.pixels.shape[0]
-                for panel in column
-                if panel is not None
-            ),
+            NARROWEST,
+            *(p.pixels.shape[1] / p.pixels.shape[0] for p in column if p is not None),
         )
         for column in zip_longest(*grid)
-    ]
-
-
-def _width(grid: Grid) -> float:
-    """Width of a grid in inches, with its margins; of the note in its place if it is empty."""
-    widths = _widths(grid)
-    return sum(widths) + MARGIN * (len(widths) + 1) if widths else NOTE
+    ] or [1.1]
 
 
 def _most_varied(degraded: list[NDArray[np.float32]], clean: Pixels) -> Window:
@@ -180,55 +163,28 @@ def _most_varied(degraded: list[NDArray[np.float32]], clean: Pixels) -> Window:
     return largest_window(np.sum(variances, axis=(0, 3)), height, width)
 
 
-def _draw(figure: Figure, title: str, grid: Grid, left: float) -> None:
-    """Draw a grid of panels `left` inches from the left edge of the figure, below its title."""
-    width, height = figure.get_size_inches()
-    center = left + _width(grid) / 2
-    figure.text(center / width, 1 - 0.05 / height, title, weight="bold", ha="center", va="top")
-    for index, column_width in enumerate(_widths(grid)):
-        left += MARGIN
-        for line, row in enumerate(grid):
-            if index < len(row):
-                top = HEADING + CELL * line + TITLE
-                _show_whole(_axes(figure, left, top, column_width), row[index])
-                _show_detail(_axes(figure, left, top + HEIGHT + MARGIN, column_width), row[index])
-        left += column_width
+def _mean(values: NDArray[np.float64], sides: list[int]) -> NDArray[np.float64]:
+    """Mean over every whole window of an array of shape (H, W, 3)."""
+    total = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0), (0, 0)))
+    high, wide = sides
+    corners = total[high:, wide:] - total[:-high, wide:] - total[high:, :-wide]
+    mean: NDArray[np.float64] = (corners + total[:-high, :-wide]) / (high * wide)
+    return mean
 
 
-def _axes(figure: Figure, left: float, top: float, width: float) -> Axes:
-    """Axes of an image, in inches from the upper left corner of the figure."""
-    total_width, total_height = figure.get_size_inches()
-    bottom = total_height - top - HEIGHT
-    place = (
-        left / total_width, bottom / total_height, width / total_width, HEIGHT / total_height
-    )  # fmt: skip
-    axes: Axes = figure.add_axes(place)
-    return axes
-
-
-def _show_whole(axes: Axes, panel: _Panel) -> None:
-    from matplotlib.patches import Rectangle
-
-    rows, columns = panel.window
-    _show(axes, panel.pixels, "antialiased")
-    axes.set_title(panel.title, pad=3)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    corner = (columns.start - 0.5, rows.start - 0.5)
-    size = (columns.stop - columns.start, rows.stop - rows.start)
-    axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=ACCENT, linewidth=1))
-
-
-def _show_detail(axes: Axes, panel: _Panel) -> None:
-    _show(axes, panel.pixels[panel.window], "nearest")
-    axes.set_xlabel(panel.caption, labelpad=3, color=panel.color)
-    for spine in axes.spines.values():
-        spine.set(edgecolor=ACCENT, linewidth=1)
-
-
-def _show(axes: Axes, pixels: Pixels, interpolation: Literal["antialiased", "nearest"]) -> None:
-    axes.imshow(pixels, interpolation=interpolation)
-    axes.set(xticks=[], yticks=[])
+def _draw(figure: Any, title: str, grid: Grid, widths: Sequence[float]) -> None:
+    """Draw the panels in their columns: the whole image above the detail."""
+    figure.suptitle(title, weight="bold")
+    axes = figure.subplots(2 * len(grid), len(widths), squeeze=False, width_ratios=widths)
+    for line, row in enumerate(grid):
+        for panel, whole, detail in zip(row, *axes[2 * line :][:2], strict=False):
+            show_whole(whole, panel.pixels, panel.window)
+            whole.set_title(panel.title, pad=3)
+            show_detail(detail, panel.pixels, panel.window)
+            detail.set_xlabel(panel.caption, color=panel.color)
+    for place in axes.flat:
+        if not place.images:
+            place.remove()
 
 
 PHOTOGRAPHS = "photographs-test"

@@ -32,7 +32,7 @@ from irsde.report.judging import (
     titles,
 )
 from irsde.report.results import Entry, Row, by_table, entries, read_row
-from irsde.report.table import Cell, Column, Line, Table
+from irsde.report.table import MEAN, Cell, Column, Line, Table
 from irsde.scoring.protocols import HEADLINES, PROTOCOLS
 from irsde.scoring.statistics import (
     SIGNIFICANCE,
@@ -135,7 +135,7 @@ def _protocol_line(
         scenes = rescored[protocol].scenes
         mean = mean_estimate(values, scenes)
         text = f"{number_text(mean.mean, decimals)}{exact_text(mean)}"
-        cells.append(Cell(text, mean.mean, sources=sources))
+        cells.append(Cell(text, mean.mean, sources=sources, rule=MEAN))
         moved = paired_difference(values, others, scenes, same_runs=True)
         if protocol == default:
             cells.append(Cell("0", 0.0, reason="the other tables use this protocol"))
@@ -254,7 +254,13 @@ def _seed_line(
     for seed in seeds:
         sources = tuple(r.folder.as_posix() for r in entry.rows if int(r.summary.seed) == seed)
         cells.append(
-            Cell(number_text(of_seed[seed], metric.decimals), float(of_seed[seed]), sources=sources)
+            Cell(
+                number_text(of_seed[seed], metric.decimals),
+                float(of_seed[seed]),
+                sources=sources,
+                rule=MEAN,
+                metric=metric.name,
+            )
             if seed in of_seed
             else Cell("n/a", reason=f"not trained with seed {seed}")
         )
@@ -391,7 +397,7 @@ def _mean_alone(mean: Estimate | None, metric: Metric, entry: Entry) -> Cell:
     if mean is None:
         return mean_cell(None, metric, entry)
     text = f"{number_text(mean.mean, metric.decimals)}{exact_text(mean)}"
-    return Cell(text, mean.mean, sources=entry.sources)
+    return Cell(text, mean.mean, sources=entry.sources, rule=MEAN)
 
 
 def _line(

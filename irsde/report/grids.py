@@ -5,27 +5,25 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.patches import FancyArrowPatch
 from numpy.typing import NDArray
 
 from irsde.drawing import (
-    ACCENT,
     DOUBLE,
     GRAY,
     SMALL,
     STYLE,
+    TIGHT,
     Window,
-    frame,
     key_of,
-    largest_window,
     save,
-    window_sums,
+    show_detail,
+    show_whole,
 )
 from irsde.experiment.grid import pairs_folder
 from irsde.experiment.summary import StoredStates
@@ -39,10 +37,7 @@ MAX_IMAGES = 2
 MAX_COLUMNS = 7
 MAX_STATES = 7
 MAX_STRIPS = 3
-GAP, LINE, NOTE = 0.05, 0.135, 0.2  # inches: between panels, a line of a title, a note below
-WIDEST = 1.38  # inches, of one panel
-WIDEST_DETAIL = 0.85  # inches, of one panel of a wrapped grid
-NARROWEST_OVERVIEW = 1.3  # inches, of the whole images beside a wrapped grid
+LINE, WIDEST = 0.135, 1.38  # inches: height of a line of text, width of a panel
 
 
 @dataclass(frozen=True)
@@ -170,24 +165,19 @@ def _scene(name: str, rows: Sequence[Row], pairs: Path) -> _Scene:
 
 
 def _one_row_grid(scenes: Sequence[_Scene]) -> Canvas:
-    """All panels of a scene in one row: whole image, detail and note."""
+    """All panels of a scene in one row, the whole images above the details."""
     columns = len(scenes[0].panels)
-    width = min(WIDEST, (DOUBLE - GAP * (columns + 1)) / columns)
-    titles = [_wrapped(panel.title, width) for panel in scenes[0].panels]
-    heading = LINE * max(title.count("\n") + 1 for title in titles) + GAP
-    heights = [width * _aspect(scene.panels[-1].pixels) for scene in scenes]
-    blocks = [height + GAP + width + NOTE for height in heights]
-    canvas = Canvas((columns * (width + GAP) + GAP, heading + sum(blocks)))
-    top = heading
-    for row, (scene, height) in enumerate(zip(scenes, heights, strict=True)):
-        for column, panel in enumerate(scene.panels):
-            left = GAP + column * (width + GAP)
-            if row == 0:
-                _write(canvas, left + width / 2, top - GAP, titles[column], "bottom")
-            _whole(canvas, (left, top, width, height), panel.pixels, scene.window)
-            _detail(canvas, (left, top + height + GAP, width), panel.pixels, scene.window)
-            _note(canvas, left + width / 2, top + height + GAP + width, panel, scene)
-        top += blocks[row]
+    width = min(WIDEST, DOUBLE / columns)
+    heights = [height for scene in scenes for height in (_aspect(scene.panels[-1].pixels), 1)]
+    canvas = Canvas((width * columns, width * sum(heights) + LINE * len(scenes) + 0.5))
+    grid = _axes(canvas, len(heights), columns, heights)
+    for number, scene in enumerate(scenes):
+        for panel, whole, detail in zip(scene.panels, *grid[2 * number :][:2], strict=True):
+            show_whole(whole, panel.pixels, scene.window)
+            show_detail(detail, panel.pixels, scene.window)
+            _note(detail, panel)
+            if number == 0:
+                whole.set_title(_wrapped(panel.title, width))
     return canvas
 
 
@@ -196,45 +186,25 @@ def _wrapped_grid(scenes: Sequence[_Scene]) -> Canvas:
     count = len(scenes[0].panels)
     lines = math.ceil(count / MAX_COLUMNS)
     columns = math.ceil(count / lines)
-    room = DOUBLE - GAP * (columns + 3)
-    width = min(WIDEST_DETAIL, (room - NARROWEST_OVERVIEW) / columns)
-    overview = room - columns * width
-    titles = [_wrapped(panel.title, width) for panel in scenes[0].panels]
-    headings = [
-        LINE * max(title.count("\n") + 1 for title in titles[line * columns :][:columns]) + GAP
-        for line in range(lines)
-    ]
-    block = sum(headings) + lines * (width + NOTE)
-    between = 0.1
-    canvas = Canvas((DOUBLE, len(scenes) * (block + between) - between + 0.02))
-    for row, scene in enumerate(scenes):
-        start = row * (block + between)
-        _overview(canvas, (start, overview, block), scene)
-        top = start
-        for index, panel in enumerate(scene.panels):
-            line, column = divmod(index, columns)
-            if column == 0:
-                top += headings[line] + (width + NOTE if line else 0)
-            left = overview + 3 * GAP + column * (width + GAP)
-            _write(canvas, left + width / 2, top - GAP, titles[index], "bottom")
-            _detail(canvas, (left, top, width), panel.pixels, scene.window)
-            _note(canvas, left + width / 2, top + width, panel, scene)
+    width = DOUBLE / (1 + columns)
+    canvas = Canvas((DOUBLE, len(scenes) * lines * (width + 3 * LINE)))
+    grid = _axes(canvas, len(scenes) * lines, 1 + columns)
+    for number, scene in enumerate(scenes):
+        of_scene = grid[number * lines :][:lines]
+        overviews = {"ground truth": scene.panels[-1].pixels}
+        if scene.degraded is not None:
+            overviews = {"degraded": scene.degraded, **overviews}
+        for axes, (title, pixels) in zip(of_scene[:, 0], overviews.items(), strict=False):
+            show_whole(axes, pixels, scene.window)
+            axes.set_title(title)
+        for axes, panel in zip(of_scene[:, 1:].flat, scene.panels, strict=False):
+            show_detail(axes, panel.pixels, scene.window)
+            axes.set_title(_wrapped(panel.title, width))
+            _note(axes, panel)
+    for axes in canvas.axes:
+        if not axes.images:
+            axes.remove()
     return canvas
-
-
-def _overview(canvas: Canvas, place: tuple[float, float, float], scene: _Scene) -> None:
-    """The whole degraded and clean image, one above the other: top, width and height in inches."""
-    top, room, block = place
-    aspect = _aspect(scene.panels[-1].pixels)
-    width = min(room, ((block - NOTE) / 2 - LINE - 2 * GAP) / aspect)
-    height = width * aspect
-    left = GAP + (room - width) / 2
-    for pixels, title in ((scene.degraded, "degraded"), (scene.panels[-1].pixels, "ground truth")):
-        if pixels is None:
-            continue
-        _write(canvas, left + width / 2, top + LINE, title, "bottom")
-        _whole(canvas, (left, top + LINE + GAP, width, height), pixels, scene.window)
-        top += LINE + 3 * GAP + height
 
 
 def strip_figures(rows: Sequence[Row], budget: str, folder: Path) -> list[Figure]:
@@ -323,126 +293,37 @@ def _two_rows(
     images: Sequence[Sequence[Pixels]], steps: Sequence[Sequence[int]], mu: Pixels | None
 ) -> Canvas:
     """Forward states above reverse states, and the degraded image beside them."""
-    columns = len(images[0])
-    beside = 0.18
-    units = columns + (mu is not None)
-    room = DOUBLE - GAP * (units + 1) - (beside if mu is not None else 0)
-    width = min(WIDEST, room / units)
-    height = width * _aspect(images[0][0])
-    heading = LINE + 2 * GAP
-    block = heading + height + NOTE
-    total = GAP + units * (width + GAP) + (beside if mu is not None else 0)
-    canvas = Canvas((total, 2 * block))
-    titles = ("forward process", "reverse process")
-    ends = (("clean", ""), ("restored", ""))
-    right = GAP + columns * (width + GAP) - GAP
-    for row in range(2):
-        top = row * block + heading
-        for column, (pixels, step) in enumerate(zip(images[row], steps[row], strict=True)):
-            left = GAP + column * (width + GAP)
-            _picture(canvas, (left, top, width, height), pixels, "antialiased")
-            end = ends[row][0] if column == 0 and step == 0 else ""
-            label = f"$t = {step}$" + (f", {end}" if end else "")
-            _write(canvas, left + width / 2, top + height + 0.03, label, "top", SMALL)
-        _titled_arrow(canvas, (GAP, right), top - GAP - LINE / 2, titles[row], forward=row == 0)
+    count = len(images[0])
+    columns = count + (mu is not None)
+    width = min(WIDEST, DOUBLE / columns)
+    canvas = Canvas((width * columns, 2 * (width * _aspect(images[0][0]) + 3 * LINE)))
+    grid = _axes(canvas, 2, columns)
+    for row, of_row, shown, end in zip(grid, images, steps, ("clean", "restored"), strict=True):
+        for axes, pixels, step in zip(row, of_row, shown, strict=False):
+            show_whole(axes, pixels)
+            label = f"$t = {step}$" + (f", {end}" if step == 0 else "")
+            axes.set_xlabel(label, fontsize=SMALL)
+    grid[0, 0].set_title("forward process ⟶", loc="left")
+    grid[1, count - 1].set_title("⟵ reverse process", loc="right")
     if mu is not None:
-        top = (2 * block + heading - NOTE) / 2 - height / 2
-        left = right + GAP + beside
-        _picture(canvas, (left, top, width, height), mu, "antialiased")
-        _write(canvas, left + width / 2, top + height + 0.03, "degraded, μ", "top", SMALL)
+        show_whole(grid[0, -1], mu)
+        grid[0, -1].set_xlabel("degraded, μ", fontsize=SMALL)
+        grid[1, -1].remove()
     return canvas
 
 
-def _titled_arrow(
-    canvas: Canvas, ends: tuple[float, float], top: float, title: str, *, forward: bool
-) -> None:
-    """A title in the middle of an arrow that spans a row, in inches."""
-    wide, high = canvas.get_size_inches()
-    tail, head = ends if forward else ends[::-1]
-    canvas.add_artist(
-        FancyArrowPatch(
-            (tail / wide, 1 - top / high),
-            (head / wide, 1 - top / high),
-            transform=canvas.transFigure,
-            arrowstyle="-|>,head_length=3,head_width=1.6",
-            mutation_scale=1,
-            shrinkA=0,
-            shrinkB=0,
-            linewidth=0.8,
-            color=GRAY,
-        )
-    )
-    canvas.text(
-        sum(ends) / 2 / wide,
-        1 - top / high,
-        title,
-        ha="center",
-        va="center",
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
-    )
+def _axes(
+    canvas: Canvas, rows: int, columns: int, heights: Sequence[float] | None = None
+) -> NDArray[Any]:
+    """Axes for images, as close together as their titles allow."""
+    canvas.set_layout_engine("compressed", **TIGHT)
+    return canvas.subplots(rows, columns, squeeze=False, height_ratios=heights)
 
 
-def _whole(
-    canvas: Canvas, place: tuple[float, float, float, float], pixels: Pixels, window: Window
-) -> None:
-    axes = _picture(canvas, place, pixels, "antialiased")
-    frame(axes, window)
-
-
-def _detail(
-    canvas: Canvas, place: tuple[float, float, float], pixels: Pixels, window: Window
-) -> None:
-    left, top, side = place
-    axes = _picture(canvas, (left, top, side, side), pixels[window], "nearest")
-    for spine in axes.spines.values():
-        spine.set(visible=True, edgecolor=ACCENT, linewidth=1)
-
-
-def _note(canvas: Canvas, center: float, top: float, panel: _Panel, scene: _Scene) -> None:
-    color = GRAY if panel is scene.panels[-1] else "black"
-    _write(canvas, center, top + 0.03, panel.note, "top", SMALL, color)
-
-
-def _picture(
-    canvas: Canvas,
-    place: tuple[float, float, float, float],
-    pixels: Pixels,
-    interpolation: Literal["antialiased", "nearest"],
-) -> Axes:
-    """Axes with an image, given left, top, width and height in inches from the upper left."""
-    left, top, width, height = place
-    wide, high = canvas.get_size_inches()
-    axes = canvas.add_axes((left / wide, 1 - (top + height) / high, width / wide, height / high))
-    axes.imshow(pixels, interpolation=interpolation, aspect="auto")
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    return axes
-
-
-def _write(
-    canvas: Canvas,
-    center: float,
-    top: float,
-    text: str,
-    anchor: Literal["top", "bottom"],
-    size: float = 8,
-    color: str = "black",
-) -> None:
-    """Lines of text below a height in inches, or above it."""
-    wide, high = canvas.get_size_inches()
-    lines = text.split("\n")
-    for index, line in enumerate(reversed(lines)):
-        above = 0.02 + LINE * index if anchor == "bottom" else 0
-        canvas.text(
-            center / wide,
-            1 - (top - above) / high,
-            line,
-            ha="center",
-            va="baseline" if anchor == "bottom" else "top",
-            fontsize=size,
-            color=color,
-        )
+def _note(axes: Any, panel: _Panel) -> None:
+    """What a panel says below its detail; the ground truth says what the numbers are."""
+    color = GRAY if panel.title == "ground truth" else "black"
+    axes.set_xlabel(panel.note, fontsize=SMALL, color=color)
 
 
 def _wrapped(title: str, width: float) -> str:

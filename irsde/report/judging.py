@@ -9,7 +9,7 @@ from typing import Literal
 from irsde.experiment.options import unusual
 from irsde.experiment.summary import StatedMetric, Summary
 from irsde.report.results import Entry, Row, by_table
-from irsde.report.table import Cell, Column, Emphasis
+from irsde.report.table import MEAN, SUMMARY, Cell, Column, Emphasis
 from irsde.scoring.perceptual import network_label
 from irsde.scoring.protocols import HEADLINES
 from irsde.scoring.statistics import (
@@ -244,8 +244,8 @@ def mean_cell(mean: Estimate | None, metric: Metric, entry: Entry) -> Cell:
     if mean is None:
         reason = entry.first.summary.lpips.unavailable if metric.name == "lpips" else ""
         return Cell("n/a", reason=reason or "not computed for every image", sources=entry.sources)
-    text = mean_text(mean, metric.decimals)
-    return Cell(text, mean.mean, *ends(mean), sources=entry.sources)
+    text, low, high = mean_text(mean, metric.decimals), *ends(mean)
+    return Cell(text, mean.mean, low, high, sources=entry.sources, rule=MEAN, metric=metric.name)
 
 
 def ends(estimate: Estimate) -> tuple[float | None, float | None]:
@@ -333,15 +333,16 @@ def nfe_cell(entry: Entry) -> Cell:
     if entry.first.summary.nfe is None:
         return count_cell(None, "", entry)
     value = fmean(float(row.per_image["nfe"].mean()) for row in entry.rows)
-    return count_cell(value, "{:.0f}" if value == round(value) else "{:.1f}", entry)
+    cell = count_cell(value, "{:.0f}" if value == round(value) else "{:.1f}", entry)
+    return replace(cell, rule=MEAN, metric="nfe")
 
 
 def parameters_cell(entry: Entry) -> Cell:
     """Parameters of the network in millions."""
-    value = entry.first.summary.parameters
-    if not value:
-        return count_cell(value, "{:.0f}", entry)
-    return replace(count_cell(value, "{}", entry), text=f"{value / 1e6:.2f} M")
+    value = entry.first.summary["parameters"]
+    cell = count_cell(value, "{:.0f}", entry)
+    text = f"{value / 1e6:.2f} M" if value else cell.text
+    return replace(cell, text=text, rule=SUMMARY.format("parameters"))
 
 
 def share_cell(share: Estimate, sources: tuple[str, ...]) -> Cell:

@@ -4,34 +4,14 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from statistics import fmean
-
-import numpy as np
-import pandas as pd
+from typing import Any
 
 from irsde.experiment.cards import RunCard
 from irsde.experiment.grid import pairs_folder
 from irsde.experiment.profile import Profile, load_profile, run_settings
-from irsde.experiment.provenance import read_run_card
-from irsde.experiment.result_tables import HISTORY, PER_IMAGE, PER_PROTOCOL
-from irsde.experiment.summary import SUMMARY, Summary, read_summary
-from irsde.files import InputError, digest_file, digest_json, is_present
-from irsde.methods import METHODS, MethodName
-from irsde.report.recorded import (
-    RULES,
-    Lineage,
-    RecordedCell,
-    RecordedColumn,
-    RecordedEvaluation,
-    RecordedRow,
-    RecordedRun,
-    RecordedSet,
-    RecordedTable,
-    Rule,
-)
-from irsde.report.results import read_evaluation
+from irsde.files import InputError, digest_file, digest_json, json_number, read_json
+from irsde.methods import METHODS
 from irsde.report.table import Cell, Figure, Line, Table
 
 Reader = Callable[[Path], tuple[Summary, pd.DataFrame]]
@@ -246,7 +226,9 @@ def _capital(text: str) -> str:
 
 EVALUATION_FILES = (PER_IMAGE, PER_PROTOCOL, SUMMARY)
 
-RUN_FILES = ("run.json", HISTORY, "weights.safetensors")
+EVALUATION_FILES = ("per_image.csv", "protocols.csv", "summary.json")
+
+RUN_FILES = ("run.json", "training.csv", "weights.safetensors")
 
 
 def lineage(tables: Sequence[Table], profile: str) -> Lineage:
@@ -258,6 +240,20 @@ def lineage(tables: Sequence[Table], profile: str) -> Lineage:
         What the report shows; paths in it are relative to the working directory.
     profile : str
         Name of the profile.
+
+    Returns
+    -------
+    dict
+        For `provenance.json`; equal files give equal content, and no time is in it.
+
+        ``tables`` : list of ``key``, ``title``, ``section``, ``columns`` (list of ``key``,
+        ``heading``) and ``rows`` (list of ``key``, ``cells``: column → ``text``, and where there
+        are, ``mark``, ``value``, ``low``, ``high``, ``reason``, ``sources``, ``rule`` and
+        ``metric``).
+        ``evaluations`` : folder → ``files`` (name → SHA-256), ``run``, ``run_identity``, ``data``
+        (folder and fingerprint of the prepared test set, and of the set it was made from),
+        ``settings``, ``code``, ``commit``, ``dirty``.
+        ``runs`` : folder → ``files``, ``identity``, ``commit``, ``dirty``.
 
     Raises
     ------
@@ -285,61 +281,54 @@ def lineage(tables: Sequence[Table], profile: str) -> Lineage:
         for folder in missing:
             runs[folder], origin = _run(Path(folder))
             used |= {origin} if origin else set()
-    reader = lru_cache(maxsize=None)(read_evaluation)
-    recorded = [_table(table, reader) for table in tables]
-    return Lineage(profile=profile, tables=recorded, evaluations=evaluations, runs=runs)
+    return {
+        "profile": profile,
+        "tables": [
+            {
+                "key": table.key,
+                "title": table.title,
+                "section": table.section,
+                "columns": [{"key": c.key, "heading": c.heading} for c in table.columns],
+                "rows": [
+                    {
+                        "key": line.key,
+                        "cells": {
+                            column.key: _cell(cell)
+                            for column, cell in zip(table.columns, line.cells, strict=True)
+                        },
+                    }
+                    for line in table.lines
+                ],
+            }
+            for table in tables
+        ],
+        "evaluations": evaluations,
+        "runs": runs,
+    }
 
 
-def value_of(
-    evaluations: Iterable[tuple[Summary, pd.DataFrame]], metric: str, rule: Rule
-) -> float | None:
-    """Value of a cell from the files of its evaluations.
+def read_lineage() -> dict[str, Any]:
+    """Content of `reports/provenance.json`.
 
-    Parameters
-    ----------
-    evaluations : iterable of (Summary, DataFrame)
-        Summary and per-image values, by `read_evaluation`. Those of one training seed are averaged
-        first.
-    metric : str
-        Key of the column. Images with an infinite value in one of them are left out of all.
-    rule : str
-        One of `RULES`.
-
-    Returns
-    -------
-    float or None
-        None where the files do not hold the metric.
+    Raises
+    ------
+    InputError
+        If it is absent or not what `lineage` returns.
     """
-    found = list(evaluations)
-    if rule == "summary.json":
-        values = [summary.stated().get(metric) for summary, _ in found]
-    else:
-        values = _means(found, metric, rule)
-    of_seed: dict[int, list[float]] = {}
-    for (summary, _), value in zip(found, values, strict=True):
-        if value is None:
-            return None
-        of_seed.setdefault(summary.seed, []).append(float(value))
-    return fmean(fmean(values) for values in of_seed.values()) if of_seed else None
+    if not PROVENANCE.is_file():
+        raise InputError(f"{PROVENANCE}: no such file; run irsde report first")
+    content = read_json(PROVENANCE)
+    needed = {"profile": str, "tables": list, "evaluations": dict, "runs": dict}
+    if not isinstance(content, dict) or any(
+        not isinstance(content.get(key), kind) for key, kind in needed.items()
+    ):
+        raise InputError(f"{PROVENANCE}: not written by irsde report; run irsde report again")
+    return content
 
 
-def _means(
-    evaluations: Sequence[tuple[Summary, pd.DataFrame]], metric: str, rule: Rule
-) -> list[float | None]:
-    """Mean of each evaluation over the images that all restore with a finite value."""
-    columns = []
-    for summary, values in evaluations:
-        if metric not in values:
-            return [None] * len(evaluations)
-        left_out = summary.leaked if rule == "mean over images not shown in training" else ()
-        column = values.loc[~values["image"].isin(left_out), metric].to_numpy(dtype=np.float64)
-        if not len(column) or np.isnan(column).any():
-            return [None] * len(evaluations)
-        columns.append(column)
-    if len({len(column) for column in columns}) > 1:
-        return [float(column.mean()) for column in columns]
-    finite = np.isfinite(columns).all(axis=0)
-    return [float(column[finite].mean()) if finite.any() else math.inf for column in columns]
+def keyed(entries: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Tables, rows or columns of the lineage by their keys, in their order."""
+    return {entry["key"]: entry for entry in entries}
 
 
 def agrees(first: float | None, second: float | None) -> bool:
@@ -349,58 +338,18 @@ def agrees(first: float | None, second: float | None) -> bool:
     return math.isclose(first, second, rel_tol=1e-12, abs_tol=1e-12)
 
 
-def _table(table: Table, reader: Reader) -> RecordedTable:
-    rows = [
-        RecordedRow(
-            key=line.key,
-            cells={
-                column.key: _cell(cell, column.key, reader)
-                for column, cell in zip(table.columns, line.cells, strict=True)
-            },
-        )
-        for line in table.lines
-    ]
-    columns = [RecordedColumn(key=c.key, heading=c.heading) for c in table.columns]
-    return RecordedTable(
-        key=table.key, title=table.title, section=table.section, columns=columns, rows=rows
-    )
-
-
-def _cell(cell: Cell, column: str, reader: Reader) -> RecordedCell:
-    """The cell as it is recorded: without what it does not have, and numbers that are none."""
-    kept: dict[str, object] = {"text": cell.text}
-    kept |= {key: text for key, text in (("mark", cell.mark), ("reason", cell.reason)) if text}
-    for key, number in (("value", cell.value), ("low", cell.low), ("high", cell.high)):
-        if number is not None and not math.isnan(number):
-            kept[key] = float(number)
+def _cell(cell: Cell) -> dict[str, Any]:
+    entry: dict[str, Any] = {"text": cell.text}
+    entry |= {key: getattr(cell, key) for key in ("mark", "reason") if getattr(cell, key)}
+    for key in ("value", "low", "high"):
+        number = getattr(cell, key)
+        if number is not None and (storable := json_number(float(number))) is not None:
+            entry[key] = storable
     if cell.sources:
-        kept["sources"] = list(cell.sources)
-        if found := _rule(cell, column, reader):
-            kept["rule"], kept["metric"] = found
-    return RecordedCell.model_validate(kept)
-
-
-def _rule(cell: Cell, column: str, reader: Reader) -> tuple[Rule, str] | None:
-    """How a cell's value follows from which metric of its sources; None if not by any rule.
-
-    The column need not be named as the metric, as in tables with a line for each metric.
-    """
-    folders = [Path(source) for source in cell.sources]
-    if cell.value is None or not all(is_present(folder / SUMMARY) for folder in folders):
-        return None
-    found = [reader(folder) for folder in folders]
-    metrics = [column]
-    if not float(cell.value).is_integer():
-        metrics += [metric.name for metric in found[0][0].metrics]
-    return next(
-        (
-            (rule, metric)
-            for metric in metrics
-            for rule in RULES
-            if agrees(value_of(found, metric, rule), cell.value)
-        ),
-        None,
-    )
+        entry["sources"] = list(cell.sources)
+        if cell.value is not None:
+            entry |= {key: getattr(cell, key) for key in ("rule", "metric") if getattr(cell, key)}
+    return entry
 
 
 def _pictures(folder: Path) -> list[str]:

@@ -2,28 +2,22 @@
 
 import base64
 import hashlib
-import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
-from irsde.experiment.cards import RunCard
-from irsde.experiment.provenance import read_run_card
-from irsde.experiment.summary import StatedPerceptual, Summary
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
 from irsde.files import InputError, json_number, read_json, write_text
 from irsde.methods import METHODS
 from irsde.report import lineage
 from irsde.report.captions import counted, joined
 from irsde.report.judging import Metric, headline
-from irsde.report.lineage import MARKS
 from irsde.report.page_images import Album, ImageSet, image_sets, image_size
-from irsde.report.render import html
 from irsde.report.results import Row, evaluation_command, run_command
 from irsde.report.table import Cell, Column, Figure, Line, Table
 from irsde.scoring.perceptual import PAPERS_NETWORK, network_label
@@ -31,6 +25,8 @@ from irsde.scoring.perceptual import PAPERS_NETWORK, network_label
 TABLES_FILE = "reports/tables.md"
 
 Commands = Mapping[tuple[str, str], str]
+
+Block = tuple[str, Any]  # the name of a template in page_assets/, and what it shows
 
 
 @dataclass
@@ -40,10 +36,10 @@ class ShownTables:
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     sources: dict[str, int] = field(default_factory=dict)
 
-    def html(
+    def add(
         self, table: Table, commands: Commands, of_cost: int = 0, *, headed: bool = True
-    ) -> str:
-        """HTML of a table with its heading, caption and place for tools.
+    ) -> Block:
+        """A table with its heading, caption and place for tools.
 
         Parameters
         ----------
@@ -71,25 +67,13 @@ class ShownTables:
                 for line in table.lines
             ],
         }
-        title = escaped(table.title)
-        heading = f"<h4>{title}</h4>" if headed else ""
-        return (
-            f'<section class="table" id="{anchor(table.key)}" data-table="{place}">'
-            f'{heading}<p class="caption">{escaped(table.caption)}</p><div class="tools"></div>'
-            f'<div class="region" role="region" tabindex="0" aria-label="{title}">'
-            f"{html(table)}</div></section>"
-        )
+        return "table", {"table": table, "place": place, "headed": headed}
 
     def _cell(self, cell: Cell, command: str) -> list[Any]:
         indices = [self.sources.setdefault(s, len(self.sources)) for s in cell.sources]
         known = (cell.value, cell.low, cell.high)
         numbers = [None if v is None else json_number(float(f"{v:.10g}")) for v in known]
         return [*numbers, cell.mark.strip(), cell.reason, command, indices]
-
-
-def escaped(text: str) -> str:
-    """Text for HTML, inside and outside of attributes."""
-    return escape(text, quote=True)
 
 
 def anchor(*names: str) -> str:
@@ -240,28 +224,11 @@ def headline_table(tables: Sequence[OfTask]) -> tuple[Table, Commands] | None:
     return headline, commands
 
 
-MOST_PLACES = 6
-
 FIRST_VERSIONS = ("irsde", "python", "torch", "numpy")
 
-READING = (
-    '<h4>How to read the tables</h4><ul class="plain">'
-    "<li>± is half of the 95 % interval of the mean: Student's over scenes, since images of one "
-    "scene are not independent, and over training seeds, where a method has several.</li>"
-    '<li><span class="best">Bold</span> is the best of its column, '
-    '<span class="second">underlined</span> the second. ≈ marks a number whose difference from '
-    "the best, paired by image, is not resolved; the caption of a table has the rule.</li>"
-    + "".join(f"<li>{mark}: {escaped(meaning)}.</li>" for mark, meaning in MARKS.items())
-    + '<li><span class="doubtful">Grey</span> is a number that nobody could confirm. n/a is no '
-    "number; its cell has the reason.</li>"
-    "<li>Headings sort. Every cell opens with a click, or with the arrow keys and Enter: its value "
-    "and interval, the evaluations and runs it comes from, and the commands that rebuild it.</li>"
-    "</ul>"
-)
 
-
-def facts(rows: Sequence[Row], cards: Mapping[str, RunCard]) -> str:
-    """HTML list of what was run: counts, data, protocols, commits, versions, devices.
+def facts(rows: Sequence[Row], cards: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What was run: counts, data, protocols, commits, versions, devices.
 
     Parameters
     ----------
@@ -276,9 +243,9 @@ def facts(rows: Sequence[Row], cards: Mapping[str, RunCard]) -> str:
     trained = [card for card in cards.values() if card.parameters]
     seeds = ", ".join(map(str, sorted({card.seed for card in trained})))
     scored = sum(len(row.per_image) for row in rows)
-    lists = {
-        "profile": sorted({summary.profile for summary in summaries}),
-        "tasks": [", ".join(dict.fromkeys(summary.task_label for summary in summaries))],
+    return {
+        "profile": sorted({summary["profile"] for summary in summaries}),
+        "tasks": [", ".join(dict.fromkeys(summary["task_label"] for summary in summaries))],
         "methods": [", ".join(dict.fromkeys(row.label for row in rows))],
         "runs": [
             f"{len(cards)}, of which {len(trained)} trained networks; seeds {seeds or 'none'}"
@@ -291,11 +258,6 @@ def facts(rows: Sequence[Row], cards: Mapping[str, RunCard]) -> str:
         "versions": [_versions(origins)],
         "devices": sorted({card.device for card in cards.values() if card.device}),
     }
-    items = "".join(
-        f"<dt>{name}</dt><dd>{'<br>'.join(map(escaped, values)) or 'not recorded'}</dd>"
-        for name, values in lists.items()
-    )
-    return f'<dl class="facts">{items}</dl>'
 
 
 def _test_set(row: Row) -> str:
@@ -343,8 +305,8 @@ def _versions(origins: Sequence[Summary | RunCard]) -> str:
     return ", ".join(f"{name} {' and '.join(sorted(found[name]))}" for name in order)
 
 
-def missing(tables: Sequence[Table]) -> str:
-    """HTML list of the cells without a number, by reason."""
+def missing(tables: Sequence[Table]) -> dict[str, list[str]]:
+    """Cells without a number, by reason."""
     places: dict[str, list[str]] = {}
     for table in tables:
         for line in table.lines:
@@ -352,17 +314,7 @@ def missing(tables: Sequence[Table]) -> str:
                 if cell.text == "n/a" and cell.reason:
                     place = f"{table.title}: {line.cells[0].text}, {column.label}"
                     places.setdefault(cell.reason, []).append(place)
-    if not places:
-        return "<h4>What is missing</h4><p>Nothing: every cell has a number.</p>"
-    items = []
-    for reason, found in places.items():
-        more = f"; and {len(found) - MOST_PLACES} more" if len(found) > MOST_PLACES else ""
-        where = "; ".join(found[:MOST_PLACES]) + more
-        items.append(
-            f"<details><summary>{escaped(reason)} <span>({counted(len(found), 'cell')})</span>"
-            f'</summary><p class="caption">{escaped(where)}</p></details>'
-        )
-    return f'<h4>What is missing, and why</h4><div class="missing">{"".join(items)}</div>'
+    return places
 
 
 IMAGE_BUDGET = 40_000_000
@@ -377,12 +329,6 @@ MARKS = {
     "≈": "the difference from the best is not resolved; the caption has the rule",
     **lineage.MARKS,
 }
-
-HINT = (
-    "Drag to move, + and − to zoom, 0 to fit, arrow keys on the image to move, [ and ] for the "
-    "previous and the next image; on the divider the arrow keys move it. The wheel zooms once the "
-    "image was chosen, or with Ctrl. Above 100 % pixels are shown as squares."
-)
 
 
 def write_page(
@@ -443,17 +389,37 @@ def write_page(
         *_tasks(contents),
         *_chapters(contents),
     ]
-    policy, style, script = _assets()
-    text = Template(_asset("template.html")).substitute(
-        policy=policy,
-        title=escaped(f"irsde: results of the profile {profile}"),
-        contents="\n".join(_links(sections)),
-        body="\n".join(map(_section, sections)),
-        data="\n".join(_data(rows, album, contents)),
-        style=style,
-        script=script,
+    text = _rendered(
+        title=f"irsde: results of the profile {profile}",
+        sections=sections,
+        data=_data(rows, album, contents),
+        sets=contents.sets,
+        pictures=album.pictures,
     )
     write_text(path, text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def _rendered(**content: Any) -> str:
+    """The page from its templates; every text in them is escaped."""
+    loader = PackageLoader("irsde.report", "page_assets")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment.filters |= {"anchor": anchor, "counted": counted, "digest": _digest}
+
+    def asset(name: str) -> str:
+        return loader.get_source(environment, name)[0]
+
+    return environment.get_template("page.html").render(
+        style=Markup(asset("style.css")),
+        script=Markup("\n".join(map(asset, SCRIPTS))),
+        **content,
+    )
+
+
+def _digest(text: str) -> str:
+    """Hash of a style or a script, by which the page's policy admits it and no other."""
+    value = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    return f"'sha256-{value}'"
 
 
 @dataclass
@@ -465,7 +431,7 @@ class Contents:
     tables, cost, figures
         As given to `write_page`.
     drawn : dict
-        Key of a figure → its HTML; a figure leaves it when it is placed.
+        Key of a figure → its block; a figure leaves it when it is placed.
     cards : dict
         Folder of a run → its card.
     sets : list of ImageSet
@@ -476,26 +442,27 @@ class Contents:
     tables: list[Table]
     cost: Table | None
     figures: list[Figure]
-    drawn: dict[str, str]
-    cards: dict[str, RunCard]
+    drawn: dict[str, Block]
+    cards: dict[str, dict[str, Any]]
     sets: list[ImageSet]
     shown: ShownTables = field(default_factory=ShownTables)
 
-    def table(self, table: Table) -> str:
-        """HTML of a table and of the figure that belongs below it."""
-        commands = explain_commands(table)
-        return self.shown.html(table, commands) + self.drawn.pop(table.figure, "")
+    def table(self, table: Table) -> list[Block]:
+        """A table and the figure that belongs below it."""
+        return [self.shown.add(table, explain_commands(table)), *self._figure(table)]
 
-    def quality(self, table: Table) -> str:
+    def quality(self, table: Table) -> list[Block]:
         """The same of a quality table, which stands below its own heading and beside its cost."""
         beside = with_cost(table, self.cost)
         of_cost = len(beside.columns) - len(table.columns)
-        commands = explain_commands(table)
-        shown = self.shown.html(beside, commands, of_cost, headed=False)
-        return shown + self.drawn.pop(table.figure, "")
+        shown = self.shown.add(beside, explain_commands(table), of_cost, headed=False)
+        return [shown, *self._figure(table)]
 
-    def place(self, figures: Iterable[Figure]) -> list[str]:
-        """HTML of those figures that are not yet placed."""
+    def _figure(self, table: Table) -> list[Block]:
+        return [self.drawn.pop(table.figure)] if table.figure in self.drawn else []
+
+    def place(self, figures: Iterable[Figure]) -> list[Block]:
+        """Those figures that are not yet placed."""
         return [self.drawn.pop(figure.key) for figure in figures if figure.key in self.drawn]
 
 
@@ -505,61 +472,36 @@ class Part:
 
     anchor: str
     title: str
-    body: list[str]
+    blocks: list[Block]
     parts: tuple["Part", ...] = ()
 
 
-def _figure(figure: Figure, folder: Path, album: Album) -> str:
-    """HTML of a figure; as a drawing where there is one that is no larger than its picture."""
+def _card(run: str) -> dict[str, Any]:
+    card = read_json(Path(run) / "run.json")
+    if not isinstance(card, dict):
+        raise InputError(f"{run}/run.json: not a run card; run irsde train again")
+    return card
+
+
+def _figure(figure: Figure, folder: Path, album: Album) -> Block:
+    """A figure; as a drawing where there is one that is no larger than its picture."""
     picture, drawing = folder / f"{figure.key}.png", folder / f"{figure.key}.svg"
     if not picture.is_file():
         raise InputError(f"{picture}: no such file; run irsde report again")
     is_drawn = drawing.is_file() and drawing.stat().st_size <= picture.stat().st_size
-    address = album.figure(drawing if is_drawn else picture).address
     width, height = (round(FIGURE_SCALE * side) for side in image_size(picture))
-    return (
-        f'<figure id="{anchor("figure", figure.key)}"><a href="{escaped(album.link(picture))}">'
-        f'<img loading="lazy" decoding="async" src="{escaped(address)}" '
-        f'width="{width}" height="{height}" alt="{escaped(figure.alternative)}"></a>'
-        f"<figcaption><b>{escaped(figure.title)}.</b> {escaped(figure.caption)}</figcaption>"
-        "</figure>"
-    )
-
-
-def _section(part: Part) -> str:
-    inner = "".join(
-        f'<section id="{below.anchor}"><h3>{escaped(below.title)}</h3>{"".join(below.body)}'
-        "</section>"
-        for below in part.parts
-    )
-    heading = "h1" if part.anchor == "overview" else "h2"
-    return (
-        f'<section id="{part.anchor}"><{heading}>{escaped(part.title)}</{heading}>'
-        f"{''.join(part.body)}{inner}</section>"
-    )
-
-
-def _links(sections: Iterable[Part]) -> Iterator[str]:
-    """Table of contents."""
-    for part in sections:
-        title = "Overview" if part.anchor == "overview" else part.title
-        below = "".join(
-            f'<li><a href="#{inner.anchor}">{escaped(inner.title)}</a></li>' for inner in part.parts
-        )
-        nested = f"<ul>{below}</ul>" if below else ""
-        yield f'<li><a href="#{part.anchor}">{escaped(title)}</a>{nested}</li>'
+    return "figure", {
+        "figure": figure,
+        "address": album.figure(drawing if is_drawn else picture).address,
+        "link": album.link(picture),
+        "width": width,
+        "height": height,
+    }
 
 
 def _overview(
     profile: str, budget: str, rows: Sequence[Row], album: Album, contents: Contents
 ) -> Part:
-    body = [f'<p class="lead">{escaped(budget.strip())}</p>']
-    if album.is_full:
-        body.append(
-            f'<p class="note">The first {album.used / 1e6:.0f} MB of images are inside this file. '
-            "The others are read from the project&#x27;s folder: leave the page where it was "
-            "written to see them.</p>"
-        )
     of_key = {table.key: table for table in contents.tables}
     several = len({image_set.task for image_set in contents.sets}) < len(contents.sets)
     quality = [
@@ -571,10 +513,16 @@ def _overview(
         for image_set in contents.sets
         if image_set.key in of_key
     ]
-    if shown := headline_table(quality):
-        body.append(contents.shown.html(*shown))
-    body += [facts(rows, contents.cards), missing(contents.tables), READING]
-    return Part("overview", f"Results of the profile {profile}", body)
+    shown = headline_table(quality)
+    content = {
+        "budget": budget.strip(),
+        "embedded": f"{album.used / 1e6:.0f} MB" if album.is_full else "",
+        "headline": contents.shown.add(*shown)[1] if shown else None,
+        "facts": facts(rows, contents.cards),
+        "missing": missing(contents.tables),
+        "marks": lineage.MARKS,
+    }
+    return Part("overview", f"Results of the profile {profile}", [("overview", content)])
 
 
 def _tasks(contents: Contents) -> Iterator[Part]:
@@ -585,15 +533,16 @@ def _tasks(contents: Contents) -> Iterator[Part]:
         figures = [figure for figure in contents.figures if figure.section == label]
         bodies = []
         for image_set in sets:
-            body = []
+            body: list[Block] = []
             for table in [table for table in tables if _belongs(table.key, image_set, sets)]:
                 tables.remove(table)
                 is_quality = table.key == image_set.key
-                body.append(contents.quality(table) if is_quality else contents.table(table))
+                body += contents.quality(table) if is_quality else contents.table(table)
             own = [f for f in figures if len(sets) == 1 or _belongs(f.key, image_set, sets)]
             body += contents.place(own)
-            bodies.append([*body, *_images(image_set, contents)])
-        rest = [contents.table(table) for table in tables] + contents.place(figures)
+            bodies.append([*body, _images(image_set, contents)])
+        rest = [block for table in tables for block in contents.table(table)]
+        rest += contents.place(figures)
         address = anchor("task", sets[0].task)
         if len(sets) == 1:
             yield Part(address, label, [*bodies[0], *rest])
@@ -611,31 +560,17 @@ def _belongs(key: str, image_set: ImageSet, sets: Sequence[ImageSet]) -> bool:
     return bool(fitting) and max(fitting, key=len) == image_set.key
 
 
-def _images(image_set: ImageSet, contents: Contents) -> list[str]:
+def _images(image_set: ImageSet, contents: Contents) -> Block:
     """Comparison of images, values of every image and run cards of a set."""
-    label = escaped(f"{image_set.summary.task_label}, {image_set.dataset}")
-    cards = "".join(
-        f'<details class="card" data-run="{escaped(run)}"><summary>'
-        f"{escaped(contents.cards[run].label)} "
-        f"<span>{escaped(_described(contents.cards[run]))}</span></summary></details>"
-        for run in image_set.runs
-    )
-    kept, count = len(image_set.data["viewer"]["images"]), len(image_set.data["images"])
-    return [
-        f'<div data-set="set-{contents.sets.index(image_set)}">'
-        f'<section class="viewer" aria-label="Images: {label}"><h4>Images</h4>'
-        f'<p class="caption">{kept} of {count} test images were kept. {escaped(image_set.note)}</p>'
-        f'<div class="tools"></div><div class="place"></div><p class="hint">{HINT}</p></section>'
-        f'<section class="values" aria-label="Values of every image: {label}">'
-        "<h4>Values of every image</h4>"
-        '<p class="caption">The best method of each image is bold. An image that was kept opens '
-        'above.</p><p class="caption print">Of more than 200 images the first are printed; all are '
-        'in the evaluations&#x27; per_image.csv.</p><div class="tools"></div>'
-        '<div class="region" role="region" tabindex="0" '
-        f'aria-label="Values of every image: {label}"></div></section></div>'
-        f'<section class="cards" aria-label="Run cards: {label}"><h4>Run cards</h4>'
-        f"{cards}</section>",
-    ]
+    cards = {run: contents.cards[run] for run in image_set.runs}
+    return "images", {
+        "label": f"{image_set.summary['task_label']}, {image_set.dataset}",
+        "number": contents.sets.index(image_set),
+        "kept": len(image_set.data["viewer"]["images"]),
+        "count": len(image_set.data["images"]),
+        "note": image_set.note,
+        "cards": [(run, card.get("label", run), _described(card)) for run, card in cards.items()],
+    }
 
 
 def _described(card: RunCard) -> str:
@@ -656,16 +591,17 @@ def _chapters(contents: Contents) -> Iterator[Part]:
     names += [figure.section for figure in contents.figures]
     names += [COST_CHAPTER] if contents.cost else []
     for name in dict.fromkeys(name for name in names if name not in of_tasks):
-        body = [contents.table(table) for table in contents.tables if table.section == name]
+        tables = [table for table in contents.tables if table.section == name]
+        body = [block for table in tables for block in contents.table(table)]
         if name == COST_CHAPTER and contents.cost:
-            body.append(contents.shown.html(contents.cost, {}))
+            body.append(contents.shown.add(contents.cost, {}))
         body += contents.place(figure for figure in contents.figures if figure.section == name)
         if body:
             yield Part(anchor("chapter", name), name, body)
 
 
-def _data(rows: Sequence[Row], album: Album, contents: Contents) -> Iterator[str]:
-    """Elements that hold what the script reads, and the embedded pictures."""
+def _data(rows: Sequence[Row], album: Album, contents: Contents) -> dict[str, Any]:
+    """What the script reads besides the values of images."""
     evaluations: dict[str, list[str]] = {run: [] for run in contents.cards}
     commands = {run: list(filter(None, [run_command(c)])) for run, c in contents.cards.items()}
     links = {run: album.link(Path(run) / "run.json") for run in contents.cards}
@@ -674,58 +610,16 @@ def _data(rows: Sequence[Row], album: Album, contents: Contents) -> Iterator[str
         evaluations[run].append(folder)
         commands[folder] = [*commands[run], evaluation_command(row.summary, row.folder)]
         links[folder] = album.link(row.folder / "summary.json")
-    yield _json(
-        "page-data",
-        {
-            "tables": contents.shown.tables,
-            "sources": list(contents.shown.sources),
-            "commands": commands,
-            "links": links,
-            "marks": MARKS,
-            "runs": {run: read_json(Path(run) / "run.json") for run in contents.cards},
-            "evaluations": evaluations,
-            "pictures": [
-                {"link": picture.link} if picture.link else {"type": picture.kind}
-                for picture in album.pictures
-            ],
-        },
-    )
-    for index, image_set in enumerate(contents.sets):
-        yield _json(f"set-{index}", image_set.data)
-    for index, picture in enumerate(album.pictures):
-        if picture.content:
-            yield f'<script type="text/plain" id="picture-{index}">{picture.content}</script>'
-
-
-def _json(name: str, content: object) -> str:
-    """A data block; nothing in it can end the element or begin another."""
-    text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return f'<script type="application/json" id="{name}">{text}</script>'
-
-
-def _asset(name: str) -> str:
-    folder = resources.files("irsde.report") / "page_assets"
-    return (folder / name).read_text(encoding="utf-8")
-
-
-def _assets() -> tuple[str, str, str]:
-    """Content-Security-Policy, style and script; the policy admits these two and no others."""
-    style = _asset("style.css")
-    script = "\n".join(_asset(name) for name in SCRIPTS)
-    rules = {
-        "default-src": "'none'",
-        "script-src": _hash(script),
-        "style-src": _hash(style),
-        "img-src": "'self' file: data:",
-        "base-uri": "'none'",
-        "form-action": "'none'",
-        "require-trusted-types-for": "'script'",
+    return {
+        "tables": contents.shown.tables,
+        "sources": list(contents.shown.sources),
+        "commands": commands,
+        "links": links,
+        "marks": MARKS,
+        "runs": contents.cards,
+        "evaluations": evaluations,
+        "pictures": [
+            {"link": picture.link} if picture.link else {"type": picture.kind}
+            for picture in album.pictures
+        ],
     }
-    return "; ".join(f"{name} {value}" for name, value in rules.items()), style, script
-
-
-def _hash(text: str) -> str:
-    value = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
-    return f"'sha256-{value}'"

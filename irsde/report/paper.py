@@ -27,7 +27,7 @@ from irsde.methods import MethodName
 from irsde.report.captions import about_exact, close, interval_of
 from irsde.report.judging import difference_cell, ends, interval_text, mean_text, signed
 from irsde.report.results import Entry, Row, by_table, entries
-from irsde.report.table import Cell, Column, Line, Table
+from irsde.report.table import MEAN, SUMMARY, Cell, Column, Line, Table
 from irsde.scoring.perceptual import network_label
 from irsde.scoring.statistics import Difference, Estimate, holm, mean_estimate, paired_difference
 from irsde.tasks import TASKS
@@ -562,7 +562,9 @@ def _line(line: Compared) -> Line:
     blocking = "; ".join(f"{r.word}: {r.sentence}" for r in line.reasons if r.blocks)
     reproduced = difference = interval = Cell("n/a", reason=line.missing, sources=sources)
     if (ours := line.estimate) is not None:
-        reproduced = Cell(mean_text(ours, decimals), ours.mean, *ends(ours), sources=sources)
+        rule = SUMMARY.format("FID") if line.metric == "fid" else MEAN
+        shown = Cell(mean_text(ours, decimals), ours.mean, *ends(ours), sources=sources)
+        reproduced = replace(shown, rule=rule, metric=line.metric)
         difference = interval = Cell("n/a", reason=blocking, sources=sources)
     if (d := line.difference) is not None:
         reached = math.isfinite(d.low)
@@ -798,7 +800,7 @@ def _ablation(key: str, title: str, group: Sequence[Entry]) -> Table:
                     for metric in metrics
                     for cell in _ablation_cells(
                         cells[entry.first.method, metric],
-                        SHOWN[metric].decimals,
+                        metric,
                         entry,
                         base,
                         corrected.get((entry.first.method, metric), math.nan),
@@ -840,12 +842,14 @@ def _against(entry: Entry, base: Entry, metric: MetricName) -> _Against:
 
 
 def _ablation_cells(
-    against: _Against, decimals: int, entry: Entry, base: Entry, p_value: float
+    against: _Against, metric: MetricName, entry: Entry, base: Entry, p_value: float
 ) -> tuple[Cell, Cell]:
+    decimals = SHOWN[metric].decimals
     if (mean := against.estimate) is None:
         cell = Cell("n/a", reason=against.missing, sources=entry.sources)
         return cell, cell
     shown = Cell(mean_text(mean, decimals), mean.mean, *ends(mean), sources=entry.sources)
+    shown = replace(shown, rule=MEAN, metric=metric)
     if (d := against.difference) is None:
         return shown, Cell("0", 0.0, reason="every difference is from this method")
     return shown, difference_cell(d, p_value, decimals, (*entry.sources, *base.sources))

@@ -10,11 +10,12 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from irsde.drawing import ACCENT, DOUBLE, GRAY, LIGHT, SINGLE, SMALL, STYLE, key_of, save
 from irsde.report.captions import about_images, about_scores, about_seeds, counted, joined
-from irsde.report.charts import PAPERS_SAMPLER, Sweep, label_points
+from irsde.report.charts import PAPERS_SAMPLER, Sweep
 from irsde.report.judging import Metric, headline, signed
 from irsde.report.looks import look
 from irsde.report.results import Entry, Row, entries
@@ -168,96 +169,67 @@ def _label_of(points: Sequence[_Point], method: str) -> str:
 
 def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, list[str], Limits]:
     """The figure, the labels of the methods beyond its axes, and their limits."""
-    wide = len(points) > FEW or bool(curves)
-    width, height = (DOUBLE, 3.7) if wide else (SINGLE, 2.7)
-    canvas = Canvas((width, height))
-    left, bottom, edge = 0.55, 0.4, 0.1
-    axes = canvas.add_axes(
-        (
-            left / width,
-            bottom / height,
-            (width - left - edge) / width,
-            (height - bottom - edge) / height,
-        )
-    )
-    (left, right), (low, high) = (
+    (left, right), (low, high) = limits = (
         _span(points, "fidelity", with_curves=bool(curves)),
         _span(points, "lpips", with_curves=bool(curves)),
     )
-    inside = [p for p in points if left < p.fidelity.mean < right and low < p.lpips.mean < high]
-    outside = [point for point in points if point not in inside]
-    high += (0.055 if wide else 0.08) * len(outside) * (high - low)
-    limits = ((left, right), (low, high))
-    axes.set_xlim(left, right)
-    axes.set_ylim(high, low)
-    obstacles: list[NDArray[np.float64]] = []
+    wide = len(points) > FEW or bool(curves)
+    height = max(3.4, 0.17 * (len(points) + len(curves)))  # as many lines has the legend
+    canvas = Canvas((DOUBLE, height) if wide else (SINGLE, 3.3), layout="constrained")
+    axes = canvas.subplots()
+    axes.set(xlim=(left, right), ylim=(high, low))
+    outside = []
+    for point in sorted(points, key=lambda point: -point.fidelity.mean):
+        style, label = look(point.entry.first.method), point.entry.first.label
+        x, y = point.fidelity, point.lpips
+        if left < x.mean < right and low < y.mean < high:
+            for ends in (([x.low, x.high], [y.mean] * 2), ([x.mean] * 2, [y.low, y.high])):
+                axes.plot(*ends, color=style.color, linewidth=0.7, alpha=0.55, zorder=2)
+        else:
+            outside.append(label)
+            label = f"{_arrow(point, *limits)} {label} ({x.mean:.2f} dB, {y.mean:.3f})"
+        axes.plot(x.mean, y.mean, **style.points, markersize=6, zorder=3, label=label)
     for curve in curves:
-        style = look(curve.method)
-        dashes = (0, (4, 1.5)) if curve.sampler == PAPERS_SAMPLER else "-"
-        within = _within(curve, limits)
-        drawn: dict[str, Any] = {"color": style.color, "linewidth": 0.8, "zorder": 1}
-        axes.plot(
-            np.where(within, curve.fidelity, np.nan),
-            np.where(within, curve.lpips, np.nan),
-            linestyle=dashes,
-            marker=".",
-            markersize=4,
-            **drawn,
-        )
-        for piece in range(len(curve.nfe) - 1):
-            ends = slice(piece, piece + 2)
-            if not within[ends].all():
-                axes.plot(curve.fidelity[ends], curve.lpips[ends], linestyle=BEYOND, **drawn)
-        obstacles.append(_dense(curve.fidelity, curve.lpips))
-    for point in inside:
-        style = look(point.entry.first.method)
-        axes.plot(point.fidelity.mean, point.lpips.mean, **style.points, markersize=6, zorder=3)
-        obstacles += _bars(axes, point, style.color)
-    step = 0.05 if wide else 0.07
-    on_right = _right_is_emptier(axes, obstacles, 0.04 + step * len(outside))
-    for line, point in enumerate(reversed(outside)):
-        text = axes.text(
-            0.99 if on_right else 0.01,
-            0.02 + step * line,
-            f"{_arrow(point, *limits)} {point.entry.first.label} "
-            f"({point.fidelity.mean:.2f} dB, {point.lpips.mean:.3f})",
-            transform=axes.transAxes,
-            ha="right" if on_right else "left",
-            color=GRAY,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
-        )
-        extent = text.get_window_extent()
-        corners = axes.transData.inverted().transform([extent.min, extent.max])
-        row = np.linspace(corners[0], corners[1], 20)
-        obstacles.append(np.stack([row[:, 0], np.full(20, corners[:, 1].mean())], axis=1))
+        _draw_curve(axes, curve, limits, _label_of(points, curve.method))
     label = _psnr(points[0].entry.first).label
     axes.set(xlabel=f"{label}, better →", ylabel="LPIPS, inverted, better →")
     axes.grid(visible=True, color="#eeeeee", linewidth=0.6)
     axes.set_axisbelow(True)
-    numbers = _numbers(curves, limits)
-    label_points(
-        axes,
-        [
-            *((point.fidelity.mean, point.lpips.mean) for point in inside),
-            *(place for place, _, _ in numbers),
-        ],
-        [*(point.entry.first.label for point in inside), *(text for _, text, _ in numbers)],
-        np.concatenate(obstacles) if obstacles else np.empty((0, 2)),
-        sizes=[8] * len(inside) + [SMALL] * len(numbers),
-        colors=["black"] * len(inside) + [color for _, _, color in numbers],
+    canvas.legend(loc="outside right upper" if wide else "outside lower center", handlelength=2)
+    return canvas, outside, limits
+
+
+def _draw_curve(axes: Any, curve: _Curve, limits: Limits, label: str) -> None:
+    """A curve within the limits; the first and the last network evaluations and ten are named."""
+    within = _within(curve, limits)
+    drawn: dict[str, Any] = {"color": look(curve.method).color, "linewidth": 0.8, "zorder": 1}
+    axes.plot(
+        np.where(within, curve.fidelity, np.nan),
+        np.where(within, curve.lpips, np.nan),
+        linestyle=(0, (4, 1.5)) if curve.sampler == PAPERS_SAMPLER else "-",
+        marker=".",
+        markersize=4,
+        label=f"{label}, {curve.sampler}",
+        **drawn,
     )
-    return canvas, [point.entry.first.label for point in outside], limits
-
-
-def _right_is_emptier(axes: Axes, obstacles: Sequence[NDArray[np.float64]], height: float) -> bool:
-    """Whether less is drawn in the lower right corner than in the lower left one."""
-    if not obstacles:
-        return False
-    drawn = axes.transData.transform(np.concatenate(obstacles))
-    x, y = axes.transAxes.inverted().transform(drawn).T
-    low = (y >= 0) & (y <= height)
-    left, right = low & (x >= 0) & (x < 0.5), low & (x >= 0.5) & (x <= 1)
-    return int(right.sum()) < int(left.sum())
+    for piece in range(len(curve.nfe) - 1):
+        ends = slice(piece, piece + 2)
+        if not within[ends].all():
+            axes.plot(curve.fidelity[ends], curve.lpips[ends], linestyle=BEYOND, **drawn)
+    seen = np.flatnonzero(within)
+    for index in seen:
+        if index in (seen[0], seen[-1]) or curve.nfe[index] == MARKED:
+            axes.annotate(
+                str(curve.nfe[index]),
+                (curve.fidelity[index], curve.lpips[index]),
+                xytext=(3, -3),
+                textcoords="offset points",
+                va="top",
+                fontsize=SMALL,
+                color=look(curve.method).color,
+                path_effects=[withStroke(linewidth=1.5, foreground="white")],
+                zorder=4,
+            )
 
 
 def _arrow(point: _Point, across: tuple[float, float], along: tuple[float, float]) -> str:
@@ -286,42 +258,6 @@ def _span(
     return min(ends) - room, max(ends) + room
 
 
-def _bars(axes: Axes, point: _Point, color: str) -> list[NDArray[np.float64]]:
-    """Intervals of a point, and the places that they cover."""
-    across = ([point.fidelity.low, point.fidelity.high], [point.lpips.mean] * 2)
-    along = ([point.fidelity.mean] * 2, [point.lpips.low, point.lpips.high])
-    covered = []
-    for ends in (across, along):
-        if np.isfinite(ends).all():
-            axes.plot(*ends, color=color, linewidth=0.7, alpha=0.55, zorder=2)
-            start, end = np.array(ends).T
-            covered.append(np.linspace(start, end, 24))
-    return covered
-
-
-def _numbers(
-    curves: Sequence[_Curve], limits: Limits
-) -> list[tuple[tuple[float, float], str, str]]:
-    """Places, texts and colours: the first and last network evaluations of each curve and ten.
-
-    The first has the sampler's name before it.
-    """
-    found = []
-    for curve in curves:
-        seen = [
-            (nfe, (float(x), float(y)))
-            for nfe, x, y, within in zip(
-                curve.nfe, curve.fidelity, curve.lpips, _within(curve, limits), strict=True
-            )
-            if within
-        ]
-        for index, (nfe, place) in enumerate(seen):
-            if index in (0, len(seen) - 1) or nfe == MARKED:
-                text = f"{curve.sampler}, {nfe}" if index == 0 else str(nfe)
-                found.append((place, text, look(curve.method).color))
-    return found
-
-
 def _within(curve: _Curve, limits: Limits) -> NDArray[np.bool_]:
     """Which points of a curve lie within the axes."""
     (left, right), (low, high) = limits
@@ -341,13 +277,6 @@ def _beyond(points: Sequence[_Point], curve: _Curve, limits: Limits) -> list[str
     ]
     name = f"{_label_of(points, curve.method)} with {curve.sampler}"
     return [f"{name} at {joined(values)}"] if values else []
-
-
-def _dense(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Places along a line, forty to a piece."""
-    at = np.linspace(0, len(x) - 1, 40 * (len(x) - 1) + 1)
-    known = np.arange(len(x))
-    return np.stack([np.interp(at, known, x), np.interp(at, known, y)], axis=1)
 
 
 def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | None:
@@ -436,9 +365,8 @@ def _scatter(
     pair: tuple[Entry, Entry],
     difference: Difference,
 ) -> Canvas:
-    height, side, bottom, left = 2.75, 2.25, 0.4, 0.5
-    canvas = Canvas((DOUBLE, height))
-    axes = canvas.add_axes((left / DOUBLE, bottom / height, side / DOUBLE, side / height))
+    canvas = Canvas((DOUBLE, 2.75), layout="constrained")
+    axes, beside = canvas.subplots(1, 2, width_ratios=(1, 1.6))
     low, high = min(a.min(), b.min()), max(a.max(), b.max())
     room = 0.05 * (high - low)
     label = _psnr(pair[0].first).label
@@ -455,6 +383,7 @@ def _scatter(
         markeredgewidth=0.4,
     )
     axes.set(
+        box_aspect=1,
         xlim=(low - room, high + room),
         ylim=(low - room, high + room),
         xlabel=f"{label}, {names[1]}",
@@ -462,11 +391,7 @@ def _scatter(
     )
     axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
     axes.yaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
-    start = left + side + 0.65
-    axes = canvas.add_axes(
-        (start / DOUBLE, bottom / height, (DOUBLE - start - 0.1) / DOUBLE, side / height)
-    )
-    _histogram(axes, a - b, names, difference)
+    _histogram(beside, a - b, names, difference)
     return canvas
 
 

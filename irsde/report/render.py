@@ -1,18 +1,20 @@
-"""A table as Markdown, LaTeX, HTML and lines of a CSV file, and read back from them."""
+"""Tables as Markdown, LaTeX and lines of a CSV file."""
 
-import math
 import re
-import unicodedata
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from typing import Any
 
 import pandas as pd
+from pylatexenc.latexencode import (
+    RULE_DICT,
+    RULE_REGEX,
+    UnicodeToLatexConversionRule,
+    UnicodeToLatexEncoder,
+)
 from tabulate import tabulate
 
-from irsde.files import InputError, read_table
-from irsde.report.recorded import RecordedCell, RecordedTable
 from irsde.report.table import Cell, Column, Figure, Table
 
 ROOT = "../"  # from reports/ to the project
@@ -28,49 +30,31 @@ PREAMBLE = r"""\documentclass[10pt]{article}
 \usepackage[utf8]{inputenc}
 \usepackage{lmodern}
 \usepackage[a4paper,landscape,margin=15mm]{geometry}
-\usepackage{array,booktabs,longtable}
+\usepackage{array,booktabs,longtable,textcomp}
 \usepackage[font=small,labelfont=bf,skip=4pt]{caption}
 \setlength{\tabcolsep}{4pt}
 \setlength{\LTcapwidth}{\linewidth}
 \begin{document}
 """
 
-ESCAPED = {
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\ensuremath{<}",
-    ">": r"\ensuremath{>}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "[": "{[}",
-    "]": "{]}",
-    "±": r"\ensuremath{\pm}",
-    "≈": r"\ensuremath{\approx}",
-    "†": r"\ensuremath{\dagger}",
-    "‡": r"\ensuremath{\ddagger}",
-    "↑": r"\ensuremath{\uparrow}",
-    "↓": r"\ensuremath{\downarrow}",
-    "→": r"\ensuremath{\rightarrow}",
-    "−": r"\ensuremath{-}",
-    "×": r"\ensuremath{\times}",
-    "∞": r"\ensuremath{\infty}",
-    "≤": r"\ensuremath{\leq}",
-    "≥": r"\ensuremath{\geq}",
-    "Δ": r"\ensuremath{\Delta}",
-    "–": "--",
-    "—": "---",
-    "…": r"\ldots{}",
-    "‘": "`",
-    "’": "'",
-    "“": "``",
-    "”": "''",
-    "\u00a0": "~",
-    "\n": " ",
-}
+OWN_SPELLING = {'"': r"\textquotedbl{}", "[": "{[}", "]": "{]}", "|": r"\textbar{}", "\n": " "}
 
-ABSENT = "ĦħĸĿŀŉŦŧſ"  # the Latin letters up to U+017F that T1 fonts lack
+UNPRINTED = re.compile(  # by the fonts of the preamble
+    "[^\n -~\xa0-ĥĨ-ķĹ-ľŁ-ňŊ-ťŨ-žΑ-ΡΣ-ώϑϕ‐‒-‖‘-‚“-„†-•…‰′″⁰ⁱ⁴-₎€™←-↙∂∆∇∈∏∑−√∞∫≈≠≡≤≥]"
+)
+
+ENCODER = UnicodeToLatexEncoder(
+    conversion_rules=[
+        UnicodeToLatexConversionRule(RULE_DICT, {ord(k): v for k, v in OWN_SPELLING.items()}),
+        UnicodeToLatexConversionRule(
+            RULE_REGEX, [(UNPRINTED, lambda found: f"U+{ord(found[0]):04X}")]
+        ),
+        "defaults",
+    ],
+    replacement_latex_protection="braces-after-macro",
+    unknown_char_policy="keep",
+    unknown_char_warning=False,
+)
 
 
 def full_caption(table: Table) -> str:
@@ -215,7 +199,7 @@ def cost_document(profile: str, cost: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A table for LaTeX with the packages array and booktabs, and longtable if it is long.
+    """A table for LaTeX with the packages of `PREAMBLE`.
 
     It is a float with caption and the label ``tab:<key>``, or, from 30 lines on, a `longtable`.
     """
@@ -288,7 +272,7 @@ def _latex_cell(cell: Cell, longest_mark: str) -> str:
 
 
 def latex_text(text: str) -> str:
-    r"""Text that LaTeX prints as it is: its special characters and those beyond Latin replaced.
+    r"""Text that LaTeX prints as it is; of a character that it lacks, the code.
 
     Examples
     --------
@@ -297,23 +281,7 @@ def latex_text(text: str) -> str:
     >>> latex_text("σ and 雨")
     '\\ensuremath{\\sigma} and U+96E8'
     """
-    return "".join(_latex_character(character) for character in text)
-
-
-def _latex_character(character: str) -> str:
-    if character in ESCAPED:
-        return ESCAPED[character]
-    if " " <= character <= "~" or ("\u00a1" <= character <= "\u017f" and character not in ABSENT):
-        return character
-    name = unicodedata.name(character, "").split()
-    if name[:2] == ["GREEK", "SMALL"] and len(name) == 4:
-        return rf"\ensuremath{{\{name[-1].lower().replace('lamda', 'lambda')}}}"
-    if (
-        name[:1] == ["SUPERSCRIPT"]
-        and (digit := unicodedata.normalize("NFKC", character)).isdigit()
-    ):
-        return rf"\textsuperscript{{{digit}}}"
-    return f"U+{ord(character):04X}"
+    return str(ENCODER.unicode_to_latex(text))
 
 
 def latex_document(tables: Sequence[Table]) -> str:
@@ -325,7 +293,7 @@ def latex_document(tables: Sequence[Table]) -> str:
     return "\n".join([*parts, r"\end{document}", ""])
 
 
-# CSV and HTML.
+# CSV.
 
 
 def csv_lines(tables: Sequence[Table]) -> pd.DataFrame:
@@ -350,129 +318,6 @@ def csv_lines(tables: Sequence[Table]) -> pd.DataFrame:
     )
 
 
-def html(table: Table) -> str:
-    """A table in HTML.
-
-    The first cell of a line is its heading. Cells have the classes ``numeric``, ``best``,
-    ``second``, ``doubtful``, the value to sort by in ``data-value``, and in ``data-sources`` the
-    folders that the number comes from, separated by spaces and percent-encoded where a folder has
-    one.
-    """
-    head = "".join(
-        f'<th scope="col"{_classes("numeric" if column.numeric else "")}'
-        f' data-column="{escape(column.key)}">{escape(column.heading)}</th>'
-        for column in table.columns
-    )
-    body = "".join(
-        f'<tr data-line="{escape(line.key)}">'
-        + "".join(
-            _html_cell(cell, column, place == 0)
-            for place, (column, cell) in enumerate(zip(table.columns, line.cells, strict=True))
-        )
-        + "</tr>\n"
-        for line in table.lines
-    )
-    return (
-        f'<table data-key="{escape(table.key)}">\n<caption>{escape(table.title)}</caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n"
-    )
-
-
-def _html_cell(cell: Cell, column: Column, is_name: bool) -> str:
-    classes = _classes("numeric" if column.numeric else "", cell.emphasis)
-    attributes = {
-        "data-value": _number(cell.value),
-        "data-sources": " ".join(source.replace(" ", "%20") for source in cell.sources),
-        "title": cell.reason,
-    }
-    named = "".join(f' {key}="{escape(text)}"' for key, text in attributes.items() if text)
-    mark = f" {escape(cell.mark)}" if cell.mark else ""
-    opening, closing = ('<th scope="row"', "</th>") if is_name else ("<td", "</td>")
-    return f"{opening}{classes}{named}>{escape(cell.text)}{mark}{closing}"
-
-
-def _classes(*names: str) -> str:
-    found = " ".join(name for name in names if name)
-    return f' class="{found}"' if found else ""
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else repr(float(value))
-
-
-def shown(cell: RecordedCell) -> str:
+def shown(cell: Mapping[str, Any]) -> str:
     """What a cell of the lineage shows: text and mark."""
-    return " ".join(filter(None, (cell.text, cell.mark)))
-
-
-def same_text(first: str, second: str) -> bool:
-    """True if two texts differ in nothing that a file of tables has to change.
-
-    Examples
-    --------
-    >>> same_text("a  [b]", "a (b)")
-    True
-    >>> same_text("31.6", "31.65")
-    False
-    """
-    brackets = str.maketrans("[]", "()")
-    return first.translate(brackets).split() == second.translate(brackets).split()
-
-
-def markdown_cells(path: Path, tables: Sequence[RecordedTable]) -> dict[str, str]:
-    """Texts of the cells of `tables.md`, without emphasis and links.
-
-    Parameters
-    ----------
-    path : Path
-        `tables.md`: each table stands below a paragraph that begins with its key.
-    tables : sequence of RecordedTable
-        Tables of the lineage, which say what lines and columns are called.
-
-    Returns
-    -------
-    dict
-        ``<table>/<row>/<column>`` → text; what has no place in the lineage is left out.
-    """
-    written = _pipe_tables(path.read_text(encoding="utf-8"))
-    return {
-        f"{table.key}/{row.key}/{column.key}": text
-        for table in tables
-        for row, texts in zip(table.rows, written.get(table.key, []), strict=False)
-        for column, text in zip(table.columns, texts, strict=False)
-    }
-
-
-def csv_cells(path: Path, _: Sequence[RecordedTable]) -> dict[str, str]:
-    """Texts of the cells of `tables.csv`; ``<table>/<row>/<column>`` → text."""
-    try:
-        lines = read_table(path, as_text=True)
-    except InputError:
-        return {}
-    if not {"table", "line", "column", "text"} <= set(lines.columns):
-        return {}
-    places = lines["table"] + "/" + lines["line"] + "/" + lines["column"]
-    return dict(zip(places, lines["text"], strict=True))
-
-
-def _pipe_tables(text: str) -> dict[str, list[list[str]]]:
-    """Rows below the heading of each pipe table, by the key in the paragraph above it."""
-    found: dict[str, list[list[str]]] = {}
-    key, previous = "", ""
-    for line in text.splitlines():
-        if named := re.match(r"Table `([^`]+)`\.", line):
-            key = named[1]
-        elif line.startswith("|") and key:
-            cells = re.split(r"(?<!\\)\|", line.strip()[1:-1])
-            if not previous.startswith("|"):
-                found[key] = []
-            found[key].append([_plain(cell) for cell in cells])
-        previous = line
-    return {name: rows[2:] for name, rows in found.items()}
-
-
-def _plain(text: str) -> str:
-    """Text of a cell without links, emphasis and the backslashes before special characters."""
-    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    text = re.sub(r"(?<!\\)\*+|(?<!\\)</?u>", "", text)
-    return " ".join(re.sub(r"\\([\\|*_`<>])", r"\1", text).split())
+    return " ".join(filter(None, (cell["text"], cell.get("mark"))))

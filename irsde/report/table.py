@@ -36,6 +36,12 @@ class Figure:
 
 Emphasis = Literal["", "best", "second", "doubtful"]
 
+MEAN = "mean over images"
+
+UNSEEN = "mean over images not shown in training"
+
+SUMMARY = "{} in summary.json"
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -58,6 +64,10 @@ class Cell:
     sources : tuple of str
         Folders of the evaluations and runs that the number was computed from, as paths below the
         project, such as ``results/quick/deraining/ir-sde/seed0``.
+    rule : str
+        How it follows from them where that can be said in a few words, such as `MEAN`.
+    metric : str
+        Column of their `per_image.csv` that it was computed from.
     """
 
     text: str
@@ -68,6 +78,8 @@ class Cell:
     mark: str = ""
     reason: str = ""
     sources: tuple[str, ...] = ()
+    rule: str = ""
+    metric: str = ""
 
 
 @dataclass(frozen=True)

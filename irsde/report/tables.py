@@ -43,7 +43,7 @@ from irsde.report.judging import (
     titles,
 )
 from irsde.report.results import Entry, Row, by_table, entries, without_leaked
-from irsde.report.table import Cell, Column, Emphasis, Line, Table
+from irsde.report.table import MEAN, SUMMARY, UNSEEN, Cell, Column, Emphasis, Line, Table
 from irsde.scoring.statistics import Difference, holm, mean_estimate, paired_difference
 
 SWEEP_SECTION = "Samplers and network evaluations"
@@ -323,6 +323,7 @@ def _quality(
                 mean_cell(of_metric.means[k], of_metric.metric, entry),
                 emphasis=of_metric.emphasis(k),
                 mark=CLOSE if of_metric.is_close(k) else "",
+                rule=MEAN if whole else UNSEEN,
             )
             for of_metric in judged
         ]
@@ -362,9 +363,9 @@ def _distance_cells(group: Sequence[Entry], name: str, *, whole: bool) -> list[C
         else:
             value = entry.mean_over_seeds(values)
             text = number_text(value, decimals)
-            if all(deviations := [one.std or 0.0 for one in found]):
-                text += f" ± {fmean(deviations):.{decimals}f}"
-            cell = Cell(text, value, sources=entry.sources)
+            if all(of_row.get("std") for of_row in found):
+                text += f" ± {fmean(of_row['std'] for of_row in found):.{decimals}f}"
+            cell = Cell(text, value, sources=entry.sources, rule=SUMMARY.format(label))
         cells.append(cell)
     ranking = sorted(
         (k for k, cell in enumerate(cells) if cell.value is not None),

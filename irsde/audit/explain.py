@@ -167,15 +167,11 @@ def _chain(content: Lineage, address: Address) -> str:
     if rule := cell.rule:
         counted = f"{len(evaluations)} evaluations" if len(evaluations) > 1 else "the evaluation"
         part.add(f"{rule} of {counted} below")
-    for group in _groups(evaluations, "summary.json"):
-        _add_evaluations(
-            tree.add("evaluation"),
-            group,
-            content["evaluations"],
-            cell.get("metric", address.column),
-        )
-    for group in _groups(runs, "run.json"):
-        _add_runs(tree.add("run"), group, content["runs"])
+    for group in _alike(evaluations, lambda folder: _kind_of_evaluation(read_summary(folder))):
+        of_group = tree.add("evaluation")
+        _add_evaluations(of_group, group, content.evaluations, cell.metric or column)
+    for group in _alike(runs, lambda folder: _kind_of_run(read_run_card(folder))):
+        _add_runs(tree.add("run"), group, content.runs)
     _add_data(tree.add("data"), content, evaluations, runs)
     _add_code(tree.add("code"), content, evaluations, runs)
     recipe = commands(content, evaluations, runs)

@@ -4,7 +4,6 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from irsde.experiment.summary import SUMMARY
 from irsde.files import InputError, digest_file, digest_json
 from irsde.methods import method_of
 from irsde.report.build import CHECKSUMS, read_checksums
-from irsde.report.lineage import agrees, changed_settings, lineage, value_of
+from irsde.report.lineage import agrees, changed_settings, lineage
 from irsde.report.recorded import (
     PROVENANCE,
     Lineage,
@@ -127,7 +126,7 @@ def verify(
     return "\n".join([*lines, *notes, end]), not lines
 
 
-def _addressed(content: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _addressed(content: Lineage) -> Iterator[tuple[str, RecordedCell]]:
     """Address and content of every cell."""
     for table in content.tables:
         for row in table.rows:

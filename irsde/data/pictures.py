@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from irsde.data.sets import CARD, Record, dataset_card, dataset_folder, holes_of, read_records
 from irsde.degradations.masks import inpainting_holes, read_mask
 from irsde.degradations.resampling import enlarge
-from irsde.drawing import GRAY, STYLE, TIGHT, Window, show_detail, show_whole
+from irsde.drawing import (
+    GRAY,
+    STYLE,
+    TIGHT,
+    Window,
+    largest_window,
+    show_detail,
+    show_whole,
+    window_sums,
+)
 from irsde.experiment.grid import DATA, REPORTS
 from irsde.files import replacing_folder
 from irsde.images import Pixels, read_image, to_float, to_pixels

@@ -9,7 +9,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
@@ -21,9 +20,11 @@ from irsde.drawing import (
     TIGHT,
     Window,
     key_of,
+    largest_window,
     save,
     show_detail,
     show_whole,
+    window_sums,
 )
 from irsde.experiment.grid import pairs_folder
 from irsde.experiment.summary import StoredStates

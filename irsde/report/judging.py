@@ -339,7 +339,7 @@ def nfe_cell(entry: Entry) -> Cell:
 
 def parameters_cell(entry: Entry) -> Cell:
     """Parameters of the network in millions."""
-    value = entry.first.summary["parameters"]
+    value = entry.first.summary.parameters
     cell = count_cell(value, "{:.0f}", entry)
     text = f"{value / 1e6:.2f} M" if value else cell.text
     return replace(cell, text=text, rule=SUMMARY.format("parameters"))

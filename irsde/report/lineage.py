@@ -2,19 +2,29 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from irsde.experiment.cards import RunCard
 from irsde.experiment.grid import pairs_folder
 from irsde.experiment.profile import Profile, load_profile, run_settings
-from irsde.files import InputError, digest_file, digest_json, json_number, read_json
-from irsde.methods import METHODS
+from irsde.experiment.provenance import read_run_card
+from irsde.experiment.result_tables import HISTORY, PER_IMAGE, PER_PROTOCOL
+from irsde.experiment.summary import SUMMARY, read_summary
+from irsde.files import InputError, digest_file, digest_json, is_present
+from irsde.methods import METHODS, MethodName
+from irsde.report.recorded import (
+    Lineage,
+    RecordedCell,
+    RecordedColumn,
+    RecordedEvaluation,
+    RecordedRow,
+    RecordedRun,
+    RecordedSet,
+    RecordedTable,
+)
 from irsde.report.table import Cell, Figure, Line, Table
-
-Reader = Callable[[Path], tuple[Summary, pd.DataFrame]]
 
 MARKS = {
     "†": "trained otherwise than the profile says now",
@@ -226,9 +236,7 @@ def _capital(text: str) -> str:
 
 EVALUATION_FILES = (PER_IMAGE, PER_PROTOCOL, SUMMARY)
 
-EVALUATION_FILES = ("per_image.csv", "protocols.csv", "summary.json")
-
-RUN_FILES = ("run.json", "training.csv", "weights.safetensors")
+RUN_FILES = ("run.json", HISTORY, "weights.safetensors")
 
 
 def lineage(tables: Sequence[Table], profile: str) -> Lineage:
@@ -240,20 +248,6 @@ def lineage(tables: Sequence[Table], profile: str) -> Lineage:
         What the report shows; paths in it are relative to the working directory.
     profile : str
         Name of the profile.
-
-    Returns
-    -------
-    dict
-        For `provenance.json`; equal files give equal content, and no time is in it.
-
-        ``tables`` : list of ``key``, ``title``, ``section``, ``columns`` (list of ``key``,
-        ``heading``) and ``rows`` (list of ``key``, ``cells``: column → ``text``, and where there
-        are, ``mark``, ``value``, ``low``, ``high``, ``reason``, ``sources``, ``rule`` and
-        ``metric``).
-        ``evaluations`` : folder → ``files`` (name → SHA-256), ``run``, ``run_identity``, ``data``
-        (folder and fingerprint of the prepared test set, and of the set it was made from),
-        ``settings``, ``code``, ``commit``, ``dirty``.
-        ``runs`` : folder → ``files``, ``identity``, ``commit``, ``dirty``.
 
     Raises
     ------
@@ -281,54 +275,8 @@ def lineage(tables: Sequence[Table], profile: str) -> Lineage:
         for folder in missing:
             runs[folder], origin = _run(Path(folder))
             used |= {origin} if origin else set()
-    return {
-        "profile": profile,
-        "tables": [
-            {
-                "key": table.key,
-                "title": table.title,
-                "section": table.section,
-                "columns": [{"key": c.key, "heading": c.heading} for c in table.columns],
-                "rows": [
-                    {
-                        "key": line.key,
-                        "cells": {
-                            column.key: _cell(cell)
-                            for column, cell in zip(table.columns, line.cells, strict=True)
-                        },
-                    }
-                    for line in table.lines
-                ],
-            }
-            for table in tables
-        ],
-        "evaluations": evaluations,
-        "runs": runs,
-    }
-
-
-def read_lineage() -> dict[str, Any]:
-    """Content of `reports/provenance.json`.
-
-    Raises
-    ------
-    InputError
-        If it is absent or not what `lineage` returns.
-    """
-    if not PROVENANCE.is_file():
-        raise InputError(f"{PROVENANCE}: no such file; run irsde report first")
-    content = read_json(PROVENANCE)
-    needed = {"profile": str, "tables": list, "evaluations": dict, "runs": dict}
-    if not isinstance(content, dict) or any(
-        not isinstance(content.get(key), kind) for key, kind in needed.items()
-    ):
-        raise InputError(f"{PROVENANCE}: not written by irsde report; run irsde report again")
-    return content
-
-
-def keyed(entries: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Tables, rows or columns of the lineage by their keys, in their order."""
-    return {entry["key"]: entry for entry in entries}
+    recorded = [_table(table) for table in tables]
+    return Lineage(profile=profile, tables=recorded, evaluations=evaluations, runs=runs)
 
 
 def agrees(first: float | None, second: float | None) -> bool:
@@ -338,18 +286,37 @@ def agrees(first: float | None, second: float | None) -> bool:
     return math.isclose(first, second, rel_tol=1e-12, abs_tol=1e-12)
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
-    entry: dict[str, Any] = {"text": cell.text}
-    entry |= {key: getattr(cell, key) for key in ("mark", "reason") if getattr(cell, key)}
-    for key in ("value", "low", "high"):
-        number = getattr(cell, key)
-        if number is not None and (storable := json_number(float(number))) is not None:
-            entry[key] = storable
+def _table(table: Table) -> RecordedTable:
+    rows = [
+        RecordedRow(
+            key=line.key,
+            cells={
+                column.key: _cell(cell)
+                for column, cell in zip(table.columns, line.cells, strict=True)
+            },
+        )
+        for line in table.lines
+    ]
+    columns = [RecordedColumn(key=c.key, heading=c.heading) for c in table.columns]
+    return RecordedTable(
+        key=table.key, title=table.title, section=table.section, columns=columns, rows=rows
+    )
+
+
+def _cell(cell: Cell) -> RecordedCell:
+    """The cell as it is recorded: without what it does not have, and numbers that are none."""
+    kept: dict[str, object] = {"text": cell.text}
+    kept |= {key: text for key, text in (("mark", cell.mark), ("reason", cell.reason)) if text}
+    for key, number in (("value", cell.value), ("low", cell.low), ("high", cell.high)):
+        if number is not None and not math.isnan(number):
+            kept[key] = float(number)
     if cell.sources:
-        entry["sources"] = list(cell.sources)
+        kept["sources"] = list(cell.sources)
         if cell.value is not None:
-            entry |= {key: getattr(cell, key) for key in ("rule", "metric") if getattr(cell, key)}
-    return entry
+            kept |= {
+                key: text for key, text in (("rule", cell.rule), ("metric", cell.metric)) if text
+            }
+    return RecordedCell.model_validate(kept)
 
 
 def _pictures(folder: Path) -> list[str]:

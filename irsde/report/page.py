@@ -12,6 +12,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from irsde.experiment.cards import RunCard
+from irsde.experiment.provenance import read_run_card
+from irsde.experiment.summary import StatedPerceptual, Summary
 from irsde.files import InputError, json_number, read_json, write_text
 from irsde.methods import METHODS
 from irsde.report import lineage
@@ -227,7 +230,7 @@ def headline_table(tables: Sequence[OfTask]) -> tuple[Table, Commands] | None:
 FIRST_VERSIONS = ("irsde", "python", "torch", "numpy")
 
 
-def facts(rows: Sequence[Row], cards: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+def facts(rows: Sequence[Row], cards: Mapping[str, RunCard]) -> dict[str, list[str]]:
     """What was run: counts, data, protocols, commits, versions, devices.
 
     Parameters
@@ -244,8 +247,8 @@ def facts(rows: Sequence[Row], cards: Mapping[str, Mapping[str, Any]]) -> dict[s
     seeds = ", ".join(map(str, sorted({card.seed for card in trained})))
     scored = sum(len(row.per_image) for row in rows)
     return {
-        "profile": sorted({summary["profile"] for summary in summaries}),
-        "tasks": [", ".join(dict.fromkeys(summary["task_label"] for summary in summaries))],
+        "profile": sorted({summary.profile for summary in summaries}),
+        "tasks": [", ".join(dict.fromkeys(summary.task_label for summary in summaries))],
         "methods": [", ".join(dict.fromkeys(row.label for row in rows))],
         "runs": [
             f"{len(cards)}, of which {len(trained)} trained networks; seeds {seeds or 'none'}"
@@ -443,7 +446,7 @@ class Contents:
     cost: Table | None
     figures: list[Figure]
     drawn: dict[str, Block]
-    cards: dict[str, dict[str, Any]]
+    cards: dict[str, RunCard]
     sets: list[ImageSet]
     shown: ShownTables = field(default_factory=ShownTables)
 
@@ -564,12 +567,12 @@ def _images(image_set: ImageSet, contents: Contents) -> Block:
     """Comparison of images, values of every image and run cards of a set."""
     cards = {run: contents.cards[run] for run in image_set.runs}
     return "images", {
-        "label": f"{image_set.summary['task_label']}, {image_set.dataset}",
+        "label": f"{image_set.summary.task_label}, {image_set.dataset}",
         "number": contents.sets.index(image_set),
         "kept": len(image_set.data["viewer"]["images"]),
         "count": len(image_set.data["images"]),
         "note": image_set.note,
-        "cards": [(run, card.get("label", run), _described(card)) for run, card in cards.items()],
+        "cards": [(run, card.label, _described(card)) for run, card in cards.items()],
     }
 
 
@@ -616,7 +619,7 @@ def _data(rows: Sequence[Row], album: Album, contents: Contents) -> dict[str, An
         "commands": commands,
         "links": links,
         "marks": MARKS,
-        "runs": contents.cards,
+        "runs": {run: read_json(Path(run) / "run.json") for run in contents.cards},
         "evaluations": evaluations,
         "pictures": [
             {"link": picture.link} if picture.link else {"type": picture.kind}

@@ -3,7 +3,7 @@
 Equal files give equal content, and no time is in it.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
@@ -12,14 +12,6 @@ from irsde.experiment.grid import REPORTS
 from irsde.files import InputError, is_present, json_number
 
 PROVENANCE = REPORTS / "provenance.json"
-
-Rule = Literal["mean over images", "mean over images not shown in training", "summary.json"]
-
-RULES: tuple[Rule, ...] = (
-    "mean over images",
-    "mean over images not shown in training",
-    "summary.json",
-)
 
 
 def _number(value: object) -> object:
@@ -42,7 +34,7 @@ class RecordedCell(Stored):
     low: Number | None = None
     high: Number | None = None
     sources: list[str] = Field([])
-    rule: Rule | None = None
+    rule: str = ""
     metric: str = ""
 
 

@@ -1,10 +1,9 @@
 """Tables as Markdown, LaTeX and lines of a CSV file."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import PurePosixPath
-from typing import Any
 
 import pandas as pd
 from pylatexenc.latexencode import (
@@ -15,6 +14,7 @@ from pylatexenc.latexencode import (
 )
 from tabulate import tabulate
 
+from irsde.report.recorded import RecordedCell
 from irsde.report.table import Cell, Column, Figure, Table
 
 ROOT = "../"  # from reports/ to the project
@@ -318,6 +318,6 @@ def csv_lines(tables: Sequence[Table]) -> pd.DataFrame:
     )
 
 
-def shown(cell: Mapping[str, Any]) -> str:
+def shown(cell: RecordedCell) -> str:
     """What a cell of the lineage shows: text and mark."""
-    return " ".join(filter(None, (cell["text"], cell.get("mark"))))
+    return " ".join(filter(None, (cell.text, cell.mark)))

@@ -363,8 +363,8 @@ def _distance_cells(group: Sequence[Entry], name: str, *, whole: bool) -> list[C
         else:
             value = entry.mean_over_seeds(values)
             text = number_text(value, decimals)
-            if all(of_row.get("std") for of_row in found):
-                text += f" ± {fmean(of_row['std'] for of_row in found):.{decimals}f}"
+            if all(deviations := [one.std or 0.0 for one in found]):
+                text += f" ± {fmean(deviations):.{decimals}f}"
             cell = Cell(text, value, sources=entry.sources, rule=SUMMARY.format(label))
         cells.append(cell)
     ranking = sorted(

@@ -1,6 +1,7 @@
 """Averages of any width: their profiles by integrals worked out apart."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_an_average_needs_two_snapshots_of_both_widths(count, tmp_path, monkeypa
         raise LookupError("needs no more")
 
     every = [Snapshot(k, width, tmp_path / "absent") for k in (50, 100) for width in WIDTHS]
-    card = {"identity": {}, "iterations": 100}
+    card = SimpleNamespace(identity={}, iterations=100)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(averaging.provenance, "read_network_run", lambda _: (card, None))
     monkeypatch.setattr(averaging, "found_snapshots", lambda _: every[:count])

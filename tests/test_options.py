@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -51,10 +52,10 @@ def test_unknown_values_are_refused():
 
 
 def test_labels_leave_out_what_is_usual_and_seeds():
-    summary = {"sampler": "ddim", "nfe": 5, "weights": "raw", "grid": "uniform", "sampling_seed": 3}
+    summary = EvaluationOptions("ddim", 5, weights="raw", sampling_seed=3)
     assert unusual(summary) == ["raw"]
-    assert alike(summary) == alike({**summary, "sampling_seed": 4})
-    assert alike(summary) != alike({**summary, "grid": "log-snr"})
+    assert alike(summary) == alike(replace(summary, sampling_seed=4))
+    assert alike(summary) != alike(replace(summary, grid="log-snr"))
 
 
 def test_an_option_is_added_by_one_field(tmp_path):

@@ -315,7 +315,7 @@ def test_server_that_takes_no_connection_is_given_up(target):
 def test_killed_download_goes_on(server, target):
     url = server.add(file(cut=CUT, stall=True), file())
     code = (
-        "import sys; from pathlib import Path; from irsde.data.downloads import download; "
+        "import sys; from pathlib import Path; from irsde.data.fetch.downloads import download; "
         "download([sys.argv[1]], Path(sys.argv[2]))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, url, str(target)])

@@ -22,7 +22,7 @@ MODEL = "made.denoising.ir-sde"
 SCRIPT = """
 import sys
 from pathlib import Path
-from irsde.tracking import Tracker
+from irsde.tracking.store import Tracker
 Tracker("made").log_training(Path(sys.argv[1]))
 """
 

@@ -338,7 +338,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_says_so(project, monkeypatch)
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("irsde.training.run.checkpoints.save_file", full)
+    monkeypatch.setattr("irsde.training.checkpoints.save_file", full)
     with pytest.raises(InputError, match=r"No space left on device.*run the same command again"):
         train(run(), settings("ir-sde", iterations=4), overwrite=False)
     assert {path: path.read_bytes() for path in checkpoints()} == before

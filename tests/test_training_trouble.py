@@ -194,7 +194,7 @@ def numpy_allocator(*_, **__):
     ("place", "words"),
     [
         (
-            "irsde.training.run.update.training_loss",
+            "irsde.training.update.training_loss",
             r"patches of 16x16 pixels, 2 at once, do not fit",
         ),
         ("irsde.training.loop.make_optimizer", "the network, its averages .* do not fit into"),

@@ -24,17 +24,6 @@ from irsde.scoring.metrics import METRICS
 
 # Rounding is a hundredth of a unit of the last digit that tables print, at most.
 ROUNDING = {name: 10.0 ** -(metric.decimals + 2) for name, metric in METRICS.items()}
-CHILD = """
-import sys
-from irsde.files import InputError
-from irsde.recomputing import evaluate_again
-for folder in sys.argv[1:]:
-    try:
-        evaluate_again(folder)
-    except InputError as error:
-        print(f"{folder}: cannot be evaluated again: {error}")
-        sys.exit(1)
-"""
 
 
 def recompute(address: str) -> tuple[str, bool]:
@@ -99,15 +88,15 @@ def _evaluate_in(project: Path, summaries: Mapping[Path, Mapping[str, Any]]) -> 
             if path.name != "evaluations":
                 (project / run / path.name).symlink_to(path.resolve())
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, *(str(folder.resolve()) for folder in summaries)],
+        [sys.executable, "-m", __name__, *(str(folder.resolve()) for folder in summaries)],
         cwd=project,
         env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
-        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
     if done.returncode != 0:
-        raise InputError(done.stdout.strip() or "evaluating again failed; its message is above")
+        raise InputError(done.stderr.strip().rpartition("\n")[2] or "evaluating again failed")
 
 
 def _texts(folder: Path) -> pd.DataFrame:
@@ -179,3 +168,11 @@ def _difference(
         same = f"the same but for rounding: {', '.join(rounded)} at most"
         return f"{folder}: {len(found)} images, {'; '.join([same, *versions])}{left_out}", True
     return f"{folder}: {len(found)} images, the same bits{left_out}", True
+
+
+if __name__ == "__main__":  # in the folder that `_evaluate_in` makes
+    for place in sys.argv[1:]:
+        try:
+            evaluate_again(place)
+        except InputError as reason:
+            sys.exit(f"{place}: cannot be evaluated again: {reason}")

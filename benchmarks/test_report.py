@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from irsde.files import digest_json, write_json
+from irsde.report.effects import seed_tables, significance_tables
 from irsde.report.render import csv_lines, document, latex_document
 from irsde.report.results import read_rows
-from irsde.report.tables import metrics_tree, quality_tables, seed_tables, significance_tables
+from irsde.report.tables import metrics_tree, quality_tables
 
 IMAGES = 5000
 METRICS = (

@@ -13,7 +13,6 @@ import typer
 from irsde.experiment.options import OPTIONS, Option, check_options, flag
 from irsde.files import INPUT_EXIT_CODE, InputError, is_present
 from irsde.machine.signals import STOPPED_EXIT_CODE, StoppedError
-from irsde.samplers import GRIDS
 from irsde.terminal import write_plainly
 
 app = typer.Typer(
@@ -39,7 +38,6 @@ ProfileOption = Annotated[
     typer.Option("--profile", help="Profile in workflow/config; default: params.yaml's."),
 ]
 TaskOption = Annotated[str, typer.Option("--task", help="A task, such as deraining.")]
-_GRIDS = ", ".join(f"{name} (even in {grid.label})" for name, grid in GRIDS.items())
 TrackOption = Annotated[bool, typer.Option(help="Log to MLflow afterwards.")]
 
 
@@ -186,7 +184,8 @@ def check(
     if train and test:
         print(check_sets(train, test, without or [], sheet, table))
         return
-    from irsde.experiment.profile import check_name, load_profile
+    from irsde.experiment.profile import load_profile
+    from irsde.files import check_name
 
     loaded = load_profile(_profile_name(profile))
     if task:
@@ -206,7 +205,8 @@ def prepare(
     from irsde.data.prepare import prepare as prepare_pairs
     from irsde.data.sets import dataset_folder, own_unread
     from irsde.experiment.grid import preparations
-    from irsde.experiment.profile import check_name, load_profile
+    from irsde.experiment.profile import load_profile
+    from irsde.files import check_name
     from irsde.images import unread_line
 
     loaded = load_profile(_profile_name(profile))
@@ -449,7 +449,8 @@ def evaluate(
         return
     from irsde.data.leakage.record import leaked_images, read_leaks
     from irsde.evaluation.outside import PreparedSet, evaluate_restored
-    from irsde.experiment.profile import check_name, load_profile
+    from irsde.experiment.profile import load_profile
+    from irsde.files import check_name
     from irsde.tasks import TASKS
 
     if name is None or restored is None:
@@ -493,9 +494,10 @@ def _evaluate_run(
     from irsde.evaluation.evaluate import evaluate as evaluate_run
     from irsde.evaluation.evaluate import usual_evaluation
     from irsde.experiment.grid import refuse_without_effect, run_of
-    from irsde.experiment.profile import check_name, load_profile
+    from irsde.experiment.profile import load_profile
     from irsde.experiment.provenance import evaluation_profile, imported_from, read_run_card
     from irsde.experiment.result_tables import PER_PROTOCOL, read_protocols
+    from irsde.files import check_name
     from irsde.machine.launch import start_processes
     from irsde.machine.world import world_of_environment
     from irsde.methods import METHODS, MethodName
@@ -579,7 +581,8 @@ def import_weights(
     conversion, as the authors' code reads the noise, unless irsde evaluate is told otherwise.
     """
     from irsde.experiment.grid import Run
-    from irsde.experiment.profile import check_name, load_profile
+    from irsde.experiment.profile import load_profile
+    from irsde.files import check_name
     from irsde.restoration.import_weights import METHOD
     from irsde.restoration.import_weights import import_weights as import_file
     from irsde.tasks import TASKS
@@ -654,7 +657,7 @@ def restore(
     evaluated with, unless given; what was taken is printed and stands in restored.json.
     """
     from irsde.audit.evidence import run_with_weights
-    from irsde.experiment.profile import check_name
+    from irsde.files import check_name
     from irsde.restoration.photos import RestoreOptions, restore_photographs
     from irsde.tasks import TASKS
 

@@ -10,8 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from irsde.files import key_of as key_of
-
 SINGLE = 3.4  # inches: the width of one column of a two-column page
 DOUBLE = 6.9  # and of both
 SMALL = 7  # points, of what stands below images and at ticks

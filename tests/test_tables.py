@@ -14,6 +14,7 @@ import pytest
 
 from irsde.experiment.summary import Summary
 from irsde.files import InputError, write_json
+from irsde.report.effects import protocol_tables, seed_tables, significance_tables
 from irsde.report.judging import mean_text, signed
 from irsde.report.render import (
     cost_document,
@@ -29,12 +30,8 @@ from irsde.report.table import Cell, Column, Figure, Line, Table
 from irsde.report.tables import (
     cost_table,
     metrics_tree,
-    protocol_tables,
     quality_tables,
-    seed_tables,
-    significance_tables,
     sweep_tables,
-    tidy,
     training_curves,
 )
 from irsde.scoring.statistics import Estimate, mean_estimate, paired_difference
@@ -543,16 +540,6 @@ def test_costs_come_from_the_files_beside_runs_and_evaluations(tmp_path):
     assert "n/a in joules of the evaluation" in text.replace("seconds per megapixel, ", "").replace(
         "peak GPU memory (MiB), ", ""
     ).replace("multiply-accumulates per image (10⁹), ", "")
-
-
-def test_tidy_numbers_have_one_line_for_each_entry_and_metric():
-    rows = [*three(), made("ir-sde", seed=1)]
-    lines = tidy(rows)
-    assert len(lines) == 3 * len(METRICS)
-    line = lines[(lines["method"] == "ir-sde") & (lines["metric"] == "psnr")].iloc[0]
-    assert line["seeds"] == "0 1"
-    (table,) = quality_tables(rows, {})
-    assert line["low"] == table.cell("ir-sde", "psnr").low
 
 
 def test_metrics_for_dvc_are_the_means():

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -354,6 +356,18 @@ def test_a_store_that_cannot_be_read_is_replaced_and_kept(tmp_path, monkeypatch)
     assert "left behind in results/mlflow.db.bak2: the old store, which cannot be read" in text
     assert Path("results/mlflow.db.bak2").read_bytes() == b"mlflow.db"
     assert PLAIN.folder.as_posix() in contents(tracking_uri())["experiments"]["made"]["runs"]
+
+
+def test_a_database_that_is_no_store_is_replaced_and_kept(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    write_run(PLAIN)
+    with closing(sqlite3.connect("results/mlflow.db")) as database:
+        database.execute("create table mine (value)")
+        database.commit()
+    before = digest_file(Path("results/mlflow.db"))
+    assert "left behind in results/mlflow.db.bak: the old store, which cannot be read" in rebuild()
+    assert digest_file(Path("results/mlflow.db.bak")) == before
 
 
 def test_rebuilding_needs_files_and_the_store_beside_them(project, monkeypatch):

@@ -24,7 +24,8 @@ from irsde.experiment.grid import (
 )
 from irsde.experiment.profile import Profile, TaskData, check_form, run_settings
 from irsde.experiment.provenance import read_network_run, read_run_card
-from irsde.experiment.summary import read_summary
+from irsde.experiment.result_tables import HISTORY, PER_IMAGE, PER_PROTOCOL
+from irsde.experiment.summary import SUMMARY, read_summary
 from irsde.files import (
     InputError,
     digest_file,
@@ -40,9 +41,9 @@ from irsde.training.current import is_current_run
 
 STUDY = REPORTS / "study"
 WEIGHTS = "weights.safetensors"
-RUN_FILES = ("run.json", "cost.json", "training.csv")
-SWEEP_FILES = ("summary.json", "per_image.csv", "cost.json")
-EVALUATION_FILES = (*SWEEP_FILES, "protocols.csv")
+RUN_FILES = ("run.json", "cost.json", HISTORY)
+SWEEP_FILES = (SUMMARY, PER_IMAGE, "cost.json")
+EVALUATION_FILES = (*SWEEP_FILES, PER_PROTOCOL)
 PICTURES = ("images", "states")
 IMPORTED = "imported.json"
 
@@ -90,7 +91,7 @@ def export_evidence(
     if not finished:
         raise InputError(f"{RESULTS / profile.name}: no finished run; run snakemake or irsde train")
     found = [*usual, *(evaluation.folder for evaluation in further)]
-    scored = sorted({path for path in found if is_present(path / "summary.json")})
+    scored = sorted({path for path in found if is_present(path / SUMMARY)})
     first_seeds = {
         run.folder
         for run in finished
@@ -136,7 +137,7 @@ def _of_causes(profile: Profile) -> list[Evaluation]:
 
 def _check_nothing_is_lost(there: Path, known: Collection[Path]) -> None:
     """Refuse to replace evidence of what `results/` does not have."""
-    for name in ("run.json", "summary.json"):
+    for name in ("run.json", SUMMARY):
         for file in sorted(there.rglob(name)):
             folder = RESULTS / there.name / file.parent.relative_to(there)
             if folder not in known:
@@ -172,7 +173,7 @@ def import_evidence(profile: str, folder: Path) -> str:
     for file, target in targets.items():
         if target.exists() and digest_file(target) != digest_file(file):
             raise InputError(f"{target}: differs from {file}; nothing was copied; move it away")
-    cards = [file for file in files if file.name in ("run.json", "summary.json")]
+    cards = [file for file in files if file.name in ("run.json", SUMMARY)]
     others = [targets[file].parent for file in cards if not _is_of_this_code(file)]
     absent = [file for file, target in targets.items() if not target.exists()]
     for file in absent:
@@ -194,7 +195,7 @@ def import_evidence(profile: str, folder: Path) -> str:
 
 def _is_of_this_code(path: Path) -> bool:
     """True if a card's code is the present one or known to be equal; derived runs name none."""
-    if path.name == "summary.json":
+    if path.name == SUMMARY:
         return is_same_code("evaluate", read_summary(path.parent).code, code_hash("evaluate"))
     identity = read_run_card(path.parent).identity
     stage = "train" if "method" in identity else "tune"

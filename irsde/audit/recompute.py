@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from irsde.audit.explain import find
 from irsde.experiment import provenance
 from irsde.experiment.code import PACKAGE
-from irsde.experiment.grid import DATA, evaluation_of, run_of
-from irsde.experiment.profile import EvaluationSettings
+from irsde.experiment.grid import evaluation_of, run_of
+from irsde.experiment.profile import DATA, EvaluationSettings
 from irsde.experiment.result_tables import PER_IMAGE
 from irsde.experiment.summary import Summary, read_summary
 from irsde.files import InputError, read_table

@@ -15,7 +15,7 @@ from irsde.data.catalogue import (
     split_names,
 )
 from irsde.data.sets import CARD, check_unchanged, dataset_card, dataset_folder, own_unread
-from irsde.experiment.grid import DATA
+from irsde.experiment.profile import DATA
 from irsde.files import InputError
 from irsde.images import unread_line
 

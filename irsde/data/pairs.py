@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from irsde.data.sets import prepared_card, read_records
 from irsde.degradations.resampling import enlarge
-from irsde.experiment.grid import DATA, Run, pairs_folder
+from irsde.experiment.grid import Run, pairs_folder
+from irsde.experiment.profile import DATA
 from irsde.files import InputError, digest, replacing
 from irsde.images import Pixels, read_image, to_float
 from irsde.tasks import Degradation, Task

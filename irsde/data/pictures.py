@@ -24,7 +24,8 @@ from irsde.drawing import (
     show_whole,
     window_sums,
 )
-from irsde.experiment.grid import DATA, REPORTS
+from irsde.experiment.grid import REPORTS
+from irsde.experiment.profile import DATA
 from irsde.files import replacing_folder
 from irsde.images import Pixels, read_image, to_float, to_pixels
 from irsde.scoring.metrics import psnr

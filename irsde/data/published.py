@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from irsde.experiment.profile import DatasetName, Number, Settings, TaskName, check_name, read_yaml
-from irsde.files import InputError
+from irsde.experiment.profile import DatasetName, Number, Settings, TaskName, read_yaml
+from irsde.files import InputError, check_name
 from irsde.methods import METHODS
 from irsde.scoring.protocols import PROTOCOLS
 

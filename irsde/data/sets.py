@@ -20,8 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from irsde.data.catalogue import FOLDERS, OWN, find_split, read_own
 from irsde.degradations.masks import Holes
 from irsde.experiment.cards import DatasetCard, PreparedCard, SetCard
-from irsde.experiment.grid import DATA
-from irsde.experiment.profile import TaskData
+from irsde.experiment.profile import DATA, TaskData
 from irsde.files import (
     InputError,
     digest_file,

@@ -6,8 +6,8 @@ from irsde.data.catalogue import OWN
 from irsde.data.leakage.record import leaked_images, read_leaks
 from irsde.data.sets import CARD, dataset_folder, prepared_card, read_records, source_fingerprint
 from irsde.experiment.code import STAGES, code_hash, current, is_same_code
-from irsde.experiment.grid import DATA, Evaluation, datasets, leakage_file, pairs_folder
-from irsde.experiment.profile import EvaluationSettings, Profile
+from irsde.experiment.grid import Evaluation, datasets, leakage_file, pairs_folder
+from irsde.experiment.profile import DATA, EvaluationSettings, Profile
 from irsde.experiment.provenance import read_run_card
 from irsde.experiment.result_tables import PER_IMAGE
 from irsde.experiment.summary import SUMMARY, read_summary

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +26,12 @@ from irsde.experiment.grid import (
 from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import EvaluationSettings, Profile
 from irsde.experiment.replaced import replacing_evaluation
-from irsde.experiment.result_tables import PER_IMAGE, PER_PROTOCOL
+from irsde.experiment.result_tables import (
+    PER_IMAGE,
+    PER_IMAGE_COLUMNS,
+    PER_PROTOCOL,
+    PER_PROTOCOL_COLUMNS,
+)
 from irsde.experiment.summary import SUMMARY, Summary
 from irsde.files import InputError, digest_json, write_json
 from irsde.images import Pixels, to_pixels, write_image
@@ -176,8 +180,9 @@ def evaluate(
     if not world.is_first:
         return ""
     in_order = [scored[pair.image] for pair in pairs]
-    table = pd.DataFrame([row.values for row in in_order])
-    protocols = pd.DataFrame([line for row in in_order for line in row.score.by_protocol])
+    table = pd.DataFrame([row.values for row in in_order], columns=list(PER_IMAGE_COLUMNS))
+    lines = [line for row in in_order for line in row.score.by_protocol]
+    protocols = pd.DataFrame(lines, columns=list(PER_PROTOCOL_COLUMNS))
     with replacing_evaluation(evaluation.folder) as (temporary, earlier):
         (temporary / "images").mkdir()
         for row in in_order:
@@ -387,9 +392,3 @@ def _batches(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:
         batch.append(pair)
     if batch:
         yield batch
-
-
-def read_evaluations(folder: Path) -> list[Path]:
-    """Folders of all finished evaluations below a profile's results, sorted by path."""
-    found = folder.glob("*/*/seed*/evaluations/*/*/summary.json")
-    return sorted(path.parent for path in found if not path.parent.name.startswith("."))

@@ -15,11 +15,12 @@ from irsde.experiment.cards import RecordedSettings, RunCard
 from irsde.experiment.code import code_hash
 from irsde.experiment.grid import OUTSIDE, Evaluation, Run, pairs_folder
 from irsde.experiment.options import EvaluationOptions
-from irsde.experiment.profile import Profile, check_name
+from irsde.experiment.profile import Profile
 from irsde.experiment.result_tables import PER_IMAGE, PER_PROTOCOL
 from irsde.experiment.summary import SUMMARY, Scores, Summary
 from irsde.files import (
     InputError,
+    check_name,
     digest,
     digest_json,
     is_present,

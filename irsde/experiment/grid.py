@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from irsde.experiment.options import OPTIONS, EvaluationOptions, options_of
-from irsde.experiment.profile import DATA as DATA
 from irsde.experiment.profile import (
+    DATA,
     METHOD,
     NAME,
     PARAMETERS,
@@ -24,13 +24,12 @@ from irsde.experiment.profile import (
     Profile,
     RunSettings,
     check_form,
-    check_name,
     largest_nfe,
     run_settings,
     sampler_refusal,
     wrong_in_profile,
 )
-from irsde.files import InputError, digest_json, write_text
+from irsde.files import InputError, check_name, digest_json, write_text
 from irsde.methods import METHODS, MethodName, method_of
 
 RESULTS = Path("results")
@@ -264,11 +263,6 @@ def datasets(profile: Profile) -> list[str]:
         names |= {*chosen.train, *chosen.validation, *chosen.test, *chosen.without}
         names |= {chosen.masks} if chosen.masks else set()
     return sorted(names)
-
-
-def figure_names(profile: Profile) -> list[str]:
-    """Names of the comparison figures, one for each task and test set."""
-    return [f"{task}-{name}" for task in profile.tasks for name in profile.data.of(task).test]
 
 
 def preparations(profile: Profile) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from irsde.methods import Method
 
 Conversion = Literal["exact", "plain"]
+_GRIDS = ", ".join(f"{name} (even in {grid.label})" for name, grid in GRIDS.items())
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class EvaluationOptions:
     nfe: Annotated[int, Option("Network evaluations; default: the profile's", "nfe", least=1)]
     grid: Annotated[
         str,
-        Option(f"Step grid: {', '.join(GRIDS)}", "grids", _with_one_step, values=tuple(GRIDS)),
+        Option(f"Step grid: {_GRIDS}", "grids", _with_one_step, values=tuple(GRIDS)),
     ] = "uniform"
     conversion: Annotated[
         Conversion,

@@ -28,11 +28,10 @@ from pydantic import (
 )
 
 from irsde.experiment.options import DEFAULTS, OPTIONS
-from irsde.files import InputError, digest_json
-from irsde.files import check_name as check_name
+from irsde.files import InputError, check_name, digest_json
 from irsde.methods import METHODS, Method, MethodName, method_of
 from irsde.objectives import OBJECTIVES, largest_step
-from irsde.samplers import GRIDS, SAMPLERS
+from irsde.samplers import SAMPLERS
 from irsde.scoring.protocols import PROTOCOLS
 from irsde.tasks import TASKS, Degradation
 
@@ -95,10 +94,6 @@ def _check_task(task: str) -> str:
     return _all_known("task", (task,), TASKS)[0]
 
 
-def _check_grid(grid: str) -> str:
-    return _all_known("grid", (grid,), GRIDS)[0]
-
-
 def _check_protocol(protocol: str) -> str:
     return _all_known("protocol", (protocol,), PROTOCOLS)[0]
 
@@ -125,7 +120,6 @@ Caption = Annotated[str, Field(max_length=MOST_OF_A_CAPTION), AfterValidator(_wo
 DatasetName = Name
 MethodText = Annotated[str, AfterValidator(_check_method)]
 TaskName = Annotated[str, AfterValidator(_check_task)]
-GridName = Annotated[str, AfterValidator(_check_grid)]
 ProtocolName = Annotated[str, AfterValidator(_check_protocol)]
 DatasetNames = Annotated[
     tuple[DatasetName, ...], BeforeValidator(_as_tuple), AfterValidator(_different)

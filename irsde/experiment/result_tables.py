@@ -3,12 +3,15 @@
 import math
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from irsde.files import InputError, read_table
 from irsde.scoring.metrics import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PER_IMAGE = "per_image.csv"
 PER_PROTOCOL = "protocols.csv"
@@ -29,7 +32,7 @@ HISTORY_COLUMNS = (
 """Of a training, a row for each validation."""
 
 
-def read_per_image(path: Path) -> pd.DataFrame:
+def read_per_image(path: Path) -> "pd.DataFrame":
     """Values of each image of an evaluation.
 
     Raises
@@ -40,7 +43,7 @@ def read_per_image(path: Path) -> pd.DataFrame:
     return _read(path, ("image",), (*METRICS, "nfe"), tuple(METRICS))
 
 
-def read_protocols(path: Path) -> pd.DataFrame:
+def read_protocols(path: Path) -> "pd.DataFrame":
     """PSNR and SSIM of each image under each protocol.
 
     Raises
@@ -51,7 +54,7 @@ def read_protocols(path: Path) -> pd.DataFrame:
     return _read(path, PER_PROTOCOL_COLUMNS, PER_PROTOCOL_COLUMNS[2:], PER_PROTOCOL_COLUMNS[2:])
 
 
-def read_history(path: Path) -> pd.DataFrame:
+def read_history(path: Path) -> "pd.DataFrame":
     """Curves of a training.
 
     Raises
@@ -64,7 +67,7 @@ def read_history(path: Path) -> pd.DataFrame:
 
 def _read(
     path: Path, needed: Collection[str], numbers: Collection[str], scores: Collection[str]
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """A table whose numbers are numbers, and whose scores are infinite only where so written."""
     table = read_table(path)
     if missing := [name for name in needed if name not in table]:

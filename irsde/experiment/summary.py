@@ -14,7 +14,7 @@ from irsde.experiment.cards import (
     TaskName,
     Text,
 )
-from irsde.experiment.options import Conversion
+from irsde.experiment.options import Conversion, EvaluationOptions
 from irsde.experiment.profile import Name
 
 SUMMARY = "summary.json"
@@ -115,11 +115,11 @@ class Scores(Stored):
     leaked: list[str] = Field([])
     sampler: Text | None = None
     nfe: Count | None = None
-    grid: Text = "uniform"
-    conversion: Conversion = "exact"
-    weights: Text = "ema"
-    precision: Text = "float32"
-    sampling_seed: Count = 0
+    grid: Text = EvaluationOptions.grid
+    conversion: Conversion = EvaluationOptions.conversion
+    weights: Text = EvaluationOptions.weights
+    precision: Text = EvaluationOptions.precision
+    sampling_seed: Count = EvaluationOptions.sampling_seed
     parameters: Count | None = None
     multiply_accumulates: FiniteFloat | None = None
     outside: bool = False

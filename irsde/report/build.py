@@ -73,9 +73,6 @@ def read_checksums() -> dict[str, str]:
     return found
 
 
-__all__ = ["write_figures", "write_process_figures"]
-
-
 def write_figures(
     rows: Sequence[Row], sweep_rows: Sequence[Row], budget: str, folder: Path
 ) -> list[Figure]:
@@ -227,8 +224,8 @@ def _all_tables(
         *paper.ablation_tables(rows),
         *effects.causes_tables(profile),
         *tables.sweep_tables(sweep_rows),
-        *tables.significance_tables(rows),
-        *tables.seed_tables(rows),
-        *tables.protocol_tables(rows),
+        *effects.significance_tables(rows),
+        *effects.seed_tables(rows),
+        *effects.protocol_tables(rows),
     ]
     return [departures.in_table(table) for table in made]

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from irsde import objectives
-from irsde.drawing import DOUBLE, GRAY, LIGHT, SINGLE, STYLE, key_of, save
+from irsde.drawing import DOUBLE, GRAY, LIGHT, SINGLE, STYLE, save
 from irsde.experiment.provenance import read_run_card
 from irsde.experiment.result_tables import HISTORY, read_history
-from irsde.files import is_present
+from irsde.files import is_present, key_of
 from irsde.methods import METHODS
 from irsde.report.captions import about_images, about_sampling, about_scores, counted, joined
 from irsde.report.judging import Metric, headline, sampler_of

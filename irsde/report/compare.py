@@ -21,7 +21,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as TextTable
 
-from irsde.data.catalogue import ENDINGS
 from irsde.data.sets import TABLE, read_records
 from irsde.drawing import (
     ACCENT,
@@ -39,7 +38,7 @@ from irsde.drawing import (
 from irsde.experiment.grid import pairs_folder
 from irsde.experiment.options import unusual
 from irsde.files import InputError, replacing
-from irsde.images import Pixels, read_image, to_pixels
+from irsde.images import ENDINGS, Pixels, read_image, to_pixels
 from irsde.report.captions import counted
 from irsde.report.judging import exact_text, interval_text, number_text, p_text, signed
 from irsde.report.pairing import (

@@ -19,7 +19,6 @@ from irsde.drawing import (
     STYLE,
     TIGHT,
     Window,
-    key_of,
     largest_window,
     save,
     show_detail,
@@ -28,6 +27,7 @@ from irsde.drawing import (
 )
 from irsde.experiment.grid import pairs_folder
 from irsde.experiment.summary import StoredStates
+from irsde.files import key_of
 from irsde.images import Pixels, read_image
 from irsde.report.captions import about_images, about_scores, counted
 from irsde.report.judging import Metric, headline, number_text

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from irsde.drawing import ACCENT, BLACK, BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY
-from irsde.methods import METHODS
+from irsde.methods import METHODS, MethodName
 from irsde.samplers import SAMPLERS
 from irsde.seeds import seed_from
 
@@ -73,16 +73,16 @@ def look(method: str) -> Look:
     >>> look("ir-sde").color == look("ir-sde+batch16").color
     True
     """
-    name, plus, variant = method.partition("+")
+    name = MethodName.parse(method)
     sampled = [key for key, record in METHODS.items() if record.process]
     others = [key for key in METHODS if key not in sampled]
-    if name in others:
-        found = WITHOUT_PROCESS[others.index(name) % len(WITHOUT_PROCESS)]
+    if name.base in others:
+        found = WITHOUT_PROCESS[others.index(name.base) % len(WITHOUT_PROCESS)]
     else:
-        found = _at_place(name, sampled)
-    if not plus:
+        found = _at_place(name.base, sampled)
+    if not name.variant:
         return found
-    dashes = DASHES[1 + seed_from("look", variant) % (len(DASHES) - 1)]
+    dashes = DASHES[1 + seed_from("look", name.variant) % (len(DASHES) - 1)]
     return replace(found, dashes=dashes, filled=False)
 
 

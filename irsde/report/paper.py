@@ -28,6 +28,7 @@ from irsde.report.captions import about_exact, close, interval_of
 from irsde.report.judging import difference_cell, ends, interval_text, mean_text, signed
 from irsde.report.results import Entry, Row, by_table, entries
 from irsde.report.table import MEAN, SUMMARY, Cell, Column, Line, Table
+from irsde.scoring.metrics import METRICS
 from irsde.scoring.perceptual import network_label
 from irsde.scoring.statistics import Difference, Estimate, holm, mean_estimate, paired_difference
 from irsde.tasks import TASKS
@@ -61,14 +62,14 @@ class Shown:
         return f"{self.label} {'↑' if self.higher_is_better else '↓'}"
 
 
+NEAR: dict[MetricName, float] = {
+    "psnr": 0.1, "ssim": 0.005, "psnr_y": 0.1, "ssim_y": 0.005, "lpips": 0.005
+}  # fmt: skip
 SHOWN: dict[MetricName, Shown] = {
-    "psnr": Shown("PSNR (dB)", higher_is_better=True, decimals=2, near=0.1),
-    "ssim": Shown("SSIM", higher_is_better=True, decimals=4, near=0.005),
-    "psnr_y": Shown("PSNR-Y (dB)", higher_is_better=True, decimals=2, near=0.1),
-    "ssim_y": Shown("SSIM-Y", higher_is_better=True, decimals=4, near=0.005),
-    "lpips": Shown("LPIPS", higher_is_better=False, decimals=4, near=0.005),
-    "fid": Shown("FID", higher_is_better=False, decimals=2, near=0.1),
-}
+    name: Shown(of.label, of.higher_is_better, of.decimals, near)
+    for name, near in NEAR.items()
+    for of in (METRICS[name],)
+} | {"fid": Shown("FID", higher_is_better=False, decimals=2, near=0.1)}
 
 
 @dataclass(frozen=True)

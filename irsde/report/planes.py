@@ -13,11 +13,12 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from irsde.drawing import ACCENT, DOUBLE, GRAY, LIGHT, SINGLE, SMALL, STYLE, key_of, save
+from irsde.drawing import ACCENT, DOUBLE, GRAY, LIGHT, SINGLE, SMALL, STYLE, save
+from irsde.files import key_of
 from irsde.report.captions import about_images, about_scores, about_seeds, counted, joined
 from irsde.report.charts import PAPERS_SAMPLER, Sweep
 from irsde.report.judging import Metric, headline, signed
-from irsde.report.looks import look
+from irsde.report.looks import DASHED, look
 from irsde.report.results import Entry, Row, entries
 from irsde.report.table import Figure
 from irsde.scoring.statistics import Difference, Estimate, compare, mean_estimate, paired_difference
@@ -206,7 +207,7 @@ def _draw_curve(axes: Any, curve: _Curve, limits: Limits, label: str) -> None:
     axes.plot(
         np.where(within, curve.fidelity, np.nan),
         np.where(within, curve.lpips, np.nan),
-        linestyle=(0, (4, 1.5)) if curve.sampler == PAPERS_SAMPLER else "-",
+        linestyle=DASHED if curve.sampler == PAPERS_SAMPLER else "-",
         marker=".",
         markersize=4,
         label=f"{label}, {curve.sampler}",

@@ -23,7 +23,6 @@ from irsde.report.captions import (
     rule,
     seeds_of,
 )
-from irsde.report.effects import protocol_tables, seed_tables, significance_tables
 from irsde.report.judging import (
     CLOSE,
     METHOD,
@@ -235,18 +234,6 @@ def _measured(found: Sequence[Cost], key: str, unit: float, form: str, entry: En
     return count_cell(together / unit, form, entry)
 
 
-__all__ = [
-    "cost_table",
-    "metrics_tree",
-    "protocol_tables",
-    "quality_tables",
-    "seed_tables",
-    "significance_tables",
-    "sweep_tables",
-    "tidy",
-    "training_curves",
-]
-
 DISTANCES = {"fid": ("FID", 2), "kid": ("KID", 4)}  # label, decimals
 
 
@@ -391,34 +378,6 @@ def _about_distances(group: Sequence[Entry], shown: Sequence[str]) -> list[str]:
     if any(of.std for of in found):
         parts.append("± of KID is the standard deviation over its subsets of the images.")
     return parts
-
-
-def tidy(rows: Sequence[Row]) -> pd.DataFrame:
-    """One line for each entry and metric: mean, interval, seeds, run of the first seed."""
-    lines = []
-    for (task, dataset), of_table in by_table(rows).items():
-        group = entries(of_table)
-        for of_metric in judge(group, metrics_of(of_table[0])):
-            for entry, mean in zip(group, of_metric.means, strict=True):
-                summary = entry.first.summary
-                lines.append(
-                    {
-                        "task": task,
-                        "dataset": dataset,
-                        "method": entry.first.method,
-                        "seeds": " ".join(map(str, entry.training_seeds)),
-                        "sampling_seeds": " ".join(map(str, entry.sampling_seeds)),
-                        "sampler": sampler_of(entry.first),
-                        "nfe": summary.nfe,
-                        "parameters": summary.parameters,
-                        "metric": of_metric.metric.name,
-                        "mean": mean.mean if mean else None,
-                        "low": mean.low if mean else None,
-                        "high": mean.high if mean else None,
-                        "run": summary.run,
-                    }
-                )
-    return pd.DataFrame(lines)
 
 
 def training_curves(rows: Sequence[Row]) -> pd.DataFrame:

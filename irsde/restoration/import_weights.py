@@ -29,10 +29,9 @@ from irsde.experiment.profile import (
     RunSettings,
     TaskData,
     UNetSettings,
-    check_name,
 )
 from irsde.experiment.replaced import replacing_run
-from irsde.files import InputError, digest_file, replacing
+from irsde.files import InputError, check_name, digest_file, replacing
 from irsde.methods import METHODS, MethodName, method_of
 from irsde.restoration.restorer import build_network
 from irsde.restoration.weights import WEIGHTS

@@ -22,10 +22,11 @@ from irsde.experiment import provenance
 from irsde.experiment.cards import RunCard
 from irsde.experiment.grid import refuse_without_effect, run_of
 from irsde.experiment.options import Conversion, EvaluationOptions
-from irsde.experiment.profile import RunSettings, check_name, load_profile
+from irsde.experiment.profile import RunSettings, load_profile
 from irsde.experiment.summary import Scores
 from irsde.files import (
     InputError,
+    check_name,
     digest_file,
     digest_json,
     is_present,

@@ -95,7 +95,10 @@ def _models(client: MlflowClient) -> set[str]:
 
 
 def _is_readable(store: Path) -> bool:
+    """True if it is a store of MLflow, which would make one of any other database."""
     try:
+        with closing(sqlite3.connect(store)) as database:
+            database.execute("select 1 from experiments limit 1")
         client = MlflowClient(_uri(store))
         _runs(client)
         _models(client)

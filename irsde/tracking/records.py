@@ -11,8 +11,9 @@ from irsde.experiment.cards import Cost, RunCard
 from irsde.experiment.grid import REPORTS, Run, pairs_folder
 from irsde.experiment.options import OPTIONS
 from irsde.experiment.provenance import read_run_card
+from irsde.experiment.result_tables import HISTORY
 from irsde.experiment.summary import Summary, read_summary
-from irsde.files import digest_file, digest_json
+from irsde.files import digest_file, digest_json, is_present
 from irsde.report.recorded import Lineage
 
 WEIGHTS = "weights.safetensors"
@@ -257,8 +258,8 @@ def _numbers(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, 
 
 def _history(folder: Path) -> list[tuple[str, float, int]]:
     """Training history of a run, as metrics with steps."""
-    path = folder / "training.csv"
-    if not path.is_file():
+    path = folder / HISTORY
+    if not is_present(path):
         return []
     with path.open(newline="", encoding="utf-8") as stream:
         return [

@@ -22,6 +22,7 @@ from irsde.experiment import provenance
 from irsde.experiment.grid import PROGRESS, Run
 from irsde.experiment.profile import RunSettings
 from irsde.experiment.replaced import LOCK
+from irsde.experiment.result_tables import HISTORY, HISTORY_COLUMNS
 from irsde.files import (
     INPUT_EXIT_CODE,
     InputError,
@@ -70,16 +71,6 @@ from irsde.training.validation import validate
 
 CHECKPOINTS = "checkpoint"
 BEST = "best.safetensors"
-HISTORY = "training.csv"
-COLUMNS = (
-    "iteration",
-    "loss",
-    "gradient_norm",
-    "learning_rate",
-    "ema_decay",
-    "skipped",
-    "validation_psnr",
-)
 BAD_UPDATES_IN_A_ROW = 10
 REPORT_EVERY = 10  # seconds between reports of the progress
 ASK_EVERY = 2  # seconds in which several processes ask each other once whether to stop
@@ -558,7 +549,7 @@ def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _history_text(history: Sequence[Row]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=HISTORY_COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     return text.getvalue()

@@ -18,14 +18,8 @@ from irsde.data.catalogue import find_split
 from irsde.data.pairs import Pair, load_all
 from irsde.data.sets import CARD, degradation_of
 from irsde.experiment.grid import Run, pairs_folder, runs
-from irsde.experiment.profile import (
-    Profile,
-    RunSettings,
-    TrainingSettings,
-    check_name,
-    run_settings,
-)
-from irsde.files import InputError, digest_json
+from irsde.experiment.profile import Profile, RunSettings, TrainingSettings, run_settings
+from irsde.files import InputError, check_name, digest_json
 from irsde.machine.devices import (
     compute_device,
     device_name,

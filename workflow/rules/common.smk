@@ -12,7 +12,18 @@ from irsde.experiment.profile import load_profile, run_settings
 from irsde.evaluation.current import metric_weights, own_contents
 from irsde.audit.evidence import given
 from irsde.files import InputError, digest_json
-from irsde.experiment.grid import Run, datasets, datasets_of_task, evaluation_of, evaluations, further_evaluations, needed_datasets, outside_evaluations, preparation_hash, runs
+from irsde.experiment.grid import (
+    Run,
+    datasets,
+    datasets_of_task,
+    evaluation_of,
+    evaluations,
+    further_evaluations,
+    needed_datasets,
+    outside_evaluations,
+    preparation_hash,
+    runs,
+)
 
 # Slurm sends its warning to every process of a job: the training answers it with a checkpoint, and
 # Snakemake and the shell around it must live on to see how it ended.

@@ -28,7 +28,7 @@ from irsde.experiment.grid import REPORTS
 from irsde.experiment.profile import DATA
 from irsde.files import replacing_folder
 from irsde.images import Pixels, read_image, to_float, to_pixels
-from irsde.scoring.metrics import psnr
+from irsde.scoring.pixels import psnr
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation
 

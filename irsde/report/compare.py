@@ -53,7 +53,7 @@ from irsde.report.pairing import (
     read_side,
     winning,
 )
-from irsde.scoring.metrics import psnr
+from irsde.scoring.pixels import psnr
 from irsde.scoring.perceptual import network_label
 from irsde.scoring.protocols import PROTOCOLS
 from irsde.scoring.score import reference_hash

@@ -15,7 +15,7 @@ from irsde.images import to_pixels
 from irsde.methods import method_of
 from irsde.progress import track
 from irsde.restoration.classical import classical_method
-from irsde.scoring.metrics import psnr
+from irsde.scoring.pixels import psnr
 
 
 def tune(

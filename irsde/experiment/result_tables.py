@@ -52,7 +52,8 @@ def read_protocols(path: Path) -> "pd.DataFrame":
     InputError
         As `read_per_image`.
     """
-    return _read(path, ("image", "protocol", *HEADLINES["rgb"], *HEADLINES["y"]), BY_PROTOCOL, BY_PROTOCOL)
+    needed = ("image", "protocol", *HEADLINES["rgb"], *HEADLINES["y"])
+    return _read(path, needed, BY_PROTOCOL, BY_PROTOCOL)
 
 
 def read_history(path: Path) -> "pd.DataFrame":

@@ -65,8 +65,9 @@ class StatedDistribution(Stored):
 class StatedMetric(Stored):
     """A metric with its mean over images and the ends of the 95 % interval.
 
-    `unavailable` says why images have none. Numbers that are n/a or infinite are None. `exact` counts images that are restored exactly,
-    which the mean leaves out; older versions did not count them, and gave no mean then.
+    `unavailable` says why images have none. Numbers that are n/a or infinite are None. `exact`
+    counts images that are restored exactly, which the mean leaves out; older versions did not count
+    them, and gave no mean then.
     """
 
     name: Text

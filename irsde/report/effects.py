@@ -374,7 +374,7 @@ def _effects(
             return f"{row.folder.as_posix()}/protocols.csv lacks it: run irsde evaluate again"
         entry = rescored[cause.protocol]
         own = PROTOCOLS[cause.protocol].headline
-        names = dict(zip(first.protocol.headline, own, strict=True))
+        names = dict(zip(HEADLINES[first.summary.protocol.channel], own, strict=True))
     effects = {}
     for metric in metrics:
         if metric.name not in names:
@@ -425,9 +425,9 @@ def _line(
     for metric in metrics:
         effect = effects.get(metric.name)
         if effect is None or effect.difference is None:
-            reason = "the same under every protocol"
+            reason = f"this protocol scores no {METRICS[metric.name].label} of its own"
             if effect is not None:
-                reason = effect.entry.missing(metric.name)
+                reason = "not computed"
             unscored = Cell("n/a", reason=reason, sources=sources)
             cells += [effect.mean if effect else unscored, unscored]
             continue

@@ -1,4 +1,4 @@
-"""The metric of CONTRIBUTING.md, appended as it stands there, is in everything that a run writes."""
+"""The metric of CONTRIBUTING.md, appended as it is there, is in everything that a run writes."""
 
 import re
 import sqlite3

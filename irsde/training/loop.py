@@ -19,7 +19,7 @@ from irsde.data.leakage.record import Leak, counts
 from irsde.data.pairs import Pair, load_all
 from irsde.data.sets import degradation_of
 from irsde.experiment import provenance
-from irsde.experiment.grid import PROGRESS, Run
+from irsde.experiment.grid import PROGRESS, Run, checkpoints_in
 from irsde.experiment.profile import RunSettings
 from irsde.experiment.replaced import LOCK
 from irsde.experiment.result_tables import HISTORY, HISTORY_COLUMNS

@@ -4,7 +4,7 @@ Two numbers over the 100 pairs of Rain100H's test set (degraded against clean), 
 asserted:
 
 - *loop / ours*: PSNR and SSIM of RGB and of the luminance by scikit-image, image by image / the
-  same by `score_batch`, ten images of one size at a time, without LPIPS weights (goal: at least 5);
+  same by `fidelity`, ten images of one size at a time (goal: at least 5);
 - *all / one*: all protocols by `score_protocols` / one of them.
 
 The two sides of a ratio are timed in turn on each batch, in CPU time of one thread, and the median
@@ -23,14 +23,15 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from irsde.images import read_image, to_float, to_pixels
-from irsde.scoring.metrics import luminance
-from irsde.scoring.perceptual import perceptual_metric
-from irsde.scoring.protocols import PROTOCOLS, score_batch, score_protocols
+from irsde.scoring.metrics import fidelity
+from irsde.scoring.pixels import WINDOWS
+from irsde.scoring.protocols import score_protocols
 from tests.reference import DATA
 
 FOLDER = DATA / "Rain100H-test"
 PAIRS, BATCH = 100, 10
 FIDELITY = ("psnr", "ssim", "psnr_y", "ssim_y")
+LUMINANCE = [65.481, 128.553, 24.966]
 GAUSSIAN = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 
 
@@ -49,17 +50,12 @@ def batches():
 
 @pytest.fixture(scope="module")
 def pairs():
-    """Batches of degraded and clean images, one thread, no LPIPS weights."""
+    """Batches of degraded and clean images, one thread."""
     if not FOLDER.is_dir():
         pytest.skip("Rain100H absent: its test set lies in data/ beside IRSDE_REFERENCE")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("IRSDE_LPIPS_WEIGHTS", raising=False)
-        patch.setenv("TORCH_HOME", str(FOLDER))
-        perceptual_metric.cache_clear()
-        yield batches()
-    perceptual_metric.cache_clear()
+    yield batches()
     torch.set_num_threads(threads)
 
 
@@ -68,7 +64,8 @@ def loop(restored, reference):
     scores = []
     for image, clean in zip(restored, reference, strict=True):
         pixels = to_pixels(image)
-        for a, b, axis in ((pixels, clean, -1), (luminance(pixels), luminance(clean), None)):
+        lumas = (image @ LUMINANCE / 255 + 16 for image in (pixels, clean))
+        for a, b, axis in ((pixels, clean, -1), (*lumas, None)):
             a, b = a.astype(np.float64), b.astype(np.float64)
             scores += [
                 peak_signal_noise_ratio(b, a, data_range=255),
@@ -78,9 +75,10 @@ def loop(restored, reference):
 
 
 def ours(restored, reference):
-    """The same by `score_batch`."""
-    scores = score_batch(restored, reference, PROTOCOLS["rgb"])
-    return np.array([[of_image[name] for name in FIDELITY] for of_image in scores])
+    """The same by `fidelity`."""
+    pair = (torch.from_numpy(pixels) for pixels in (to_pixels(restored), reference))
+    scores = fidelity(*pair, WINDOWS["gaussian"])[0]
+    return np.stack([scores[name] for name in FIDELITY], axis=1)
 
 
 def every(restored, reference):

@@ -844,7 +844,7 @@ def doctor() -> None:
     from irsde.experiment.profile import PROFILE_FOLDER
     from irsde.experiment.provenance import versions
     from irsde.scoring.distributions import feature_network
-    from irsde.scoring.perceptual import perceptual_metric
+    from irsde.scoring.metrics import METRICS
 
     for name, version in versions().items():
         print(f"{name}: {version}")
@@ -853,8 +853,10 @@ def doctor() -> None:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     print(f"GPU: {', '.join(gpus) or 'none; networks run on the CPU'}")
     print(f"CPU cores: {os.cpu_count()}")
-    metric = perceptual_metric()
-    print(f"LPIPS: {metric.label or 'n/a: ' + metric.unavailable}")
+    for metric in METRICS.values():
+        if metric.weights:
+            used = metric.weights.load()
+            print(f"{metric.label}: {used.label or 'n/a: ' + used.unavailable}")
     inception = feature_network()
     print(
         f"FID and KID: {'n/a: ' + inception.unavailable if inception.unavailable else 'Inception'}"

@@ -22,7 +22,7 @@ from irsde.report.results import read_evaluation
 from irsde.scoring.score import reference_hash
 from tests.project import copy_project, prepare_task
 
-COLUMNS = ["image", "psnr", "ssim", "psnr_y", "ssim_y", "lpips"]
+COLUMNS = ["image", "psnr", "ssim", "psnr_y", "ssim_y", "lpips", "haarpsi"]
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from irsde.data.catalogue import read_catalogue
-from irsde.data.published import PUBLISHED, read_published
+from irsde.data.published import PUBLISHED, QUANTITIES, read_published
 from irsde.experiment.summary import Summary
 from irsde.files import InputError, write_json
-from irsde.report.paper import SHOWN, ablation_tables, judged, paper_tables
+from irsde.report.paper import ablation_tables, judged, paper_tables
 from irsde.report.results import Row
 from irsde.report.table import Table
 from irsde.scoring.statistics import Estimate
@@ -31,7 +31,15 @@ SUMMARY = {
     "sampling_seed": 0,
     "profile": "paper",
     "run_identity": "0",
-    "metrics": [],
+    "metrics": [
+        {
+            "name": name,
+            "label": QUANTITIES[name].label,
+            "higher_is_better": QUANTITIES[name].higher_is_better,
+            "decimals": QUANTITIES[name].decimals,
+        }
+        for name in ("psnr", "ssim", "psnr_y", "ssim_y", "lpips")
+    ],
     "dataset": {
         "fingerprint": "f",
         "licence": "free",
@@ -153,7 +161,7 @@ def test_numbers_of_ir_sde_are_those_that_sources_have(dataset, values):
     ("old", "new", "message"),
     [
         ('psnr_y: "31.65"', "psnr_y: 31.65", "quotation marks"),
-        ('psnr_y: "31.65"', 'psnr_z: "31.65"', "unknown key"),
+        ('psnr_y: "31.65"', 'psnr_z: "31.65"', "unknown metric 'psnr_z'"),
         ('psnr_y: "31.65"', 'psnr_y: "-1"', "greater than or equal"),
         ("method: ir-sde\n", "method: ir-sdf\n", "unknown method 'ir-sdf'"),
         ("protocol: authors\n", "protocol: author\n", "unknown protocol 'author'"),
@@ -196,7 +204,7 @@ def test_a_wrong_entry_is_refused_with_its_place(tmp_path, old, new, message):
     ],
 )  # fmt: skip
 def test_verdicts_depend_on_the_interval_and_on_the_printed_digits(printed, ours, metric, expected):
-    assert judged(Decimal(printed), Estimate(*ours), SHOWN[metric]) == expected
+    assert judged(Decimal(printed), Estimate(*ours), QUANTITIES[metric]) == expected
 
 
 def test_a_run_like_the_papers_is_judged(tmp_path):

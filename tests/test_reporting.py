@@ -347,7 +347,7 @@ def test_a_sweep_says_which_forms_of_the_exponential_integrators_were_run(here):
 def test_captions_name_each_network_of_lpips(here, network):
     rows = read_rows(fabricate(("identity", "ir-sde"), network=network))
     label = BACKBONES[network].label
-    assert about_scores(rows[0], lpips=True).endswith(f" LPIPS uses {label}.")
+    assert about_scores(rows[0], ["lpips"]).endswith(f" LPIPS uses {label}.")
     (table,) = quality_tables(rows, {})
     assert f"LPIPS ({label})" in [column.label for column in table.columns]
     others = {backbone.label for backbone in BACKBONES.values()} - {label}

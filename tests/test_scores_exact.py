@@ -1,6 +1,7 @@
 """What a summary and a terminal say of scores: means without exact images, reasons for n/a."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from irsde.files import InputError, digest
 from irsde.scoring import score as scoring
+from irsde.scoring.metrics import METRICS
 from irsde.scoring.score import exact_images, mean_text, protocol_means, reference_hash, score
 from irsde.scoring.statistics import mean_estimate
 
@@ -115,16 +117,16 @@ def test_features_are_of_finite_images_only(monkeypatch):
     assert scoring._features(restored, clean, "cpu") == [None] * 3
 
 
-def test_why_small_images_have_no_lpips():
-    network = SimpleNamespace(label="LPIPS", smallest=32)
-    for psnr, lpips, said in (
+def test_why_small_images_have_no_value():
+    metric = replace(METRICS["haarpsi"], smallest=32)
+    for psnr, found, said in (
         ([20.0, 21], [0.1, 0.2], False),
         ([20.0, NAN], [0.1, NAN], False),
         ([20.0, 21], [0.1, NAN], True),
     ):
-        table = pd.DataFrame({"psnr": psnr, "lpips": lpips})
-        assert bool(scoring._too_small(table, network)) == said
-    assert "LPIPS needs 32x32 pixels at least" in scoring._too_small(table, network)
+        table = pd.DataFrame({"psnr": psnr, "haarpsi": found})
+        assert bool(scoring._too_small(table, "haarpsi", metric)) == said
+    assert "HaarPSI needs 32x32 pixels at least" in scoring._too_small(table, "haarpsi", metric)
 
 
 def test_images_that_are_too_small_for_a_protocol_are_refused():

@@ -21,14 +21,17 @@ from typer.testing import CliRunner
 from irsde.cli import app
 from irsde.files import InputError, digest_file, read_json
 from irsde.images import read_image, to_float, to_pixels, write_image
-from irsde.scoring.metrics import METRICS, WINDOWS, fidelity, luminance, psnr, rounded_luminance
+from irsde.scoring.metrics import METRICS, fidelity
 from irsde.scoring.perceptual import BACKBONES, network_label, perceptual_metric
-from irsde.scoring.protocols import PROTOCOLS, Protocol, score_batch, score_pair, score_protocols
+from irsde.scoring.pixels import WINDOWS, psnr, rounded_luminance
+from irsde.scoring.protocols import PROTOCOLS, Protocol, score_images, score_protocols
+from irsde.scoring.score import score
 from irsde.scoring.ssim import similarity_by_convolution, similarity_map
 from tests.reference import DATA, REFERENCE, needs_data, needs_reference
 
 LPIPS = REFERENCE.parent / "weights"
 FIDELITY = ("psnr", "ssim", "psnr_y", "ssim_y")
+WITHOUT_WEIGHTS = (*FIDELITY, "haarpsi")
 GAUSSIAN = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 SKIMAGE = {"gaussian": GAUSSIAN, "uniform": {}}
 
@@ -71,6 +74,16 @@ def similarity(a, b, window="gaussian"):
     return structural_similarity(a, b, data_range=255, channel_axis=axis, **options)
 
 
+def luminance(pixels):
+    """MATLAB's Y of 8-bit RGB, not rounded, whose weights BT.601 has."""
+    return pixels.astype(np.float64) @ [65.481, 128.553, 24.966] / 255 + 16
+
+
+def scored(restored, clean, protocol):
+    """All metrics of one image under a protocol of `PROTOCOLS`."""
+    return score(["image"], restored[None], clean[None], protocol)[0].values
+
+
 def measured(a, b, window="gaussian", border=0):
     """`fidelity` of one pair of arrays of shape (H, W, C)."""
     pair = (torch.tensor(image[None]) for image in (a, b))
@@ -99,9 +112,9 @@ def test_identical_images_have_infinite_psnr_and_ssim_one_under_every_protocol()
 def test_every_level_equals_itself_without_rounding(dtype):
     levels = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
     image = to_float(levels) if dtype == np.float32 else levels / 255
-    assert score_batch(image, levels, PROTOCOLS["unrounded"])[0]["psnr"] == math.inf
+    assert scored(image[0], levels[0], "unrounded")["psnr"] == math.inf
     near = (image - dtype(1e-6)).clip(0)
-    assert 100 < score_batch(near, levels, PROTOCOLS["unrounded"])[0]["psnr"] < 130
+    assert 100 < scored(near[0], levels[0], "unrounded")["psnr"] < 130
 
 
 def test_metrics_are_symmetric():
@@ -122,7 +135,7 @@ def test_ssim_equals_the_formula_written_out():
     cxy = (weights * x * y).sum() - mx * my
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     expected = (2 * mx * my + c1) * (2 * cxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
-    assert measured(x[..., None], y[..., None])["ssim"] == pytest.approx(expected, abs=1e-10)
+    assert measured(x[..., None], y[..., None])["ssim_y"] == pytest.approx(expected, abs=1e-10)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -207,7 +220,7 @@ def by_definition(restored, clean, protocol):
 def test_a_protocol_scores_as_it_says(name):
     restored, clean = unrounded(size=(50, 61))
     expected = by_definition(restored, clean, PROTOCOLS[name])
-    scores = score_pair(restored, clean, PROTOCOLS[name])
+    scores = scored(restored, clean, name)
     assert {key: scores[key] for key in FIDELITY} == pytest.approx(expected, abs=1e-9)
     assert score_protocols(restored[None], clean[None])[0][name] == pytest.approx(
         expected, abs=1e-9
@@ -268,7 +281,7 @@ def of_benchmark(folder, name):
 def test_bicubic_set5_has_the_published_value_and_the_one_of_full_range():
     images = [of_benchmark("Set5-x4", f"img_{k:03d}.png") for k in range(1, 6)]
     for protocol, expected in (("sr", 28.43), ("full-range-y", 27.11)):
-        values = [score_pair(*image, PROTOCOLS[protocol])["psnr_y"] for image in images]
+        values = [scored(*image, protocol)["psnr_y"] for image in images]
         assert np.mean(values) == pytest.approx(expected, abs=0.005)
 
 
@@ -277,7 +290,7 @@ def test_a_grey_image_scores_higher_by_its_y_than_by_its_own_values():
     """Why Set14 has 26.09 dB here and 26.00 where its `bridge` is scored as it is stored."""
     restored, clean = of_benchmark("Set14-x4", "img_003.png")
     assert (clean == clean[..., :1]).all()
-    scores = score_pair(restored, clean, PROTOCOLS["sr"])
+    scores = scored(restored, clean, "sr")
     assert scores["psnr_y"] - scores["psnr"] == pytest.approx(20 * math.log10(255 / 219))
     assert 26.0928 - (scores["psnr_y"] - scores["psnr"]) / 14 == pytest.approx(26.00, abs=0.005)
 
@@ -286,14 +299,14 @@ def test_the_authors_protocol_ignores_four_border_pixels():
     a, b = pictures()
     inner = to_float(b).copy()
     inner[4:-4, 4:-4] = to_float(a)[4:-4, 4:-4]
-    scores = score_pair(inner, a, PROTOCOLS["authors"])
+    scores = scored(inner, a, "authors")
     assert scores["psnr"] == math.inf
-    assert score_pair(inner, a, PROTOCOLS["rgb"])["psnr"] < 20
+    assert scored(inner, a, "rgb")["psnr"] < 20
 
 
 def test_scores_cover_every_metric():
     a, b = pictures()
-    scores = score_pair(to_float(b), a, PROTOCOLS["rgb"])
+    scores = scored(to_float(b), a, "rgb")
     assert scores.keys() == METRICS.keys()
     assert scores["lpips"] is None
 
@@ -304,30 +317,29 @@ def test_an_image_that_is_not_finite_scores_nan_and_its_neighbour_as_ever(row):
     broken = restored.copy()
     broken[row, 10, 0] = np.nan
     batch = np.stack([broken, restored]), np.stack([clean, clean])
-    scores = score_batch(*batch, PROTOCOLS["rgb"])
-    assert all(math.isnan(scores[0][key]) for key in FIDELITY)
-    assert scores[1] == score_pair(restored, clean, PROTOCOLS["rgb"])
+    first, second = score(["broken", "whole"], *batch, "rgb")
+    assert all(math.isnan(first.values[key]) for key in WITHOUT_WEIGHTS)
+    assert second.values == scored(restored, clean, "rgb")
 
 
 def test_what_is_infinite_scores_nan_too():
     restored, clean = unrounded(size=(45, 20))
     restored[0, 0, 0] = np.inf  # cut away by some protocols
     for protocol in ("rgb", "authors"):
-        scores = score_pair(restored, clean, PROTOCOLS[protocol])
-        assert all(math.isnan(scores[key]) for key in FIDELITY)
+        scores = scored(restored, clean, protocol)
+        assert all(math.isnan(scores[key]) for key in WITHOUT_WEIGHTS)
 
 
 def test_half_precision_scores_as_its_values_in_single():
     restored, clean = unrounded(size=(45, 20))
     half = restored.astype(np.float16)
-    expected = score_pair(half.astype(np.float32), clean, PROTOCOLS["rgb"])
-    assert score_pair(half, clean, PROTOCOLS["rgb"]) == expected
+    assert scored(half, clean, "rgb") == scored(half.astype(np.float32), clean, "rgb")
 
 
 def test_whole_numbers_and_other_counts_of_images_are_refused():
     a, b = pictures()
     with pytest.raises(InputError, match=r"floats in \[0, 1\], not uint8"):
-        score_pair(a, b, PROTOCOLS["rgb"])
+        scored(a, b, "rgb")
     with pytest.raises(InputError, match="differ"):
         fidelity(torch.zeros(2, 20, 20, 3), torch.zeros(1, 20, 20, 3), WINDOWS["gaussian"])
 
@@ -335,13 +347,13 @@ def test_whole_numbers_and_other_counts_of_images_are_refused():
 def test_sizes_that_differ_are_refused():
     a, _ = pictures()
     with pytest.raises(InputError, match="differ in size"):
-        score_pair(to_float(a)[:-1], a, PROTOCOLS["rgb"])
+        scored(to_float(a)[:-1], a, "rgb")
 
 
 def test_images_too_small_for_the_window_are_refused_or_have_no_score():
     a, b = pictures(size=(18, 30))
-    with pytest.raises(InputError, match="at least 11x11 pixels"):
-        score_pair(to_float(a), b, PROTOCOLS["authors"])
+    with pytest.raises(InputError, match="too few for protocol authors"):
+        scored(to_float(a), b, "authors")
     scores = score_protocols(to_float(a)[None], b[None])[0]
     assert {name for name, found in scores.items() if found["ssim"] is None} == {"authors", "sr"}
 
@@ -350,8 +362,8 @@ def test_read_only_and_strided_arrays_are_scored():
     restored, clean = unrounded()
     strided = np.ascontiguousarray(restored.transpose(2, 0, 1)).transpose(1, 2, 0)
     clean.flags.writeable = strided.flags.writeable = False
-    expected = score_pair(restored[::-1].copy(), clean[::-1].copy(), PROTOCOLS["rgb"])
-    assert score_pair(strided[::-1], clean[::-1], PROTOCOLS["rgb"]) == expected
+    expected = scored(restored[::-1].copy(), clean[::-1].copy(), "rgb")
+    assert scored(strided[::-1], clean[::-1], "rgb") == expected
 
 
 def test_metrics_and_protocols_are_imported_without_torch():
@@ -370,7 +382,7 @@ def test_rain100h_scores_equal_the_authors_script():
     for number in (1, 2, 10):
         gt, lq = (read_image(folder / part / f"{number}.png") for part in ("GT", "LQ"))
         for border in ("rgb", "authors"):
-            scores = score_pair(to_float(lq), gt, PROTOCOLS[border])
+            scores = scored(to_float(lq), gt, border)
             rows.append([scores[k] for k in FIDELITY])
     np.testing.assert_allclose(rows, expected, rtol=1e-6)
 
@@ -446,9 +458,9 @@ def test_lpips_equals_the_lpips_packages_for_each_network(network, suffix, monke
         metric.distances(*torch.rand(2, 1, metric.smallest - 1, 40, 3))
     for size in ((metric.smallest, 40), (40, metric.smallest)):
         restored, clean = unrounded(size=size)
-        assert score_pair(restored, clean, PROTOCOLS["rgb"])["lpips"] > 0
+        assert scored(restored, clean, "rgb")["lpips"] > 0
     restored, clean = unrounded(size=(metric.smallest - 1, 40))
-    assert score_pair(restored, clean, PROTOCOLS["rgb"])["lpips"] is None
+    assert scored(restored, clean, "rgb")["lpips"] is None
 
 
 def test_evaluate_says_why_small_images_have_no_lpips(monkeypatch, tmp_path):
@@ -467,8 +479,9 @@ def test_evaluate_says_why_small_images_have_no_lpips(monkeypatch, tmp_path):
     reason = "not of every image, for SqueezeNet needs 17x17 pixels at least"
     assert f"LPIPS: n/a, {reason}" in done.output
     summary = read_json(tmp_path / "out/summary.json")
-    assert summary["lpips"]["unavailable"] == reason
-    assert summary["lpips"]["network"] == "squeeze"
+    (stated,) = [metric for metric in summary["metrics"] if metric["name"] == "lpips"]
+    assert stated["unavailable"] == reason
+    assert stated["weights"]["network"] == "squeeze"
     table = pd.read_csv(tmp_path / "out/per_image.csv").set_index("image")
     assert table["lpips"].notna().to_dict() == {"large": True, "small": False}
 
@@ -484,12 +497,12 @@ def test_lpips_sees_the_rounded_image_or_the_clipped_one_as_the_protocol_says(
     for name, image in seen.items():
         pair = (torch.tensor(x[None]) for x in (image, to_float(clean)))
         [expected] = perceptual_metric().distances(*pair)
-        assert score_pair(restored, clean, PROTOCOLS[name])["lpips"] == pytest.approx(
-            expected, rel=1e-5
-        )
-    assert score_pair(restored, clean, PROTOCOLS["rgb"]) != score_pair(
-        restored, clean, Protocol("", "", lpips_rounded=False)
+        assert scored(restored, clean, name)["lpips"] == pytest.approx(expected.item(), rel=1e-5)
+    rounded, whole = (
+        score_images(restored[None], clean[None], Protocol("", "", whole_rounded=is_rounded))[0]
+        for is_rounded in (True, False)
     )
+    assert all(rounded[name] != whole[name] for name in ("lpips", "haarpsi"))
 
 
 def test_weights_in_torchs_cache_are_found_alexnets_first(tmp_path):

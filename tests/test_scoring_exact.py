@@ -8,14 +8,8 @@ import torch
 
 from irsde.files import InputError
 from irsde.scoring import metrics
-from irsde.scoring.metrics import (
-    METRICS,
-    WINDOWS,
-    fidelity,
-    full_range_luminance,
-    luminance,
-    rounded_luminance,
-)
+from irsde.scoring.metrics import METRICS, fidelity
+from irsde.scoring.pixels import WINDOWS, full_range_luminance, psnr, rounded_luminance
 from irsde.scoring.protocols import PROTOCOLS
 from irsde.scoring.ssim import similarity_by_convolution, similarity_map
 
@@ -76,14 +70,13 @@ def test_directions_and_digits_of_the_metrics():
     directions = {name: metric.higher_is_better for name, metric in METRICS.items()}
     assert directions == {
         "psnr": True, "ssim": True, "psnr_y": True, "ssim_y": True, "lpips": False,
+        "haarpsi": True,
     }  # fmt: skip
-    assert [metric.decimals for metric in METRICS.values()] == [2, 4, 2, 4, 4]
+    assert [metric.decimals for metric in METRICS.values()] == [2, 4, 2, 4, 4, 4]
 
 
 @pytest.mark.parametrize(("color", "expected"), COLORS)
 def test_luminance_of_primary_colors(color, expected):
-    pixels = np.array(color, dtype=np.uint8)
-    assert luminance(pixels) == pytest.approx(expected, abs=1e-9)
     assert float(rounded_luminance(torch.tensor(color))[0]) == math.floor(expected + 0.5)
 
 
@@ -112,18 +105,18 @@ def test_a_border_is_cut_from_every_side():
         restored[0, row, column] += 10
         scores = fidelity(restored, reference, WINDOWS["uniform"], (0, 3, 4))
         whole, inner = 255**2 * 360 / 100, 255**2 * 14 * 12 / 100
-        assert scores[0]["psnr"][0] == pytest.approx(10 * math.log10(whole), rel=1e-9)
-        assert scores[3]["psnr"][0] == pytest.approx(10 * math.log10(inner), rel=1e-9)
-        assert scores[4]["psnr"][0] == math.inf
-        assert scores[4]["ssim"][0] == pytest.approx(1, abs=1e-12)
-        assert scores[3]["ssim"][0] < 1
-        assert set(scores[0]) == {"psnr", "ssim"}
+        assert scores[0]["psnr_y"][0] == pytest.approx(10 * math.log10(whole), rel=1e-9)
+        assert scores[3]["psnr_y"][0] == pytest.approx(10 * math.log10(inner), rel=1e-9)
+        assert scores[4]["psnr_y"][0] == math.inf
+        assert scores[4]["ssim_y"][0] == pytest.approx(1, abs=1e-12)
+        assert scores[3]["ssim_y"][0] < 1
+        assert set(scores[0]) == {"psnr_y", "ssim_y"}
 
 
 def test_the_smallest_image_is_as_large_as_the_window():
     for side, border in ((11, 0), (19, 4)):
         image = torch.zeros(1, side, side + 3, 1)
-        assert fidelity(image, image, WINDOWS["gaussian"], (border,))[border]["ssim"][0] == 1
+        assert fidelity(image, image, WINDOWS["gaussian"], (border,))[border]["ssim_y"][0] == 1
         less = image[:, 1:]
         with pytest.raises(InputError, match="at least 11x11"):
             fidelity(less, less, WINDOWS["gaussian"], (border,))
@@ -131,7 +124,7 @@ def test_the_smallest_image_is_as_large_as_the_window():
 
 def test_what_each_protocol_does():
     facts = {
-        name: (p.channel, p.border, p.rounded, p.luminance, p.window, p.lpips_rounded)
+        name: (p.channel, p.border, p.rounded, p.luminance, p.window, p.whole_rounded)
         for name, p in PROTOCOLS.items()
     }
     assert facts == {
@@ -157,7 +150,7 @@ def test_a_cpu_takes_images_one_by_one(monkeypatch):
         metrics, "_fidelity", lambda x, *others: taken.append(len(x)) or usual(x, *others)
     )
     images = torch.zeros(5, 11, 12, 1)
-    assert len(fidelity(images, images + 10, WINDOWS["gaussian"])[0]["psnr"]) == 5
+    assert len(fidelity(images, images + 10, WINDOWS["gaussian"])[0]["psnr_y"]) == 5
     assert taken == [1] * 5
 
 
@@ -176,10 +169,10 @@ def test_scores_of_colors_are_those_of_their_planes():
         assert found["ssim_y"][k] == pytest.approx(of_y.mean(), rel=1e-9)
         error = ((x[k] - y[k]) ** 2).mean()
         assert found["psnr"][k] == pytest.approx(10 * math.log10(65025 / error), rel=1e-9)
-        assert metrics.psnr(x[k], y[k]) == pytest.approx(10 * math.log10(65025 / error), rel=1e-9)
+        assert psnr(x[k], y[k]) == pytest.approx(10 * math.log10(65025 / error), rel=1e-9)
         error = (((x[k] - y[k]) @ weights) ** 2).mean()
         assert found["psnr_y"][k] == pytest.approx(10 * math.log10(65025 / error), rel=1e-9)
-    assert metrics.psnr(x, x) == math.inf
+    assert psnr(x, x) == math.inf
 
 
 def test_a_luminance_of_a_half_is_rounded_up():

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from irsde.experiment.grid import (
 from irsde.experiment.profile import Profile, TaskData, check_form, run_settings
 from irsde.experiment.provenance import read_network_run, read_run_card
 from irsde.experiment.result_tables import HISTORY, PER_IMAGE, PER_PROTOCOL
-from irsde.experiment.summary import SUMMARY, read_summary
+from irsde.experiment.summary import SUMMARY, Summary, read_summary
 from irsde.files import (
     REPORTS,
     RESULTS,
@@ -36,6 +36,8 @@ from irsde.files import (
     write_json,
     write_text,
 )
+from irsde.scoring.metrics import METRICS
+from irsde.scoring.protocols import HEADLINES, PERCEPTUAL
 from irsde.tasks import TASKS, Degradation
 from irsde.training.current import is_current_run
 
@@ -305,9 +307,7 @@ def model_card(run: Run, scored: Collection[Path]) -> str:
             f"- **File**: `{WEIGHTS}`, SHA-256 `{card.weights_sha256}`; settings and versions "
             "are in `run.json`.",
             "",
-            "| test set | sampled by | images | PSNR (dB) | SSIM | LPIPS |",
-            "|---|---|---:|---:|---:|---:|",
-            *(_scores(path) for path in scored if path.is_relative_to(run.folder)),
+            *_table(path for path in scored if path.is_relative_to(run.folder)),
             "",
         ]
     )
@@ -330,12 +330,23 @@ def _sources(names: Collection[str]) -> str:
     return "; ".join(described)
 
 
-def _scores(path: Path) -> str:
-    summary = read_summary(path)
-    metrics = {metric.name: metric for metric in summary.metrics}
+def _table(scored: Iterable[Path]) -> list[str]:
+    """Table of the scores of a run, of RGB."""
+    found = [read_summary(path) for path in scored]
+    names = (*HEADLINES["rgb"], *PERCEPTUAL)
+    shown = [name for name in names if any(summary.metric(name) for summary in found)]
+    labels = " | ".join(METRICS[name].label for name in shown)
+    return [
+        f"| test set | sampled by | images | {labels} |",
+        f"|---|---|---:|{'---:|' * len(shown)}",
+        *(_scores(summary, shown) for summary in found),
+    ]
+
+
+def _scores(summary: Summary, metrics: Sequence[str]) -> str:
     cells = [
         "n/a" if metric is None or metric.mean is None else f"{metric.mean:.{metric.decimals}f}"
-        for metric in map(metrics.get, ("psnr", "ssim", "lpips"))
+        for metric in map(summary.metric, metrics)
     ]
     sampled = f"{summary.sampler}, {summary.nfe} NFE"
     label = summary.dataset.label

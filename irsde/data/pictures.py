@@ -26,7 +26,7 @@ from irsde.drawing import (
 )
 from irsde.files import DATA, REPORTS, replacing_folder
 from irsde.images import Pixels, read_image, to_float, to_pixels
-from irsde.scoring.metrics import psnr
+from irsde.scoring.pixels import psnr
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation
 

@@ -11,12 +11,14 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from irsde.experiment.profile import DatasetName, Number, Settings, TaskName, read_yaml
 from irsde.files import InputError, check_name
 from irsde.methods import METHODS
+from irsde.scoring.distributions import DISTANCES
+from irsde.scoring.metrics import METRICS, Quantity
 from irsde.scoring.protocols import PROTOCOLS
 
 PUBLISHED = Path(__file__).with_name("published.yaml")
 
-MetricName = Literal["psnr", "ssim", "psnr_y", "ssim_y", "lpips", "fid"]
-METRIC_NAMES: tuple[MetricName, ...] = ("psnr", "ssim", "psnr_y", "ssim_y", "lpips", "fid")
+QUANTITIES: dict[str, Quantity] = {**METRICS, **DISTANCES}
+"""What a published number can be of."""
 LpipsNetwork = Literal["alex", "vgg", "squeeze"]
 
 
@@ -69,7 +71,7 @@ class Training(Settings):
     source: str
 
 
-class Numbers(Settings):
+class Numbers(Settings, extra="allow"):
     """Numbers of one method that were found in the same places.
 
     Parameters
@@ -78,27 +80,24 @@ class Numbers(Settings):
         Keys of the sources; empty where nobody could confirm the numbers.
     confirmed : {"yes", "quoted", "no"}
         Read where its authors published it; read where others quote it; remembered only.
-    psnr, ssim, psnr_y, ssim_y, lpips, fid : Decimal, optional
-        As printed: PSNR in dB, the others without a unit.
+
+    Further keys are those of `QUANTITIES`, with the number as printed: PSNR in dB, the others
+    without a unit.
     """
 
     sources: tuple[str, ...] = ()
     confirmed: Annotated[Literal["yes", "quoted", "no"], BeforeValidator(_word)]
-    psnr: Printed | None = None
-    ssim: Printed | None = None
-    psnr_y: Printed | None = None
-    ssim_y: Printed | None = None
-    lpips: Printed | None = None
-    fid: Printed | None = None
+    __pydantic_extra__: dict[str, Printed]
 
     @property
-    def values(self) -> dict[MetricName, Decimal]:
+    def values(self) -> dict[str, Decimal]:
         """Metric → value, of the metrics that were found."""
-        found = {name: getattr(self, name) for name in METRIC_NAMES}
-        return {name: value for name, value in found.items() if value is not None}
+        return self.__pydantic_extra__
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Numbers":
+        for name in self.values:
+            _known("metric", name, QUANTITIES)
         if not self.values:
             raise ValueError("holds no number")
         if (self.confirmed == "no") == bool(self.sources):
@@ -141,7 +140,7 @@ class PublishedMethod(Settings):
     numbers: tuple[Numbers, ...] = Field(min_length=1)
 
     @property
-    def values(self) -> dict[MetricName, tuple[Decimal, Numbers]]:
+    def values(self) -> dict[str, tuple[Decimal, Numbers]]:
         """Metric → value and the group it stands in."""
         return {
             name: (value, group) for group in self.numbers for name, value in group.values.items()
@@ -208,9 +207,9 @@ class PublishedTable(Settings):
     methods: tuple[PublishedMethod, ...] = Field(min_length=1)
 
     @property
-    def metrics(self) -> list[MetricName]:
+    def metrics(self) -> list[str]:
         """Metrics that a method of the table has, in the usual order."""
-        return [name for name in METRIC_NAMES if any(name in m.values for m in self.methods)]
+        return [name for name in QUANTITIES if any(name in m.values for m in self.methods)]
 
     def protocol_of(self, method: PublishedMethod) -> str | None:
         """Protocol of a method's numbers, None where unknown."""

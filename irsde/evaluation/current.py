@@ -13,7 +13,7 @@ from irsde.experiment.result_tables import PER_IMAGE
 from irsde.experiment.summary import SUMMARY, read_summary
 from irsde.files import DATA, InputError, digest_file, digest_json, is_present, write_json
 from irsde.scoring.distributions import inception_weights
-from irsde.scoring.perceptual import perceptual_weights
+from irsde.scoring.metrics import METRICS
 
 STATE = DATA / "state.json"
 
@@ -69,12 +69,13 @@ def is_scored(
         if summary.leaked != shown:
             return False
     made_with = summary.settings.content() if summary.settings else None
-    known = {"lpips": summary.lpips.sha256, "distribution": summary.distribution.sha256}
+    known = {m.name: m.weights.sha256 for m in summary.metrics if m.weights}
+    known["distribution"] = summary.distribution.sha256
     return (
         summary.run_identity == digest_json(card.identity)
         and made_with == settings.model_dump(mode="json")
         and is_same_code("evaluate", summary.code, code_hash("evaluate"))
-        and all(now in ("", known[name]) for name, now in metric_weights().items())
+        and all(now in ("", known.get(name, now)) for name, now in metric_weights().items())
     )
 
 
@@ -100,8 +101,9 @@ def own_contents(dataset: str) -> str:
 
 
 def metric_weights() -> dict[str, str]:
-    """SHA-256 of the weights that LPIPS and FID are computed with here, "" where absent."""
-    files = {"lpips": perceptual_weights(), "distribution": inception_weights()}
+    """SHA-256 of the weights that metrics and FID are computed with here, "" where absent."""
+    files = {name: of.weights.file() for name, of in METRICS.items() if of.weights}
+    files["distribution"] = inception_weights()
     return {
         name: digest_file(file) if file and file.is_file() else "" for name, file in files.items()
     }

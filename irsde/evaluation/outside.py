@@ -205,8 +205,7 @@ def evaluate_restored(
             summary.write(temporary / SUMMARY)
             write_json(temporary / "cost.json", {})
     text = [f"{name}: {len(table)} images under protocol {protocol}, {PROTOCOLS[protocol].label}"]
-    reasons = {"lpips": summary.lpips.unavailable}
-    text += [f"{m.label}: {_mean(table, key, reasons.get(key, ''))}" for key, m in METRICS.items()]
+    text += [f"{m.label}: {_mean(table, k, summary.missing(k))}" for k, m in METRICS.items()]
     if exact := exact_images(table):
         text.append(f"restored exactly: {exact}")
     text += pairing.notes

@@ -57,9 +57,7 @@ EXEMPT_FROM: dict[str, dict[str, str]] = {
         **OF_THE_RUN,
         "data.leakage.record": "counts leaks for the card",
         "samplers": "restores validation images",
-        "scoring.metrics": "scores validation images",
-        "scoring.perceptual": "scores validation images",
-        "scoring.protocols": "scores validation images",
+        "scoring.pixels": "scores validation images",
         "training.validation": "looks at the weights and leaves them as they are",
     },
 }

@@ -144,4 +144,4 @@ def _results(summary: Path) -> dict[str, object]:
     content = read_json(summary)
     if not isinstance(content, dict):
         return {}
-    return {key: content.get(key) for key in ("metrics", "distribution", "protocol", "lpips")}
+    return {key: content.get(key) for key in ("metrics", "distribution", "protocol")}

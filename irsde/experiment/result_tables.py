@@ -9,6 +9,7 @@ import numpy as np
 
 from irsde.files import InputError, read_table
 from irsde.scoring.metrics import METRICS
+from irsde.scoring.protocols import BY_PROTOCOL, HEADLINES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,11 +19,11 @@ PER_PROTOCOL = "protocols.csv"
 HISTORY = "training.csv"
 
 PER_IMAGE_COLUMNS = ("image", "scene", *METRICS, "nfe", "reference")
-"""Of an evaluation. Metrics that were not computed are empty; older versions lack `reference`, the
-first digits of the SHA-256 of the clean image's pixels; images of no data set lack `scene` and
-`nfe`."""
+"""Of an evaluation. Metrics that were not computed are empty; older versions lack metrics that were
+added since and `reference`, the first digits of the SHA-256 of the clean image's pixels; images of
+no data set lack `scene` and `nfe`."""
 
-PER_PROTOCOL_COLUMNS = ("image", "protocol", "psnr", "ssim", "psnr_y", "ssim_y")
+PER_PROTOCOL_COLUMNS = ("image", "protocol", *BY_PROTOCOL)
 """Of the same images under every protocol; empty where an image is too small for one."""
 
 HISTORY_COLUMNS = (
@@ -44,14 +45,15 @@ def read_per_image(path: Path) -> "pd.DataFrame":
 
 
 def read_protocols(path: Path) -> "pd.DataFrame":
-    """PSNR and SSIM of each image under each protocol.
+    """Metrics of each image under each protocol.
 
     Raises
     ------
     InputError
         As `read_per_image`.
     """
-    return _read(path, PER_PROTOCOL_COLUMNS, PER_PROTOCOL_COLUMNS[2:], PER_PROTOCOL_COLUMNS[2:])
+    needed = ("image", "protocol", *HEADLINES["rgb"], *HEADLINES["y"])
+    return _read(path, needed, BY_PROTOCOL, BY_PROTOCOL)
 
 
 def read_history(path: Path) -> "pd.DataFrame":

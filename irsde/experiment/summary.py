@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat
+from pydantic import Field, FiniteFloat, model_validator
 
 from irsde.experiment.cards import (
     AnyMethod,
@@ -16,6 +16,8 @@ from irsde.experiment.cards import (
 )
 from irsde.experiment.options import Conversion, EvaluationOptions
 from irsde.experiment.profile import Name
+from irsde.scoring.distributions import DISTANCES
+from irsde.scoring.metrics import METRICS
 
 SUMMARY = "summary.json"
 
@@ -30,13 +32,12 @@ class StatedProtocol(Stored):
     source: str = ""
 
 
-class StatedPerceptual(Stored):
-    """Network of LPIPS, "" without one, and why images have no LPIPS."""
+class StatedWeights(Stored):
+    """Network that a metric was computed with; "" without one."""
 
     network: Text
     label: str = ""
     sha256: Text = ""
-    unavailable: str = ""
 
 
 class StatedDistance(Stored):
@@ -56,22 +57,34 @@ class StatedDistribution(Stored):
     fid: StatedDistance = StatedDistance()
     kid: StatedDistance = StatedDistance()
 
+    def of(self, name: str) -> StatedDistance:
+        """The distance of this name, a key of `distributions.DISTANCES`."""
+        return {"fid": self.fid, "kid": self.kid}[name]
+
 
 class StatedMetric(Stored):
     """A metric with its mean over images and the ends of the 95 % interval.
 
-    Numbers that are n/a or infinite are None. `exact` counts images that are restored exactly,
-    which the mean leaves out; older versions did not count them, and gave no mean then.
+    `unavailable` says why images have none. Numbers that are n/a or infinite are None. `exact`
+    counts images that are restored exactly, which the mean leaves out; older versions did not count
+    them, and gave no mean then.
     """
 
     name: Text
     label: Text
     higher_is_better: bool
     decimals: Annotated[int, Field(ge=0, le=20)]
+    unavailable: str = ""
+    weights: StatedWeights | None = None
     mean: FiniteFloat | None = None
     low: FiniteFloat | None = None
     high: FiniteFloat | None = None
     exact: Count | None = None
+
+    @property
+    def network(self) -> str:
+        """Network whose weights it was computed with, "" where there is none."""
+        return self.weights.network if self.weights else ""
 
 
 class EvaluatedWith(Stored):
@@ -85,7 +98,7 @@ class Scores(Stored):
 
     Parameters
     ----------
-    metrics, protocol, lpips, distribution
+    metrics, protocol, distribution
         The scores, and what they were computed with.
     method_label : str, optional
         Method as tables show it.
@@ -101,7 +114,6 @@ class Scores(Stored):
     kind = "a summary of scores"
     metrics: list[StatedMetric]
     protocol: StatedProtocol
-    lpips: StatedPerceptual
     distribution: StatedDistribution = StatedDistribution()
     method_label: Text | None = None
     profile: Name | None = None
@@ -133,6 +145,32 @@ class Scores(Stored):
     code: Text | None = None
     commit: Text | None = None
     dirty: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_version(cls, content: object) -> object:
+        """What stood beside the metrics of LPIPS's weights, in the record of LPIPS."""
+        if not isinstance(content, dict) or "lpips" not in content:
+            return content
+        content = {**content}
+        match content.pop("lpips"), content.get("metrics"):
+            case {**used}, [*metrics]:
+                beside = {"unavailable": used.pop("unavailable", ""), "weights": used}
+                content["metrics"] = [
+                    {**of, **beside} if isinstance(of, dict) and of.get("name") == "lpips" else of
+                    for of in metrics
+                ]
+        return content
+
+    def metric(self, name: str) -> StatedMetric | None:
+        """What it says of a metric; None where that was not known yet."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+    def missing(self, name: str) -> str:
+        """Why images have no value of a metric, "" where it does not say."""
+        if (found := self.metric(name)) is not None:
+            return found.unavailable
+        return f"evaluated before {METRICS[name].label if name in METRICS else name} was added"
 
 
 class Summary(Scores):
@@ -176,8 +214,7 @@ class Summary(Scores):
             "nfe": self.nfe,
             "parameters": self.parameters,
             "multiply_accumulates": self.multiply_accumulates,
-            "fid": self.distribution.fid.value,
-            "kid": self.distribution.kid.value,
+            **{name: self.distribution.of(name).value for name in DISTANCES},
             **{metric.name: metric.mean for metric in self.metrics},
         }
 

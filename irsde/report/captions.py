@@ -1,14 +1,15 @@
 """Sentences that captions of tables and figures share: images, scoring, seeds, marks."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from irsde.experiment.cards import PreparedCard
 from irsde.methods import METHODS, MethodName
 from irsde.objectives import OBJECTIVES
-from irsde.report.judging import line_names
+from irsde.report.judging import line_names, metrics_of, rows_of
 from irsde.report.results import Entry, Row
 from irsde.report.table import Cell
-from irsde.scoring.perceptual import PAPERS_NETWORK, network_label
+from irsde.scoring.metrics import METRICS
+from irsde.scoring.perceptual import network_label
 from irsde.scoring.statistics import FEW_SCENES, SIGNIFICANCE
 
 
@@ -24,12 +25,13 @@ def about_images(row: Row) -> str:
     return text
 
 
-def about_scores(row: Row, *, lpips: bool = False) -> str:
-    """Protocol of the metrics, and the network of LPIPS where it is shown."""
+def about_scores(row: Row, metrics: Collection[str] = ()) -> str:
+    """Protocol of the metrics, and the networks of those that are shown."""
     protocol = row.summary.protocol
     text = f"Protocol {protocol.name} v{protocol.version}: {protocol.label}."
-    if lpips:
-        text += f" LPIPS uses {network_label(row.summary.lpips.network)}."
+    for metric in row.summary.metrics:
+        if metric.name in metrics and metric.weights:
+            text += f" {metric.label} uses {network_label(metric.network)}."
     return text
 
 
@@ -103,7 +105,7 @@ def joined(parts: Sequence[str]) -> str:
 
 
 def about(group: Sequence[Entry]) -> str:
-    """What must be known of a table: images, degradation, protocol, seeds, leakage, LPIPS."""
+    """What must be known of a table: images, degradation, protocol, seeds, leakage, networks."""
     summary = group[0].first.summary
     data, protocol = summary.dataset, summary.protocol
     source = f" ({protocol.source.rstrip('.')})" if protocol.source else ""
@@ -121,19 +123,33 @@ def about(group: Sequence[Entry]) -> str:
             f"Leakage: {leaked} of the {data.pairs} test images show what a training or "
             "validation image shows, which the profile allows."
         )
-    if reason := summary.lpips.unavailable:
-        parts.append(f"LPIPS is n/a: {reason}.")
-    elif (network := summary.lpips.network) != PAPERS_NETWORK:
-        parts.append(
-            f"LPIPS uses {network_label(network)}, not the paper's "
-            f"{network_label(PAPERS_NETWORK)}: not comparable with the paper."
-        )
+    parts += [_about_metric(metric.name, group) for metric in metrics_of(rows_of(group))]
     if any(entry.first.summary.outside for entry in group):
         parts.append(
             "Lines marked (outside) are images restored by other programs, scored here; how they "
             "were trained is not known."
         )
     return " ".join(part for part in parts if part)
+
+
+def _about_metric(name: str, group: Sequence[Entry]) -> str:
+    """Why a metric is n/a, and for whom, or its network where the paper has another."""
+    stated = next(m for row in rows_of(group) if (m := row.summary.metric(name)))
+    without: dict[str, list[str]] = {}
+    for of, entry in zip(line_names(group), group, strict=True):
+        if any(row.summary.missing(name) for row in entry.rows):
+            without.setdefault(entry.missing(name), []).append(of)
+    parts = [
+        f"{stated.label} is n/a{f' of {joined(of)}' if len(of) < len(group) else ''}: {reason}."
+        for reason, of in without.items()
+    ]
+    needed = METRICS[name].weights if name in METRICS else None
+    if needed and stated.network not in ("", needed.papers):
+        parts.append(
+            f"{stated.label} uses {network_label(stated.network)}, not the paper's "
+            f"{network_label(needed.papers)}: not comparable with the paper."
+        )
+    return " ".join(parts)
 
 
 def _targets(group: Sequence[Entry]) -> str:

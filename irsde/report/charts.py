@@ -22,7 +22,7 @@ from irsde.experiment.result_tables import HISTORY, read_history
 from irsde.files import is_present, key_of
 from irsde.methods import METHODS
 from irsde.report.captions import about_images, about_sampling, about_scores, counted, joined
-from irsde.report.judging import Metric, headline, sampler_of
+from irsde.report.judging import Metric, headline, rows_of, sampler_of
 from irsde.report.looks import Look, look, sampler_look
 from irsde.report.results import Entry, Row, entries
 from irsde.report.table import Figure
@@ -63,7 +63,7 @@ class Sweep:
 
     def metric(self, name: str) -> Metric:
         """Label, decimals and direction of a metric."""
-        return next(metric for metric in headline(self.first) if metric.name == name)
+        return next(m for m in headline(rows_of(self.entries)) if m.name == name)
 
     def ranked(self) -> list[str]:
         """Samplers by their mean rank over all metrics and numbers of evaluations, best first.
@@ -99,7 +99,7 @@ def sweeps(rows: Sequence[Row]) -> list[Sweep]:
 
 def _estimates(grouped: Sequence[Entry]) -> dict[str, dict[str, dict[int, Estimate]]]:
     estimates: dict[str, dict[str, dict[int, Estimate]]] = {}
-    for name in [metric.name for metric in headline(grouped[0].first)]:
+    for name in [metric.name for metric in headline(rows_of(grouped))]:
         values = [array for entry in grouped if (array := entry.values(name)) is not None]
         if len(values) < len(grouped):
             continue
@@ -144,7 +144,6 @@ def sweep_figure(sweep: Sweep, budget: str, folder: Path) -> Figure:
         canvas, cut = _drawn(sweep, shown, others, reference)
     key = key_of("nfe", first.task, first.dataset, first.method)
     save(canvas, folder, key, drawing=True)
-    lpips = "lpips" in sweep.values
     trained = sorted({seed for entry in sweep.entries for seed in entry.training_seeds})
     return Figure(
         key=key,
@@ -163,7 +162,7 @@ def sweep_figure(sweep: Sweep, budget: str, folder: Path) -> Figure:
             + "Bars are 95 % intervals of each mean, side by side for legibility; they hold the "
             "spread of the images, which paired differences do not. "
             + ("What lies beyond a panel's edge is cut off. " if cut else "")
-            + f"{about_images(first)} {about_scores(first, lpips=lpips)} "
+            + f"{about_images(first)} {about_scores(first, sweep.values)} "
             f"Training seeds: {', '.join(map(str, trained))}. {about_sampling(sweep.entries)} "
             f"{budget}"
         ),

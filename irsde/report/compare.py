@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,9 @@ from irsde.report.pairing import (
     read_side,
     winning,
 )
-from irsde.scoring.metrics import psnr
+from irsde.scoring.metrics import METRICS
 from irsde.scoring.perceptual import network_label
+from irsde.scoring.pixels import psnr
 from irsde.scoring.protocols import PROTOCOLS
 from irsde.scoring.score import reference_hash
 from irsde.scoring.statistics import FEW_SCENES, SIGNIFICANCE, Estimate, paired_difference
@@ -218,7 +220,7 @@ def _scene(comparison: Comparison, index: int, winner: str) -> _Scene | None:
         return None
     a, b = kept[0], kept[1]
     notes = (number_text(v[index], metric.decimals) for v in (metric.a, metric.b))
-    unit = " dB" if metric.name.startswith("psnr") else ""
+    unit = " dB" if metric.label.endswith("(dB)") else ""
     first, second = (f"{note}{unit}" for note in notes)
     return _Scene(image, f"{winner} wins", clean, _degraded(degraded, clean), a, b, (first, second))
 
@@ -435,6 +437,11 @@ def _protocol(side: Side) -> str:
     return f"{protocol.name} v{'?' if protocol.version is None else protocol.version}"
 
 
+def _network(side: Side, name: str) -> str:
+    stated = side.summary.metric(name)
+    return network_label(stated.network) if stated else ""
+
+
 _FACTS: dict[str, Callable[[Side], str]] = {
     "method": lambda side: side.label,
     "folder": lambda side: side.folder.as_posix(),
@@ -444,7 +451,11 @@ _FACTS: dict[str, Callable[[Side], str]] = {
     "training": budget_of,
     "training seed": _seed,
     "protocol": _protocol,
-    "LPIPS network": lambda side: network_label(side.summary.lpips.network),
+    **{
+        f"{of.label} network": partial(_network, name=name)
+        for name, of in METRICS.items()
+        if of.weights
+    },
 }
 
 

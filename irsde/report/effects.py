@@ -33,6 +33,7 @@ from irsde.report.judging import (
 )
 from irsde.report.results import Entry, Row, by_table, entries, read_row
 from irsde.report.table import MEAN, Cell, Column, Line, Table
+from irsde.scoring.metrics import METRICS
 from irsde.scoring.protocols import HEADLINES, PROTOCOLS
 from irsde.scoring.statistics import (
     SIGNIFICANCE,
@@ -48,7 +49,7 @@ PROTOCOL_SECTION = "Protocols"
 
 
 def protocol_tables(rows: Sequence[Row]) -> list[Table]:
-    """How far PSNR and SSIM move by the protocol alone, for each task and data set.
+    """How far a channel's headline moves by the protocol alone, for each task and data set.
 
     Evaluations without `protocols.csv` are left out.
 
@@ -87,10 +88,18 @@ def protocol_tables(rows: Sequence[Row]) -> list[Table]:
                     (
                         METHOD,
                         Column("protocol", "protocol", numeric=False),
-                        Column("psnr", "PSNR (dB)", higher_is_better=True),
-                        Column("psnr_difference", "difference"),
-                        Column("ssim", "SSIM", higher_is_better=True),
-                        Column("ssim_difference", "difference"),
+                        *(
+                            column
+                            for name in HEADLINES["rgb"]
+                            for column in (
+                                Column(
+                                    name,
+                                    METRICS[name].label,
+                                    higher_is_better=METRICS[name].higher_is_better,
+                                ),
+                                Column(f"{name}_difference", "difference"),
+                            )
+                        ),
                     ),
                     tuple(lines),
                 )
@@ -126,7 +135,8 @@ def _protocol_line(
     cells: list[Cell] = []
     own, usual = PROTOCOLS[protocol].headline, PROTOCOLS[default].headline
     sources = rescored[protocol].sources
-    for metric, of_default, decimals in zip(own, usual, (2, 4), strict=True):
+    for metric, of_default in zip(own, usual, strict=True):
+        decimals = METRICS[metric].decimals
         values = rescored[protocol].values(metric)
         others = rescored[default].values(of_default)
         if values is None or others is None:
@@ -163,7 +173,7 @@ def significance_tables(rows: Sequence[Row]) -> list[Table]:
     tables = []
     for names, of_table in by_table(rows).items():
         group = entries(of_table)
-        judged = judge(group, metrics_of(of_table[0]))[0]
+        judged = judge(group, metrics_of(of_table))[0]
         if judged.differences:
             tables.append(_significance(group, judged, key_of(*names), titled[names]))
     return tables
@@ -227,7 +237,7 @@ def seed_tables(rows: Sequence[Row]) -> list[Table]:
         several = [k for k, entry in enumerate(everyone) if len(entry.training_seeds) > 1]
         if several:
             named, group = named_lines(everyone), [everyone[k] for k in several]
-            judged = judge(group, headline(of_table[0]))
+            judged = judge(group, headline(of_table))
             lines = [
                 _seed_line(entry, of_metric.metric, mean, *named[k], seeds=_every_seed(group))
                 for place, (k, entry) in enumerate(zip(several, group, strict=True))
@@ -323,7 +333,7 @@ def causes_tables(profile: Profile) -> list[Table]:
     if not is_present(base.folder / SUMMARY):
         return []
     first = read_row(base.folder)
-    metrics = headline(first)
+    metrics = headline([first])
     effects = [
         _effects(cause, evaluation, first, metrics)
         for cause, evaluation in zip(profile.causes.rows, found, strict=True)
@@ -363,8 +373,8 @@ def _effects(
         if cause.protocol not in rescored:
             return f"{row.folder.as_posix()}/protocols.csv lacks it: run irsde evaluate again"
         entry = rescored[cause.protocol]
-        psnr, ssim = PROTOCOLS[cause.protocol].headline
-        names = {"psnr": psnr, "ssim": ssim}
+        own = PROTOCOLS[cause.protocol].headline
+        names = dict(zip(HEADLINES[first.summary.protocol.channel], own, strict=True))
     effects = {}
     for metric in metrics:
         if metric.name not in names:
@@ -415,8 +425,10 @@ def _line(
     for metric in metrics:
         effect = effects.get(metric.name)
         if effect is None or effect.difference is None:
-            reason = "this protocol scores no LPIPS of its own" if effect is None else ""
-            unscored = Cell("n/a", reason=reason or "not computed", sources=sources)
+            reason = f"this protocol scores no {METRICS[metric.name].label} of its own"
+            if effect is not None:
+                reason = "not computed"
+            unscored = Cell("n/a", reason=reason, sources=sources)
             cells += [effect.mean if effect else unscored, unscored]
             continue
         p_value = p_values[metric.name]

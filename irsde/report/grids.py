@@ -132,7 +132,7 @@ def _scenes(rows: Sequence[Row]) -> list[_Scene]:
 
 def _shown(row: Row) -> list[Metric]:
     """PSNR and SSIM of the protocol's channel."""
-    return headline(row)[:2]
+    return headline([row])[:2]
 
 
 def _metrics(row: Row, between: str) -> str:

@@ -7,11 +7,12 @@ from statistics import fmean
 from typing import Literal
 
 from irsde.experiment.options import unusual
-from irsde.experiment.summary import StatedMetric, Summary
+from irsde.experiment.summary import StatedMetric
 from irsde.report.results import Entry, Row, by_table
 from irsde.report.table import MEAN, SUMMARY, Cell, Column, Emphasis
+from irsde.scoring.metrics import METRICS
 from irsde.scoring.perceptual import network_label
-from irsde.scoring.protocols import HEADLINES
+from irsde.scoring.protocols import HEADLINES, PERCEPTUAL
 from irsde.scoring.statistics import (
     Difference,
     Estimate,
@@ -121,27 +122,32 @@ def judge(group: Sequence[Entry], metrics: Sequence[Metric]) -> list[Judged]:
     return judged
 
 
-def metrics_of(row: Row) -> list[Metric]:
-    """Metrics of an evaluation, those of its protocol's channel first."""
-    first = HEADLINES[row.summary.protocol.channel]
-    metrics = [
-        Metric(m.name, _label(m, row.summary), m.higher_is_better, m.decimals)
+def metrics_of(rows: Sequence[Row]) -> list[Metric]:
+    """Metrics that any of a table's evaluations has, those of its protocol's channel first."""
+    first = HEADLINES[rows[0].summary.protocol.channel]
+    metrics = {
+        m.name: Metric(m.name, label_of(m), m.higher_is_better, m.decimals)
+        for row in reversed(rows)
         for m in row.summary.metrics
-    ]
-    return sorted(metrics, key=lambda metric: metric.name not in first)
+    }
+    order = [*first, *METRICS, *metrics]
+    return sorted(metrics.values(), key=lambda metric: order.index(metric.name))
 
 
-def _label(metric: StatedMetric, summary: Summary) -> str:
-    label = metric.label
-    if metric.name == "lpips" and (network := summary.lpips.network):
-        label += f" ({network_label(network)})"
-    return label
+def label_of(metric: StatedMetric) -> str:
+    """Label of a metric, with its network where it has one."""
+    return metric.label + (f" ({network_label(metric.network)})" if metric.network else "")
 
 
-def headline(row: Row) -> list[Metric]:
-    """PSNR and SSIM of the protocol's channel, and LPIPS."""
-    chosen = {*HEADLINES[row.summary.protocol.channel], "lpips"}
-    return [metric for metric in metrics_of(row) if metric.name in chosen]
+def headline(rows: Sequence[Row]) -> list[Metric]:
+    """PSNR and SSIM of the protocol's channel, and what is perceptual."""
+    chosen = {*HEADLINES[rows[0].summary.protocol.channel], *PERCEPTUAL}
+    return [metric for metric in metrics_of(rows) if metric.name in chosen]
+
+
+def rows_of(group: Sequence[Entry]) -> list[Row]:
+    """All evaluations of some entries."""
+    return [row for entry in group for row in entry.rows]
 
 
 METHOD = Column("method", "method", numeric=False)
@@ -242,8 +248,7 @@ def exact_text(estimate: Estimate) -> str:
 def mean_cell(mean: Estimate | None, metric: Metric, entry: Entry) -> Cell:
     """Mean of a metric, or n/a and why."""
     if mean is None:
-        reason = entry.first.summary.lpips.unavailable if metric.name == "lpips" else ""
-        return Cell("n/a", reason=reason or "not computed for every image", sources=entry.sources)
+        return Cell("n/a", reason=entry.missing(metric.name), sources=entry.sources)
     text, low, high = mean_text(mean, metric.decimals), *ends(mean)
     return Cell(text, mean.mean, low, high, sources=entry.sources, rule=MEAN, metric=metric.name)
 

@@ -14,16 +14,17 @@ from markupsafe import Markup
 
 from irsde.experiment.cards import RunCard
 from irsde.experiment.provenance import read_run_card
-from irsde.experiment.summary import StatedPerceptual, Summary
+from irsde.experiment.summary import Summary
 from irsde.files import InputError, json_number, read_json, write_text
 from irsde.methods import METHODS
 from irsde.report import lineage
 from irsde.report.captions import counted, joined
-from irsde.report.judging import Metric, headline
+from irsde.report.judging import Metric, headline, rows_of
 from irsde.report.page_images import Album, ImageSet, image_sets, image_size
 from irsde.report.results import Row, evaluation_command, run_command
 from irsde.report.table import Cell, Column, Figure, Line, Table
-from irsde.scoring.perceptual import PAPERS_NETWORK, network_label
+from irsde.scoring.metrics import METRICS
+from irsde.scoring.perceptual import network_label
 
 TABLES_FILE = "reports/tables.md"
 
@@ -256,7 +257,7 @@ def facts(rows: Sequence[Row], cards: Mapping[str, RunCard]) -> dict[str, list[s
         "evaluations": [f"{len(rows)}, of {scored:,} restored images"],
         "test sets": list(dict.fromkeys(_test_set(row) for row in sets.values())),
         "protocols": sorted({_protocol(summary) for summary in summaries}),
-        "LPIPS": sorted({_lpips(summary.lpips) for summary in summaries}),
+        **_networks(summaries),
         "commits": _commits(origins),
         "versions": [_versions(origins)],
         "devices": sorted({card.device for card in cards.values() if card.device}),
@@ -277,13 +278,18 @@ def _protocol(summary: Summary) -> str:
     return f"{protocol.name} v{protocol.version}: {protocol.label}"
 
 
-def _lpips(used: StatedPerceptual) -> str:
-    if used.unavailable:
-        return f"n/a: {used.unavailable}"
-    network = used.network
-    papers = network_label(PAPERS_NETWORK)
-    other = "" if network == PAPERS_NETWORK else f", not the paper's {papers}"
-    return network_label(network) + other
+def _networks(summaries: Sequence[Summary]) -> dict[str, list[str]]:
+    """Networks of each metric that has one, or why there is none."""
+    found: dict[str, set[str]] = {}
+    for metric in (metric for summary in summaries for metric in summary.metrics):
+        needed = METRICS[metric.name].weights if metric.name in METRICS else None
+        if needed and metric.unavailable:
+            found.setdefault(metric.label, set()).add(f"n/a: {metric.unavailable}")
+        elif needed:
+            papers = f", not the paper's {network_label(needed.papers)}"
+            used = network_label(metric.network) + papers * (metric.network != needed.papers)
+            found.setdefault(metric.label, set()).add(used)
+    return {label: sorted(used) for label, used in found.items()}
 
 
 def _commits(origins: Sequence[Summary | RunCard]) -> list[str]:
@@ -511,7 +517,7 @@ def _overview(
         OfTask(
             image_set.summary.task_label + (f", {image_set.dataset}" if several else ""),
             of_key[image_set.key],
-            headline(image_set.entries[0].first)[0],
+            headline(rows_of(image_set.entries))[0],
         )
         for image_set in contents.sets
         if image_set.key in of_key

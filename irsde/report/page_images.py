@@ -19,7 +19,7 @@ from irsde.experiment.grid import pairs_folder
 from irsde.experiment.summary import Summary
 from irsde.files import InputError, digest, json_number
 from irsde.images import Pixels, read_image, to_pixels
-from irsde.report.judging import Metric, metrics_of
+from irsde.report.judging import Metric, metrics_of, rows_of
 from irsde.report.results import Entry, Row, by_table, entries
 
 WEBP_SIDE = 16383  # the largest that the format can hold
@@ -240,7 +240,8 @@ def image_sets(rows: Sequence[Row], album: Album) -> list[ImageSet]:
 def _values(of_set: Sequence[Entry]) -> dict[str, Any]:
     """Values of every image as columns, rounded to some decimals more than tables show."""
     first = of_set[0].first
-    metrics = [metric for metric in metrics_of(first) if metric.name in first.per_image]
+    rows = rows_of(of_set)
+    metrics = [m for m in metrics_of(rows) if any(m.name in row.per_image for row in rows)]
     images, scenes = of_set[0].images, of_set[0].scenes
     scene_names = list(dict.fromkeys(scenes))
     of_scene = {scene: index for index, scene in enumerate(scene_names)}
@@ -291,6 +292,8 @@ def _seed_label(row: Row, entry: Entry) -> str:
 
 
 def _column(row: Row, metric: Metric) -> list[float | str | None]:
+    if metric.name not in row.per_image:
+        return [None] * len(row.per_image)
     values = row.per_image[metric.name].to_numpy(dtype=np.float64)
     rounded = np.round(values, metric.decimals + FURTHER_DECIMALS).tolist()
     return [json_number(value) for value in rounded]

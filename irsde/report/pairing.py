@@ -16,6 +16,8 @@ from irsde.experiment.summary import SUMMARY, Scores
 from irsde.files import InputError, is_present
 from irsde.report.captions import counted
 from irsde.report.paper import budget_text, millions, under_protocol
+from irsde.scoring.metrics import METRICS
+from irsde.scoring.protocols import HEADLINES
 from irsde.scoring.statistics import (
     Difference,
     Estimate,
@@ -259,7 +261,7 @@ def paired(a: Side, b: Side) -> Comparison:
     warnings += scored
     metrics = tuple(_metrics(a, b))
     usable = [metric.name for metric in metrics if not metric.missing]
-    wanted = "psnr_y" if _is_of_luma(a) else "psnr"
+    wanted = HEADLINES["y" if _is_of_luma(a) else "rgb"][0]
     if not usable:
         raise InputError(f"{a.folder} and {b.folder}: no metric that both have for every image")
     headline = wanted if wanted in usable else usable[0]
@@ -354,13 +356,16 @@ def _is_of_luma(side: Side) -> bool:
 
 
 def _metrics(a: Side, b: Side) -> Iterator[Metric]:
-    """Metrics that both sides list, with what keeps one from being compared."""
-    known = {metric.name for metric in b.summary.metrics}
-    for metric in a.summary.metrics:
-        name = metric.name
-        if name not in known or name not in a.per_image or name not in b.per_image:
+    """Metrics that either side has values of, with what keeps one from being compared."""
+    stated = {of.name: of for side in (b, a) for of in side.summary.metrics}
+    order = [*METRICS, *stated]
+    for name, metric in sorted(stated.items(), key=lambda item: order.index(item[0])):
+        if not any(name in side.per_image for side in (a, b)):
             continue
-        values = [side.per_image[name].to_numpy(dtype=np.float64) for side in (a, b)]
+        values = [
+            side.per_image.reindex(columns=[name])[name].to_numpy(dtype=np.float64)
+            for side in (a, b)
+        ]
         yield Metric(
             name,
             metric.label,
@@ -373,16 +378,15 @@ def _metrics(a: Side, b: Side) -> Iterator[Metric]:
 
 
 def _missing(name: str, sides: Sequence[Side], values: Sequence[Values]) -> str:
-    if name == "lpips":
-        networks = [side.summary.lpips.network for side in sides]
-        if all(networks) and networks[0] != networks[1]:
-            return f"the LPIPS networks differ: {networks[0]} and {networks[1]}"
+    stated = [side.summary.metric(name) for side in sides]
+    networks = [of.network for of in stated if of and of.network]
+    if len({*networks}) > 1:
+        label = next(of.label for of in stated if of)
+        return f"the {label} networks differ: {networks[0]} and {networks[1]}"
     for side, column in zip(sides, values, strict=True):
         if np.isnan(column).any():
-            why = side.summary.lpips.unavailable if name == "lpips" else ""
-            return (
-                why or f"{side.name} lacks it for {counted(int(np.isnan(column).sum()), 'image')}"
-            )
+            lacking = counted(int(np.isnan(column).sum()), "image")
+            return side.summary.missing(name) or f"{side.name} lacks it for {lacking}"
     return ""
 
 

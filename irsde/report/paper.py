@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from irsde.data.published import (
-    MetricName,
+    QUANTITIES,
     Numbers,
     Published,
     PublishedMethod,
@@ -21,55 +21,30 @@ from irsde.data.published import (
 from irsde.experiment.cards import PreparedCard, RecordedTraining, RunCard
 from irsde.experiment.options import alike
 from irsde.experiment.provenance import read_run_card
-from irsde.experiment.result_tables import PER_PROTOCOL, PER_PROTOCOL_COLUMNS, read_protocols
+from irsde.experiment.result_tables import PER_PROTOCOL, read_protocols
 from irsde.files import is_present, slug
 from irsde.methods import MethodName
 from irsde.report.captions import about_exact, close, interval_of
-from irsde.report.judging import difference_cell, ends, interval_text, mean_text, signed
+from irsde.report.judging import (
+    Metric,
+    difference_cell,
+    ends,
+    interval_text,
+    mean_text,
+    metrics_of,
+    rows_of,
+    signed,
+)
 from irsde.report.results import Entry, Row, by_table, entries
 from irsde.report.table import MEAN, SUMMARY, Cell, Column, Line, Table
-from irsde.scoring.metrics import METRICS
+from irsde.scoring.distributions import DISTANCES
+from irsde.scoring.metrics import METRICS, Quantity
 from irsde.scoring.perceptual import network_label
+from irsde.scoring.protocols import BY_PROTOCOL, HEADLINES, PERCEPTUAL
 from irsde.scoring.statistics import Difference, Estimate, holm, mean_estimate, paired_difference
 from irsde.tasks import TASKS
 
 FAR = 2  # a budget further from every known one than this factor is another budget
-
-
-@dataclass(frozen=True)
-class Shown:
-    """How a metric is shown.
-
-    Parameters
-    ----------
-    label : str
-        With its unit.
-    higher_is_better : bool
-    decimals : int
-        Of our values; published ones keep their own.
-    near : float
-        Values no further apart than this count as equal.
-    """
-
-    label: str
-    higher_is_better: bool
-    decimals: int
-    near: float
-
-    @property
-    def heading(self) -> str:
-        """Label with an arrow that says which way is better."""
-        return f"{self.label} {'↑' if self.higher_is_better else '↓'}"
-
-
-NEAR: dict[MetricName, float] = {
-    "psnr": 0.1, "ssim": 0.005, "psnr_y": 0.1, "ssim_y": 0.005, "lpips": 0.005
-}  # fmt: skip
-SHOWN: dict[MetricName, Shown] = {
-    name: Shown(of.label, of.higher_is_better, of.decimals, near)
-    for name, near in NEAR.items()
-    for of in (METRICS[name],)
-} | {"fid": Shown("FID", higher_is_better=False, decimals=2, near=0.1)}
 
 
 @dataclass(frozen=True)
@@ -115,7 +90,7 @@ class Compared:
     """
 
     method: PublishedMethod
-    metric: MetricName
+    metric: str
     printed: Decimal
     group: Numbers
     entry: Entry
@@ -139,10 +114,10 @@ class Compared:
             return "n/a"
         if self.reasons:
             return "not comparable: " + ", ".join(reason.word for reason in self.reasons)
-        return judged(self.printed, self.estimate, SHOWN[self.metric])
+        return judged(self.printed, self.estimate, QUANTITIES[self.metric])
 
 
-def judged(printed: Decimal, ours: Estimate, shown: Shown) -> str:
+def judged(printed: Decimal, ours: Estimate, shown: Quantity) -> str:
     """Whether our mean agrees with a published value.
 
     The absence of a difference is no agreement: a wide interval holds any value.
@@ -153,8 +128,8 @@ def judged(printed: Decimal, ours: Estimate, shown: Shown) -> str:
         The published value; its last printed digit says how it was rounded.
     ours : Estimate
         Our mean with its 95 % interval.
-    shown : Shown
-        Of the metric.
+    shown : Quantity
+        The metric.
 
     Returns
     -------
@@ -166,11 +141,11 @@ def judged(printed: Decimal, ours: Estimate, shown: Shown) -> str:
 
     Examples
     --------
-    >>> judged(Decimal("31.65"), Estimate(31.64, 31.60, 31.68), SHOWN["psnr"])
+    >>> judged(Decimal("31.65"), Estimate(31.64, 31.60, 31.68), QUANTITIES["psnr"])
     'matches'
-    >>> judged(Decimal("31.65"), Estimate(31.4, 31.1, 31.7), SHOWN["psnr"])
+    >>> judged(Decimal("31.65"), Estimate(31.4, 31.1, 31.7), QUANTITIES["psnr"])
     'consistent'
-    >>> judged(Decimal("0.047"), Estimate(0.061, 0.055, 0.068), SHOWN["lpips"])
+    >>> judged(Decimal("0.047"), Estimate(0.061, 0.055, 0.068), QUANTITIES["lpips"])
     'short'
     """
     value = float(printed)
@@ -240,26 +215,24 @@ class _Candidate:
         card = read_run_card(Path(entry.first.summary.run))
         return cls(table, method, entry, card, rescored(entry, table.protocol_of(method)))
 
-    def compared(self, metric: MetricName) -> Compared:
+    def compared(self, metric: str) -> Compared:
         printed, group = self.method.values[metric]
         estimate, missing = self._estimate(metric)
         reasons = self.reasons(metric) if estimate else ()
         return Compared(self.method, metric, printed, group, self.entry, estimate, missing, reasons)
 
-    def _estimate(self, metric: MetricName) -> tuple[Estimate | None, str]:
-        summary = self.entry.first.summary
-        if metric == "fid":
-            return _distance(self.entry)
+    def _estimate(self, metric: str) -> tuple[Estimate | None, str]:
+        if metric in DISTANCES:
+            return _distance(self.entry, metric)
         source = self.entry
-        if metric != "lpips" and self.rescored is not None:
+        if metric in BY_PROTOCOL and self.rescored is not None:
             source = self.rescored
         values = source.values(metric)
         if values is None:
-            why = summary.lpips.unavailable if metric == "lpips" else ""
-            return None, why or f"{metric} was not computed for every image"
+            return None, source.missing(metric)
         return mean_estimate(values, source.scenes), ""
 
-    def reasons(self, metric: MetricName) -> tuple[Reason, ...]:
+    def reasons(self, metric: str) -> tuple[Reason, ...]:
         """All that differs, what blocks first."""
         found = [
             *self._of_number(metric),
@@ -269,24 +242,26 @@ class _Candidate:
         ]
         return tuple(sorted(found, key=lambda reason: not reason.blocks))
 
-    def _of_number(self, metric: MetricName) -> Iterable[Reason]:
+    def _of_number(self, metric: str) -> Iterable[Reason]:
         summary = self.entry.first.summary
+        network = f"{QUANTITIES[metric].label} network"
         if self.method.values[metric][1].confirmed == "no":
             yield Reason("unconfirmed", "the published number was found in no source")
-        if metric == "lpips":
-            ours = network_label(summary.lpips.network)
+        if metric in METRICS and METRICS[metric].weights:
+            stated = summary.metric(metric)
+            ours = network_label(stated.network if stated else "")
             theirs = self.table.lpips_network_of(self.method)
             if theirs is None:
                 sentence = f"{ours}; the published one is not known"
-                yield Reason("LPIPS network", sentence, blocks=True)
+                yield Reason(network, sentence, blocks=True)
             elif ours != network_label(theirs):
                 sentence = f"{ours} instead of {network_label(theirs)}"
-                yield Reason("LPIPS network", sentence, blocks=True)
-        elif metric == "fid":
-            network = summary.distribution.network
-            if "inception" not in network.lower():
-                yield Reason("FID network", f"{network} instead of Inception", blocks=True)
-        elif self.rescored is None:
+                yield Reason(network, sentence, blocks=True)
+        elif metric in DISTANCES:
+            ours = summary.distribution.network
+            if "inception" not in ours.lower():
+                yield Reason(network, f"{ours} instead of Inception", blocks=True)
+        elif metric in BY_PROTOCOL and self.rescored is None:
             protocol = self.table.protocol_of(self.method)
             ours = summary.protocol.name
             yield Reason(
@@ -349,7 +324,7 @@ class _Candidate:
 
 
 def rescored(entry: Entry, protocol: str | None) -> Entry | None:
-    """The same evaluations with PSNR and SSIM under a protocol.
+    """The same evaluations with the metrics of a channel under a protocol.
 
     Parameters
     ----------
@@ -381,7 +356,7 @@ def rescored(entry: Entry, protocol: str | None) -> Entry | None:
 
 
 def under_protocol(folder: Path, per_image: pd.DataFrame, protocol: str) -> pd.DataFrame | None:
-    """Values of each image with PSNR and SSIM under another protocol.
+    """Values of each image with the metrics of a channel under another protocol.
 
     None where the evaluation has no `protocols.csv`, or not all images in it.
 
@@ -398,20 +373,23 @@ def under_protocol(folder: Path, per_image: pd.DataFrame, protocol: str) -> pd.D
     images = per_image["image"]
     if not set(images) <= set(table.index):
         return None
+    # What was added since that table was written is not known of its protocols.
+    per_image = per_image.drop(columns=[*BY_PROTOCOL], errors="ignore")
     columns = {
         name: table.loc[images, name].to_numpy(dtype=np.float64)
-        for name in PER_PROTOCOL_COLUMNS[2:]
+        for name in BY_PROTOCOL
+        if name in table
     }
     return per_image.assign(**columns)
 
 
-def _distance(entry: Entry) -> tuple[Estimate | None, str]:
-    """FID of all images together, averaged over seeds as other metrics are; it has no interval."""
-    found = [row.summary.distribution.fid for row in entry.rows]
-    values = [fid.value for fid in found if fid.value is not None]
+def _distance(entry: Entry, name: str) -> tuple[Estimate | None, str]:
+    """FID or KID of all images together, averaged over seeds as other metrics are, no interval."""
+    found = [row.summary.distribution.of(name) for row in entry.rows]
+    values = [one.value for one in found if one.value is not None]
     if len(values) < len(found):
-        reason = next(fid.reason for fid in found if fid.value is None)
-        return None, reason or "FID was not computed"
+        reason = next(one.reason for one in found if one.value is None)
+        return None, reason or f"{DISTANCES[name].label} was not computed"
     mean = entry.mean_over_seeds(values)
     return Estimate(mean, math.nan, math.nan), ""
 
@@ -476,11 +454,6 @@ def millions(parameters: int) -> str:
 SECTION = "Against the paper"
 
 ABLATIONS = "Ablations"
-
-ABLATION_METRICS: dict[str, tuple[MetricName, ...]] = {
-    "y": ("psnr_y", "ssim_y", "lpips"),
-    "rgb": ("psnr", "ssim", "lpips"),
-}
 
 GROUPS = {
     "objective": ("Objective", ("ir-sde", "ir-sde-noise")),
@@ -558,12 +531,13 @@ def _comparison(
 
 
 def _line(line: Compared) -> Line:
-    decimals = SHOWN[line.metric].decimals
+    decimals = QUANTITIES[line.metric].decimals
     sources = line.entry.sources
     blocking = "; ".join(f"{r.word}: {r.sentence}" for r in line.reasons if r.blocks)
     reproduced = difference = interval = Cell("n/a", reason=line.missing, sources=sources)
     if (ours := line.estimate) is not None:
-        rule = SUMMARY.format("FID") if line.metric == "fid" else MEAN
+        is_distance = line.metric in DISTANCES
+        rule = SUMMARY.format(QUANTITIES[line.metric].label) if is_distance else MEAN
         shown = Cell(mean_text(ours, decimals), ours.mean, *ends(ours), sources=sources)
         reproduced = replace(shown, rule=rule, metric=line.metric)
         difference = interval = Cell("n/a", reason=blocking, sources=sources)
@@ -585,7 +559,7 @@ def _line(line: Compared) -> Line:
         f"{slug(line.method.label)}-{line.metric}",
         (
             Cell(line.method.label, sources=sources),
-            Cell(SHOWN[line.metric].heading),
+            Cell(QUANTITIES[line.metric].heading),
             _published_cell(line.printed, line.group),
             reproduced,
             difference,
@@ -621,7 +595,7 @@ def _caption(
     first = found[0].first
     scenes = len(set(found[0].scenes))
     near = ", ".join(
-        f"{SHOWN[metric].near:g} in {SHOWN[metric].label}"
+        f"{QUANTITIES[metric].near:g} in {QUANTITIES[metric].label}"
         for metric in dict.fromkeys(line.metric for line in compared)
     )
     parts = [
@@ -708,8 +682,8 @@ def _as_published(table: PublishedTable, published: Published, run: set[str]) ->
             *(
                 Column(
                     metric,
-                    SHOWN[metric].label,
-                    higher_is_better=SHOWN[metric].higher_is_better,
+                    QUANTITIES[metric].label,
+                    higher_is_better=QUANTITIES[metric].higher_is_better,
                 )
                 for metric in table.metrics
             ),
@@ -779,9 +753,10 @@ class _Against:
 
 def _ablation(key: str, title: str, group: Sequence[Entry]) -> Table:
     base, summary = group[0], group[0].first.summary
-    metrics = ABLATION_METRICS[TASKS[base.first.task].channel]
+    chosen = (*HEADLINES[TASKS[base.first.task].channel], *PERCEPTUAL)
+    metrics = [metric for metric in metrics_of(rows_of(group)) if metric.name in chosen]
     cells = {
-        (entry.first.method, metric): _against(entry, base, metric)
+        (entry.first.method, metric.name): _against(entry, base, metric.name)
         for entry in group
         for metric in metrics
     }
@@ -800,11 +775,11 @@ def _ablation(key: str, title: str, group: Sequence[Entry]) -> Table:
                     cell
                     for metric in metrics
                     for cell in _ablation_cells(
-                        cells[entry.first.method, metric],
+                        cells[entry.first.method, metric.name],
                         metric,
                         entry,
                         base,
-                        corrected.get((entry.first.method, metric), math.nan),
+                        corrected.get((entry.first.method, metric.name), math.nan),
                     )
                 ),
             ),
@@ -813,13 +788,8 @@ def _ablation(key: str, title: str, group: Sequence[Entry]) -> Table:
     )
     columns = [Column("method", "method", numeric=False)]
     for metric in metrics:
-        label = SHOWN[metric].label
-        if metric == "lpips" and summary.lpips.network:
-            label += f" ({network_label(summary.lpips.network)})"
-        columns += [
-            Column(metric, label, higher_is_better=SHOWN[metric].higher_is_better),
-            Column(f"{metric}-difference", f"difference from {base.first.label}"),
-        ]
+        difference = Column(f"{metric.name}-difference", f"difference from {base.first.label}")
+        columns += [metric.column, difference]
     data = summary.dataset
     return Table(
         key=f"ablation-{key}-{base.first.task}-{base.first.dataset}",
@@ -831,11 +801,10 @@ def _ablation(key: str, title: str, group: Sequence[Entry]) -> Table:
     )
 
 
-def _against(entry: Entry, base: Entry, metric: MetricName) -> _Against:
+def _against(entry: Entry, base: Entry, metric: str) -> _Against:
     ours, first = entry.values(metric), base.values(metric)
     if ours is None or first is None:
-        why = entry.first.summary.lpips.unavailable if metric == "lpips" else ""
-        return _Against(None, None, why or f"{metric} was not computed for every image")
+        return _Against(None, None, (entry if ours is None else base).missing(metric))
     estimate = mean_estimate(ours, entry.scenes)
     if entry is base:
         return _Against(estimate, None)
@@ -843,14 +812,14 @@ def _against(entry: Entry, base: Entry, metric: MetricName) -> _Against:
 
 
 def _ablation_cells(
-    against: _Against, metric: MetricName, entry: Entry, base: Entry, p_value: float
+    against: _Against, metric: Metric, entry: Entry, base: Entry, p_value: float
 ) -> tuple[Cell, Cell]:
-    decimals = SHOWN[metric].decimals
+    decimals = metric.decimals
     if (mean := against.estimate) is None:
         cell = Cell("n/a", reason=against.missing, sources=entry.sources)
         return cell, cell
     shown = Cell(mean_text(mean, decimals), mean.mean, *ends(mean), sources=entry.sources)
-    shown = replace(shown, rule=MEAN, metric=metric)
+    shown = replace(shown, rule=MEAN, metric=metric.name)
     if (d := against.difference) is None:
         return shown, Cell("0", 0.0, reason="every difference is from this method")
     return shown, difference_cell(d, p_value, decimals, (*entry.sources, *base.sources))

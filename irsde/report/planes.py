@@ -21,6 +21,8 @@ from irsde.report.judging import Metric, headline, signed
 from irsde.report.looks import DASHED, look
 from irsde.report.results import Entry, Row, entries
 from irsde.report.table import Figure
+from irsde.scoring.metrics import METRICS
+from irsde.scoring.protocols import PERCEPTUAL
 from irsde.scoring.statistics import Difference, Estimate, compare, mean_estimate, paired_difference
 
 FEW = 5  # methods that fit into one column
@@ -28,7 +30,7 @@ MARKED = 10  # network evaluations that are named between the first and the last
 FAR = 8  # median distances from the median: beyond that a method does not set the limits
 BINS = 20
 BEYOND = (0, (1, 2))  # dots: a line that leads to a point beyond the axes
-Limits = tuple[tuple[float, float], tuple[float, float]]  # of PSNR and of LPIPS
+Limits = tuple[tuple[float, float], tuple[float, float]]  # of both metrics
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class _Point:
 
     entry: Entry
     fidelity: Estimate
-    lpips: Estimate
+    perception: Estimate
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,16 @@ class _Curve:
     sampler: str
     nfe: tuple[int, ...]
     fidelity: NDArray[np.float64]
-    lpips: NDArray[np.float64]
+    perception: NDArray[np.float64]
 
 
 def plane_figure(
     rows: Sequence[Row], swept: Sequence[Sweep], budget: str, folder: Path
 ) -> Figure | None:
-    """Draw the protocol's PSNR against LPIPS, a point for each method, better up and right.
+    """Draw the protocol's PSNR against a perceptual metric, a point for each method.
+
+    The metric is the one that most methods have, LPIPS before others. Better is up and to the
+    right.
 
     Parameters
     ----------
@@ -73,18 +78,22 @@ def plane_figure(
     Figure or None
         None where fewer than two methods have both metrics.
     """
-    points = _points(rows)
-    if len(points) < 2:
+    perceptual = [metric for metric in headline(rows) if metric.name in PERCEPTUAL]
+    found = [(metric, _points(rows, metric)) for metric in perceptual]
+    metric, points = max(found, key=lambda one: len(one[1]), default=(None, []))
+    if metric is None or len(points) < 2:
         return None
-    curves = [curve for sweep in swept for curve in _curves(sweep)]
+    curves = [curve for sweep in swept for curve in _curves(sweep, metric)]
     first = rows[0]
+    name = METRICS[metric.name].label
+    inverted = "" if metric.higher_is_better else ", axis inverted,"
     key = key_of("plane", first.task, first.dataset)
     with mpl.rc_context(STYLE):
-        canvas, outside, limits = _plane(points, curves)
+        canvas, outside, limits = _plane(points, curves, metric)
     save(canvas, folder, key, drawing=True)
     lines = [f"{_label_of(points, c.method)} with {c.sampler}" for c in curves]
     over = f"Lines: {', '.join(lines)}; numbers are their network evaluations. "
-    if left_out := [text for curve in curves for text in _beyond(points, curve, limits)]:
+    if left_out := [text for curve in curves for text in _beyond(points, curve, limits, metric)]:
         over += f"Dotted where they lead beyond the axes: {'; '.join(left_out)}. "
     return Figure(
         key=key,
@@ -92,7 +101,7 @@ def plane_figure(
         "perception and distortion",
         section=str(first.summary.task_label),
         caption=(
-            f"Mean LPIPS, axis inverted, against mean {_psnr(first).label}: better is up and to "
+            f"Mean {name}{inverted} against mean {_psnr(first).label}: better is up and to "
             "the right. "
             f"{counted(len(points), 'method')}; bars are 95 % intervals. "
             + (over if curves else "")
@@ -101,12 +110,14 @@ def plane_figure(
                 if outside
                 else ""
             )
-            + f"{about_images(first)} {about_scores(first, lpips=True)} "
+            + f"{about_images(first)} {about_scores(first, [metric.name])} "
             f"{about_seeds([point.entry for point in points])} {budget}"
         ),
-        alternative=f"{_psnr(first).label} and LPIPS of each method: "
+        alternative=f"{_psnr(first).label} and {name} of each method: "
         + "; ".join(
-            f"{p.entry.first.label} {p.fidelity.mean:.2f} dB and {p.lpips.mean:.4f}" for p in points
+            f"{p.entry.first.label} {p.fidelity.mean:.2f} dB and "
+            f"{p.perception.mean:.{metric.decimals}f}"
+            for p in points
         )
         + ".",
         sources=tuple(
@@ -119,37 +130,39 @@ def plane_figure(
 
 def _psnr(row: Row) -> Metric:
     """PSNR of the protocol's channel."""
-    return headline(row)[0]
+    return headline([row])[0]
 
 
-def _points(rows: Sequence[Row]) -> list[_Point]:
+def _points(rows: Sequence[Row], metric: Metric) -> list[_Point]:
     found: list[Entry] = []
     fidelities: list[NDArray[np.float64]] = []
-    distances: list[NDArray[np.float64]] = []
+    perceptions: list[NDArray[np.float64]] = []
     for entry in entries(rows):
-        fidelity, lpips = entry.values(_psnr(entry.first).name), entry.values("lpips")
+        fidelity, perception = (entry.values(of.name) for of in (_psnr(entry.first), metric))
         is_finite = fidelity is not None and np.isfinite(fidelity).all(axis=0).any()
-        if fidelity is not None and lpips is not None and is_finite:
+        if fidelity is not None and perception is not None and is_finite:
             found.append(entry)
             fidelities.append(fidelity)
-            distances.append(lpips)
+            perceptions.append(perception)
     if not found:
         return []
-    fidelity_of, lpips_of = (
-        compare(arrays, [], found[0].scenes).means for arrays in (fidelities, distances)
+    fidelity_of, perception_of = (
+        compare(arrays, [], found[0].scenes).means for arrays in (fidelities, perceptions)
     )
-    return [_Point(*parts) for parts in zip(found, fidelity_of, lpips_of, strict=True)]
+    return [_Point(*parts) for parts in zip(found, fidelity_of, perception_of, strict=True)]
 
 
-def _curves(sweep: Sweep) -> list[_Curve]:
+def _curves(sweep: Sweep, metric: Metric) -> list[_Curve]:
     fidelity_name = _psnr(sweep.first).name
-    if not {fidelity_name, "lpips"} <= set(sweep.values):
+    if not {fidelity_name, metric.name} <= set(sweep.values):
         return []
     curves = []
     ranked = sweep.ranked()
     papers = [PAPERS_SAMPLER] if PAPERS_SAMPLER in ranked else []
     for sampler in dict.fromkeys([ranked[0], *papers]):
-        fidelity, lpips = (sweep.values[name][sampler] for name in (fidelity_name, "lpips"))
+        fidelity, perception = (
+            sweep.values[name][sampler] for name in (fidelity_name, metric.name)
+        )
         nfe = tuple(sorted(fidelity))
         curves.append(
             _Curve(
@@ -157,7 +170,7 @@ def _curves(sweep: Sweep) -> list[_Curve]:
                 sampler,
                 nfe,
                 np.array([fidelity[n].mean for n in nfe]),
-                np.array([lpips[n].mean for n in nfe]),
+                np.array([perception[n].mean for n in nfe]),
             )
         )
     return curves
@@ -168,32 +181,36 @@ def _label_of(points: Sequence[_Point], method: str) -> str:
     return labels[0] if labels else method
 
 
-def _plane(points: Sequence[_Point], curves: Sequence[_Curve]) -> tuple[Canvas, list[str], Limits]:
+def _plane(
+    points: Sequence[_Point], curves: Sequence[_Curve], metric: Metric
+) -> tuple[Canvas, list[str], Limits]:
     """The figure, the labels of the methods beyond its axes, and their limits."""
     (left, right), (low, high) = limits = (
         _span(points, "fidelity", with_curves=bool(curves)),
-        _span(points, "lpips", with_curves=bool(curves)),
+        _span(points, "perception", with_curves=bool(curves)),
     )
     wide = len(points) > FEW or bool(curves)
     height = max(3.4, 0.17 * (len(points) + len(curves)))  # as many lines has the legend
     canvas = Canvas((DOUBLE, height) if wide else (SINGLE, 3.3), layout="constrained")
     axes = canvas.subplots()
-    axes.set(xlim=(left, right), ylim=(high, low))
+    axes.set(xlim=(left, right), ylim=(low, high) if metric.higher_is_better else (high, low))
     outside = []
     for point in sorted(points, key=lambda point: -point.fidelity.mean):
         style, label = look(point.entry.first.method), point.entry.first.label
-        x, y = point.fidelity, point.lpips
+        x, y = point.fidelity, point.perception
         if left < x.mean < right and low < y.mean < high:
             for ends in (([x.low, x.high], [y.mean] * 2), ([x.mean] * 2, [y.low, y.high])):
                 axes.plot(*ends, color=style.color, linewidth=0.7, alpha=0.55, zorder=2)
         else:
             outside.append(label)
-            label = f"{_arrow(point, *limits)} {label} ({x.mean:.2f} dB, {y.mean:.3f})"
+            label = f"{_arrow(point, limits, metric)} {label} ({_pair_of(x.mean, y.mean, metric)})"
         axes.plot(x.mean, y.mean, **style.points, markersize=6, zorder=3, label=label)
     for curve in curves:
         _draw_curve(axes, curve, limits, _label_of(points, curve.method))
     label = _psnr(points[0].entry.first).label
-    axes.set(xlabel=f"{label}, better →", ylabel="LPIPS, inverted, better →")
+    inverted = "" if metric.higher_is_better else ", inverted"
+    name = METRICS[metric.name].label
+    axes.set(xlabel=f"{label}, better →", ylabel=f"{name}{inverted}, better →")
     axes.grid(visible=True, color="#eeeeee", linewidth=0.6)
     axes.set_axisbelow(True)
     canvas.legend(loc="outside right upper" if wide else "outside lower center", handlelength=2)
@@ -206,7 +223,7 @@ def _draw_curve(axes: Any, curve: _Curve, limits: Limits, label: str) -> None:
     drawn: dict[str, Any] = {"color": look(curve.method).color, "linewidth": 0.8, "zorder": 1}
     axes.plot(
         np.where(within, curve.fidelity, np.nan),
-        np.where(within, curve.lpips, np.nan),
+        np.where(within, curve.perception, np.nan),
         linestyle=DASHED if curve.sampler == PAPERS_SAMPLER else "-",
         marker=".",
         markersize=4,
@@ -216,13 +233,13 @@ def _draw_curve(axes: Any, curve: _Curve, limits: Limits, label: str) -> None:
     for piece in range(len(curve.nfe) - 1):
         ends = slice(piece, piece + 2)
         if not within[ends].all():
-            axes.plot(curve.fidelity[ends], curve.lpips[ends], linestyle=BEYOND, **drawn)
+            axes.plot(curve.fidelity[ends], curve.perception[ends], linestyle=BEYOND, **drawn)
     seen = np.flatnonzero(within)
     for index in seen:
         if index in (seen[0], seen[-1]) or curve.nfe[index] == MARKED:
             axes.annotate(
                 str(curve.nfe[index]),
-                (curve.fidelity[index], curve.lpips[index]),
+                (curve.fidelity[index], curve.perception[index]),
                 xytext=(3, -3),
                 textcoords="offset points",
                 va="top",
@@ -233,15 +250,21 @@ def _draw_curve(axes: Any, curve: _Curve, limits: Limits, label: str) -> None:
             )
 
 
-def _arrow(point: _Point, across: tuple[float, float], along: tuple[float, float]) -> str:
-    """Where a point lies that is not within the axes, of which the second is inverted."""
+def _pair_of(fidelity: float, perception: float, metric: Metric) -> str:
+    return f"{fidelity:.2f} dB, {perception:.{metric.decimals - 1}f}"
+
+
+def _arrow(point: _Point, limits: Limits, metric: Metric) -> str:
+    """Where a point lies that is not within the axes; up is better."""
+    across, along = limits
     x = int(point.fidelity.mean > across[1]) - int(point.fidelity.mean < across[0])
-    y = int(point.lpips.mean < along[0]) - int(point.lpips.mean > along[1])
+    y = int(point.perception.mean > along[1]) - int(point.perception.mean < along[0])
+    y *= 1 if metric.higher_is_better else -1
     return {-1: "↙←↖", 0: "↓·↑", 1: "↘→↗"}[x][y + 1]
 
 
 def _span(
-    points: Sequence[_Point], metric: Literal["fidelity", "lpips"], *, with_curves: bool
+    points: Sequence[_Point], metric: Literal["fidelity", "perception"], *, with_curves: bool
 ) -> tuple[float, float]:
     """Limits that hold the intervals of trained methods but of those far from all the others."""
     trained = [point for point in points if point.entry.first.summary.parameters]
@@ -262,17 +285,17 @@ def _span(
 def _within(curve: _Curve, limits: Limits) -> NDArray[np.bool_]:
     """Which points of a curve lie within the axes."""
     (left, right), (low, high) = limits
-    x, y = curve.fidelity, curve.lpips
+    x, y = curve.fidelity, curve.perception
     within: NDArray[np.bool_] = (left < x) & (x < right) & (low < y) & (y < high)
     return within
 
 
-def _beyond(points: Sequence[_Point], curve: _Curve, limits: Limits) -> list[str]:
+def _beyond(points: Sequence[_Point], curve: _Curve, limits: Limits, metric: Metric) -> list[str]:
     """What a caption says of the points of a curve beyond the axes: at most one text."""
     values = [
-        f"{nfe} ({x:.2f} dB, {y:.3f})"
+        f"{nfe} ({_pair_of(x, y, metric)})"
         for nfe, x, y, within in zip(
-            curve.nfe, curve.fidelity, curve.lpips, _within(curve, limits), strict=True
+            curve.nfe, curve.fidelity, curve.perception, _within(curve, limits), strict=True
         )
         if not within
     ]

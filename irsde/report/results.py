@@ -127,6 +127,11 @@ class Entry:
             of_seed.setdefault(row.summary.seed, []).append(float(value))
         return fmean(fmean(found) for found in of_seed.values())
 
+    def missing(self, metric: str) -> str:
+        """Why `values` are None."""
+        said = (row.summary.missing(metric) for row in self.rows)
+        return next(filter(None, said), "not computed for every image")
+
     @property
     def sources(self) -> tuple[str, ...]:
         """Folders of the evaluations, as paths below the project."""
@@ -172,7 +177,7 @@ def read_rows(folders: Iterable[Path]) -> list[Row]:
     ------
     InputError
         As `read_row`, and if rows of one task and data set differ in images, leakage, protocol
-        or LPIPS weights.
+        or the weights of a metric.
     """
     rows = [read_row(folder) for folder in folders]
     for of_table in by_table(rows).values():
@@ -180,19 +185,22 @@ def read_rows(folders: Iterable[Path]) -> list[Row]:
             first = of_table[0]
             differing = [
                 key
-                for key in ("dataset", "leaked", "protocol", "lpips")
+                for key in ("dataset", "leaked", "protocol")
                 if getattr(row.summary, key) != getattr(first.summary, key)
             ]
             if list(row.per_image["image"]) != list(first.per_image["image"]):
                 differing.append("images")
-            if differing:
-                advice = "run irsde evaluate again"
-                if differing[0] == "lpips":
-                    networks = [one.summary.lpips.network for one in (row, first)]
+            advice = "run irsde evaluate again"
+            for metric in row.summary.metrics:
+                other = first.summary.metric(metric.name)
+                if other and metric.weights != other.weights:
+                    differing.append(metric.name)
                     advice = (
-                        f"LPIPS is of {networks[0]} and of {networks[1]}; delete one of them and "
-                        "evaluate it again where IRSDE_LPIPS_WEIGHTS names the other's weights"
+                        f"{metric.label} is of {metric.network or 'no network'} and of "
+                        f"{other.network or 'no network'}; delete one of them and evaluate it "
+                        "again where the other's weights are (README.md)"
                     )
+            if differing:
                 raise InputError(
                     f"{row.folder} and {first.folder} differ in {differing[0]}: not one table; "
                     f"{advice}"

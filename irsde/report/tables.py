@@ -38,11 +38,13 @@ from irsde.report.judging import (
     nfe_cell,
     number_text,
     parameters_cell,
+    rows_of,
     sampler_of,
     titles,
 )
 from irsde.report.results import Entry, Row, by_table, entries, without_leaked
 from irsde.report.table import MEAN, SUMMARY, UNSEEN, Cell, Column, Emphasis, Line, Table
+from irsde.scoring.distributions import DISTANCES
 from irsde.scoring.statistics import Difference, holm, mean_estimate, paired_difference
 
 SWEEP_SECTION = "Samplers and network evaluations"
@@ -71,7 +73,7 @@ def _sweep(found: Sequence[Entry], title: str) -> Table:
         found, key=lambda e: (samplers.index(sampler_of(e.first)), e.first.summary.nfe or 0)
     )
     first = group[0].first
-    metrics = headline(first)
+    metrics = headline(rows_of(group))
     judged = judge(group, metrics)
     most = max(entry.first.summary.nfe or 0 for entry in group)
     ranking = judged[0].ranking or range(len(group))
@@ -98,7 +100,8 @@ def _sweep(found: Sequence[Entry], title: str) -> Table:
                 found_here = (differences[place], p_values[place])
                 cells.append(difference_cell(*found_here, metric.decimals, sources))
             else:
-                cells.append(Cell("n/a", reason="not computed for every image"))
+                of = entry if of_metric.means[k] is None else group[base]
+                cells.append(Cell("n/a", reason=of.missing(metric.name)))
         lines.append(Line(entry.first.folder.name, tuple(cells)))
     exact = about_exact(cell for line in lines for cell in line.cells)
     exact += " " * bool(exact)
@@ -159,7 +162,7 @@ def cost_table(rows: Sequence[Row]) -> Table:
     lines = []
     for (task, dataset), of_table in by_table(rows).items():
         group = entries(of_table)
-        psnr = headline(of_table[0])[0]
+        psnr = headline(of_table)[0]
         for entry, (key, name) in zip(group, named_lines(group), strict=True):
             evaluation = [_cost(row.folder) for row in entry.rows]
             training = [_cost(Path(run)) for run in {r.summary.run: None for r in entry.rows}]
@@ -216,7 +219,7 @@ def cost_table(rows: Sequence[Row]) -> Table:
 
 def _psnr_column(rows: Sequence[Row]) -> Column:
     """Column of the PSNR of each protocol's channel, which its heading names."""
-    columns = {column.label: column for column in (headline(row)[0].column for row in rows)}
+    columns = {column.label: column for column in (headline([row])[0].column for row in rows)}
     first = next(iter(columns.values()), Column("psnr", "PSNR (dB)", higher_is_better=True))
     return replace(first, label=" or ".join(columns) or first.label)
 
@@ -232,9 +235,6 @@ def _measured(found: Sequence[Cost], key: str, unit: float, form: str, entry: En
         return count_cell(None, form, entry)
     together = max(values) if key.startswith("peak") else fmean(values)
     return count_cell(together / unit, form, entry)
-
-
-DISTANCES = {"fid": ("FID", 2), "kid": ("KID", 4)}  # label, decimals
 
 
 def quality_tables(rows: Sequence[Row], refused: Mapping[str, Mapping[str, str]]) -> list[Table]:
@@ -290,7 +290,7 @@ def _quality(
     *,
     whole: bool = True,
 ) -> Table:
-    metrics = metrics_of(group[0].first)
+    metrics = metrics_of(rows_of(group))
     judged = judge(group, metrics)
     distances = [
         name for name in DISTANCES if any(_distance(e.first, name).value is not None for e in group)
@@ -298,7 +298,10 @@ def _quality(
     columns = [
         METHOD,
         *(metric.column for metric in metrics),
-        *(Column(name, DISTANCES[name][0], higher_is_better=False) for name in distances),
+        *(
+            Column(name, DISTANCES[name].label, higher_is_better=DISTANCES[name].higher_is_better)
+            for name in distances
+        ),
         Column("nfe", "NFE"),
         Column("parameters", "parameters"),
     ]
@@ -333,12 +336,12 @@ def _quality(
 
 def _distance(row: Row, name: str) -> StatedDistance:
     """What an evaluation says of its FID or KID."""
-    return row.summary.distribution.fid if name == "fid" else row.summary.distribution.kid
+    return row.summary.distribution.of(name)
 
 
 def _distance_cells(group: Sequence[Entry], name: str, *, whole: bool) -> list[Cell]:
     """FID or KID of each entry: of all images together, averaged over seeds."""
-    label, decimals = DISTANCES[name]
+    label, decimals = DISTANCES[name].label, DISTANCES[name].decimals
     cells = []
     for entry in group:
         found = [_distance(row, name) for row in entry.rows]
@@ -402,7 +405,7 @@ def metrics_tree(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str,
         group = entries(of_table)
         of_set = tree.setdefault(task, {}).setdefault(dataset, {})
         for key, entry in zip(line_keys(group), group, strict=True):
-            found = {m.name: entry.values(m.name) for m in metrics_of(entry.first)}
+            found = {m.name: entry.values(m.name) for m in metrics_of(entry.rows)}
             means = {
                 name: mean_estimate(values, entry.scenes).mean
                 for name, values in found.items()

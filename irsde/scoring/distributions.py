@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irsde.files import InputError, digest_file
+from irsde.scoring.metrics import Quantity
 from irsde.scoring.perceptual import full_precision, read_weights, torch_cache
 from irsde.seeds import numpy_generator
 
@@ -33,6 +34,11 @@ FEW_IMAGES = 2000
 SUBSETS = 100
 SUBSET_SIZE = 1000
 BLOCK = 1024  # features taken to float64 at a time
+
+DISTANCES = {
+    "fid": Quantity(label="FID", higher_is_better=False, decimals=2, near=0.1),
+    "kid": Quantity(label="KID", higher_is_better=False, decimals=4),
+}
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,39 @@
-"""Metrics of images: what they are called, PSNR and SSIM of a batch, MATLAB's luminance."""
+"""The metrics of restored images: one function and one record each.
 
-from collections.abc import Iterable, Iterator
+Columns, summaries, tables, figures, the page and MLflow follow from `METRICS`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from irsde.files import InputError
+from irsde.scoring.perceptual import LPIPS_WEIGHTS, Weights
+from irsde.scoring.pixels import (
+    LUMINANCE,
+    LUMINANCE_OFFSET,
+    PEAK,
+    Window,
+    similarity,
+    squared_error,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Values = NDArray[np.float64]
 Scores = dict[str, Values]
+Channel = Literal["rgb", "y"]
+PixelFunction = Callable[["Tensor", "Tensor", Window], "Tensor"]
+ImageFunction = Callable[["Tensor", "Tensor"], "Tensor"]
 
-PEAK = 255
-LUMINANCE = (65.481 / 255, 128.553 / 255, 24.966 / 255)
-LUMINANCE_OFFSET = 16
 
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric of a restored image.
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """How a metric, or a distance between sets of images, is shown.
 
     Parameters
     ----------
@@ -31,121 +42,176 @@ class Metric:
     higher_is_better : bool
     decimals : int
         Digits after the point in tables.
+    near : float
+        A mean whose whole interval is no further than this from a published value matches it.
     """
 
     label: str
     higher_is_better: bool
     decimals: int
+    near: float = 0.0
+
+    @property
+    def heading(self) -> str:
+        """Label with an arrow that says which way is better."""
+        return f"{self.label} {'↑' if self.higher_is_better else '↓'}"
 
 
-METRICS: dict[str, Metric] = {
-    "psnr": Metric("PSNR (dB)", higher_is_better=True, decimals=2),
-    "ssim": Metric("SSIM", higher_is_better=True, decimals=4),
-    "psnr_y": Metric("PSNR-Y (dB)", higher_is_better=True, decimals=2),
-    "ssim_y": Metric("SSIM-Y", higher_is_better=True, decimals=4),
-    "lpips": Metric("LPIPS", higher_is_better=False, decimals=4),
-}
-
-
-@dataclass(frozen=True)
-class Window:
-    """Window in which SSIM takes means and covariances.
+@dataclass(frozen=True, kw_only=True)
+class Metric(Quantity):
+    """A metric of a restored image, with either `at_pixels` or `of_images`.
 
     Parameters
     ----------
-    taps : tuple of float
-        Weights along one axis, an odd number of them with sum 1.
-    sample_covariance : bool
-        Whether covariances are divided by n - 1, not by n.
+    at_pixels : callable, optional
+        (restored, reference, window of SSIM) to a value at every pixel, of planes of shape
+        (B, H, W), float64, from 0 to 255. It is taken under every protocol.
+    channel : {"rgb", "y"}, optional
+        Planes that `at_pixels` sees: red, green and blue one by one, or the luminance.
+    of_mean : callable
+        The metric, given the mean of `at_pixels` over the pixels and the planes.
+    of_images : callable, optional
+        (restored, reference) to a value for each image, of whole RGB images of shape (B, H, W, 3),
+        float64, from 0 to 255. On a CPU it gets images one by one.
+    smallest : int
+        Shortest side that `of_images` takes, in pixels, unless its weights say.
+    weights : Weights, optional
+        What `of_images` needs beside the images.
+    role : {"headline", "perceptual", "further"}
+        The PSNR and the SSIM of a channel are the headline of its protocols. They and what is
+        perceptual have figures and tables of seeds, samplers and causes; what is further, a column.
     """
 
-    taps: tuple[float, ...]
-    sample_covariance: bool
+    at_pixels: PixelFunction | None = None
+    channel: Channel | None = None
+    of_mean: Callable[[Values], Values] = lambda mean: mean
+    of_images: ImageFunction | None = None
+    smallest: int = 1
+    weights: Weights | None = None
+    role: Literal["headline", "perceptual", "further"] = "further"
 
     @property
-    def size(self) -> int:
-        """Pixels along one axis."""
-        return len(self.taps)
+    def unavailable(self) -> str:
+        """Why it cannot be computed on this machine; "" if it can."""
+        return self.weights.load().unavailable if self.weights else ""
 
     @property
-    def covariance_factor(self) -> float:
-        """What turns the biased covariance into the one that is meant."""
-        count = self.size**2
-        return count / (count - 1) if self.sample_covariance else 1.0
+    def smallest_side(self) -> int:
+        """Shortest side of an image that has a value, in pixels."""
+        return self.weights.load().smallest if self.weights else self.smallest
 
 
-def _gaussian(radius: int, sigma: float) -> tuple[float, ...]:
-    taps = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
-    return tuple((taps / taps.sum()).tolist())
+def decibels(squared: Values) -> Values:
+    """PSNR in dB of a mean squared error, for a peak of 255; of no error infinite."""
+    with np.errstate(divide="ignore"):
+        found: Values = 10 * np.log10(PEAK**2 / squared)
+    return found
 
 
-WINDOWS: dict[str, Window] = {
-    "gaussian": Window(_gaussian(5, 1.5), sample_covariance=False),
-    "uniform": Window((1 / 7,) * 7, sample_covariance=True),
+def haarpsi(restored: "Tensor", reference: "Tensor") -> "Tensor":
+    """HaarPSI of colors (YIQ), in [0, 1]: 1 for identical images; symmetric.
+
+    Gradients and colors are compared on images of half the size by Haar wavelets, and weighed by
+    the coarser of them. It needs no learned weights.
+
+    References
+    ----------
+    .. [1] Reisenhofer et al., "A Haar wavelet-based perceptual similarity index for image quality
+       assessment", Signal Processing: Image Communication 61, 2018.
+    """
+    import piq
+
+    channels_first = (image.permute(0, 3, 1, 2) for image in (restored, reference))
+    found: Tensor = piq.haarpsi(*channels_first, reduction="none", data_range=PEAK)
+    # Two black images have no wavelet to weigh by, and would be infinitely alike.
+    return found.where((restored != reference).flatten(1).any(1), 1.0)
+
+
+def lpips(restored: "Tensor", reference: "Tensor") -> "Tensor":
+    """LPIPS v0.1 by the network whose weights are at hand, at least 0."""
+    distances = LPIPS_WEIGHTS.load().distances
+    assert distances is not None
+    return distances(restored / PEAK, reference / PEAK)
+
+
+METRICS: dict[str, Metric] = {
+    "psnr": Metric(
+        label="PSNR (dB)",
+        higher_is_better=True,
+        decimals=2,
+        near=0.1,
+        at_pixels=squared_error,
+        of_mean=decibels,
+        channel="rgb",
+        role="headline",
+    ),
+    "ssim": Metric(
+        label="SSIM",
+        higher_is_better=True,
+        decimals=4,
+        near=0.005,
+        at_pixels=similarity,
+        channel="rgb",
+        role="headline",
+    ),
+    "psnr_y": Metric(
+        label="PSNR-Y (dB)",
+        higher_is_better=True,
+        decimals=2,
+        near=0.1,
+        at_pixels=squared_error,
+        of_mean=decibels,
+        channel="y",
+        role="headline",
+    ),
+    "ssim_y": Metric(
+        label="SSIM-Y",
+        higher_is_better=True,
+        decimals=4,
+        near=0.005,
+        at_pixels=similarity,
+        channel="y",
+        role="headline",
+    ),
+    "lpips": Metric(
+        label="LPIPS",
+        higher_is_better=False,
+        decimals=4,
+        near=0.005,
+        of_images=lpips,
+        weights=LPIPS_WEIGHTS,
+        role="perceptual",
+    ),
+    "haarpsi": Metric(
+        label="HaarPSI",
+        higher_is_better=True,
+        decimals=4,
+        of_images=haarpsi,
+        smallest=16,
+        role="perceptual",
+    ),
 }
-
-
-def luminance(pixels: NDArray[np.generic]) -> Values:
-    """MATLAB's Y of 8-bit RGB: ``(65.481 R + 128.553 G + 24.966 B) / 255 + 16``, not rounded."""
-    weights: Values = np.array([65.481, 128.553, 24.966])
-    weighted: Values = pixels.astype(np.float64) @ weights
-    return weighted / 255 + LUMINANCE_OFFSET
-
-
-def rounded_luminance(pixels: "Tensor") -> "Tensor":
-    """MATLAB's Y of 8-bit RGB (..., 3) as (..., 1), rounded half up as `rgb2ycbcr` of uint8 does.
-
-    Whole numbers are added, so that a tie is a tie.
-    """
-    import torch
-
-    weights = torch.tensor([[65481.0], [128553.0], [24966.0]], device=pixels.device).double()
-    thousandths = pixels.double() @ weights
-    return thousandths.add_(127500).div_(255000).floor_().add_(LUMINANCE_OFFSET)
-
-
-def full_range_luminance(pixels: "Tensor") -> "Tensor":
-    """Y of 8-bit RGB (..., 3) from 0 to 255 as (..., 1): ``0.299 R + 0.587 G + 0.114 B``."""
-    import torch
-
-    weights = torch.tensor([[299.0], [587.0], [114.0]], device=pixels.device).double()
-    return (pixels.double() @ weights).div_(1000)
-
-
-def psnr(restored: NDArray[np.generic], reference: NDArray[np.generic]) -> float:
-    """Peak signal-to-noise ratio in dB for a peak of 255, over all pixels and channels.
-
-    Identical images give infinity.
-    """
-    from skimage.metrics import peak_signal_noise_ratio
-
-    a, b = restored.astype(np.float64), reference.astype(np.float64)
-    if np.array_equal(a, b):
-        return float("inf")
-    return float(peak_signal_noise_ratio(b, a, data_range=PEAK))
 
 
 def fidelity(
     restored: "Tensor", reference: "Tensor", window: Window, borders: Iterable[int] = (0,)
 ) -> dict[int, Scores]:
-    """PSNR and SSIM of a batch of images, for several border crops at once.
+    """Metrics with `at_pixels` of a batch of images, for several border crops at once.
 
     Parameters
     ----------
     restored, reference : Tensor, shape (B, H, W, 3) or (B, H, W, 1)
-        Images in the range 0 to 255, of any real dtype, on one device.
+        RGB, or a luminance, in the range 0 to 255, of any real dtype, on one device.
     window : Window
-        Of SSIM, which is averaged over the pixels whose window lies inside the cropped image, and
-        over channels.
+        Of SSIM, which is averaged over the pixels whose window lies inside the cropped image.
     borders : iterable of int
         Pixels cut from each side.
 
     Returns
     -------
     dict of int to dict of str to ndarray, shape (B,)
-        For each border `psnr` and `ssim`, over all channels; of RGB also `psnr_y` and `ssim_y`
-        of MATLAB's luminance, not rounded. The PSNR (dB, for a peak of 255) of identical images is
-        infinite.
+        For each border the metrics of RGB and those of MATLAB's luminance, not rounded; of a
+        luminance the latter.
 
     Raises
     ------
@@ -182,20 +248,36 @@ def fidelity(
 
 def _fidelity(x: "Tensor", y: "Tensor", window: Window, borders: list[int]) -> list[Scores]:
     """`fidelity` of as many images as are taken at once."""
-    errors: list[list[Values]] = [[] for _ in borders]
-    similarities: list[list[Values]] = [[] for _ in borders]
-    for a, b in _planes(x, y):
-        error, similarity = (a - b).square_(), _similarity(a, b, window)
-        for k, border in enumerate(borders):
-            errors[k].append(_mean(error, border))
-            similarities[k].append(_mean(similarity, border))
-    return [_scores(np.stack(e), np.stack(s)) for e, s in zip(errors, similarities, strict=True)]
+    means: dict[tuple[Channel, PixelFunction], list[list[Values]]] = {}
+    for channel, a, b in _planes(x, y):
+        for function in _functions(channel):
+            values = function(a, b, window)
+            of_borders = means.setdefault((channel, function), [[] for _ in borders])
+            for of_border, border in zip(of_borders, borders, strict=True):
+                of_border.append(_mean(values, border))
+    return [
+        {
+            name: metric.of_mean(np.stack(means[metric.channel, metric.at_pixels][k]).mean(0))
+            for name, metric in METRICS.items()
+            if metric.channel and metric.at_pixels and (metric.channel, metric.at_pixels) in means
+        }
+        for k in range(len(borders))
+    ]
 
 
-def _planes(x: "Tensor", y: "Tensor") -> "Iterator[tuple[Tensor, Tensor]]":
-    """Each channel of two images in float64, of RGB then the luminance: shape (B, H, W)."""
+def _functions(channel: Channel) -> list[PixelFunction]:
+    """What is computed of the planes of a channel, each once."""
+    wanted = [metric.at_pixels for metric in METRICS.values() if metric.channel == channel]
+    return list(dict.fromkeys(function for function in wanted if function))
+
+
+def _planes(x: "Tensor", y: "Tensor") -> "Iterator[tuple[Channel, Tensor, Tensor]]":
+    """Each channel of two images in float64, then the luminance: shape (B, H, W)."""
     import torch
 
+    if x.shape[-1] == 1:
+        yield "y", x[..., 0].double(), y[..., 0].double()
+        return
     luminances = [
         torch.full(t.shape[:-1], LUMINANCE_OFFSET, device=t.device).double() for t in (x, y)
     ]
@@ -203,22 +285,8 @@ def _planes(x: "Tensor", y: "Tensor") -> "Iterator[tuple[Tensor, Tensor]]":
         planes = [torch.empty_like(luminances[0]).copy_(t[..., channel]) for t in (x, y)]
         for total, plane in zip(luminances, planes, strict=True):
             total.add_(plane, alpha=LUMINANCE[channel])
-        yield planes[0], planes[1]
-    if x.shape[-1] == len(LUMINANCE):
-        yield luminances[0], luminances[1]
-
-
-def _similarity(x: "Tensor", y: "Tensor", window: Window) -> "Tensor":
-    """SSIM wherever the window lies inside the images."""
-    import torch
-
-    from irsde.scoring.ssim import similarity_by_convolution, similarity_map
-
-    options = window.taps, window.covariance_factor
-    if x.device.type != "cpu":
-        return similarity_by_convolution(x, y, *options)
-    pairs = zip(x.numpy(), y.numpy(), strict=True)
-    return torch.from_numpy(np.stack([similarity_map(a, b, *options) for a, b in pairs]))
+        yield "rgb", planes[0], planes[1]
+    yield "y", luminances[0], luminances[1]
 
 
 def _mean(values: "Tensor", border: int) -> Values:
@@ -227,16 +295,3 @@ def _mean(values: "Tensor", border: int) -> Values:
     inner = values[:, border : height - border, border : width - border]
     mean: Values = (inner.sum(2).sum(1) / inner[0].numel()).cpu().numpy()
     return mean
-
-
-def _scores(errors: Values, similarities: Values) -> Scores:
-    """Scores from the mean squared errors and the mean SSIM, each (channel, image)."""
-    colors = min(3, len(errors))
-    with np.errstate(divide="ignore"):
-        scores = {
-            "psnr": 10 * np.log10(PEAK**2 / errors[:colors].mean(0)),
-            "ssim": similarities[:colors].mean(0),
-        }
-        if colors == 3:
-            scores |= {"psnr_y": 10 * np.log10(PEAK**2 / errors[3]), "ssim_y": similarities[3]}
-    return scores

@@ -12,18 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from irsde.files import InputError, digest_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Values = NDArray[np.float64]
-Distances = Callable[["Tensor", "Tensor"], Values]
+Distances = Callable[["Tensor", "Tensor"], "Tensor"]
 
 VARIABLE = "IRSDE_LPIPS_WEIGHTS"
-PIXELS_AT_ONCE = 2**22  # of all images of a batch together, on a GPU
 
 
 @dataclass(frozen=True)
@@ -60,9 +57,6 @@ BACKBONES: dict[str, Backbone] = {
 }
 
 
-PAPERS_NETWORK = "alex"  # values of others are not comparable with the paper's
-
-
 def network_label(network: str | None) -> str:
     """Name of a network of LPIPS in tables and captions, given the one that a summary records."""
     if network in BACKBONES:
@@ -86,8 +80,7 @@ class PerceptualMetric:
         Reason for `n/a`; empty with weights.
     distances : callable, optional
         (restored, reference), float tensors (B, H, W, 3) in [0, 1] on one device, to a distance
-        for each image, no side shorter than `smallest`. On a CPU images are taken one by one, so
-        that a value does not depend on what else is in the batch.
+        for each image, no side shorter than `smallest`.
     """
 
     network: str
@@ -153,6 +146,31 @@ def perceptual_metric() -> PerceptualMetric:
         f"{path} ({VARIABLE}): not the weights of AlexNet, VGG16 or SqueezeNet 1.1 under "
         "torchvision's names"
     )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that a metric needs.
+
+    Parameters
+    ----------
+    variable : str
+        Environment variable that names their file.
+    file : callable
+        The file that `load` would read, None without one; torch is not imported.
+    load : callable
+        What they are and compute, or why there are none.
+    papers : str
+        The paper's network: values of others are not comparable with published ones.
+    """
+
+    variable: str
+    file: Callable[[], Path | None]
+    load: Callable[[], PerceptualMetric]
+    papers: str
+
+
+LPIPS_WEIGHTS = Weights(VARIABLE, perceptual_weights, perceptual_metric, papers="alex")
 
 
 @contextmanager
@@ -233,6 +251,11 @@ def _distances(model: Any) -> Distances:
 
     layers = [getattr(model.net, f"slice{k + 1}") for k in range(model.net.N_slices)]
 
+    def distances(restored: "Tensor", reference: "Tensor") -> "Tensor":
+        model.to(reference.device)
+        with torch.inference_mode(), full_precision():
+            return of_batch(restored, reference)
+
     def of_batch(restored: "Tensor", reference: "Tensor") -> "Tensor":
         a, b = (
             model.scaling_layer(2 * image.permute(0, 3, 1, 2).contiguous().float() - 1)
@@ -245,17 +268,5 @@ def _distances(model: Any) -> Distances:
             total += head(difference).mean((1, 2, 3))
             del difference
         return total
-
-    def distances(restored: "Tensor", reference: "Tensor") -> Values:
-        model.to(reference.device)
-        count, height, width, _ = reference.shape
-        on_cpu = reference.device.type == "cpu"
-        size = 1 if on_cpu else max(1, PIXELS_AT_ONCE // (height * width))
-        with torch.inference_mode(), full_precision():
-            parts = [
-                of_batch(restored[k : k + size], reference[k : k + size])
-                for k in range(0, count, size)
-            ]
-        return torch.cat(parts).cpu().double().numpy()
 
     return distances

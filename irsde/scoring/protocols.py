@@ -1,5 +1,6 @@
 """Protocols: how a restored image is scored, each named by who uses it."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -8,15 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irsde.files import InputError
-from irsde.scoring.metrics import WINDOWS, Scores, fidelity, full_range_luminance, rounded_luminance
-from irsde.scoring.perceptual import perceptual_metric
+from irsde.scoring.metrics import METRICS, Channel, Metric, Scores, fidelity
+from irsde.scoring.perceptual import full_precision
+from irsde.scoring.pixels import WINDOWS, full_range_luminance, rounded_luminance
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Channel = Literal["rgb", "y"]
 Luminance = Literal["matlab", "matlab-rounded", "full-range"]
-HEADLINES: dict[Channel, tuple[str, str]] = {"rgb": ("psnr", "ssim"), "y": ("psnr_y", "ssim_y")}
+PIXELS_AT_ONCE = 2**22  # of all images that a metric gets together, on a GPU
+
+
+def _headline(channel: Channel) -> tuple[str, ...]:
+    of_channel = {name: of for name, of in METRICS.items() if of.channel == channel}
+    return tuple(name for name, of in of_channel.items() if of.role == "headline")
+
+
+HEADLINES: dict[Channel, tuple[str, ...]] = {"rgb": _headline("rgb"), "y": _headline("y")}
+"""PSNR and SSIM of each channel."""
+PERCEPTUAL = tuple(name for name, metric in METRICS.items() if metric.role == "perceptual")
+"""Metrics that follow what people see more than the headlines do."""
+BY_PROTOCOL = tuple(name for name, metric in METRICS.items() if metric.channel)
+"""Metrics that are taken under every protocol; the others are of whole images."""
 OTHER_LUMINANCES: "dict[Luminance, Callable[[Tensor], Tensor]]" = {
     "matlab-rounded": rounded_luminance,
     "full-range": full_range_luminance,
@@ -29,8 +43,8 @@ Reference = NDArray[np.uint8]
 class Protocol:
     """How an image is scored.
 
-    Whatever the protocol, `psnr` and `ssim` are of RGB, `psnr_y` and `ssim_y` of its Y, and LPIPS
-    sees the whole image, clipped to [0, 1].
+    Whatever the protocol, metrics of the channel "rgb" are of RGB, those of "y" of its Y, and
+    those without a channel, such as LPIPS, see the whole RGB image, clipped to [0, 1].
 
     Parameters
     ----------
@@ -43,16 +57,16 @@ class Protocol:
     channel : {"rgb", "y"}
         Whose PSNR and SSIM are the headline.
     border : int
-        Pixels cut from each side before PSNR and SSIM.
+        Pixels cut from each side before PSNR, SSIM and other metrics of a channel.
     rounded : bool
-        Whether PSNR and SSIM see the restored image rounded to 8 bits; it is clipped either way.
+        Whether these see the restored image rounded to 8 bits; it is clipped either way.
     luminance : {"matlab", "matlab-rounded", "full-range"}
         Y from 16 to 235 as MATLAB's `rgb2ycbcr` has it, the same rounded to whole numbers, or from
         0 to 255.
     window : str
         Window of SSIM, a key of `metrics.WINDOWS`.
-    lpips_rounded : bool
-        Whether LPIPS sees the restored image rounded to 8 bits.
+    whole_rounded : bool
+        Whether metrics of whole images see the restored image rounded to 8 bits.
     """
 
     label: str
@@ -63,10 +77,10 @@ class Protocol:
     rounded: bool = True
     luminance: Luminance = "matlab"
     window: str = "gaussian"
-    lpips_rounded: bool = True
+    whole_rounded: bool = True
 
     @property
-    def headline(self) -> tuple[str, str]:
+    def headline(self) -> tuple[str, ...]:
         """Names of the PSNR and the SSIM that this protocol is about."""
         return HEADLINES[self.channel]
 
@@ -93,7 +107,7 @@ PROTOCOLS: dict[str, Protocol] = {
         "task's settings, which is 4 for every task",
         version=2,
         border=4,
-        lpips_rounded=False,
+        whole_rounded=False,
     ),
     "matlab-y": Protocol(
         "MATLAB's Y of 8-bit RGB, rounded to 8 bits, no border crop",
@@ -119,7 +133,7 @@ PROTOCOLS: dict[str, Protocol] = {
         "scripts that score a network's output without writing an image file",
         version=2,
         rounded=False,
-        lpips_rounded=False,
+        whole_rounded=False,
     ),
     "skimage-default": Protocol(
         "8-bit RGB, no border crop; SSIM with a uniform 7x7 window and sample covariances",
@@ -129,17 +143,10 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 
-def score_pair(
-    restored: Restored, reference: Reference, protocol: Protocol
-) -> dict[str, float | None]:
-    """Metrics of one restored image, shape (H, W, 3): `score_batch` of it alone."""
-    return score_batch(restored[None], reference[None], protocol)[0]
-
-
-def score_batch(
+def score_images(
     restored: Restored, reference: Reference, protocol: Protocol, device: str = "cpu"
 ) -> list[dict[str, float | None]]:
-    """Metrics of restored images of one size.
+    """Metrics of whole restored images of one size.
 
     Parameters
     ----------
@@ -154,59 +161,60 @@ def score_batch(
     Returns
     -------
     list of dict of str to float or None
-        For each image a value for each key of `metrics.METRICS`. The PSNR of identical images is
-        infinite; an image with values that are no numbers scores NaN; `lpips` is None where
-        `perceptual_distances` says so.
+        For each image a value for each metric without a channel: None where its weights are not at
+        hand or the image is smaller than it takes, NaN where the image is not finite.
 
     Raises
     ------
     InputError
-        If the sizes differ, the restored images are no floats, or too little is left after the
-        crop.
+        If the sizes differ or the restored images are no floats.
     """
     output, target = _tensors(restored, reference, device)
-    scores = _fidelities(output, target, [protocol])[0]
-    distances = perceptual_distances(restored, reference, protocol, device)
-    return [
-        {**{name: float(values[k]) for name, values in scores.items()}, "lpips": distances[k]}
-        for k in range(len(target))
-    ]
+    seen, clean = _pixels(output, protocol.whole_rounded).double(), target.double()
+    found = {
+        name: _of_images(metric, seen, clean)
+        for name, metric in METRICS.items()
+        if metric.of_images
+    }
+    return [{name: values[k] for name, values in found.items()} for k in range(len(clean))]
 
 
-def perceptual_distances(
-    restored: Restored, reference: Reference, protocol: Protocol, device: str = "cpu"
-) -> list[float | None]:
-    """LPIPS of restored images of one size; the arguments are those of `score_batch`.
+def _of_images(metric: Metric, seen: "Tensor", clean: "Tensor") -> Sequence[float | None]:
+    """Values of a metric of whole images, in parts that a device can take at once."""
+    import torch
 
-    Returns
-    -------
-    list of float or None
-        None for each image where no weights are at hand, or where the images are smaller than
-        the network takes.
-    """
-    metric = perceptual_metric()
-    if metric.distances is None or min(reference.shape[1:3]) < metric.smallest:
-        return [None] * len(reference)
-    output, target = _tensors(restored, reference, device)
-    seen = _pixels(output, protocol.lpips_rounded) / 255
-    return [float(value) for value in metric.distances(seen, target / 255)]
+    count, height, width, _ = clean.shape
+    assert metric.of_images is not None
+    if metric.unavailable or min(height, width) < metric.smallest_side:
+        return [None] * count
+    is_finite = seen.isfinite().all(3).all(2).all(1)
+    seen, clean = seen[is_finite], clean[is_finite]
+    size = 1 if clean.device.type == "cpu" else max(1, PIXELS_AT_ONCE // (height * width))
+    values: list[float] = []
+    with torch.inference_mode(), full_precision():
+        for k in range(0, len(clean), size):
+            part = metric.of_images(seen[k : k + size], clean[k : k + size])
+            values += part.double().tolist()
+    found = iter(values)
+    return [next(found) if finite else math.nan for finite in is_finite.tolist()]
 
 
 def score_protocols(
     restored: Restored, reference: Reference, device: str = "cpu"
 ) -> list[dict[str, dict[str, float | None]]]:
-    """PSNR and SSIM of restored images of one size under every protocol at once.
+    """Metrics of a channel of restored images of one size under every protocol at once.
 
     Parameters
     ----------
     restored, reference, device
-        As for `score_batch`.
+        As for `score_images`.
 
     Returns
     -------
     list of dict
-        For each image and each key of `PROTOCOLS` the values of `psnr`, `ssim`, `psnr_y` and
-        `ssim_y`, the same that `score_batch` gives; None where the image is too small.
+        For each image and each key of `PROTOCOLS` the values of the metrics `BY_PROTOCOL`; None
+        where the image is too small. The PSNR of identical images is infinite; an image with
+        values that are no numbers scores NaN.
 
     Raises
     ------
@@ -218,12 +226,11 @@ def score_protocols(
         name: protocol for name, protocol in PROTOCOLS.items() if protocol.fits(*target.shape[1:3])
     }
     found = dict(zip(fitting, _fidelities(output, target, list(fitting.values())), strict=True))
-    names = ("psnr", "ssim", "psnr_y", "ssim_y")
     return [
         {
             protocol: {
                 name: float(found[protocol][name][k]) if protocol in found else None
-                for name in names
+                for name in BY_PROTOCOL
             }
             for protocol in PROTOCOLS
         }
@@ -268,7 +275,7 @@ def _levels(image: "Tensor") -> "Tensor":
 def _fidelities(
     restored: "Tensor", reference: "Tensor", protocols: Sequence[Protocol]
 ) -> list[Scores]:
-    """PSNR and SSIM under each protocol; what several have in common is computed once."""
+    """Metrics of a channel under each protocol; what several have in common is computed once."""
     found: dict[tuple[bool, str, Luminance], dict[int, Scores]] = {}
     for rounded in sorted({protocol.rounded for protocol in protocols}):
         pixels = _pixels(restored, rounded) if rounded else _levels(restored)
@@ -291,5 +298,4 @@ def _of_protocol(
     scores = found[protocol.rounded, protocol.window, "matlab"][protocol.border]
     if protocol.luminance == "matlab":
         return scores
-    of_y = found[protocol.rounded, protocol.window, protocol.luminance][protocol.border]
-    return scores | {"psnr_y": of_y["psnr"], "ssim_y": of_y["ssim"]}
+    return scores | found[protocol.rounded, protocol.window, protocol.luminance][protocol.border]

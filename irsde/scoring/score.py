@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from irsde.files import InputError, digest, replacing
 from irsde.images import Pixels, to_pixels
 from irsde.scoring.distributions import Features, distribution_distances, feature_network
-from irsde.scoring.metrics import METRICS
-from irsde.scoring.perceptual import PerceptualMetric, perceptual_metric
-from irsde.scoring.protocols import PROTOCOLS, perceptual_distances, score_protocols
+from irsde.scoring.metrics import METRICS, Metric
+from irsde.scoring.protocols import PROTOCOLS, score_images, score_protocols
 from irsde.scoring.statistics import mean_estimate
 
 NAMED = 5  # exact images
@@ -29,7 +28,7 @@ class Score:
     values : dict
         Metric → value under the chosen protocol; None where it is n/a.
     by_protocol : list of dict
-        The same without LPIPS under every protocol.
+        The same without metrics of whole images under every protocol.
     features : tuple of two ndarrays, optional
         Features of the restored and the clean image for FID and KID; None without their network.
     """
@@ -72,16 +71,16 @@ def score(
             "leave such images out, or take another protocol"
         )
     by_protocol = score_protocols(restored, reference, device)
-    distances = perceptual_distances(restored, reference, chosen, device)
+    of_images = score_images(restored, reference, chosen, device)
     features = _features(restored, reference, device)
     return [
         Score(
-            {**of_protocols[protocol], "lpips": distance},
+            {name: (of_protocols[protocol] | of_whole)[name] for name in METRICS},
             [{"image": name, "protocol": key, **scores} for key, scores in of_protocols.items()],
             of_network,
         )
-        for name, of_protocols, distance, of_network in zip(
-            names, by_protocol, distances, features, strict=True
+        for name, of_protocols, of_whole, of_network in zip(
+            names, by_protocol, of_images, features, strict=True
         )
     ]
 
@@ -113,7 +112,7 @@ def score_card(
     features: Sequence[tuple[Features, Features] | None],
     dataset: str,
 ) -> dict[str, object]:
-    """What a summary says of its scores: protocol, LPIPS weights, means, FID and KID.
+    """What a summary says of its scores: protocol, means, weights, FID and KID.
 
     Parameters
     ----------
@@ -125,7 +124,6 @@ def score_card(
     dataset : str
         Name of the test set, which seeds the subsets of KID.
     """
-    perceptual = perceptual_metric()
     chosen = PROTOCOLS[protocol]
     return {
         "protocol": {
@@ -135,12 +133,6 @@ def score_card(
             "channel": chosen.channel,
             "source": chosen.source,
         },
-        "lpips": {
-            "network": perceptual.network,
-            "label": perceptual.label,
-            "sha256": perceptual.sha256,
-            "unavailable": perceptual.unavailable or _too_small(table, perceptual),
-        },
         "distribution": _distribution(features, dataset),
         "metrics": [
             {
@@ -148,6 +140,8 @@ def score_card(
                 "label": metric.label,
                 "higher_is_better": metric.higher_is_better,
                 "decimals": metric.decimals,
+                "unavailable": metric.unavailable or _too_small(table, name, metric),
+                "weights": _weights(metric),
                 **_estimate(table, name),
             }
             for name, metric in METRICS.items()
@@ -155,12 +149,21 @@ def score_card(
     }
 
 
-def _too_small(table: pd.DataFrame, perceptual: PerceptualMetric) -> str:
-    """Why images have no LPIPS although there are weights; "" if all that are finite have one."""
-    if not (table["lpips"].isna() & table["psnr"].notna()).any():
+def _weights(metric: Metric) -> dict[str, str] | None:
+    """Which weights a metric was computed with; None where it needs none."""
+    if metric.weights is None:
+        return None
+    used = metric.weights.load()
+    return {"network": used.network, "label": used.label, "sha256": used.sha256}
+
+
+def _too_small(table: pd.DataFrame, name: str, metric: Metric) -> str:
+    """Why images have no value of a metric that can be computed; "" if all that are finite do."""
+    if not (table[name].isna() & table["psnr"].notna()).any():
         return ""
-    side = perceptual.smallest
-    return f"not of every image, for {perceptual.label} needs {side}x{side} pixels at least"
+    side = metric.smallest_side
+    needing = metric.weights.load().label if metric.weights else metric.label
+    return f"not of every image, for {needing} needs {side}x{side} pixels at least"
 
 
 def _estimate(table: pd.DataFrame, metric: str) -> dict[str, float | int | None]:
@@ -207,7 +210,7 @@ def protocol_means(table: pd.DataFrame) -> str:
     Parameters
     ----------
     table : DataFrame
-        `protocols.csv`: image, protocol, psnr, ssim, psnr_y, ssim_y.
+        `protocols.csv`: image, protocol, and the metrics `protocols.BY_PROTOCOL`.
     """
     from tabulate import tabulate
 

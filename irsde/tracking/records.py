@@ -15,6 +15,7 @@ from irsde.experiment.recorded import Lineage
 from irsde.experiment.result_tables import HISTORY
 from irsde.experiment.summary import Summary, read_summary
 from irsde.files import REPORTS, digest_file, digest_json, is_present
+from irsde.scoring.distributions import DISTANCES
 
 WEIGHTS = "weights.safetensors"
 REPORT_FILES = (
@@ -175,7 +176,7 @@ def evaluation_record(folder: Path) -> Record:
         ends = {f"{metric.name}_low": metric.low, f"{metric.name}_high": metric.high}
         metrics += _numbers(ends, "interval/")
     distances = summary.distribution
-    metrics += _numbers({"fid": distances.fid.value, "kid": distances.kid.value})
+    metrics += _numbers({name: distances.of(name).value for name in DISTANCES})
     counts = {
         "parameters": summary.parameters,
         "multiply_accumulates": summary.multiply_accumulates,
@@ -196,7 +197,7 @@ def evaluation_record(folder: Path) -> Record:
                 "dataset": data.dataset,
                 **{key: getattr(summary, key) for key in OPTIONS},
                 "protocol": summary.protocol.name,
-                "lpips_network": summary.lpips.network or None,
+                **{f"{m.name}_network": m.network for m in summary.metrics if m.network},
             }
         ),
         metrics + _numbers(counts) + _numbers(cost.content(), "cost/"),

@@ -16,7 +16,7 @@ from irsde.machine.meters import peak_memory_bytes
 from irsde.methods import method_of
 from irsde.progress import track
 from irsde.restoration.classical import classical_method
-from irsde.scoring.metrics import psnr
+from irsde.scoring.pixels import psnr
 
 
 def tune(

@@ -17,7 +17,7 @@ from irsde.machine.world import ALONE, World
 from irsde.methods import method_of
 from irsde.objectives import OBJECTIVES, largest_step
 from irsde.restoration.restorer import Restorer, restorer_of
-from irsde.scoring.metrics import psnr
+from irsde.scoring.pixels import psnr
 from irsde.seeds import torch_generator
 from irsde.training.update import layout_of
 

@@ -79,7 +79,7 @@ const enhanceTable = (holder) => {
     const shown = {
       "quality and cost": () => true,
       quality: (column) => column < first,
-      "PSNR and cost": (column) => column < 2 || column >= first,
+      [`${meta.columns[1].replace(/ \(.*/, "")} and cost`]: (column) => column < 2 || column >= first,
     };
     const choice = el("select", {}, ...Object.keys(shown).map((name) => option(name, name)));
     choice.addEventListener("change", () => {

@@ -340,7 +340,7 @@ BREAKS = {
     ),
     "a recorded value": (
         lambda: edit(PROVENANCE, '"value": ', '"value": 1'),
-        ["reports/provenance.json: SHA-256", f"{TABLE}/identity/nfe: cell made anew"],
+        ["reports/provenance.json: SHA-256", f"{TABLE}/identity/haarpsi: cell made anew"],
     ),
     "no text": ((PROVENANCE.parent / "tables.md").unlink, ["tables.md: SHA-256", "no such file"]),
     "a report without hashes": (

@@ -203,11 +203,10 @@ def prepare(
 ) -> None:
     """Make the training, validation and test pairs of a task below data/prepared."""
     from irsde.data.prepare import prepare as prepare_pairs
-    from irsde.data.sets import dataset_folder, own_unread
+    from irsde.data.sets import dataset_folder, left_out
     from irsde.experiment.grid import preparations
     from irsde.experiment.profile import load_profile
     from irsde.files import check_name
-    from irsde.images import unread_line
 
     loaded = load_profile(_profile_name(profile))
     check_name("task", task, loaded.tasks)
@@ -215,8 +214,8 @@ def prepare(
     names = [dataset] if dataset else [name for of, name in preparations(loaded) if of == task]
     for name in names:
         print(f"{prepare_pairs(loaded.name, task, name, settings)}: ready")
-        if unread := own_unread(dataset_folder(name)):
-            print(unread_line(unread))
+        if line := left_out(dataset_folder(name)):
+            print(line)
     if dataset is None:
         from irsde.data.leakage.check import check_profile
 
@@ -449,9 +448,8 @@ def evaluate(
         return
     from irsde.data.leakage.record import leaked_images, read_leaks
     from irsde.evaluation.outside import PreparedSet, evaluate_restored
-    from irsde.experiment.profile import load_profile
+    from irsde.experiment.profile import check_task, load_profile
     from irsde.files import check_name
-    from irsde.tasks import TASKS
 
     if name is None or restored is None:
         raise InputError("irsde evaluate --restored: give the method's --name")
@@ -459,7 +457,7 @@ def evaluate(
         raise InputError("irsde evaluate --restored: --task and --dataset go together")
     test_set = None
     if task and dataset:
-        check_name("task", task, TASKS)
+        check_task(task)
         loaded = load_profile(_profile_name(profile))
         check_name("task", task, loaded.tasks)
         of_task = loaded.data.of(task)
@@ -497,15 +495,11 @@ def _evaluate_run(
     from irsde.experiment.profile import load_profile
     from irsde.experiment.provenance import evaluation_profile, imported_from, read_run_card
     from irsde.experiment.result_tables import PER_PROTOCOL, read_protocols
-    from irsde.files import check_name
     from irsde.machine.launch import start_processes
     from irsde.machine.world import world_of_environment
-    from irsde.methods import METHODS, MethodName
 
     found = run_of(folder)
     loaded = load_profile(found.profile)
-    base = MethodName.parse(found.method).base
-    check_name("method", base, METHODS)
     settings = evaluation_profile(loaded, found)
     card = read_run_card(found.folder)
     of_task = loaded.data.of(found.task)
@@ -581,13 +575,11 @@ def import_weights(
     conversion, as the authors' code reads the noise, unless irsde evaluate is told otherwise.
     """
     from irsde.experiment.grid import Run
-    from irsde.experiment.profile import load_profile
-    from irsde.files import check_name
+    from irsde.experiment.profile import check_task, load_profile
     from irsde.restoration.import_weights import METHOD
     from irsde.restoration.import_weights import import_weights as import_file
-    from irsde.tasks import TASKS
 
-    check_name("task", task, TASKS)
+    check_task(task)
     loaded = load_profile(_profile_name(profile))
     run = Run(loaded.name, task, METHOD, 0)
     print(
@@ -657,12 +649,11 @@ def restore(
     evaluated with, unless given; what was taken is printed and stands in restored.json.
     """
     from irsde.audit.evidence import run_with_weights
-    from irsde.files import check_name
+    from irsde.experiment.profile import check_task
     from irsde.restoration.photos import RestoreOptions, restore_photographs
-    from irsde.tasks import TASKS
 
     if task is not None:
-        check_name("task", task, TASKS)
+        check_task(task)
     if (run is None) == (task is None):
         raise InputError("give --run, a run folder, or --task, to use the committed weights")
     if run is not None and method is not None:
@@ -739,8 +730,8 @@ def verify(
     """Check that tables, result files, weights and data still agree; exit code 1 if not."""
     from irsde.audit.verify import verify as verify_chain
     from irsde.experiment.profile import load_profile
+    from irsde.experiment.recorded import read_lineage
     from irsde.report.build import rebuilt_tables
-    from irsde.report.recorded import read_lineage
 
     loaded = load_profile(read_lineage().profile if profile is None else profile)
     text, agrees = verify_chain(loaded.name, lambda: rebuilt_tables(loaded))
@@ -797,7 +788,7 @@ def status(profile: ProfileOption = None) -> None:
 @tracking.command()
 def sync(profile: ProfileOption = None) -> None:
     """Log to MLflow every finished run and evaluation that the store lacks."""
-    from irsde.experiment.grid import RESULTS
+    from irsde.files import RESULTS
     from irsde.tracking import store as mlflow_view
 
     name = _profile_name(profile)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+DATA, RESULTS, REPORTS = Path("data"), Path("results"), Path("reports")  # of a project
 INPUT_EXIT_CODE = 2
 TEMPORARY = ".part"  # ends the names of what is not whole yet
 LOCK = ".lock"  # in a temporary folder: held by the process that writes there

@@ -8,7 +8,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from PIL import Image as PILImage
 from PIL import ImageOps, UnidentifiedImageError
 
 from irsde.files import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_PIXELS = 100_000_000
 Pixels = NDArray[np.uint8]
@@ -256,3 +259,10 @@ def to_pixels(image: NDArray[np.floating]) -> Pixels:
     """Image in [0, 1] to 8 bits: clipped, times 255, rounded half to even."""
     pixels: Pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return pixels
+
+
+def to_tensor(images: Sequence[NDArray[np.float32]]) -> "Tensor":
+    """Images (H, W, 3) of one size to a tensor (B, 3, H, W)."""
+    import torch
+
+    return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())

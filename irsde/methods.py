@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from irsde.files import InputError, digest_json
-from irsde.tasks import TASKS
 
 if TYPE_CHECKING:
     from irsde.processes import GaussianProcess, Schedule
@@ -115,14 +114,6 @@ class Method:
             if value is not field.default:
                 content.append(value.tolist() if hasattr(value, "tolist") else value)
         return digest_json(content)
-
-    def refusal(self, task: str) -> str | None:
-        """Why the method cannot do a task, as a sentence for tables; None if it can."""
-        if self.only_task not in (None, task):
-            return f"{self.label} is made for {self.only_task} only"
-        if self.kind == "classical" and TASKS[task].classical is None:
-            return f"there is no classical method for {task}"
-        return None
 
 
 def _ir_sde(schedule: "Schedule") -> "Callable[[float], GaussianProcess]":

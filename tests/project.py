@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import functools
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -13,12 +14,14 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from filelock import FileLock
 
 from irsde import cli
 from irsde.data.fetch.fetching import fetch
 from irsde.data.leakage.check import check_profile
 from irsde.data.prepare import prepare
 from irsde.experiment.profile import Profile, load_profile
+from irsde.files import digest_file, write_json
 from irsde.machine import launch
 from irsde.scoring.perceptual import perceptual_metric
 
@@ -36,6 +39,13 @@ PARTS = (
     "profiles",
     "workflow",
 )
+ENGINES = {
+    "snakemake": ("snakemake", "--cores", "8", "reports/tables.md"),
+    "dvc": ("dvc", "repro", "--quiet"),
+}
+METHODS = "methods: [identity, classical, regression, ir-sde+l2]"  # of the smoke profile
+TIMED = {"cost.json", "cost.md", "index.html", "SHA256SUMS", ".snakemake_timestamp"}
+FILES = "files.json"
 OF_THE_WHEEL = "photographs-"  # sets that are the same in every project
 
 
@@ -97,6 +107,40 @@ def _kept_folder() -> Path:
 
 _KEPT = contextlib.ExitStack()
 atexit.register(_KEPT.close)
+
+
+def grid_by(engine: str, base: Path) -> Path:
+    """Project whose grid an engine has made: smoke with a tuned and a trained method only.
+
+    It is made once for all processes that test; `grid_files` has what it was then.
+    """
+    folder = base / engine
+    with FileLock(base / f"{engine}.lock"):
+        if not (folder / FILES).is_file():
+            copy_project(folder)
+            profile = folder / "workflow/config/smoke.yaml"
+            text = profile.read_text()
+            assert text.count(METHODS) == 1
+            profile.write_text(text.replace(METHODS, "methods: [classical, ir-sde+l2]"))
+            call(folder, "irsde", "plan", "--profile", "smoke")
+            call(folder, *ENGINES[engine])
+            write_json(folder / FILES, _hashes(folder))
+    return folder
+
+
+def grid_files(engine: str, base: Path) -> dict[str, str]:
+    """SHA-256 of the files that an engine made, by their names; none that hold times."""
+    return json.loads((grid_by(engine, base) / FILES).read_text())
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    parts = ("data/prepared", "data/leakage", "results/smoke", "reports")
+    return {
+        path.relative_to(folder).as_posix(): digest_file(path)
+        for part in parts
+        for path in sorted((folder / part).rglob("*"))
+        if path.is_file() and path.name not in TIMED and "checkpoint" not in path.parts
+    }
 
 
 def call(folder: Path, *command: str, code: int = 0, **variables: str) -> str:

@@ -4,9 +4,9 @@ import csv
 
 import pytest
 
-from benchmarks.analytic import Settings, build, curve, fitted_order
 from irsde.processes import mean_reverting
 from irsde.samplers import GRIDS, SAMPLERS
+from studies.analytic import Settings, build, curve, fitted_order
 
 USED = [name for name, solver in SAMPLERS.items() if solver.refusal(mean_reverting()) is None]
 REDUCED = Settings(evaluations=(5, 40, 80, 160, 320), paths=100, samples=300)

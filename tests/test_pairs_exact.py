@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from irsde.data.pairs import Pair, _read_array, check_patch, draw_patch, to_tensor
+from irsde.data.pairs import Pair, _read_array, check_patch, draw_patch
 from irsde.files import InputError
+from irsde.images import to_tensor
 from irsde.tasks import TASKS, Degradation
 
 

@@ -19,13 +19,13 @@ from irsde.evaluation.outside import PreparedSet, evaluate_restored
 from irsde.experiment.grid import Evaluation, Run
 from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import load_profile, run_settings
+from irsde.experiment.recorded import PROVENANCE
 from irsde.files import InputError, digest_file, read_json, write_json, write_text
 from irsde.images import read_image, write_image
 from irsde.report import render
 from irsde.report.build import write_checksums
 from irsde.report.effects import protocol_tables
 from irsde.report.lineage import lineage
-from irsde.report.recorded import PROVENANCE
 from irsde.report.results import read_rows
 from irsde.report.tables import cost_table, quality_tables
 from irsde.seeds import numpy_generator
@@ -340,7 +340,7 @@ BREAKS = {
     ),
     "a recorded value": (
         lambda: edit(PROVENANCE, '"value": ', '"value": 1'),
-        ["reports/provenance.json: SHA-256", f"{TABLE}/identity/nfe: cell made anew"],
+        ["reports/provenance.json: SHA-256", f"{TABLE}/identity/haarpsi: cell made anew"],
     ),
     "no text": ((PROVENANCE.parent / "tables.md").unlink, ["tables.md: SHA-256", "no such file"]),
     "a report without hashes": (

@@ -16,7 +16,7 @@ from irsde.processes import (
     variance_preserving,
 )
 from irsde.samplers import GRIDS, SAMPLERS, sample, step_grid, trajectory
-from tests.problems import Mixture
+from studies.problems import Mixture
 
 PROCESSES = [
     mean_reverting(),

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image as PILImage
 from skimage import data
 
-from benchmarks.similarity import ALTERATIONS, cropped
 from irsde.data.leakage.similarity import COPY, MOST_CANDIDATES, SIDE, Copy, describe, find_copies
 from irsde.images import read_image, rgb
 from irsde.seeds import numpy_generator
+from studies.similarity import ALTERATIONS, cropped
 from tests.reference import DATA, needs_data
 
 SCENES = ("astronaut", "camera", "chelsea", "coffee", "coins", "rocket")

@@ -10,9 +10,9 @@ import pytest
 
 from irsde import files
 from irsde.cli import main
+from irsde.experiment.recorded import PROVENANCE
 from irsde.files import read_table
 from irsde.report.lineage import lineage
-from irsde.report.recorded import PROVENANCE
 from irsde.report.results import read_rows
 from irsde.report.tables import quality_tables
 from tests.fabricated import fabricate

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from irsde.experiment.grid import Run
+from irsde.experiment.recorded import Lineage
 from irsde.files import InputError, digest_file, digest_json, write_json
-from irsde.report.recorded import Lineage
 from irsde.tracking.rebuild import rebuild
 from irsde.tracking.records import evaluation_record
 from irsde.tracking.store import (

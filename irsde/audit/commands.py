@@ -7,9 +7,9 @@ from pathlib import Path
 
 from irsde.data.catalogue import find_split, read_own
 from irsde.experiment.provenance import read_run_card
+from irsde.experiment.recorded import Lineage, RecordedSource
 from irsde.experiment.summary import read_summary
 from irsde.files import InputError
-from irsde.report.recorded import Lineage, RecordedSource
 from irsde.report.results import evaluation_command, run_command
 
 

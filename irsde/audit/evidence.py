@@ -13,8 +13,6 @@ from irsde.evaluation.current import is_current_evaluation
 from irsde.experiment.cards import problem_of
 from irsde.experiment.code import code_hash, is_same_code
 from irsde.experiment.grid import (
-    REPORTS,
-    RESULTS,
     Evaluation,
     Run,
     cause_evaluations,
@@ -27,6 +25,8 @@ from irsde.experiment.provenance import read_network_run, read_run_card
 from irsde.experiment.result_tables import HISTORY, PER_IMAGE, PER_PROTOCOL
 from irsde.experiment.summary import SUMMARY, Summary, read_summary
 from irsde.files import (
+    REPORTS,
+    RESULTS,
     InputError,
     digest_file,
     is_present,

@@ -10,12 +10,10 @@ from irsde.audit.commands import commands
 from irsde.data.catalogue import find_split, read_own
 from irsde.data.sets import CARD, dataset_folder, prepared_card
 from irsde.experiment.cards import RecordedData, RunCard
-from irsde.experiment.grid import REPORTS, pairs_folder
+from irsde.experiment.grid import pairs_folder
 from irsde.experiment.options import alike, unusual
 from irsde.experiment.provenance import read_run_card
-from irsde.experiment.summary import Summary, read_summary
-from irsde.files import InputError, digest_file, is_present
-from irsde.report.recorded import (
+from irsde.experiment.recorded import (
     Lineage,
     RecordedCell,
     RecordedEvaluation,
@@ -24,6 +22,8 @@ from irsde.report.recorded import (
     RecordedTable,
     read_lineage,
 )
+from irsde.experiment.summary import Summary, read_summary
+from irsde.files import REPORTS, InputError, digest_file, is_present
 from irsde.report.render import shown
 from irsde.report.results import read_evaluation
 

@@ -15,11 +15,11 @@ from irsde.audit.explain import find
 from irsde.experiment import provenance
 from irsde.experiment.code import PACKAGE
 from irsde.experiment.grid import evaluation_of, run_of
-from irsde.experiment.profile import DATA, EvaluationSettings
+from irsde.experiment.profile import EvaluationSettings
+from irsde.experiment.recorded import read_lineage
 from irsde.experiment.result_tables import PER_IMAGE
 from irsde.experiment.summary import Summary, read_summary
-from irsde.files import InputError, read_table
-from irsde.report.recorded import read_lineage
+from irsde.files import DATA, InputError, read_table
 from irsde.report.results import read_evaluation
 from irsde.scoring.metrics import METRICS
 

@@ -17,11 +17,11 @@ from pydantic import (
 )
 from tabulate import tabulate
 
-from irsde.experiment.grid import PROGRESS, RESULTS, Run, evaluations, run_of, runs
+from irsde.experiment.grid import PROGRESS, Run, evaluations, run_of, runs
 from irsde.experiment.profile import Profile
 from irsde.experiment.provenance import read_run_card
 from irsde.experiment.summary import read_summary
-from irsde.files import InputError, digest_json, is_present, read_json
+from irsde.files import RESULTS, InputError, digest_json, is_present, read_json
 from irsde.methods import METHODS, MethodName
 
 QUIET_SECONDS = 3600

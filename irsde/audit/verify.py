@@ -13,20 +13,20 @@ from irsde.audit.integrity import damages
 from irsde.data.sets import CARD, dataset_folder, prepared_card, set_card
 from irsde.experiment import provenance
 from irsde.experiment.code import code_hash, is_same_code
-from irsde.experiment.grid import REPORTS, pairs_folder, run_of
+from irsde.experiment.grid import pairs_folder, run_of
 from irsde.experiment.profile import load_profile, run_settings, settings_hash
-from irsde.experiment.summary import SUMMARY
-from irsde.files import InputError, digest_file, digest_json
-from irsde.methods import method_of
-from irsde.report.build import CHECKSUMS, read_checksums
-from irsde.report.lineage import agrees, changed_settings, lineage
-from irsde.report.recorded import (
+from irsde.experiment.recorded import (
     PROVENANCE,
     Lineage,
     RecordedCell,
     RecordedSource,
     read_lineage,
 )
+from irsde.experiment.summary import SUMMARY
+from irsde.files import REPORTS, InputError, digest_file, digest_json
+from irsde.methods import method_of
+from irsde.report.build import CHECKSUMS, read_checksums
+from irsde.report.lineage import agrees, changed_settings, lineage
 from irsde.report.render import shown
 from irsde.report.results import read_evaluation, run_command
 from irsde.report.table import Table

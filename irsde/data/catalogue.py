@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from irsde.degradations.masks import Holes
-from irsde.experiment.profile import DATA, DatasetName, Settings, TaskName, read_yaml
-from irsde.files import InputError
+from irsde.experiment.profile import DatasetName, Settings, TaskName, read_yaml
+from irsde.files import DATA, InputError
 
 CATALOGUE = DATA / "catalogue.yaml"
 OWN = "dataset.yaml"

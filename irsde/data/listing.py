@@ -14,10 +14,8 @@ from irsde.data.catalogue import (
     read_own,
     split_names,
 )
-from irsde.data.sets import CARD, check_unchanged, dataset_card, dataset_folder, own_unread
-from irsde.experiment.profile import DATA
-from irsde.files import InputError
-from irsde.images import unread_line
+from irsde.data.sets import CARD, check_unchanged, dataset_card, dataset_folder, left_out
+from irsde.files import DATA, InputError
 
 
 def overview() -> str:
@@ -96,7 +94,6 @@ def shared(name: str) -> dict[str, str]:
 
 def _described_own(name: str, own: OwnSet) -> str:
     folder = dataset_folder(name)
-    unread = own_unread(folder)
     lines = [
         own.label,
         f"{name}: a set of your own, described in {folder / OWN}, {_present(name)} indexed",
@@ -104,7 +101,7 @@ def _described_own(name: str, own: OwnSet) -> str:
         f"licence: {own.licence}",
         *_field("scene", own.scene or ""),
         *_field("holes of the masks", own.holes or ""),
-        *([unread_line(unread)] if unread else []),
+        *filter(None, [left_out(folder)]),
     ]
     try:
         check_unchanged(name)

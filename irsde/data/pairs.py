@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from irsde.data.sets import prepared_card, read_records
 from irsde.degradations.resampling import enlarge
 from irsde.experiment.grid import Run, pairs_folder
-from irsde.experiment.profile import DATA
-from irsde.files import InputError, digest, replacing
+from irsde.files import DATA, InputError, digest, replacing
 from irsde.images import Pixels, read_image, to_float
 from irsde.tasks import Degradation, Task
 
@@ -66,7 +65,7 @@ def _decoded(file: Path, sha256: str) -> Pixels:
 
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 Image = NDArray[np.float32]
 Values = Pixels | Image  # of a file: an image, or an array that is not rounded
@@ -259,10 +258,3 @@ def draw_patch(
     if generator.random() < 0.5:
         x0, mu = x0.swapaxes(0, 1), mu.swapaxes(0, 1)
     return x0, mu
-
-
-def to_tensor(images: Sequence[Image]) -> "Tensor":
-    """Images (H, W, 3) of one size to a tensor (B, 3, H, W)."""
-    import torch
-
-    return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())

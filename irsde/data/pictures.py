@@ -24,9 +24,7 @@ from irsde.drawing import (
     show_whole,
     window_sums,
 )
-from irsde.experiment.grid import REPORTS
-from irsde.experiment.profile import DATA
-from irsde.files import replacing_folder
+from irsde.files import DATA, REPORTS, replacing_folder
 from irsde.images import Pixels, read_image, to_float, to_pixels
 from irsde.scoring.pixels import psnr
 from irsde.seeds import numpy_generator

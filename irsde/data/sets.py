@@ -20,8 +20,9 @@ from pydantic import TypeAdapter, ValidationError
 from irsde.data.catalogue import FOLDERS, OWN, find_split, read_own
 from irsde.degradations.masks import Holes
 from irsde.experiment.cards import DatasetCard, PreparedCard, SetCard
-from irsde.experiment.profile import DATA, TaskData
+from irsde.experiment.profile import TaskData
 from irsde.files import (
+    DATA,
     InputError,
     digest_file,
     digest_json,
@@ -30,8 +31,8 @@ from irsde.files import (
     write_json,
     write_text,
 )
-from irsde.images import image_files, read_image
-from irsde.tasks import TASKS, Degradation
+from irsde.images import image_files, read_image, unread_line
+from irsde.tasks import Degradation
 
 TABLE = "pairs.csv"
 CARD = "dataset.json"
@@ -275,9 +276,10 @@ def own_images(folder: Path) -> list[str]:
     return _own_files(folder)[0]
 
 
-def own_unread(folder: Path) -> list[Path]:
-    """Pictures in the folders of a set of one's own that are of no format that is read."""
-    return [folder / name for name in _own_files(folder)[1]]
+def left_out(folder: Path) -> str:
+    """Line on the pictures of a set of one's own whose formats are not read; empty if none."""
+    unread = [folder / name for name in _own_files(folder)[1]]
+    return unread_line(unread) if unread else ""
 
 
 def _own_files(folder: Path) -> tuple[list[str], list[str]]:
@@ -340,14 +342,6 @@ def degradation_of(settings: TaskData) -> Degradation:
         raise InputError(f"{folder}: has no masks")
     masks = tuple(read_image(file) for file in files)
     return replace(chosen, masks=masks, holes=holes_of(settings.masks))
-
-
-def noise_level_of(task: str, settings: TaskData) -> float | None:
-    """Standard deviation of the noise in degraded images, where that is all there is in them."""
-    if not TASKS[task].is_noise:
-        return None
-    level = settings.noise_level
-    return Degradation.noise_level if level is None else level
 
 
 def _command(folder: Path) -> str:

@@ -7,11 +7,11 @@ from irsde.data.leakage.record import leaked_images, read_leaks
 from irsde.data.sets import CARD, dataset_folder, prepared_card, read_records, source_fingerprint
 from irsde.experiment.code import STAGES, code_hash, current, is_same_code
 from irsde.experiment.grid import Evaluation, datasets, leakage_file, pairs_folder
-from irsde.experiment.profile import DATA, EvaluationSettings, Profile
+from irsde.experiment.profile import EvaluationSettings, Profile
 from irsde.experiment.provenance import read_run_card
 from irsde.experiment.result_tables import PER_IMAGE
 from irsde.experiment.summary import SUMMARY, read_summary
-from irsde.files import InputError, digest_file, digest_json, is_present, write_json
+from irsde.files import DATA, InputError, digest_file, digest_json, is_present, write_json
 from irsde.scoring.distributions import inception_weights
 from irsde.scoring.metrics import METRICS
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from irsde.data.pairs import Pair, load_pairs, to_tensor
+from irsde.data.pairs import Pair, load_pairs
 from irsde.data.sets import prepared_card
 from irsde.evaluation.cost import multiply_accumulates
 from irsde.evaluation.current import is_scored
@@ -34,7 +34,7 @@ from irsde.experiment.result_tables import (
 )
 from irsde.experiment.summary import SUMMARY, Summary
 from irsde.files import InputError, digest_json, write_json
-from irsde.images import Pixels, to_pixels, write_image
+from irsde.images import Pixels, to_pixels, to_tensor, write_image
 from irsde.machine.devices import compute_device
 from irsde.machine.meters import Meter
 from irsde.machine.world import World, joined, world_of_environment
@@ -318,9 +318,8 @@ def _restored_by_network(
     import torch
 
     from irsde.restoration.restorer import load_restorer
-    from irsde.restoration.weights import WEIGHTS, check_finite
+    from irsde.restoration.weights import WEIGHTS, check_finite, raw_weights
     from irsde.seeds import torch_generator
-    from irsde.training.checkpoints import raw_weights
 
     run, options = evaluation.run, evaluation.options
     folder = pairs_folder(run.profile, run.task, evaluation.dataset)

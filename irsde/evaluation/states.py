@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from irsde.data.pairs import Pair, to_tensor
+from irsde.data.pairs import Pair
 from irsde.experiment.grid import Evaluation
 from irsde.files import write_json
-from irsde.images import Pixels, to_float, to_pixels, write_image
+from irsde.images import Pixels, to_float, to_pixels, to_tensor, write_image
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,7 +16,6 @@ import yaml
 
 from irsde.experiment.options import OPTIONS, EvaluationOptions, options_of
 from irsde.experiment.profile import (
-    DATA,
     METHOD,
     NAME,
     PARAMETERS,
@@ -25,16 +24,13 @@ from irsde.experiment.profile import (
     RunSettings,
     check_form,
     largest_nfe,
+    method_refusal,
     run_settings,
     sampler_refusal,
     wrong_in_profile,
 )
-from irsde.files import InputError, check_name, digest_json, write_text
+from irsde.files import DATA, RESULTS, InputError, check_name, digest_json, write_text
 from irsde.methods import METHODS, MethodName, method_of
-
-RESULTS = Path("results")
-
-REPORTS = Path("reports")
 
 IMPORTED = "authors"  # variant that a run of imported weights is
 
@@ -166,13 +162,19 @@ def sets_file(profile: str) -> Path:
     return DATA / "sets" / f"{profile}.json"
 
 
+def checkpoints_in(folder: Path, every: int = 1) -> list[Path]:
+    """Checkpoints of a folder that were made at multiples of an iteration, the newest last."""
+    found = sorted(path for path in folder.glob("*.safetensors") if path.stem.isdigit())
+    return [path for path in found if int(path.stem) % every == 0]
+
+
 def runs(profile: Profile) -> list[Run]:
     """All runs of a profile, in the order of its lists."""
     return [
         Run(profile.name, task, method, seed)
         for task in profile.tasks
         for method, seeds in profile.runs_of(task).items()
-        if method_of(method).refusal(task) is None
+        if method_refusal(method_of(method), task) is None
         for seed in (seeds if _depends_on_seed(method) else seeds[:1])
     ]
 
@@ -183,7 +185,7 @@ def refusals(profile: Profile) -> dict[str, dict[str, str]]:
     for task in profile.tasks:
         for method in profile.runs_of(task):
             record = method_of(method)
-            if reason := record.refusal(task):
+            if reason := method_refusal(record, task):
                 found.setdefault(task, {})[record.label] = reason
     return found
 

@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from irsde.experiment.options import DEFAULTS, OPTIONS
-from irsde.files import InputError, check_name, digest_json
+from irsde.files import DATA, InputError, check_name, digest_json
 from irsde.methods import METHODS, Method, MethodName, method_of
 from irsde.objectives import OBJECTIVES, largest_step
 from irsde.samplers import SAMPLERS
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 PROFILE_FOLDER = Path("workflow/config")
 PARAMETERS = Path("params.yaml")
-DATA = Path("data")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 METHOD = re.compile(NAME.pattern + r"(?:\+[A-Za-z0-9_-]+(?:\.[0-9]+)?)*")  # with its variants
 LONGEST_NAME = 100  # characters
@@ -543,7 +542,7 @@ class Profile(Settings):
         for task in self.tasks:
             for method in self.runs_of(task):
                 record = method_of(method)
-                if record.refusal(task) is None:
+                if method_refusal(record, task) is None:
                     self._check_run(task, method, record)
         if self.causes:
             try:
@@ -654,7 +653,7 @@ def _wrong_in_sweep(
             yield f"{dataset} is no test set of {task}", "datasets", index
     for index, method in enumerate(sweep.methods):
         record = method_of(method)
-        if reason := record.refusal(task):
+        if reason := method_refusal(record, task):
             yield reason, "methods", index
         if missing := set(sweep.seeds) - set(runs.get(method, ())):
             message = f"the profile has no {method} on {task} of seed {min(missing)}"
@@ -668,6 +667,26 @@ def _wrong_in_sweep(
                 most_text = "at most" if record.kind == "process" else "always"
                 message = f"{nfe} is n/a: {method} takes {most} network evaluations {most_text}"
                 yield f"{message}; give it a sweep of its own", "nfe", position
+
+
+def check_task(name: str) -> None:
+    """Refuse a task that there is not.
+
+    Raises
+    ------
+    InputError
+        Says which there are.
+    """
+    check_name("task", name, TASKS)
+
+
+def method_refusal(method: Method, task: str) -> str | None:
+    """Why a method cannot do a task, as a sentence for tables; None if it can."""
+    if method.only_task not in (None, task):
+        return f"{method.label} is made for {method.only_task} only"
+    if method.kind == "classical" and TASKS[task].classical is None:
+        return f"there is no classical method for {task}"
+    return None
 
 
 def sampler_refusal(method: Method, sampler: str) -> str | None:
@@ -792,7 +811,7 @@ def run_settings(profile: Profile, task: str, method: str, seed: int) -> RunSett
     check_name("task", task, TASKS)
     base = MethodName.parse(method).base
     check_name("method", base, METHODS)
-    if reason := METHODS[base].refusal(task):
+    if reason := method_refusal(METHODS[base], task):
         raise InputError(f"{method} on {task}: n/a, {reason}")
     resolved = profile.for_method(method)
     is_trained = METHODS[base].is_trained
@@ -1077,3 +1096,11 @@ def _line(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:
         else:
             break
     return line
+
+
+def noise_level_of(task: str, settings: TaskData) -> float | None:
+    """Standard deviation of the noise in degraded images, where that is all there is in them."""
+    if not TASKS[task].is_noise:
+        return None
+    level = settings.noise_level
+    return Degradation.noise_level if level is None else level

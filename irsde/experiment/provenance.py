@@ -1,6 +1,5 @@
 """Where a result comes from: commit, code, settings, data, versions, device."""
 
-import resource
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,8 +12,8 @@ from pydantic import ValidationError
 from irsde.experiment.cards import RunCard
 from irsde.experiment.grid import Run
 from irsde.experiment.profile import PARAMETERS, Profile, RunSettings
-from irsde.files import InputError, digest_file, is_present, write_json
-from irsde.methods import MethodName, method_of
+from irsde.files import InputError, check_name, digest_file, is_present, write_json
+from irsde.methods import METHODS, MethodName, method_of
 
 LIBRARIES = ("numba", "numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "piq", "pillow")
 
@@ -58,12 +57,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def peak_memory_bytes() -> int:
-    """Largest resident memory of this process so far, in bytes."""
-    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return usage if sys.platform == "darwin" else usage * 1024
-
-
 def write_run_card(
     folder: Path,
     run: Run,
@@ -88,11 +81,11 @@ def write_run_card(
     device : str
         What the weights were computed on.
     cost : dict of str to float
-        Seconds it took, and its largest memory in bytes; that of this process unless given.
+        Seconds it took, and its largest memory in bytes.
     details : dict
         Further fields; they replace those of the same name.
     """
-    write_json(folder / "cost.json", {"peak_memory_bytes": peak_memory_bytes(), **cost})
+    write_json(folder / "cost.json", cost)
     method = method_of(run.method)
     card = RunCard.model_validate(
         {
@@ -181,9 +174,11 @@ def evaluation_profile(profile: Profile, run: Run) -> Profile:
     Raises
     ------
     InputError
-        If the run is a variant that the profile does not define and is of neither kind.
+        If the method is unknown, or the run is a variant that the profile does not define and is
+        of neither kind.
     """
     name = MethodName.parse(run.method)
+    check_name("method", name.base, METHODS)
     if _is_derived(run.folder):
         while name.variant and str(name) not in profile.variants:
             name = name.origin

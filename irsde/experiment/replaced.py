@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from irsde.experiment.grid import RESULTS
-from irsde.files import digest_file, is_present, read_json, replacing_folder
+from irsde.files import RESULTS, digest_file, is_present, read_json, replacing_folder
 
 REPLACED = RESULTS / "replaced"
 CARDS = ("run.json", "summary.json")

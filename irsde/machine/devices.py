@@ -6,12 +6,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from irsde.experiment.grid import RESULTS
-from irsde.files import InputError
+from irsde.files import RESULTS, InputError
 from irsde.machine.world import ALONE, World
 
 if TYPE_CHECKING:
@@ -161,19 +160,3 @@ def refusing_too_little_memory(message: Callable[[], str]) -> Iterator[None]:
         if not any(words in str(error) for words in CPU_REFUSALS):
             raise
         raise InputError(message()) from None
-
-
-def to_device(tensor: "torch.Tensor", device: "torch.device", **options: Any) -> "torch.Tensor":
-    """A tensor on a device; to a GPU it is copied while the CPU goes on.
-
-    Parameters
-    ----------
-    tensor : Tensor
-        In memory of the CPU.
-    device : torch.device
-    **options
-        Further arguments of `Tensor.to`.
-    """
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True, **options)
-    return tensor.to(device, **options)

@@ -1,15 +1,21 @@
 """What a stage takes: seconds, memory and energy."""
 
 import importlib
+import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from irsde.experiment.provenance import peak_memory_bytes
-
 if TYPE_CHECKING:
     import torch
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return usage if sys.platform == "darwin" else usage * 1024
 
 
 def peak_memory(device: "torch.device") -> dict[str, int]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from irsde.experiment.grid import (
-    REPORTS,
     evaluations,
     further_evaluations,
     outside_evaluations,
@@ -13,8 +12,10 @@ from irsde.experiment.grid import (
     sweep_evaluations,
 )
 from irsde.experiment.profile import Profile
+from irsde.experiment.recorded import PROVENANCE
 from irsde.experiment.summary import SUMMARY
 from irsde.files import (
+    REPORTS,
     InputError,
     digest_file,
     is_present,
@@ -29,7 +30,6 @@ from irsde.report.grids import comparison_figure, strip_figures
 from irsde.report.lineage import Departures, lineage
 from irsde.report.page import write_page
 from irsde.report.planes import plane_figure, scatter_figure
-from irsde.report.recorded import PROVENANCE
 from irsde.report.results import Row, by_table, read_rows
 from irsde.report.table import Figure, Table
 

@@ -10,11 +10,7 @@ from irsde.experiment.cards import RunCard
 from irsde.experiment.grid import pairs_folder
 from irsde.experiment.profile import Profile, load_profile, run_settings
 from irsde.experiment.provenance import read_run_card
-from irsde.experiment.result_tables import HISTORY, PER_IMAGE, PER_PROTOCOL
-from irsde.experiment.summary import SUMMARY, read_summary
-from irsde.files import InputError, digest_file, digest_json, is_present
-from irsde.methods import METHODS, MethodName
-from irsde.report.recorded import (
+from irsde.experiment.recorded import (
     Lineage,
     RecordedCell,
     RecordedColumn,
@@ -24,6 +20,10 @@ from irsde.report.recorded import (
     RecordedSet,
     RecordedTable,
 )
+from irsde.experiment.result_tables import HISTORY, PER_IMAGE, PER_PROTOCOL
+from irsde.experiment.summary import SUMMARY, read_summary
+from irsde.files import InputError, digest_file, digest_json, is_present
+from irsde.methods import METHODS, MethodName
 from irsde.report.table import Cell, Figure, Line, Table
 
 MARKS = {

@@ -14,7 +14,7 @@ from pylatexenc.latexencode import (
 )
 from tabulate import tabulate
 
-from irsde.report.recorded import RecordedCell
+from irsde.experiment.recorded import RecordedCell
 from irsde.report.table import Cell, Column, Figure, Table
 
 ROOT = "../"  # from reports/ to the project

@@ -29,9 +29,11 @@ from irsde.experiment.profile import (
     RunSettings,
     TaskData,
     UNetSettings,
+    method_refusal,
 )
 from irsde.experiment.replaced import replacing_run
 from irsde.files import InputError, check_name, digest_file, replacing
+from irsde.machine.meters import peak_memory_bytes
 from irsde.methods import METHODS, MethodName, method_of
 from irsde.restoration.restorer import build_network
 from irsde.restoration.weights import WEIGHTS
@@ -190,7 +192,7 @@ def import_weights(
             settings,
             {"settings": settings.hash, "weights_file": source["sha256"]},
             "imported, not trained here",
-            {"seconds": time.monotonic() - started},
+            {"seconds": time.monotonic() - started, "peak_memory_bytes": peak_memory_bytes()},
             {
                 "label": f"{method_of(run.method).label} (authors' weights)",
                 "parameters": parameters,
@@ -498,7 +500,7 @@ def _count(names: Iterable[str], prefix: str) -> int:
 def _denoising_run(file: Path, run: Run) -> Run:
     """Run of an unconditional network, which belongs to the Gaussian-denoising methods."""
     method = METHODS[DENOISING_METHOD]
-    if method.refusal(run.task):
+    if method_refusal(method, run.task):
         raise InputError(
             f"{file}: an unconditional network (3 input channels) removes Gaussian noise only; "
             f"give --task {method.only_task}"

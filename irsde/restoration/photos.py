@@ -14,15 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irsde import __version__
-from irsde.data.pairs import to_tensor
-from irsde.data.sets import noise_level_of
 from irsde.degradations.masks import inpainting_holes, read_mask
 from irsde.degradations.resampling import enlarge
 from irsde.experiment import provenance
 from irsde.experiment.cards import RunCard
 from irsde.experiment.grid import refuse_without_effect, run_of
 from irsde.experiment.options import Conversion, EvaluationOptions
-from irsde.experiment.profile import RunSettings, load_profile
+from irsde.experiment.profile import RunSettings, load_profile, noise_level_of
 from irsde.experiment.summary import Scores
 from irsde.files import (
     InputError,
@@ -34,7 +32,16 @@ from irsde.files import (
     temporary_folder,
     write_json,
 )
-from irsde.images import MAX_PIXELS, Pixels, check_text, printable, read_image, to_float, to_pixels
+from irsde.images import (
+    MAX_PIXELS,
+    Pixels,
+    check_text,
+    printable,
+    read_image,
+    to_float,
+    to_pixels,
+    to_tensor,
+)
 from irsde.machine.devices import compute_device, device_name
 from irsde.methods import method_of
 from irsde.progress import track

@@ -1,10 +1,13 @@
 """Weight files read into networks, every name, shape and value being checked."""
 
+import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from irsde.experiment.code import is_same_run
+from irsde.experiment.grid import checkpoints_in
 from irsde.files import InputError
 
 WEIGHTS = "weights.safetensors"
@@ -55,3 +58,23 @@ def check_finite(path: Path, name: str, tensor: Tensor) -> None:
             f"{path}: {name} holds NaN or infinite values; such weights restore nothing: train "
             "the run again, or get the file again"
         )
+
+
+def raw_weights(folder: Path, identity: dict[str, str]) -> dict[str, Tensor]:
+    """Weights themselves, not their average, of the newest checkpoint of a finished run.
+
+    Raises
+    ------
+    InputError
+        If there is no checkpoint of that run.
+    """
+    found = checkpoints_in(folder)
+    try:
+        if found:
+            with safe_open(found[-1], framework="pt") as stored:
+                if is_same_run(json.loads(stored.metadata()["irsde"])["identity"], identity):
+                    names = [name for name in stored.keys() if name.startswith("network.")]  # noqa: SIM118
+                    return {n.removeprefix("network."): stored.get_tensor(n) for n in names}
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{found[-1]}: damaged checkpoint ({error}); delete it") from None
+    raise InputError(f"{folder}: no checkpoint of this run, so its raw weights are n/a")

@@ -10,8 +10,8 @@ from typing import Any
 from filelock import FileLock
 from mlflow.entities import ViewType  # noqa: TID253 (imported by one command only)
 
-from irsde.experiment.grid import RESULTS, run_of
-from irsde.files import InputError, temporary_folder
+from irsde.experiment.grid import run_of
+from irsde.files import RESULTS, InputError, temporary_folder
 from irsde.tracking.records import is_own_description
 from irsde.tracking.store import (
     ARTIFACTS,

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from irsde.experiment.cards import Cost, RunCard
-from irsde.experiment.grid import REPORTS, Run, pairs_folder
+from irsde.experiment.grid import Run, pairs_folder
 from irsde.experiment.options import OPTIONS
 from irsde.experiment.provenance import read_run_card
+from irsde.experiment.recorded import Lineage
 from irsde.experiment.result_tables import HISTORY
 from irsde.experiment.summary import Summary, read_summary
-from irsde.files import digest_file, digest_json, is_present
-from irsde.report.recorded import Lineage
+from irsde.files import REPORTS, digest_file, digest_json, is_present
 from irsde.scoring.distributions import DISTANCES
 
 WEIGHTS = "weights.safetensors"

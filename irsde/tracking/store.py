@@ -27,8 +27,9 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from irsde.experiment.grid import REPORTS, RESULTS, Run
+from irsde.experiment.grid import Run
 from irsde.experiment.provenance import read_run_card
+from irsde.files import REPORTS, RESULTS
 from irsde.tracking.records import (
     WEIGHTS,
     Model,

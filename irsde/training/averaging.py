@@ -22,6 +22,7 @@ from torch import Tensor
 from irsde.experiment import provenance
 from irsde.experiment.grid import Run
 from irsde.files import InputError, digest_file, digest_json, replacing_folder
+from irsde.machine.meters import peak_memory_bytes
 from irsde.methods import MethodName
 from irsde.restoration.weights import WEIGHTS
 from irsde.training.checkpoints import write_tensors
@@ -161,7 +162,7 @@ def average(run: Run, width: float) -> str:
             settings,
             identity,
             "averaged from snapshots",
-            {"seconds": 0.0},
+            {"seconds": 0.0, "peak_memory_bytes": peak_memory_bytes()},
             {
                 "label": f"{card.label} (average of width {text})",
                 "parameters": card.parameters,

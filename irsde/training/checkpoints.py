@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from irsde.experiment.code import is_same_run
+from irsde.experiment.grid import checkpoints_in
 from irsde.experiment.identity import differences
 from irsde.experiment.replaced import keep_files
 from irsde.files import InputError, digest_json, replacing
@@ -156,12 +157,6 @@ def write_tensors(
         ) from None
 
 
-def checkpoints_in(folder: Path, every: int = 1) -> list[Path]:
-    """Checkpoints of a folder that were made at multiples of an iteration, the newest last."""
-    found = sorted(path for path in folder.glob("*.safetensors") if path.stem.isdigit())
-    return [path for path in found if int(path.stem) % every == 0]
-
-
 def resume(
     state: TrainingState,
     folder: Path,
@@ -259,23 +254,3 @@ def holds_run(folder: Path, identity: Mapping[str, str]) -> bool:
             return bool(json.loads(stored.metadata()["irsde"])["identity"] == identity)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{found[-1]}: damaged checkpoint ({error}); delete it") from None
-
-
-def raw_weights(folder: Path, identity: dict[str, str]) -> dict[str, Tensor]:
-    """Weights themselves, not their average, of the newest checkpoint of a finished run.
-
-    Raises
-    ------
-    InputError
-        If there is no checkpoint of that run.
-    """
-    found = checkpoints_in(folder)
-    try:
-        if found:
-            with safe_open(found[-1], framework="pt") as stored:
-                if is_same_run(json.loads(stored.metadata()["irsde"])["identity"], identity):
-                    names = [name for name in stored.keys() if name.startswith("network.")]  # noqa: SIM118
-                    return {n.removeprefix("network."): stored.get_tensor(n) for n in names}
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{found[-1]}: damaged checkpoint ({error}); delete it") from None
-    raise InputError(f"{folder}: no checkpoint of this run, so its raw weights are n/a")

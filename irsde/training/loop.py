@@ -19,7 +19,7 @@ from irsde.data.leakage.record import Leak, counts
 from irsde.data.pairs import Pair, load_all
 from irsde.data.sets import degradation_of
 from irsde.experiment import provenance
-from irsde.experiment.grid import PROGRESS, Run
+from irsde.experiment.grid import PROGRESS, Run, checkpoints_in
 from irsde.experiment.profile import RunSettings
 from irsde.experiment.replaced import LOCK
 from irsde.experiment.result_tables import HISTORY, HISTORY_COLUMNS
@@ -38,7 +38,6 @@ from irsde.machine.devices import (
     device_name,
     memory_text,
     refusing_too_little_memory,
-    to_device,
 )
 from irsde.machine.meters import peak_memory
 from irsde.machine.signals import STOPPED_EXIT_CODE, StoppedError, StopRequest, stop_on_signals
@@ -49,14 +48,7 @@ from irsde.restoration.weights import WEIGHTS, load_weights
 from irsde.seeds import seed_from
 from irsde.tasks import TASKS
 from irsde.training.averaging import SNAPSHOTS, WIDTHS, file_of, found_snapshots
-from irsde.training.checkpoints import (
-    Row,
-    TrainingState,
-    checkpoints_in,
-    resume,
-    save,
-    write_tensors,
-)
+from irsde.training.checkpoints import Row, TrainingState, resume, save, write_tensors
 from irsde.training.starting import Start
 from irsde.training.update import (
     Batches,
@@ -66,6 +58,7 @@ from irsde.training.update import (
     learning_rate,
     make_optimizer,
     placed,
+    to_device,
 )
 from irsde.training.validation import validate
 

@@ -25,7 +25,6 @@ from irsde.machine.devices import (
     device_name,
     memory_text,
     refusing_too_little_memory,
-    to_device,
 )
 from irsde.machine.meters import peak_memory
 from irsde.machine.world import ALONE
@@ -34,7 +33,7 @@ from irsde.restoration.restorer import REGRESSION_STEP, build_network, restorer_
 from irsde.seeds import numpy_generator
 from irsde.tasks import TASKS, Degradation
 from irsde.training.checkpoints import TrainingState
-from irsde.training.update import Batches, Update, layout_of, make_optimizer, placed
+from irsde.training.update import Batches, Update, layout_of, make_optimizer, placed, to_device
 from irsde.training.validation import validation_nfe
 
 WARM_UP, TIMED = 3, 8

@@ -12,6 +12,7 @@ from irsde.experiment import provenance
 from irsde.experiment.grid import Run
 from irsde.experiment.profile import RunSettings
 from irsde.images import to_pixels
+from irsde.machine.meters import peak_memory_bytes
 from irsde.methods import method_of
 from irsde.progress import track
 from irsde.restoration.classical import classical_method
@@ -47,7 +48,13 @@ def tune(
     seconds = time.monotonic() - start
     make_way()
     provenance.write_run_card(
-        run.folder, run, settings, identity, "cpu, 1 thread", {"seconds": seconds}, details
+        run.folder,
+        run,
+        settings,
+        identity,
+        "cpu, 1 thread",
+        {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes()},
+        details,
     )
     return f"{run.folder}: done"
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from irsde.data.pairs import Pair, check_patch, draw_patch, to_tensor
+from irsde.data.pairs import Pair, check_patch, draw_patch
 from irsde.experiment.profile import TrainingSettings
-from irsde.machine.devices import memory_text, refusing_too_little_memory, to_device
+from irsde.images import to_tensor
+from irsde.machine.devices import memory_text, refusing_too_little_memory
 from irsde.machine.world import World
 from irsde.objectives import OBJECTIVES, Drawn, Norm, largest_step, loss_per_image, per_image
 from irsde.restoration.restorer import REGRESSION_STEP, Restorer
@@ -314,3 +315,19 @@ class Update:
         optimizer.grad_scale, optimizer.found_inf = None, bad
         optimizer.step()
         del optimizer.grad_scale, optimizer.found_inf
+
+
+def to_device(tensor: Tensor, device: torch.device, **options: Any) -> Tensor:
+    """A tensor on a device; to a GPU it is copied while the CPU goes on.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        In memory of the CPU.
+    device : torch.device
+    **options
+        Further arguments of `Tensor.to`.
+    """
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True, **options)
+    return tensor.to(device, **options)

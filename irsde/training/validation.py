@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from irsde.data.pairs import Image, Pair, to_tensor
-from irsde.data.sets import noise_level_of
-from irsde.experiment.profile import RunSettings
-from irsde.images import Pixels, to_pixels
+from irsde.data.pairs import Image, Pair
+from irsde.experiment.profile import RunSettings, noise_level_of
+from irsde.images import Pixels, to_pixels, to_tensor
 from irsde.machine.devices import memory_text, refusing_too_little_memory
 from irsde.machine.world import ALONE, World
 from irsde.methods import method_of

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
 from irsde.data.catalogue import FOLDERS, PARTS, Part
-from irsde.experiment.profile import DATA
-from irsde.files import InputError, digest, digest_file, write_text
+from irsde.files import DATA, InputError, digest, digest_file, write_text
 from irsde.images import JPEG_START, Pixels, image_files, read_image
 from irsde.progress import track
 

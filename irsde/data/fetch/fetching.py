@@ -12,8 +12,8 @@ from irsde.data.fetch.downloads import download, read_lock, record
 from irsde.data.fetch.photographs import write_photographs
 from irsde.data.sets import CARD, dataset_card, dataset_folder
 from irsde.experiment.grid import datasets, sets_file
-from irsde.experiment.profile import DATA, Profile
-from irsde.files import InputError, digest_file, replacing, write_json
+from irsde.experiment.profile import Profile
+from irsde.files import DATA, InputError, digest_file, replacing, write_json
 
 DOWNLOADS = DATA / "downloads"
 LOCK = DATA / "downloads.lock"

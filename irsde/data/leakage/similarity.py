@@ -20,7 +20,7 @@ Values = NDArray[np.float32]
 Window = NDArray[np.float64]  # left, right, top, bottom of a part of an image, from 0 to 1
 
 SIDE = 96
-COPY = 0.46  # least score of a copy; benchmarks/similarity.py measures what it finds
+COPY = 0.46  # least score of a copy; studies/similarity.py measures what it finds
 LEVELS = ((24, 0.6), (48, 0.45), (SIDE, COPY))  # side of a thumbnail, least correlation there
 ALONG_AN_EDGE = 2.25  # standard deviation in pixels
 

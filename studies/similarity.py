@@ -1,6 +1,6 @@
 """How surely copies are found, how often other pictures are taken for copies, and how fast.
 
-``python -m benchmarks.similarity --data FOLDER --out reports/study/similarity`` writes
+``python -m studies.similarity --data FOLDER --out reports/study/similarity`` writes
 `index.md`, `rates.csv` and `scores.csv`. FOLDER holds photographs that may not be handed on; only
 numbers are written.
 """
@@ -27,7 +27,7 @@ from irsde.images import Pixels, read_image, to_float, to_pixels
 from irsde.seeds import numpy_generator
 
 COMMAND = (
-    "OMP_NUM_THREADS=1 python -m benchmarks.similarity --data FOLDER --out reports/study/similarity"
+    "OMP_NUM_THREADS=1 python -m studies.similarity --data FOLDER --out reports/study/similarity"
 )
 SETS = {
     "BSDS500": ("BSDS500/train", "BSDS500/test", "BSDS500/val"),
@@ -412,7 +412,7 @@ def build(data: Path, out: Path) -> None:
 
 
 def main() -> None:
-    """Entry point of ``python -m benchmarks.similarity``."""
+    """Entry point of ``python -m studies.similarity``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the photographs")
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")

@@ -1,6 +1,6 @@
 """How to read a network trained by maximum likelihood: the exact inverse or the noise formula.
 
-``python -m benchmarks.conversions --out reports/study/conversions`` writes `index.md`, the same
+``python -m studies.conversions --out reports/study/conversions`` writes `index.md`, the same
 bytes each time. The network is the exact optimum of the squared maximum-likelihood loss on the
 mixture problem, so only the reading differs.
 """
@@ -16,9 +16,9 @@ from irsde.files import write_text
 from irsde.processes import mean_reverting
 from irsde.samplers import SAMPLERS, sample
 from irsde.seeds import torch_generator
-from tests.problems import Mixture
+from studies.problems import Mixture
 
-COMMAND = "python -m benchmarks.conversions --out reports/study/conversions"
+COMMAND = "python -m studies.conversions --out reports/study/conversions"
 EVALUATIONS = (1, 2, 5, 10, 20, 50, 100)
 READINGS = {"exact": "optimal-noise", "plain": "noise"}
 PROBLEM = Mixture()

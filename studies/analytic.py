@@ -1,6 +1,6 @@
 """Error against network evaluations, for every sampler, on a problem whose answer is known.
 
-``python -m benchmarks.analytic --out reports/study/analytic`` writes `errors.csv`, `index.md` and
+``python -m studies.analytic --out reports/study/analytic`` writes `errors.csv`, `index.md` and
 the figure `errors.png` / `errors.svg`, the same bytes each time.
 """
 
@@ -22,9 +22,9 @@ from irsde.files import replacing, write_text
 from irsde.processes import GaussianProcess, mean_reverting
 from irsde.samplers import GRIDS, SAMPLERS, sample
 from irsde.seeds import torch_generator
-from tests.problems import Mixture
+from studies.problems import Mixture
 
-COMMAND = "python -m benchmarks.analytic --out reports/study/analytic"
+COMMAND = "python -m studies.analytic --out reports/study/analytic"
 PROBLEM = Mixture()
 STATIONARY_STD, DELTA = 0.4, 0.005
 GRID_SAMPLERS = ("mrs-ode-2", "ddim")
@@ -513,7 +513,7 @@ def build(out: Path, settings: Settings | None = None) -> list[Row]:
 
 
 def main() -> None:
-    """Entry point of ``python -m benchmarks.analytic``."""
+    """Entry point of ``python -m studies.analytic``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     build(parser.parse_args().out)

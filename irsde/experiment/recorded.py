@@ -8,8 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from irsde.experiment.cards import Stored
-from irsde.experiment.grid import REPORTS
-from irsde.files import InputError, is_present, json_number
+from irsde.files import REPORTS, InputError, is_present, json_number
 
 PROVENANCE = REPORTS / "provenance.json"
 

@@ -1,0 +1,84 @@
+"""A whole grid by Snakemake, in a folder of its own."""
+
+import json
+import os
+import sqlite3
+
+import pytest
+
+from tests.project import call, grid_by
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """Folder of this call of pytest, which its processes share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="module")
+def by_snakemake(base):
+    return grid_by("snakemake", base)
+
+
+def test_the_tables_have_every_task_and_method(by_snakemake):
+    text = (by_snakemake / "reports/tables.md").read_text()
+    for words in ("## Denoising", "## Super-resolution", "Non-local means", "IR-SDE + l2", "ddim"):
+        assert words in text
+    assert "LPIPS is n/a" in text
+    assert "nan" not in text
+
+
+def test_a_second_call_of_snakemake_does_nothing(by_snakemake):
+    assert "Nothing to be done" in call(by_snakemake, "snakemake", "--cores", "2")
+
+
+def test_a_changed_setting_reruns_what_depends_on_it_and_nothing_else(by_snakemake):
+    profile = by_snakemake / "workflow/config/smoke.yaml"
+    before = profile.read_text()
+    profile.write_text(before.replace("{norm: l2}", "{norm: l2, batch: 3}"))
+    full = call(by_snakemake, "snakemake", "--cores", "2", "--dry-run")
+    profile.write_text(before)
+    jobs = [line.split() for line in full.splitlines()]
+    counts = {line[0]: int(line[1]) for line in jobs if len(line) == 2 and line[1].isdigit()}
+    assert counts["train"] == 2
+    assert counts["evaluate"] == 5  # those of the sweep too
+    assert counts["report"] == 1
+    assert "tune" not in counts
+    assert not counts.keys() & {"fetch", "prepare", "check"}
+
+
+def test_every_stage_is_a_run_of_mlflow_nested_in_its_task(by_snakemake):
+    with sqlite3.connect(by_snakemake / "results/mlflow.db") as store:
+        rows = store.execute(
+            "select t.value, count(*) from tags t join runs r using (run_uuid) "
+            "where t.key = 'stage' and r.lifecycle_stage = 'active' group by t.value"
+        ).fetchall()
+        metrics = store.execute("select count(*) from metrics where key = 'psnr'").fetchone()[0]
+    assert dict(rows) == {"task": 2, "train": 4, "evaluate": 7, "report": 1}
+    assert metrics == 7
+
+
+def test_syncing_finds_everything_logged_already(by_snakemake):
+    assert "0 logged, 12 already there" in call(by_snakemake, "irsde", "track", "sync")
+
+
+def test_the_workflow_lints(by_snakemake):
+    assert "Congratulations" in call(by_snakemake, "snakemake", "--lint")
+
+
+def test_a_wrong_profile_stops_snakemake_with_one_line(by_snakemake):
+    output = call(by_snakemake, "snakemake", "--cores", "1", "--config", "profile=none", code=1)
+    assert "no profile 'none'" in output
+    assert "Traceback" not in output
+
+
+def test_forcing_the_data_keeps_what_lies_there(by_snakemake):
+    """Snakemake deletes outputs before it runs a rule; an adopted set could not be had again."""
+    card = by_snakemake / "data/photographs-test/dataset.json"
+    content = json.loads(card.read_text()) | {"label": "adopted by hand"}
+    card.write_text(json.dumps(content))
+    call(by_snakemake, "snakemake", "--cores", "1", "-F", "data/photographs-test/dataset.json")
+    assert json.loads(card.read_text()) == content

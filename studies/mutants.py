@@ -41,7 +41,8 @@ SCORING = ("tests/test_scoring_exact.py",)
 NETWORKS = ("tests/test_networks.py", "-k", "not (compiles or autocast)")
 RELEVANT: dict[str, tuple[str, ...]] = {
     "irsde/scoring/ssim.py": SCORING,
-    "irsde/scoring/metrics.py": SCORING,
+    "irsde/scoring/pixels.py": SCORING,
+    "irsde/scoring/metrics.py": (*SCORING, "tests/test_haarpsi.py"),
     "irsde/scoring/protocols.py": (
         "tests/test_scoring_exact.py", "tests/test_scoring.py",
         "-k", "exact or protocol or refused or each_network",

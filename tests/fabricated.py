@@ -25,6 +25,7 @@ METRICS = (
     ("psnr_y", "PSNR-Y (dB)", True, 2, 28.0, 3.0),
     ("ssim_y", "SSIM-Y", True, 4, 0.82, 0.05),
     ("lpips", "LPIPS", False, 4, 0.2, 0.05),
+    ("haarpsi", "HaarPSI", True, 4, 0.7, 0.05),
 )
 PREPARED = {  # what else a card of prepared pairs must have
     "dataset": "photographs-test",

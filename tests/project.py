@@ -109,11 +109,13 @@ _KEPT = contextlib.ExitStack()
 atexit.register(_KEPT.close)
 
 
-def grid_by(engine: str, base: Path) -> Path:
+def grid_by(engine: str, folders: pytest.TempPathFactory) -> Path:
     """Project whose grid an engine has made: smoke with a tuned and a trained method only.
 
     It is made once for all processes that test; `grid_files` has what it was then.
     """
+    own = folders.getbasetemp()
+    base = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     folder = base / engine
     with FileLock(base / f"{engine}.lock"):
         if not (folder / FILES).is_file():
@@ -128,9 +130,9 @@ def grid_by(engine: str, base: Path) -> Path:
     return folder
 
 
-def grid_files(engine: str, base: Path) -> dict[str, str]:
+def grid_files(engine: str, folders: pytest.TempPathFactory) -> dict[str, str]:
     """SHA-256 of the files that an engine made, by their names; none that hold times."""
-    return json.loads((grid_by(engine, base) / FILES).read_text())
+    return json.loads((grid_by(engine, folders) / FILES).read_text())
 
 
 def _hashes(folder: Path) -> dict[str, str]:

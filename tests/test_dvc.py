@@ -1,7 +1,5 @@
 """The same grid by DVC, in a folder of its own."""
 
-import os
-
 import pytest
 
 from tests.project import call, grid_by, grid_files
@@ -10,19 +8,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """Folder of this call of pytest, which its processes share."""
-    own = tmp_path_factory.getbasetemp()
-    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+def by_dvc(tmp_path_factory):
+    return grid_by("dvc", tmp_path_factory)
 
 
-@pytest.fixture(scope="module")
-def by_dvc(base):
-    return grid_by("dvc", base)
-
-
-def test_both_engines_give_the_same_files(base):
-    ours, theirs = grid_files("dvc", base), grid_files("snakemake", base)
+def test_both_engines_give_the_same_files(tmp_path_factory):
+    ours, theirs = (grid_files(engine, tmp_path_factory) for engine in ("dvc", "snakemake"))
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name] != theirs[name]] == []
 

@@ -1,7 +1,6 @@
 """A whole grid by Snakemake, in a folder of its own."""
 
 import json
-import os
 import sqlite3
 
 import pytest
@@ -12,15 +11,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """Folder of this call of pytest, which its processes share."""
-    own = tmp_path_factory.getbasetemp()
-    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-
-
-@pytest.fixture(scope="module")
-def by_snakemake(base):
-    return grid_by("snakemake", base)
+def by_snakemake(tmp_path_factory):
+    return grid_by("snakemake", tmp_path_factory)
 
 
 def test_the_tables_have_every_task_and_method(by_snakemake):

@@ -689,6 +689,14 @@ def method_refusal(method: Method, task: str) -> str | None:
     return None
 
 
+def noise_level_of(task: str, settings: TaskData) -> float | None:
+    """Standard deviation of the noise in degraded images, where that is all there is in them."""
+    if not TASKS[task].is_noise:
+        return None
+    level = settings.noise_level
+    return Degradation.noise_level if level is None else level
+
+
 def sampler_refusal(method: Method, sampler: str) -> str | None:
     """Why a method cannot be sampled so, as a sentence; None if it can.
 
@@ -1096,11 +1104,3 @@ def _line(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:
         else:
             break
     return line
-
-
-def noise_level_of(task: str, settings: TaskData) -> float | None:
-    """Standard deviation of the noise in degraded images, where that is all there is in them."""
-    if not TASKS[task].is_noise:
-        return None
-    level = settings.noise_level
-    return Degradation.noise_level if level is None else level

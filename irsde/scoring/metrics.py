@@ -128,7 +128,7 @@ def haarpsi(restored: "Tensor", reference: "Tensor") -> "Tensor":
 
 
 def lpips(restored: "Tensor", reference: "Tensor") -> "Tensor":
-    """LPIPS v0.1 by the network whose weights are at hand, at least 0."""
+    """LPIPS v0.1 by the network whose weights were found, at least 0."""
     distances = LPIPS_WEIGHTS.load().distances
     assert distances is not None
     return distances(restored / PEAK, reference / PEAK)

@@ -98,6 +98,20 @@ def plan(
     )
 
 
+@app.command()
+def keys(
+    part: Annotated[
+        str | None, typer.Argument(help="Part of a key, such as training.batch or memory.")
+    ] = None,
+) -> None:
+    """Explain the keys of a profile: what may be given, the default, the effect."""
+    import shutil
+
+    from irsde.experiment.keys import described
+
+    print(described(part, shutil.get_terminal_size().columns))
+
+
 @data.command("list")
 def list_data(
     name: Annotated[str | None, typer.Argument(help="A data set or family, in full.")] = None,

@@ -141,11 +141,15 @@ Megabytes = Annotated[int, Field(ge=1, le=10**8, strict=True)]
 class NAFNetSettings(Settings):
     """Size of a `networks.ConditionalNAFNet`."""
 
-    name: Literal["nafnet"]
-    width: Width = 64
-    middle_blocks: int = Field(1, ge=1, le=100, strict=True)
-    encoder_blocks: Blocks = (1, 1, 1, 28)
-    decoder_blocks: Blocks = (1, 1, 1, 1)
+    name: Literal["nafnet"] = Field(description="the kind of network: nafnet, or unet")
+    width: Width = Field(64, description="channels of the first level; each level doubles them")
+    middle_blocks: int = Field(1, ge=1, le=100, strict=True, description="blocks at the bottom")
+    encoder_blocks: Blocks = Field(
+        (1, 1, 1, 28), description="blocks of each level on the way down"
+    )
+    decoder_blocks: Blocks = Field(
+        (1, 1, 1, 1), description="blocks of each level on the way up, as many levels"
+    )
 
     @model_validator(mode="after")
     def _as_deep(self) -> "NAFNetSettings":
@@ -161,9 +165,9 @@ class NAFNetSettings(Settings):
 class UNetSettings(Settings):
     """Size of a `networks.ConditionalUNet`, the paper's network."""
 
-    name: Literal["unet"]
-    width: Width = 64
-    depth: int = Field(4, ge=1, le=8, strict=True)
+    name: Literal["unet"] = Field(description="the kind of network: unet, or nafnet")
+    width: Width = Field(64, description="channels of the first level; each level doubles them")
+    depth: int = Field(4, ge=1, le=8, strict=True, description="levels")
 
 
 NetworkSettings = Annotated[NAFNetSettings | UNetSettings, Field(discriminator="name")]
@@ -199,31 +203,44 @@ class ProcessSettings(Settings):
     """What a profile changes of every method's process."""
 
     stationary_std: Deviation | None = Field(
-        None, description="lambda, such as 50/255; the task's own unless given"
+        None, description="lambda of the process, such as 50/255; each task's own unless given"
     )
 
 
 class TaskData(Settings):
     """Data sets a task is trained, validated and tested on, and how pairs are made of them."""
 
-    train: DatasetNames = ()
-    validation: DatasetNames = ()
-    test: DatasetNames = ()
+    train: DatasetNames = Field(
+        (), description="sets to train on: a name or a list, of data/catalogue.yaml or your own"
+    )
+    validation: DatasetNames = Field((), description="sets that show how training goes")
+    test: DatasetNames = Field((), description="sets whose scores stand in the tables")
     without: DatasetNames = Field(
         (), description="sets whose scenes are left out of training and validation"
     )
     allow_leakage: bool = Field(
-        False, description="train although training images show scenes of the test sets"
+        False,
+        description="train although training images show scenes of the test sets; captions say so",
     )
-    realizations: Count = Field(1, description="degraded versions of each training image")
-    resize: Side | None = Field(None, description="shorter side images are reduced to")
-    window: Side | None = Field(None, description="side of the windows that are scored")
-    windows_per_image: Count = 1
-    noise_level: Deviation | None = Field(None, description="of denoising; 25/255 unless given")
-    clipped: bool = Field(False, description="clip noisy images to [0, 1]")
-    masks: DatasetName | None = Field(None, description="set of masks of inpainting")
+    realizations: Count = Field(1, description="degraded versions made of each training image")
+    resize: Side | None = Field(
+        None, description="shorter side that larger images are reduced to; as they are unless given"
+    )
+    window: Side | None = Field(
+        None, description="side of the windows that are scored; whole images unless given"
+    )
+    windows_per_image: Count = Field(1, description="windows cut from each test image")
+    noise_level: Deviation | None = Field(
+        None,
+        description="of denoising: standard deviation of the noise, such as 25/255, which it is "
+        "unless given",
+    )
+    clipped: bool = Field(False, description="of denoising: clip noisy images to [0, 1]")
+    masks: DatasetName | None = Field(
+        None, description="of inpainting: a set of masks; generated strokes unless given"
+    )
     enlarge: Literal["bicubic", "nearest"] = Field(
-        "bicubic", description="how inputs of super-resolution are brought to the clean size"
+        "bicubic", description="of super-resolution: how inputs are brought to the clean size"
     )
 
 
@@ -236,7 +253,9 @@ def _other_tasks(key: str, task: str) -> str:
 class DataSettings(TaskData):
     """Data of all tasks, and below `tasks` what differs for some."""
 
-    tasks: dict[TaskName, TaskData] = {}
+    tasks: dict[TaskName, TaskData] = Field(
+        {}, description="for a task, any of the keys above that differ"
+    )
 
     def of(self, task: str) -> TaskData:
         """Settings of one task.
@@ -274,41 +293,56 @@ class TrainingSettings(Settings):
     iterations: Iterations = Field(description="updates of the weights")
     batch: Count = Field(description="patches of an update, over all devices and parts")
     patch: Side = Field(description="side of the training patches, pixels")
-    late_patch: Side | None = Field(None, description="side in the last quarter")
-    accumulate: Count = Field(1, description="parts that a batch is computed in")
-    learning_rate: Annotated[Number, Field(le=1)]
-    learning_rate_schedule: Literal["milestones", "cosine"] = "milestones"
+    late_patch: Side | None = Field(
+        None, description="side of the patches in the last quarter; the same unless given"
+    )
+    accumulate: Count = Field(
+        1, description="parts that a batch is computed in, to need less memory"
+    )
+    learning_rate: Annotated[Number, Field(le=1)] = Field(description="of Adam, at first")
+    learning_rate_schedule: Literal["milestones", "cosine"] = Field(
+        "milestones", description="halved at `milestones`, or a cosine decay to the end"
+    )
     warmup: int = Field(0, ge=0, le=10**9, strict=True, description="iterations of linear warm-up")
     milestones: Annotated[tuple[Iterations, ...], AfterValidator(_different)] = Field(
         (), description="iterations at which the rate is halved"
     )
-    betas: tuple[Decay, Decay] = (0.9, 0.99)
-    norm: Literal["l1", "l2"] = "l1"
-    ema_decay: Decay = 0.995
-    ema_every: Iterations = Field(1, description="iterations between EMA updates")
+    betas: tuple[Decay, Decay] = Field((0.9, 0.99), description="of Adam")
+    norm: Literal["l1", "l2"] = Field("l1", description="of the loss")
+    ema_decay: Decay = Field(0.995, description="of the moving average of the weights")
+    ema_every: Iterations = Field(1, description="iterations between updates of that average")
     ema_snapshots: int = Field(
         0,
         ge=0,
         le=1000,
         strict=True,
-        description="moments at which averages are stored for `irsde average`",
+        description="moments at which averages are stored, from which `irsde average` makes one "
+        "of any width",
     )
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of the network's arithmetic; weights stay float32"
+        "float32",
+        description="of the network's arithmetic; weights stay float32 (bfloat16 was 1.4 times as "
+        "fast on our CPU)",
     )
     compile: Literal[False, True, "cuda-graphs"] = Field(
-        False, description="the network, with torch.compile, on a GPU also to CUDA graphs"
+        False,
+        description="torch.compile for the network (slower on our CPU); cuda-graphs records "
+        "graphs on a GPU as well",
     )
     channels_last: bool = Field(True, description="memory layout of the network and its images")
-    checkpoint_every: Iterations = Field(description="iterations")
-    keep_checkpoints: Count = 2
-    validate_every: Iterations = Field(description="iterations")
-    validation_nfe: Count = 10
-    validation_images: Count | None = Field(None, description="the first ones; else all")
-    validation_window: Side | None = Field(
-        None, description="side of the window in their middle that is restored; else all"
+    checkpoint_every: Iterations = Field(description="iterations between checkpoints")
+    keep_checkpoints: Count = Field(2, description="checkpoints that are kept, the last ones")
+    validate_every: Iterations = Field(description="iterations between validations")
+    validation_nfe: Count = Field(10, description="network evaluations of a validation image")
+    validation_images: Count | None = Field(
+        None, description="the first ones of the validation sets; all unless given"
     )
-    threads: Threads = Field(1, description="of torch; part of a run's identity")
+    validation_window: Side | None = Field(
+        None, description="side of the window in their middle that is restored; all unless given"
+    )
+    threads: Threads = Field(
+        1, description="of torch; they change the last bits, and so are part of a run's identity"
+    )
     processes: Threads = Field(1, description="that share a batch, each on a GPU of its own")
 
     @model_validator(mode="after")
@@ -336,9 +370,15 @@ SINCE_FIRST_RUNS = {"channels_last": True, "validation_images": None, "validatio
 class EvaluationSettings(Settings):
     """How the test set is restored and scored."""
 
-    nfe: Count | None = Field(None, description="for all sampled methods; else each its own")
-    batch: Count = 8
-    threads: Threads = Field(1, description="of torch; part of an evaluation's identity")
+    nfe: Count | None = Field(
+        None,
+        description="network evaluations of an image, at most what each method has steps for; "
+        "each method's own unless given",
+    )
+    batch: Count = Field(8, description="images of a network call")
+    threads: Threads = Field(
+        1, description="of torch; they change the last bits, and so are part of an evaluation"
+    )
     processes: Threads = Field(1, description="that share the images, each on a GPU of its own")
     sampling_seeds: Seeds = Field(
         (0,), description="of the sampling noise; methods without any have one"
@@ -346,15 +386,19 @@ class EvaluationSettings(Settings):
     noise_level: Literal["known", "estimated"] = Field(
         "known", description="what Denoising-SDE and -ODE start from"
     )
-    keep_images: Count | Literal["all"] = 2
-    protocol: ProtocolName = "rgb"
+    keep_images: Count | Literal["all"] = Field(
+        2, description="restored images that are stored of each test set, or all"
+    )
+    protocol: ProtocolName = Field(
+        "rgb", description="crop, rounding and channels of PSNR and SSIM in the tables"
+    )
 
 
 class MemorySettings(Settings):
     """Memory that a process takes at most, in MB; bounds how many Snakemake runs at once."""
 
-    training: Megabytes = 1500
-    evaluation: Megabytes = 1500
+    training: Megabytes = Field(1500, description="MB that a training takes at most")
+    evaluation: Megabytes = Field(1500, description="MB that an evaluation takes at most")
 
 
 TaskNames = Annotated[tuple[TaskName, ...], Field(min_length=1), AfterValidator(_different)]
@@ -364,9 +408,9 @@ MethodNames = Annotated[tuple[MethodText, ...], Field(min_length=1), AfterValida
 class Block(Settings):
     """Runs beyond a profile's grid: each method for each task with each seed."""
 
-    tasks: TaskNames
-    methods: MethodNames
-    seeds: Seeds = (0,)
+    tasks: TaskNames = Field(description="tasks of these runs")
+    methods: MethodNames = Field(description="methods of these runs")
+    seeds: Seeds = Field((0,), description="training seeds of these runs")
 
 
 def _swept() -> dict[str, Any]:
@@ -376,7 +420,8 @@ def _swept() -> dict[str, Any]:
         option = OPTIONS[name]
         several: Any = GenericAlias(tuple, (option.type, ...))
         checked = Annotated[several, Field(min_length=1), AfterValidator(_different)]
-        found[option.plural] = (Seeds if option.is_number else checked, (default,))
+        described = Field((default,), description=option.help[0].lower() + option.help[1:])
+        found[option.plural] = (Seeds if option.is_number else checked, described)
     return found
 
 
@@ -386,8 +431,11 @@ _Swept: Any = create_model("_Swept", __base__=Settings, **_swept())
 class Sweep(_Swept):
     """Evaluations beyond the tables' own: every combination, for curves and for causes."""
 
-    tasks: TaskNames
-    methods: MethodNames = Field(description="of the profile's runs")
+    tasks: TaskNames = Field(description="tasks to go through")
+    methods: MethodNames = Field(
+        description="of the profile's runs; those with fewer steps or "
+        "other samplers get a sweep of their own"
+    )
     seeds: Seeds = Field((0,), description="of training")
     datasets: DatasetNames = Field((), description="test sets; all of the task unless given")
     samplers: Annotated[tuple[Name, ...], AfterValidator(_different)] = Field(
@@ -403,14 +451,14 @@ class Cause(Settings):
 
     label: Line = Field(description="what differs, such as `batch 4`")
     instead_of: Line = Field(description="what the base has, such as `batch 8`")
-    profile: Name | None = None
+    profile: Name | None = Field(None, description="another profile, whose run is taken")
     method: MethodText | None = Field(None, description="of that profile, such as a variant")
-    dataset: DatasetName | None = None
+    dataset: DatasetName | None = Field(None, description="another test set")
     seed: Seed | None = Field(None, description="of training")
     evaluation: Name | None = Field(
         None, description="such as euler-maruyama-10 or posterior-10-raw"
     )
-    protocol: ProtocolName | None = None
+    protocol: ProtocolName | None = Field(None, description="another protocol")
 
     def is_as_base(self, causes: "Causes") -> bool:
         """True if nothing differs from the base evaluation."""
@@ -428,10 +476,12 @@ class Causes(Settings):
     """Why numbers of one method may differ: its base evaluation, and causes one by one."""
 
     profile: Name = Field(description="of the base run")
-    task: TaskName
-    method: MethodText
-    dataset: DatasetName
-    rows: tuple[Cause, ...] = Field(min_length=1)
+    task: TaskName = Field(description="of the base run")
+    method: MethodText = Field(description="of the base run")
+    dataset: DatasetName = Field(description="test set of the base evaluation")
+    rows: tuple[Cause, ...] = Field(
+        min_length=1, description="what differs from the base, one by one"
+    )
 
 
 GROUPS_OF_VARIANTS: dict[str, TypeAdapter[Any]] = {
@@ -446,25 +496,37 @@ GROUPS_OF_VARIANTS: dict[str, TypeAdapter[Any]] = {
 class Profile(Settings):
     """A named grid of runs with its budget."""
 
-    name: Name
+    name: Name = Field(description="that of the file; may be left out")
     caption: Caption = Field(
-        description="what the budget means, in plain words; stands above tables"
+        description="what the budget means, in plain words; stands above the tables"
     )
-    tasks: TaskNames
-    methods: MethodNames
-    seeds: Seeds = (0,)
+    tasks: TaskNames = Field(description="names of `irsde/tasks.py`")
+    methods: MethodNames = Field(
+        description="names of `irsde/methods.py`, or variants `method+name`"
+    )
+    seeds: Seeds = Field((0,), description="training seeds; methods without a network run once")
     more: tuple[Block, ...] = Field((), description="runs beyond tasks x methods x seeds")
-    process: ProcessSettings = ProcessSettings()
-    data: DataSettings
-    network: NetworkSettings
-    training: TrainingSettings
-    evaluation: EvaluationSettings = EvaluationSettings()
-    memory: MemorySettings = MemorySettings()
-    variants: dict[MethodText, dict[str, dict[str, Any]]] = Field(
-        {}, description="method+name: settings that differ, by group"
+    process: ProcessSettings = Field(ProcessSettings(), description="of all methods")
+    data: DataSettings = Field(description="what is trained and tested on")
+    network: NetworkSettings = Field(description="the network of all methods: its kind and size")
+    training: TrainingSettings = Field(description="budget and recipe of all trained methods")
+    evaluation: EvaluationSettings = Field(
+        EvaluationSettings(), description="how test images are restored and scored"
     )
-    sweeps: tuple[Sweep, ...] = Field((), description="evaluations beyond those of the tables")
-    causes: Causes | None = Field(None, description="a table of what moves a number, and how far")
+    memory: MemorySettings = Field(
+        MemorySettings(), description="Snakemake runs no more processes at once than fit"
+    )
+    variants: dict[MethodText, dict[str, dict[str, Any]]] = Field(
+        {},
+        description="for each `method+name` the settings that differ, by group: process, network, "
+        "training, evaluation, memory",
+    )
+    sweeps: tuple[Sweep, ...] = Field(
+        (), description="evaluations beyond those of the tables: every combination of these keys"
+    )
+    causes: Causes | None = Field(
+        None, description="a table of what moves the numbers of one method, and how far"
+    )
 
     @field_validator("data")
     @classmethod

@@ -1,7 +1,7 @@
 """What all figures have in common: sizes, colours, files without dates."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
@@ -10,17 +10,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
 SINGLE = 3.4  # inches: the width of one column of a two-column page
 DOUBLE = 6.9  # and of both
 SMALL = 7  # points, of what stands below images and at ticks
-TIGHT: Any = {"w_pad": 0.025, "h_pad": 0.025, "wspace": 0, "hspace": 0}  # a layout of images
+TIGHT = {"w_pad": 0.025, "h_pad": 0.025, "wspace": 0, "hspace": 0}  # a layout of images
 ACCENT = "#d55e00"
 GRAY = "#555555"
 LIGHT = "#bbbbbb"
 
 Window = tuple[slice, slice]  # rows and columns of an image
 
-STYLE: Any = {
+STYLE: "dict[RcKeyType, object]" = {
     "font.size": 8,
     "font.family": "DejaVu Sans",
     "axes.titlesize": 8,
@@ -98,7 +101,7 @@ def frame(axes: Axes, window: Window) -> None:
     )
 
 
-def show_whole(axes: Any, pixels: NDArray[np.uint8], window: Window | None = None) -> None:
+def show_whole(axes: Axes, pixels: NDArray[np.uint8], window: Window | None = None) -> None:
     """Show an image without ticks, and mark the window that its detail shows."""
     axes.imshow(pixels, interpolation="antialiased")
     axes.set(xticks=[], yticks=[])
@@ -107,7 +110,7 @@ def show_whole(axes: Any, pixels: NDArray[np.uint8], window: Window | None = Non
         frame(axes, window)
 
 
-def show_detail(axes: Any, pixels: NDArray[np.uint8], window: Window) -> None:
+def show_detail(axes: Axes, pixels: NDArray[np.uint8], window: Window) -> None:
     """Show a window of an image magnified, in a frame of the colour of its mark."""
     axes.imshow(pixels[window], interpolation="nearest")
     axes.set(xticks=[], yticks=[])

@@ -8,12 +8,13 @@ import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from irsde.files import InputError
 
@@ -218,7 +219,7 @@ def _too_large(path: Path) -> InputError:
 def _check_kind(path: Path, image: PILImage.Image) -> None:
     if image.format in ("PNG", "WEBP") and getattr(image, "is_animated", False):
         raise InputError(f"{path}: animated; save the one frame that is meant")
-    if image.format == "TIFF":
+    if isinstance(image, TiffImageFile):
         _check_tiff(path, image)
     if image.mode == "CMYK":
         raise InputError(f"{path}: CMYK colors; convert it to RGB")
@@ -226,7 +227,7 @@ def _check_kind(path: Path, image: PILImage.Image) -> None:
         raise InputError(f"{path}: mode {image.mode} is not 8-bit grey or RGB; convert it")
 
 
-def _check_tiff(path: Path, image: Any) -> None:
+def _check_tiff(path: Path, image: TiffImageFile) -> None:
     if image.is_animated:
         raise InputError(f"{path}: several pages; save the one that is meant")
     bits = image.tag_v2.get(BITS_PER_SAMPLE, (1,))

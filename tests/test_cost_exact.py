@@ -1,5 +1,6 @@
 """Seconds, energy and memory of metered blocks, from clocks and counters that are given."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -9,24 +10,9 @@ from irsde.machine import meters
 from irsde.machine.meters import Meter, peak_memory
 
 
-class Counter:
-    """NVML as far as it is asked, with given millijoules."""
-
-    NVMLError = OSError
-
-    def __init__(self, counts):
-        self.counts = iter(counts)
-
-    def nvmlDeviceGetTotalEnergyConsumption(self, handle):
-        count = next(self.counts)
-        if count is None:
-            raise self.NVMLError
-        return count
-
-
 def metered(monkeypatch, counts, times):
-    nvml = Counter(counts) if counts else None
-    monkeypatch.setattr(meters, "_nvml_handle", lambda device: (None, nvml))
+    counter = partial(next, iter(counts)) if counts else None
+    monkeypatch.setattr(meters, "_energy_counter", lambda device: counter)
     given = iter(times)
     monkeypatch.setattr(meters, "time", SimpleNamespace(perf_counter=lambda: next(given)))
     meter = Meter(torch.device("cpu"))
@@ -56,7 +42,7 @@ def test_without_a_counter_there_is_no_energy(monkeypatch):
 
 def test_memory_on_a_gpu_is_the_peak_of_the_blocks_above_what_was_held_first(monkeypatch):
     """100 held at first; blocks that start at 100 and 140 and reach 150 and 200 add 50 and 60."""
-    monkeypatch.setattr(meters, "_nvml_handle", lambda device: (None, None))
+    monkeypatch.setattr(meters, "_energy_counter", lambda device: None)
     held, peaks = iter((100, 140)), iter((150, 200))
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
@@ -72,6 +58,7 @@ def test_memory_on_a_gpu_is_the_peak_of_the_blocks_above_what_was_held_first(mon
 def test_the_counter_is_that_of_the_gpu_with_the_same_uuid(monkeypatch):
     class Nvml:
         NVMLError = OSError
+        counts = iter((7, None))
 
         def nvmlInit(self):
             pass
@@ -81,10 +68,20 @@ def test_the_counter_is_that_of_the_gpu_with_the_same_uuid(monkeypatch):
                 raise self.NVMLError
             return "handle"
 
+        def nvmlDeviceGetTotalEnergyConsumption(self, handle):
+            assert handle == "handle"
+            if (count := next(self.counts)) is None:
+                raise self.NVMLError
+            return count
+
+    def counter(device, uuid):
+        properties = SimpleNamespace(uuid=uuid)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+        return meters._energy_counter(torch.device(device))
+
     nvml = Nvml()
     monkeypatch.setattr(meters.importlib, "import_module", lambda name: {"pynvml": nvml}[name])
-    for uuid, expected in ((12, ("handle", nvml)), (13, (None, None))):
-        properties = SimpleNamespace(uuid=uuid)
-        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, p=properties: p)
-        assert meters._nvml_handle(torch.device("cuda")) == expected
-    assert meters._nvml_handle(torch.device("cpu")) == (None, None)
+    energy = counter("cuda", 12)
+    assert (energy(), energy()) == (7, None)
+    assert counter("cuda", 13) is None
+    assert counter("cpu", 12) is None

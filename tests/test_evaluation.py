@@ -205,23 +205,17 @@ def test_a_run_of_a_method_that_its_task_has_no_longer_gets_one_line(project, mo
 def test_energy_is_that_of_the_restoration_alone(project, monkeypatch):
     """A driver's counter that rises by 1 J at each call of the network and 1 kJ at each scoring."""
 
-    class Counter:
-        NVMLError = RuntimeError
-        millijoules = 0
-
-        def nvmlDeviceGetTotalEnergyConsumption(self, _):
-            return self.millijoules
-
-    counter = Counter()
+    counted = 0
 
     def costing(function, millijoules):
         def call(*arguments, **options):
-            counter.millijoules += millijoules
+            nonlocal counted
+            counted += millijoules
             return function(*arguments, **options)
 
         return call
 
-    monkeypatch.setattr(meters, "_nvml_handle", lambda _: ("handle", counter))
+    monkeypatch.setattr(meters, "_energy_counter", lambda _: lambda: counted)
     monkeypatch.setattr(evaluation, "score", costing(evaluation.score, 10**6))
     monkeypatch.setattr(evaluation, "load_pairs", costing(evaluation.load_pairs, 10**6))
     monkeypatch.setattr(Restorer, "output", costing(Restorer.output, 1000))
@@ -257,7 +251,7 @@ def test_memory_of_a_gpu_is_that_of_the_restoration_alone(monkeypatch):
         "max_memory_allocated": lambda _: next(peaks),
     }.items():
         monkeypatch.setattr(torch.cuda, name, function)
-    monkeypatch.setattr(meters, "_nvml_handle", lambda _: (None, None))
+    monkeypatch.setattr(meters, "_energy_counter", lambda _: None)
     meter = meters.Meter(torch.device("cuda"))
     for _ in range(2):
         with meter.running():

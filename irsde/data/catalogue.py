@@ -8,7 +8,7 @@
 import re
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
@@ -19,6 +19,7 @@ from irsde.files import DATA, InputError
 CATALOGUE = DATA / "catalogue.yaml"
 OWN = "dataset.yaml"
 
+T = TypeVar("T")
 Part = Literal["clean", "degraded", "mask"]
 PARTS: tuple[Part, ...] = ("clean", "degraded", "mask")
 FOLDERS: dict[Part, str] = {"clean": "GT", "degraded": "LQ", "mask": "mask"}
@@ -226,7 +227,7 @@ def read_catalogue() -> dict[str, Family]:
 
 @lru_cache(maxsize=4)
 def _read_catalogue(_path: Path, _modified: int) -> dict[str, Family]:
-    found: dict[str, Family] = _validated(TypeAdapter(dict[str, Family]), CATALOGUE)
+    found = _validated(TypeAdapter(dict[str, Family]), CATALOGUE)
     names = [name for family in found.values() for name in family.splits]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise InputError(f"{CATALOGUE}: the data set {min(repeated)} stands there twice")
@@ -282,12 +283,12 @@ def common_scenes(first: str, second: str) -> str:
     return ""
 
 
-def _validated(adapter: TypeAdapter[Any], path: Path) -> Any:
+def _validated(adapter: TypeAdapter[T], path: Path) -> T:
     _, content = read_yaml(path)
     try:
         return adapter.validate_python(content)
     except ValidationError as error:
-        first: Any = error.errors()[0]
+        first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         reason = first["msg"].removeprefix("Value error, ")
         raise InputError(f"{path}: {place}: {reason}" if place else f"{path}: {reason}") from None

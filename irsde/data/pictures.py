@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 from irsde.data.sets import CARD, Record, dataset_card, dataset_folder, holes_of, read_records
@@ -171,16 +170,7 @@ def _most_varied(degraded: list[NDArray[np.float32]], clean: Pixels) -> Window:
     return largest_window(np.sum(variances, axis=(0, 3)), height, width)
 
 
-def _mean(values: NDArray[np.float64], sides: list[int]) -> NDArray[np.float64]:
-    """Mean over every whole window of an array of shape (H, W, 3)."""
-    total = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0), (0, 0)))
-    high, wide = sides
-    corners = total[high:, wide:] - total[:-high, wide:] - total[high:, :-wide]
-    mean: NDArray[np.float64] = (corners + total[:-high, :-wide]) / (high * wide)
-    return mean
-
-
-def _draw(figure: Any, title: str, grid: Grid, widths: Sequence[float]) -> None:
+def _draw(figure: SubFigure, title: str, grid: Grid, widths: Sequence[float]) -> None:
     """Draw the panels in their columns: the whole image above the detail."""
     figure.suptitle(title, weight="bold")
     axes = figure.subplots(2 * len(grid), len(widths), squeeze=False, width_ratios=widths)

@@ -1,10 +1,10 @@
 """Numbers of the paper and of later ones, read from `irsde/data/published.yaml` and checked."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
@@ -22,13 +22,13 @@ QUANTITIES: dict[str, Quantity] = {**METRICS, **DISTANCES}
 LpipsNetwork = Literal["alex", "vgg", "squeeze"]
 
 
-def _printed(value: Any) -> Any:
+def _printed(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f'write "{value}" with quotation marks, which keep its printed digits')
     return value
 
 
-def _word(value: Any) -> Any:
+def _word(value: object) -> object:
     """Undo YAML, which reads yes and no as true and false."""
     return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
 
@@ -281,16 +281,16 @@ def read_published(path: Path = PUBLISHED) -> Published:
         return Published.model_validate(content)
     except ValidationError as error:
         # A misspelt key is also a missing one: the unknown key is what the user can see.
-        first: Any = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+        first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
         place = ".".join(map(str, first["loc"])) or "the file"
         message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
         raise InputError(f"{path}: {place}: {message.removeprefix('Value error, ')}") from None
 
 
-def _known(kind: str, name: str | None, known: Mapping[str, Any]) -> str | None:
+def _known(kind: str, name: str | None, known: Collection[str]) -> str | None:
     if name is not None:
         try:
-            check_name(kind, name, dict(known))
+            check_name(kind, name, known)
         except InputError as error:
             raise ValueError(str(error)) from None
     return name

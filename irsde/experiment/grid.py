@@ -7,10 +7,10 @@ grammar of paths; Snakemake, DVC, MLflow and the reports all take it from here.
 import itertools
 import re
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import yaml
 
@@ -358,6 +358,27 @@ def default_sampler(profile: Profile, method: str) -> tuple[str, int]:
     return record.sampler, profile.evaluation.nfe or record.nfe
 
 
+class RunItem(TypedDict):
+    """A run in params.yaml."""
+
+    task: str
+    method: str
+    seed: int
+    folder: str
+    settings: str
+
+
+class EvaluationItem(TypedDict):
+    """An evaluation in params.yaml."""
+
+    run: str
+    task: str
+    dataset: str
+    arguments: str
+    folder: str
+    settings: str
+
+
 def parameters(profile: Profile, given: Collection[Path] = ()) -> str:
     """Text of params.yaml: the flattened grid that DVC iterates over.
 
@@ -370,23 +391,22 @@ def parameters(profile: Profile, given: Collection[Path] = ()) -> str:
     given : collection of Path
         Folders of runs and evaluations that are taken as they are, such as imported ones.
     """
-    train: dict[str, Any] = {}
-    tune: dict[str, Any] = {}
-    evaluate: dict[str, Any] = {}
+    train: dict[str, RunItem] = {}
+    tune: dict[str, RunItem] = {}
+    evaluate: dict[str, EvaluationItem] = {}
     for run in runs(profile):
         if run.folder in given:
             continue
         settings: RunSettings = run_settings(profile, run.task, run.method, run.seed)
-        item = {
+        stage = train if run.is_trained else tune
+        _check_key(run.key, run.folder, stage)
+        stage[run.key] = {
             "task": run.task,
             "method": run.method,
             "seed": run.seed,
             "folder": run.folder.as_posix(),
             "settings": settings.hash,
         }
-        stage = train if run.is_trained else tune
-        _check_key(run.key, run.folder, stage)
-        stage[run.key] = item
     usual = dict.fromkeys(evaluations(profile))
     for evaluation in [*usual, *further_evaluations(profile)]:
         if evaluation.folder in given:
@@ -430,7 +450,9 @@ def parameters(profile: Profile, given: Collection[Path] = ()) -> str:
     return head + yaml.safe_dump(content, sort_keys=False, width=100)
 
 
-def _check_key(key: str, folder: Path, known: dict[str, Any]) -> None:
+def _check_key(
+    key: str, folder: Path, known: Mapping[str, RunItem] | Mapping[str, EvaluationItem]
+) -> None:
     if key in known:
         raise InputError(
             f"{folder} and {known[key]['folder']} have one name for DVC, {key}: rename the data "

@@ -52,7 +52,7 @@ class Option:
     repeats: bool = False
     least: int = 0
     values: tuple[str, ...] = ()
-    type: Any = str
+    type: object = str
     default: str | int | None = None
 
     @property
@@ -231,7 +231,7 @@ DEFAULTS: dict[str, str | int] = {
 """Of the options that do not depend on the method."""
 
 
-def check_options(given: Mapping[str, Any]) -> None:
+def check_options(given: Mapping[str, str | int]) -> None:
     """Refuse values of options that are not among their choices.
 
     Raises
@@ -241,7 +241,7 @@ def check_options(given: Mapping[str, Any]) -> None:
     """
     for name, value in given.items():
         if choices := OPTIONS[name].choices:
-            check_name(name, value, choices)
+            check_name(name, str(value), choices)
 
 
 def flag(name: str) -> str:

@@ -6,7 +6,7 @@ A profile is `workflow/config/<name>.yaml`. Both engines and every command read 
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import GenericAlias
@@ -97,7 +97,7 @@ def _check_protocol(protocol: str) -> str:
     return _all_known("protocol", (protocol,), PROTOCOLS)[0]
 
 
-def _as_tuple(value: Any) -> Any:
+def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
@@ -173,7 +173,7 @@ class UNetSettings(Settings):
 NetworkSettings = Annotated[NAFNetSettings | UNetSettings, Field(discriminator="name")]
 
 
-def _parse_fraction(value: Any) -> Any:
+def _parse_fraction(value: object) -> object:
     """Accept "10/255" where a number is expected, and no truth value."""
     if isinstance(value, bool):
         raise ValueError(f"{value} is not a number")
@@ -484,7 +484,7 @@ class Causes(Settings):
     )
 
 
-GROUPS_OF_VARIANTS: dict[str, TypeAdapter[Any]] = {
+GROUPS_OF_VARIANTS: dict[str, TypeAdapter[Settings]] = {
     "process": TypeAdapter(ProcessSettings),
     "network": TypeAdapter(NetworkSettings),
     "training": TypeAdapter(TrainingSettings),
@@ -516,7 +516,7 @@ class Profile(Settings):
     memory: MemorySettings = Field(
         MemorySettings(), description="Snakemake runs no more processes at once than fit"
     )
-    variants: dict[MethodText, dict[str, dict[str, Any]]] = Field(
+    variants: dict[MethodText, dict[str, dict[str, object]]] = Field(
         {},
         description="for each `method+name` the settings that differ, by group: process, network, "
         "training, evaluation, memory",
@@ -557,8 +557,8 @@ class Profile(Settings):
                 if task not in info.data["tasks"]:
                     raise _PlacedError(_no_task(task), number, "tasks", index)
                 data = info.data["data"].of(task)
-                for message, *place in _wrong_in_sweep(sweep, task, data, _runs(task, *grid)):
-                    raise _PlacedError(message, number, *place)
+                for message, key, place in _wrong_in_sweep(sweep, task, data, _runs(task, *grid)):
+                    raise _PlacedError(message, number, key, place)
         return sweeps
 
     @field_validator("causes")
@@ -692,7 +692,7 @@ def _no_task(task: str) -> str:
 
 
 def _without_effect(
-    method: str, settings: dict[str, dict[str, Any]]
+    method: str, settings: dict[str, dict[str, object]]
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     """Places in the settings of a variant that its method does not use, each with the reason."""
     record = method_of(method)
@@ -708,7 +708,7 @@ def _without_effect(
 
 def _wrong_in_sweep(
     sweep: Sweep, task: str, data: TaskData, runs: dict[str, tuple[int, ...]]
-) -> Iterator[tuple[Any, ...]]:
+) -> Iterator[tuple[str, str, int]]:
     """What a sweep asks for of a task that there is not: a message and its place in the sweep."""
     for index, dataset in enumerate(sweep.datasets):
         if dataset not in data.test:
@@ -900,7 +900,7 @@ def run_settings(profile: Profile, task: str, method: str, seed: int) -> RunSett
     )
 
 
-def _all_known(kind: str, names: tuple[str, ...], known: dict[str, Any]) -> tuple[str, ...]:
+def _all_known(kind: str, names: tuple[str, ...], known: Collection[str]) -> tuple[str, ...]:
     for name in names:
         try:
             check_name(kind, name, known)
@@ -1005,7 +1005,7 @@ def _known_datasets() -> set[str]:
     return folders.union(*(split for split in splits if isinstance(split, dict)))
 
 
-def _plain_content(path: Path, base: Any) -> dict[str, Any]:
+def _plain_content(path: Path, base: object) -> dict[str, object]:
     """Content of the profile that the one of a file is like."""
     file = PROFILE_FOLDER / f"{base}.yaml"
     if not isinstance(base, str) or NAME.fullmatch(base) is None or not file.is_file():
@@ -1017,7 +1017,7 @@ def _plain_content(path: Path, base: Any) -> dict[str, Any]:
     return content
 
 
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def _merged(base: dict[str, object], changes: dict[str, object]) -> dict[str, object]:
     """Mappings of `base` with those of `changes` put in; other values are replaced.
 
     A mapping with another `name`, as that of another kind of network, replaces that of `base`.
@@ -1025,14 +1025,14 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     if base.get("name") != changes.get("name", base.get("name")):
         return changes
     both = {
-        key: _merged(base[key], value)
+        key: _merged(before, value)
         for key, value in changes.items()
-        if isinstance(value, dict) and isinstance(base.get(key), dict)
+        if isinstance(value, dict) and isinstance(before := base.get(key), dict)
     }
     return {**base, **changes, **both}
 
 
-def read_yaml(path: Path) -> tuple[yaml.Node | None, Any]:
+def read_yaml(path: Path) -> tuple[yaml.Node | None, object]:
     """Node tree (for line numbers) and content of a YAML file.
 
     Raises

@@ -4,9 +4,9 @@ import importlib
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
@@ -46,22 +46,22 @@ class Meter:
 
     def __init__(self, device: "torch.device") -> None:
         self._device = device
-        self._handle, self._nvml = _nvml_handle(device)
+        self._millijoules = _energy_counter(device)
         self._held: int | None = None
         self._peak = 0
         self.seconds = 0.0
-        self.joules: float | None = None if self._nvml is None else 0.0
+        self.joules: float | None = 0.0 if self._millijoules else None
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Meter a block, whose work on a GPU is waited for at both ends."""
         self._wait()
         held = self._start_memory()
-        energy, start = self._millijoules(), time.perf_counter()
+        energy, start = self._energy(), time.perf_counter()
         yield
         self._wait()
         self.seconds += time.perf_counter() - start
-        used = self._millijoules()
+        used = self._energy()
         if energy is None or used is None or self.joules is None:
             self.joules = None
         else:
@@ -77,6 +77,9 @@ class Meter:
         if self._device.type == "cuda":
             found["peak_gpu_memory_bytes"] = self._peak
         return found
+
+    def _energy(self) -> int | None:
+        return self._millijoules() if self._millijoules else None
 
     def _wait(self) -> None:
         if self._device.type == "cuda":
@@ -102,27 +105,27 @@ class Meter:
         peak = torch.cuda.max_memory_allocated(self._device)
         self._peak = max(self._peak, self._held + peak - held)
 
-    def _millijoules(self) -> int | None:
-        if self._nvml is None:
-            return None
-        try:
-            return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))
-        except self._nvml.NVMLError:
-            return None
 
-
-def _nvml_handle(device: "torch.device") -> tuple[Any, Any]:
-    """NVML's handle of a GPU and its module; None for both where they are absent."""
+def _energy_counter(device: "torch.device") -> Callable[[], int | None] | None:
+    """What reads the millijoules of a GPU's driver (NVML); None where there is no such counter."""
     if device.type != "cuda":
-        return None, None
+        return None
     import torch
 
     try:
         nvml = importlib.import_module("pynvml")
         nvml.nvmlInit()
         uuid = torch.cuda.get_device_properties(device).uuid
-        return nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}"), nvml
+        handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
     except ImportError:
-        return None, None
+        return None
     except nvml.NVMLError:
-        return None, None
+        return None
+
+    def millijoules() -> int | None:
+        try:
+            return int(nvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+        except nvml.NVMLError:
+            return None
+
+    return millijoules

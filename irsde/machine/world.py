@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from irsde.files import InputError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,13 @@ class World:
         self.sum(count)
         return bool(count > 0)
 
-    def gather(self, part: Any) -> list[Any]:
+    def gather(self, part: T) -> list[T]:
         """What each process has, in the order of their ranks."""
         if self.size == 1:
             return [part]
         from torch import distributed
 
-        parts: list[Any] = [None] * self.size
+        parts = [part] * self.size
         distributed.all_gather_object(parts, part)
         return parts
 

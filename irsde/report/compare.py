@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -307,7 +306,7 @@ def _rows(canvas: Canvas, scenes: Sequence[_Scene], height: float) -> None:
         errors = [_error(side, scene.reference)[box_] for side in (scene.a, scene.b)]
         ceiling = max(1.0, float(np.quantile(np.stack(errors), 0.995)))
         details = [scene.reference, *([scene.degraded] if has_degraded else []), scene.a, scene.b]
-        panels: list[Any] = [scene.reference]
+        panels: list[Pixels | Values | None] = [scene.reference]
         panels += [None if detail is None else detail[box_] for detail in details]
         panels += errors
         for column, panel in enumerate(panels):

@@ -5,10 +5,10 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
@@ -195,10 +195,11 @@ def _wrapped_grid(scenes: Sequence[_Scene]) -> Canvas:
         overviews = {"ground truth": scene.panels[-1].pixels}
         if scene.degraded is not None:
             overviews = {"degraded": scene.degraded, **overviews}
-        for axes, (title, pixels) in zip(of_scene[:, 0], overviews.items(), strict=False):
+        for (axes, *_), (title, pixels) in zip(of_scene, overviews.items(), strict=False):
             show_whole(axes, pixels, scene.window)
             axes.set_title(title)
-        for axes, panel in zip(of_scene[:, 1:].flat, scene.panels, strict=False):
+        details = (axes for row in of_scene for axes in row[1:])
+        for axes, panel in zip(details, scene.panels, strict=False):
             show_detail(axes, panel.pixels, scene.window)
             axes.set_title(_wrapped(panel.title, width))
             _note(axes, panel)
@@ -304,24 +305,25 @@ def _two_rows(
             show_whole(axes, pixels)
             label = f"$t = {step}$" + (f", {end}" if step == 0 else "")
             axes.set_xlabel(label, fontsize=SMALL)
-    grid[0, 0].set_title("forward process ⟶", loc="left")
-    grid[1, count - 1].set_title("⟵ reverse process", loc="right")
+    grid[0][0].set_title("forward process ⟶", loc="left")
+    grid[1][count - 1].set_title("⟵ reverse process", loc="right")
     if mu is not None:
-        show_whole(grid[0, -1], mu)
-        grid[0, -1].set_xlabel("degraded, μ", fontsize=SMALL)
-        grid[1, -1].remove()
+        show_whole(grid[0][-1], mu)
+        grid[0][-1].set_xlabel("degraded, μ", fontsize=SMALL)
+        grid[1][-1].remove()
     return canvas
 
 
 def _axes(
     canvas: Canvas, rows: int, columns: int, heights: Sequence[float] | None = None
-) -> NDArray[Any]:
-    """Axes for images, as close together as their titles allow."""
+) -> list[list[Axes]]:
+    """Rows of axes for images, as close together as their titles allow."""
     canvas.set_layout_engine("compressed", **TIGHT)
-    return canvas.subplots(rows, columns, squeeze=False, height_ratios=heights)
+    grid = canvas.subplots(rows, columns, squeeze=False, height_ratios=heights)
+    return [list(row) for row in grid]
 
 
-def _note(axes: Any, panel: _Panel) -> None:
+def _note(axes: Axes, panel: _Panel) -> None:
     """What a panel says below its detail; the ground truth says what the numbers are."""
     color = GRAY if panel.title == "ground truth" else "black"
     axes.set_xlabel(panel.note, fontsize=SMALL, color=color)

@@ -5,22 +5,40 @@ end has its own look and leaves the others theirs.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypedDict
+
+from matplotlib.typing import LineStyleType
 
 from irsde.drawing import ACCENT, BLACK, BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY
 from irsde.methods import METHODS, MethodName
 from irsde.samplers import SAMPLERS
 from irsde.seeds import seed_from
 
-SOLID: Any = "-"
-DASHED: Any = (0, (4, 1.5))
-DOTTED: Any = (0, (1, 1.2))
-DASH_DOT: Any = (0, (5, 1.2, 1, 1.2))
-DASH_DOT_DOT: Any = (0, (5, 1.2, 1, 1.2, 1, 1.2))
+SOLID: LineStyleType = "-"
+DASHED: LineStyleType = (0, (4, 1.5))
+DOTTED: LineStyleType = (0, (1, 1.2))
+DASH_DOT: LineStyleType = (0, (5, 1.2, 1, 1.2))
+DASH_DOT_DOT: LineStyleType = (0, (5, 1.2, 1, 1.2, 1, 1.2))
 
 DASHES = (SOLID, DASHED, DASH_DOT, DOTTED, DASH_DOT_DOT)
 MARKERS = ("o", "v", "^", "D", "p", "*", "X", "<", "s", "d", ">", "h", "P")
 COLORS = (BLUE, GREEN, SKY, PURPLE, ORANGE, BLACK)  # the first has the accent
+
+
+class LineKeywords(TypedDict):
+    """What `Axes.plot` takes for a line without markers."""
+
+    color: str
+    linestyle: LineStyleType
+
+
+class PointKeywords(TypedDict):
+    """What `Axes.plot` takes for markers without a line."""
+
+    color: str
+    marker: str
+    markerfacecolor: str
+    linestyle: LineStyleType
 
 
 @dataclass(frozen=True)
@@ -41,16 +59,16 @@ class Look:
 
     color: str
     marker: str
-    dashes: Any = SOLID
+    dashes: LineStyleType = SOLID
     filled: bool = True
 
     @property
-    def line(self) -> dict[str, Any]:
+    def line(self) -> LineKeywords:
         """Keywords of a line without markers."""
         return {"color": self.color, "linestyle": self.dashes}
 
     @property
-    def points(self) -> dict[str, Any]:
+    def points(self) -> PointKeywords:
         """Keywords of markers without a line."""
         return {
             "color": self.color,

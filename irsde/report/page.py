@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -30,14 +30,50 @@ TABLES_FILE = "reports/tables.md"
 
 Commands = Mapping[tuple[str, str], str]
 
-Block = tuple[str, Any]  # the name of a template in page_assets/, and what it shows
+Block = tuple[str, Mapping[str, object]]  # a template's name in page_assets/, and what it shows
+
+
+CellData = list[float | str | list[int] | None]
+"""Value, lower and upper end, mark, reason, command, and the numbers of its sources."""
+
+
+class TableData(TypedDict):
+    """What the page's script reads of a table."""
+
+    title: str
+    cost: int
+    columns: list[str]
+    numeric: list[bool]
+    better: list[bool | None]
+    lines: list[str]
+    cells: list[list[CellData]]
+
+
+class PictureData(TypedDict):
+    """What the page's script reads of an image: its address, or its type where it is embedded."""
+
+    link: NotRequired[str]
+    type: NotRequired[str]
+
+
+class PageData(TypedDict):
+    """What the page's script reads besides the values of images."""
+
+    tables: dict[str, TableData]
+    sources: list[str]
+    commands: dict[str, list[str]]
+    links: dict[str, str]
+    marks: dict[str, str]
+    runs: dict[str, object]
+    evaluations: dict[str, list[str]]
+    pictures: list[PictureData]
 
 
 @dataclass
 class ShownTables:
     """Tables put on the page so far, for its script."""
 
-    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tables: dict[str, TableData] = field(default_factory=dict)
     sources: dict[str, int] = field(default_factory=dict)
 
     def add(
@@ -73,7 +109,7 @@ class ShownTables:
         }
         return "table", {"table": table, "place": place, "headed": headed}
 
-    def _cell(self, cell: Cell, command: str) -> list[Any]:
+    def _cell(self, cell: Cell, command: str) -> CellData:
         indices = [self.sources.setdefault(s, len(self.sources)) for s in cell.sources]
         known = (cell.value, cell.low, cell.high)
         numbers = [None if v is None else json_number(float(f"{v:.10g}")) for v in known]
@@ -408,7 +444,7 @@ def write_page(
     write_text(path, text.encode("utf-8", "replace").decode("utf-8"))
 
 
-def _rendered(**content: Any) -> str:
+def _rendered(**content: object) -> str:
     """The page from its templates; every text in them is escaped."""
     loader = PackageLoader("irsde.report", "page_assets")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
@@ -483,13 +519,6 @@ class Part:
     title: str
     blocks: list[Block]
     parts: tuple["Part", ...] = ()
-
-
-def _card(run: str) -> dict[str, Any]:
-    card = read_json(Path(run) / "run.json")
-    if not isinstance(card, dict):
-        raise InputError(f"{run}/run.json: not a run card; run irsde train again")
-    return card
 
 
 def _figure(figure: Figure, folder: Path, album: Album) -> Block:
@@ -609,7 +638,7 @@ def _chapters(contents: Contents) -> Iterator[Part]:
             yield Part(anchor("chapter", name), name, body)
 
 
-def _data(rows: Sequence[Row], album: Album, contents: Contents) -> dict[str, Any]:
+def _data(rows: Sequence[Row], album: Album, contents: Contents) -> PageData:
     """What the script reads besides the values of images."""
     evaluations: dict[str, list[str]] = {run: [] for run in contents.cards}
     commands = {run: list(filter(None, [run_command(c)])) for run, c in contents.cards.items()}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 from urllib.parse import quote
 
 import numpy as np
@@ -164,6 +164,64 @@ class Variant:
     row: int | None = None
 
 
+class ShownVariant(TypedDict):
+    """A `Variant` with the indices of its pictures in the album, None for absent ones."""
+
+    key: str
+    label: str
+    method: int | None
+    row: int | None
+    pictures: list[int | None]
+
+
+class Viewer(TypedDict):
+    """Images that can be compared: their indices, their widths and heights, their versions."""
+
+    images: list[int]
+    sizes: list[tuple[int, int]]
+    variants: list[ShownVariant]
+
+
+class MetricData(TypedDict):
+    """A metric of the values."""
+
+    name: str
+    label: str
+    decimals: int
+    higher: bool
+
+
+class SeedValues(TypedDict):
+    """Values of one evaluation by the names of metrics, None where there is none."""
+
+    label: str
+    values: dict[str, list[float | str | None]]
+
+
+class MethodValues(TypedDict):
+    """Evaluations of a method, which differ in seeds."""
+
+    label: str
+    rows: list[SeedValues]
+
+
+class SetValues(TypedDict):
+    """Values of every image of a set as columns, and its scenes."""
+
+    images: list[str]
+    sceneNames: list[str]
+    scenes: list[int]
+    leaked: list[int]
+    metrics: list[MetricData]
+    methods: list[MethodValues]
+
+
+class SetData(SetValues):
+    """What the script reads of a set."""
+
+    viewer: Viewer
+
+
 @dataclass(frozen=True)
 class ImageSet:
     """Evaluations of one task on one test set.
@@ -181,7 +239,7 @@ class ImageSet:
     task: str
     dataset: str
     entries: list[Entry]
-    data: dict[str, Any]
+    data: SetData
     note: str
 
     @property
@@ -219,7 +277,7 @@ def image_sets(rows: Sequence[Row], album: Album) -> list[ImageSet]:
         data = _values(of_set)
         variants, names, note = _variants(of_set)
         number = {name: index for index, name in enumerate(data["images"])}
-        viewer: dict[str, Any] = {
+        viewer: Viewer = {
             "images": [number[name] for name in names],
             "sizes": [],
             "variants": [
@@ -237,7 +295,7 @@ def image_sets(rows: Sequence[Row], album: Album) -> list[ImageSet]:
     return sets
 
 
-def _values(of_set: Sequence[Entry]) -> dict[str, Any]:
+def _values(of_set: Sequence[Entry]) -> SetValues:
     """Values of every image as columns, rounded to some decimals more than tables show."""
     first = of_set[0].first
     rows = rows_of(of_set)

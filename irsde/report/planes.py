@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -217,10 +217,10 @@ def _plane(
     return canvas, outside, limits
 
 
-def _draw_curve(axes: Any, curve: _Curve, limits: Limits, label: str) -> None:
+def _draw_curve(axes: Axes, curve: _Curve, limits: Limits, label: str) -> None:
     """A curve within the limits; the first and the last network evaluations and ten are named."""
     within = _within(curve, limits)
-    drawn: dict[str, Any] = {"color": look(curve.method).color, "linewidth": 0.8, "zorder": 1}
+    color = look(curve.method).color
     axes.plot(
         np.where(within, curve.fidelity, np.nan),
         np.where(within, curve.perception, np.nan),
@@ -228,12 +228,15 @@ def _draw_curve(axes: Any, curve: _Curve, limits: Limits, label: str) -> None:
         marker=".",
         markersize=4,
         label=f"{label}, {curve.sampler}",
-        **drawn,
+        color=color,
+        linewidth=0.8,
+        zorder=1,
     )
     for piece in range(len(curve.nfe) - 1):
         ends = slice(piece, piece + 2)
         if not within[ends].all():
-            axes.plot(curve.fidelity[ends], curve.perception[ends], linestyle=BEYOND, **drawn)
+            x, y = curve.fidelity[ends], curve.perception[ends]
+            axes.plot(x, y, linestyle=BEYOND, color=color, linewidth=0.8, zorder=1)
     seen = np.flatnonzero(within)
     for index in seen:
         if index in (seen[0], seen[-1]) or curve.nfe[index] == MARKED:
@@ -244,7 +247,7 @@ def _draw_curve(axes: Any, curve: _Curve, limits: Limits, label: str) -> None:
                 textcoords="offset points",
                 va="top",
                 fontsize=SMALL,
-                color=look(curve.method).color,
+                color=color,
                 path_effects=[withStroke(linewidth=1.5, foreground="white")],
                 zorder=4,
             )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from irsde.scoring.perceptual import full_precision, read_weights, torch_cache
 from irsde.seeds import numpy_generator
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 Pixels = NDArray[np.uint8]
 Features = NDArray[np.float32]
@@ -134,7 +134,7 @@ def inception_weights() -> Path | None:
     return cached if cached.is_file() else None
 
 
-def _inception(path: Path, weights: "dict[str, Tensor]") -> Any:
+def _inception(path: Path, weights: "dict[str, Tensor]") -> "nn.Module":
     import torch
 
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
@@ -145,16 +145,17 @@ def _inception(path: Path, weights: "dict[str, Tensor]") -> Any:
         # Its own would download, and run pickled code.
         inception.load_state_dict_from_url = lambda *_, **__: weights
         try:
-            return inception.InceptionV3().eval()
+            network: nn.Module = inception.InceptionV3().eval()
         except RuntimeError:
             raise InputError(
                 f"{path} ({VARIABLE}): not the weights of pytorch-fid's Inception network"
             ) from None
         finally:
             inception.load_state_dict_from_url = download
+    return network
 
 
-def _features(network: Any) -> Callable[[Pixels, str], Features]:
+def _features(network: "nn.Module") -> Callable[[Pixels, str], Features]:
     import torch
 
     def features(images: Pixels, device: str = "cpu") -> Features:

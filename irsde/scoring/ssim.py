@@ -4,7 +4,8 @@ With s = x + y and d = x - y, SSIM needs the means in the window of s, d, s² an
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -15,25 +16,28 @@ from torch.nn.functional import conv2d
 
 Plane = NDArray[np.float64]
 Taps = tuple[float, ...]
+Means = TypeVar("Means", float, Tensor)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # for pixels from 0 to 255
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[P, T]) -> Callable[P, T]:
     """Compile for the processor at hand, and keep the code on disk where a folder admits it.
 
     Multiplications and additions are fused, nothing else is rearranged, and division by zero is
     no error.
     """
-    options: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
+    compile_ = partial(njit, nogil=True, fastmath={"contract"}, error_model="numpy")
     try:
-        loops: Callable[..., Any] = njit(cache=True, **options)(function)
+        loops: Callable[P, T] = compile_(cache=True)(function)
     except RuntimeError:  # no folder for the code can be written to
-        loops = njit(**options)(function)
+        loops = compile_()(function)
     return loops
 
 
-def _similarity(s: Any, d: Any, ss: Any, dd: Any, covariance_factor: float) -> Any:
+def _similarity(s: Means, d: Means, ss: Means, dd: Means, covariance_factor: float) -> Means:
     """SSIM from the means of s, d, s² and d²."""
     vs, vd = (ss - s * s) * covariance_factor, (dd - d * d) * covariance_factor
     s, d = s * s, d * d

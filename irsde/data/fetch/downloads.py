@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from http.client import responses
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import requests
 import yaml
@@ -30,6 +30,14 @@ PAUSE = 2.0  # seconds before the next attempt, doubled with each without progre
 PASSING = (408, 425, 429)  # refusals that may be over at the next attempt, like all from 500 on
 SHA256 = re.compile("[0-9a-f]{64}")
 HEADER = "# SHA-256 of each downloaded file. Delete a line to accept other bytes.\n"
+
+
+class _Note(TypedDict):
+    """What the beginning of a file is of."""
+
+    url: str
+    validator: str
+    size: int | None
 
 
 def download(mirrors: Sequence[str], target: Path, recorded: str | None = None) -> str:
@@ -164,21 +172,21 @@ def _note(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
 
 
-def _arrived(url: str, part: Path) -> tuple[int, Mapping[str, Any]]:
+def _arrived(url: str, part: Path) -> tuple[int, _Note | None]:
     """Bytes that can be resumed from an address, with their note; none without a note."""
-    note = read_json(_note(part)) if part.exists() and _note(part).exists() else {}
+    note = read_json(_note(part)) if part.exists() and _note(part).exists() else None
     if isinstance(note, dict) and note.get("url") == url:
-        return part.stat().st_size, note
-    return 0, {}
+        return part.stat().st_size, _Note(url=url, validator=note["validator"], size=note["size"])
+    return 0, None
 
 
 def _attempt(url: str, part: Path) -> None:
     """Ask once for what is missing; return when the file is complete."""
     start, note = _arrived(url, part)
-    if start and start == note["size"]:
+    if note and start and start == note["size"]:
         return  # killed between the last byte and the rename
     headers = {"Accept-Encoding": "identity"}
-    if start:
+    if note and start:
         headers |= {"Range": f"bytes={start}-", "If-Range": note["validator"]}
     try:
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
@@ -192,14 +200,15 @@ def _attempt(url: str, part: Path) -> None:
 
 
 def _judge(
-    response: requests.Response, part: Path, asked: int, note: Mapping[str, Any]
+    response: requests.Response, part: Path, asked: int, note: _Note | None
 ) -> tuple[int, int | None]:
     """Where in the file an answer begins, and the size of the file if it is known."""
     status, headers = response.status_code, response.headers
     if status == 206:
         found = re.fullmatch(r"bytes (\d{1,18})-\d+/(\d{1,18})", headers.get("Content-Range", ""))
         if (
-            asked
+            note
+            and asked
             and found
             and int(found[1]) == asked
             and note["size"] in (None, int(found[2]))
@@ -240,7 +249,7 @@ def _write(response: requests.Response, url: str, part: Path, start: int, size: 
         Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar,
     ):
         if not start and (validator := _validator(response.headers)):
-            write_json(_note(part), {"url": url, "validator": validator, "size": size})
+            write_json(_note(part), _Note(url=url, validator=validator, size=size))
         task = bar.add_task(escape(part.stem[1:]), completed=start, total=size)
         is_complete = False
         with suppress(HTTPError):

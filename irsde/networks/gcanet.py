@@ -129,5 +129,5 @@ class GCANet(nn.Module):
         x = torch.stack([gate * x for gate, x in zip(gates, depths, strict=True)]).sum(0)
         x = relu(self.norm4(self.deconv3(x)))
         x = relu(self.norm5(self.deconv2(x)))
-        residual = self.deconv1(x) / LEVELS
+        residual: Tensor = self.deconv1(x) / LEVELS
         return hazy + residual[..., :height, :width]

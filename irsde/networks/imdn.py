@@ -46,10 +46,12 @@ class DistillationBlock(nn.Module):
         """Features of the same shape (B, 64, H, W)."""
         kept, rest = [], x
         for convolution in (self.c1, self.c2, self.c3):
-            aside, rest = leaky_relu(convolution(rest), SLOPE).split((KEPT, WIDTH - KEPT), 1)
-            kept.append(aside)
+            features = leaky_relu(convolution(rest), SLOPE)
+            kept.append(features[:, :KEPT])
+            rest = features[:, KEPT:]
         kept.append(self.c4(rest))
-        return x + self.c5(self.cca(torch.cat(kept, 1)))
+        fused: Tensor = self.c5(self.cca(torch.cat(kept, 1)))
+        return x + fused
 
 
 class IMDN(nn.Module):

@@ -27,7 +27,7 @@ data = typer.Typer(
 )
 tracking = typer.Typer(help="MLflow: log what the result files hold.", no_args_is_help=True)
 evidence = typer.Typer(
-    help="Results in git: what is small enough of them, and back.", no_args_is_help=True
+    help="Export small result files to git, or import them.", no_args_is_help=True
 )
 app.add_typer(data, name="data")
 app.add_typer(evidence, name="evidence")
@@ -53,7 +53,9 @@ def _print_version(asked: bool) -> None:
 def main_options(
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it and end."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Reproducible benchmarks of image restoration with mean-reverting SDEs (IR-SDE)."""
@@ -69,7 +71,7 @@ def _profile_name(name: str | None) -> str:
 def plan(
     profile: ProfileOption = None,
     check: Annotated[
-        bool, typer.Option(help="Only say whether params.yaml is up to date.")
+        bool, typer.Option(help="Only check whether params.yaml is up to date.")
     ] = False,
 ) -> None:
     """Write the grid of a profile to params.yaml and so make it the active one.
@@ -116,7 +118,7 @@ def keys(
 def list_data(
     name: Annotated[str | None, typer.Argument(help="A data set or family, in full.")] = None,
 ) -> None:
-    """Show the data sets of data/catalogue.yaml and which of them lie in data/; or all of one."""
+    """List the data sets of data/catalogue.yaml and which are in data/; or describe one."""
     from irsde.data.listing import described, overview
 
     print(described(name) if name else overview())
@@ -146,13 +148,13 @@ def fetch(
 
 @data.command()
 def adopt(
-    folder: Annotated[Path, typer.Argument(help="Folder with images, nested as they may be.")],
+    folder: Annotated[Path, typer.Argument(help="Folder with images, searched recursively.")],
     name: Annotated[
-        str | None, typer.Option("--as", help="Data set it is; recognised unless given.")
+        str | None, typer.Option("--as", help="Name of the data set (detected if omitted).")
     ] = None,
     copy: Annotated[bool, typer.Option(help="Copy the files instead of linking them.")] = False,
     allow_differences: Annotated[
-        bool, typer.Option(help="Take it although images differ or are missing.")
+        bool, typer.Option(help="Accept differing or missing images.")
     ] = False,
 ) -> None:
     """Take images you have as a data set: recognised by their pixels, paired, linked into data/."""
@@ -163,7 +165,7 @@ def adopt(
 
 @data.command()
 def fingerprint(
-    name: Annotated[str, typer.Argument(help="A data set that lies in data/.")],
+    name: Annotated[str, typer.Argument(help="A data set in data/.")],
 ) -> None:
     """Write data/fingerprints/NAME.csv, by which others' copies are recognised."""
     from irsde.data.adopt.known_sets import record_fingerprints
@@ -182,10 +184,10 @@ def check(
         list[str] | None, typer.Option("--test", help="Data set or folder; repeat for more.")
     ] = None,
     without: Annotated[
-        list[str] | None, typer.Option(help="Data set whose scenes are left out of training.")
+        list[str] | None, typer.Option(help="Data set whose scenes are excluded from training.")
     ] = None,
-    sheet: Annotated[Path | None, typer.Option(help="Picture of the pairs, PNG.")] = None,
-    table: Annotated[Path | None, typer.Option(help="Table of the pairs, CSV.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write a picture of the pairs (PNG).")] = None,
+    table: Annotated[Path | None, typer.Option(help="Write a table of the pairs (CSV).")] = None,
 ) -> None:
     """Find training images that show what a test image shows: by pixels, by scene, by look.
 
@@ -211,7 +213,8 @@ def check(
 def prepare(
     task: TaskOption,
     dataset: Annotated[
-        str | None, typer.Option(help="One data set of the task; all, and a check, unless given.")
+        str | None,
+        typer.Option(help="One data set of the task; default: all, with a leakage check."),
     ] = None,
     profile: ProfileOption = None,
 ) -> None:
@@ -258,13 +261,12 @@ def state(profile: ProfileOption = None) -> None:
 def train(
     task: Annotated[str | None, typer.Option("--task", help="A task, such as deraining.")] = None,
     method: Annotated[str | None, typer.Option(help="A method or variant, such as ir-sde.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Training seed; 0 unless given.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Training seed; default: 0.")] = None,
     profile: ProfileOption = None,
     overwrite: Annotated[
         bool,
         typer.Option(
-            help="Train where a run of another configuration is; that one is kept in "
-            "results/replaced."
+            help="Replace a run of another configuration, which is kept in results/replaced."
         ),
     ] = False,
     continue_to: Annotated[
@@ -272,26 +274,27 @@ def train(
         typer.Option(
             "--continue-to",
             min=1,
-            help="Train a finished run on to so many iterations, as the run METHOD+toN beside it.",
+            help="Continue a finished run to this many iterations, as a new run METHOD+toN.",
         ),
     ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
             "--from",
-            help="Start from a run folder's weights or a safetensors file, as the run "
+            help="Start from the weights of a run folder or a safetensors file, as a new run "
             "METHOD+fromSHA256.",
         ),
     ] = None,
     allow_leakage: Annotated[
-        bool, typer.Option(help="Train although training images show test scenes; it is recorded.")
+        bool,
+        typer.Option(help="Train even if training images show test scenes; the run card says so."),
     ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
-            help="Predict hours and memory, of all runs of the profile without --task and "
-            "--method; train nothing.",
+            help="Predict hours and memory without training; of all runs of the profile unless "
+            "--task and --method are given.",
         ),
     ] = False,
     track: TrackOption = True,
@@ -316,7 +319,7 @@ def train(
         "--from": weights is not None,
     }
     if dry_run and (given := [option for option, is_given in without_effect.items() if is_given]):
-        raise InputError(f"irsde train --dry-run: {given[0]} has no effect; leave it out")
+        raise InputError(f"irsde train --dry-run: {given[0]} has no effect; omit it")
     if continue_to is not None and weights is not None:
         raise InputError("irsde train: give --continue-to or --from")
     loaded = load_profile(_profile_name(profile))
@@ -412,7 +415,7 @@ def evaluate(
         bool, typer.Option("--all-protocols", help="Print the means under every protocol.")
     ] = False,
     reference: Annotated[
-        Path | None, typer.Option(help="With --restored: folder of clean images of the same names.")
+        Path | None, typer.Option(help="With --restored: folder of the clean images.")
     ] = None,
     pattern: Annotated[
         str | None,
@@ -575,17 +578,16 @@ def import_weights(
     overwrite: Annotated[
         bool,
         typer.Option(
-            help="Import where a run of another source or process is; that one is kept in "
-            "results/replaced."
+            help="Replace a run of another source or process, which is kept in results/replaced."
         ),
     ] = False,
 ) -> None:
     """Write the authors' released weights as a run, to be evaluated like a trained one.
 
-    The run lies at results/<profile>/<task>/ir-sde+authors/seed0, a network that sees the noisy
-    image only at .../denoising-ode+authors/seed0; it joins no table by itself. A ConditionalUNet
+    The run is results/<profile>/<task>/ir-sde+authors/seed0, or .../denoising-ode+authors/seed0
+    for a network that sees only the noisy image; it joins no table by itself. A ConditionalUNet
     gets the process of the authors' IR-SDE configuration, a ConditionalNAFNet that of Refusion's;
-    what was taken is printed and stands in the run card. Such a run is evaluated with the plain
+    the choice is printed and recorded in the run card. Such a run is evaluated with the plain
     conversion, as the authors' code reads the noise, unless irsde evaluate is told otherwise.
     """
     from irsde.experiment.grid import Run
@@ -621,7 +623,7 @@ def restore(
         str | None, typer.Option(help="Instead of --run: the committed weights for this task.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="Of the committed weights; ir-sde unless given.")
+        str | None, typer.Option(help="Method of the committed weights; default: ir-sde.")
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="Sampler; default: the method's.")] = None,
     nfe: Annotated[
@@ -639,14 +641,16 @@ def restore(
     overlap: Annotated[
         int | None, typer.Option(help="Pixels that tiles share; default: an eighth of the side.")
     ] = None,
-    batch: Annotated[int, typer.Option(help="Tiles in a network call.")] = 1,
+    batch: Annotated[int, typer.Option(help="Tiles per network call.")] = 1,
     threads: Annotated[
         int | None,
-        typer.Option(help="Tiles at the same time on the CPU; default: all cores. Same bits."),
+        typer.Option(
+            help="Tiles processed at once on the CPU; default: all cores. The result is the same."
+        ),
     ] = None,
     mask: Annotated[
         Path | None,
-        typer.Option(help="Of inpainting: image, or folder of images, white where to fill."),
+        typer.Option(help="For inpainting: image or folder of images, white where to fill."),
     ] = None,
     noise_level: Annotated[
         float | None,
@@ -654,13 +658,13 @@ def restore(
     ] = None,
     conversion: Annotated[
         str | None,
-        typer.Option(help="As of irsde evaluate; default: exact, plain for imported weights."),
+        typer.Option(help="As in irsde evaluate; default: exact, or plain for imported weights."),
     ] = None,
 ) -> None:
     """Restore photographs of any size with a finished run, tile by tile.
 
     A gray photograph stays gray. Sampler and network evaluations are those that the run was
-    evaluated with, unless given; what was taken is printed and stands in restored.json.
+    evaluated with, unless given; the choice is printed and recorded in restored.json.
     """
     from irsde.audit.evidence import run_with_weights
     from irsde.experiment.profile import check_task
@@ -671,7 +675,7 @@ def restore(
     if (run is None) == (task is None):
         raise InputError("give --run, a run folder, or --task, to use the committed weights")
     if run is not None and method is not None:
-        raise InputError("--method goes with --task; --run says it already")
+        raise InputError("--method goes with --task; a run has its method")
     chosen = run or run_with_weights(str(task), method or "ir-sde")
     options = RestoreOptions(
         sampler,
@@ -693,7 +697,7 @@ def restore(
 def report(
     profile: ProfileOption = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Although evaluations are missing; say which.")
+        bool, typer.Option("--partial", help="Compile with missing evaluations and list them.")
     ] = False,
     track: TrackOption = True,
 ) -> None:
@@ -710,9 +714,9 @@ def report(
 @app.command()
 def compare(
     a: Annotated[Path, typer.Argument(help="Evaluation, or folder of irsde evaluate --out.")],
-    b: Annotated[Path, typer.Argument(help="Another one of the same images.")],
+    b: Annotated[Path, typer.Argument(help="Another evaluation of the same images.")],
     picture: Annotated[
-        Path | None, typer.Option(help="Picture of the images where each wins most, PNG.")
+        Path | None, typer.Option(help="Write a picture of the images where each wins most (PNG).")
     ] = None,
 ) -> None:
     """Compare two sets of results image by image: differences, intervals, where each wins."""
@@ -765,10 +769,10 @@ def export_evidence(
     folder: Annotated[Path, typer.Argument(help="Folder in git.")] = Path("reports/study"),
     profile: ProfileOption = None,
     weights: Annotated[
-        list[str] | None, typer.Option(help="Method whose weights go along; repeatable.")
+        list[str] | None, typer.Option(help="Method whose weights to include; repeatable.")
     ] = None,
     pictures: Annotated[
-        list[str] | None, typer.Option(help="Test set whose images may be public; repeatable.")
+        list[str] | None, typer.Option(help="Test set whose images may be published; repeatable.")
     ] = None,
 ) -> None:
     """Copy run cards, values of every image and chosen weights of a profile's results."""
@@ -792,7 +796,7 @@ def import_evidence(
 
 @app.command()
 def status(profile: ProfileOption = None) -> None:
-    """Show where every run of a profile stands: iteration, speed, time left, validation."""
+    """Show the progress of every run of a profile: iteration, speed, time left, validation."""
     from irsde.audit.status import standings, table
     from irsde.experiment.profile import load_profile
 
@@ -819,7 +823,7 @@ def sync(profile: ProfileOption = None) -> None:
 
 @tracking.command()
 def rebuild() -> None:
-    """Make the MLflow store again from result files alone."""
+    """Rebuild the MLflow store from result files alone."""
     from irsde.tracking.rebuild import rebuild as rebuild_store
     from irsde.tracking.store import MlflowException
 
@@ -827,14 +831,16 @@ def rebuild() -> None:
         print(rebuild_store())
     except (MlflowException, OSError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"the store cannot be written ({reason}); it is as it was") from None
+        raise InputError(
+            f"the store cannot be written ({reason}); the old one is unchanged"
+        ) from None
 
 
 @tracking.command("run")
 def track_run(
     folder: Annotated[Path, typer.Argument(help="Folder of a run, finished or in training.")],
 ) -> None:
-    """Log one run to MLflow, as far as it is."""
+    """Log one run to MLflow, finished or in training."""
     from irsde.experiment.grid import run_of
     from irsde.tracking.store import Tracker
 
@@ -937,7 +943,7 @@ def main() -> None:
             raise
         text = error.strerror
         if isinstance(error, FileExistsError):
-            text = "is in the way, and no folder; move it away or choose another place"
+            text = "exists and is no folder; move it away or choose another place"
         print(f"irsde: {error.filename}: {text}", file=sys.stderr)
         sys.exit(INPUT_EXIT_CODE)
     except StoppedError as error:

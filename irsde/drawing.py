@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SINGLE = 3.4  # inches: the width of one column of a two-column page
 DOUBLE = 6.9  # and of both
-SMALL = 7  # points, of what stands below images and at ticks
+SMALL = 7  # points, of text below images and at ticks
 TIGHT = {"w_pad": 0.025, "h_pad": 0.025, "wspace": 0, "hspace": 0}  # a layout of images
 ACCENT = "#d55e00"
 GRAY = "#555555"

@@ -226,7 +226,7 @@ def _in_one_line(path: Path) -> Iterator[None]:
 
 
 def _is_temporary(place: Path, parent: Path) -> bool:
-    """True if a path lies in a temporary folder of `parent`."""
+    """True if a path is in a temporary folder of `parent`."""
     return any(
         above.parent == parent and _is_temporary_name(above.name)
         for above in (place, *place.parents)
@@ -273,7 +273,7 @@ def is_present(path: Path) -> bool:
     if path.is_file():
         return True
     if os.path.lexists(path):
-        raise InputError(f"{path}: is no regular file")
+        raise InputError(f"{path}: is not a regular file")
     return False
 
 

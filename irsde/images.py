@@ -85,15 +85,15 @@ def image_files(folder: Path, *, deep: bool = False) -> tuple[list[Path], list[P
 
 
 def unread_line(files: Sequence[Path], shown: int = 3) -> str:
-    """What was left out because its format is not read, for people."""
+    """What was skipped because its format is not read, for people."""
     names = [printable(file.name) for file in files[:shown]]
     more = ", …" if len(files) > shown else ""
     pictures = "1 picture" if len(files) == 1 else f"{len(files)} pictures"
-    return f"left out: {pictures} ({', '.join(names)}{more}); {KINDS} are read"
+    return f"skipped: {pictures} ({', '.join(names)}{more}); {KINDS} are read"
 
 
 def check_text(path: Path) -> None:
-    """Refuse a path that could not stand in a table or on a line.
+    """Refuse a path that could not be printed in a table or on a line.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def _check_header(path: Path) -> None:
     """Refuse by the first bytes what Pillow would refuse less clearly, or silently reduce."""
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise InputError(f"{path}: not a regular file but a pipe, socket or device; leave it out")
+        raise InputError(f"{path}: not a regular file but a pipe, socket or device; remove it")
     with path.open("rb") as stream:
         start = stream.read(25)
     if not start:

@@ -104,7 +104,7 @@ class Method:
     def fingerprint(self, stationary_std: float | None) -> str:
         """SHA-256 of all of the method that weights depend on, the process's numbers included.
 
-        A part of the process that is at its default is left out, so that a new one changes
+        A part of the process that is at its default is omitted, so that a new one changes
         nothing for processes without it.
         """
         content = [self.kind, self.objective, self.centered, self.conditional]
@@ -184,7 +184,7 @@ class MethodName:
 
     @classmethod
     def parse(cls, text: str) -> "MethodName":
-        """The name that a text stands for."""
+        """The name that a text spells."""
         base, _, variant = text.partition("+")
         return cls(base, variant)
 

@@ -283,7 +283,7 @@ SAMPLERS: dict[str, Sampler] = {
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the steps of a solver lie.
+    """Places of the steps of a solver.
 
     Parameters
     ----------

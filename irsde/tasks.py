@@ -49,7 +49,7 @@ class Task:
     description : callable (degradation) -> str
         What `degrade` does, for captions.
     fresh : bool
-        True if every training patch is degraded anew, as the paper does for noise and masks;
+        True if every training patch is degraded when drawn, as the paper does for noise and masks;
         False if training pairs are made once and stored.
     exact : bool
         True if the degraded image is kept as floating point, False if it is rounded to 8 bits.

@@ -490,7 +490,7 @@ def test_a_failed_write_leaves_nothing(known_rain, monkeypatch):
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".x"])
 def test_a_name_that_is_none_is_refused(known_rain, name):
-    assert "is no name for a data set" in refused(known_rain, name)
+    assert "is no valid name of a data set" in refused(known_rain, name)
 
 
 def test_a_folder_of_the_program_is_no_name(known_rain):
@@ -560,7 +560,7 @@ def test_images_of_a_scene_share_it_and_keep_names_apart(project, tmp_path):
         ),
         (
             lambda folder: save(folder / "again/clear/1.png", picture(77)),
-            "1 names stand for two images (again/clear/1.png and clear/1.png)",
+            "1 names belong to two images (again/clear/1.png and clear/1.png)",
         ),
         (lambda folder: save(folder / "clear/9.png", picture(77)), "4 images instead of 3"),
     ],
@@ -831,7 +831,7 @@ def test_fingerprints_of_changed_files_are_not_recorded(known_rain):
     [
         ("clean,1,", "dirty,1,", "line 3: part"),
         (",64,48,", ",64,tall,", "line 2: height"),
-        ("clean,1,", "clean,0,", "GT/0 stands there twice"),
+        ("clean,1,", "clean,0,", "GT/0 appears twice"),
         ("look\n", "luck\n", "line 2: look"),
     ],
 )

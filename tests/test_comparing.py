@@ -229,7 +229,7 @@ def test_what_cannot_be_paired_is_refused():
         compare(a, b)
     table["image"] = "image0"
     table.to_csv(b / "per_image.csv", index=False)
-    with pytest.raises(InputError, match="image0 stands there twice"):
+    with pytest.raises(InputError, match="image0 appears twice"):
         compare(a, b)
 
 

@@ -261,7 +261,7 @@ def test_a_sweep_shares_evaluations_with_the_tables(monkeypatch):
         ),
         (
             "{tasks: [denoising], methods: [regression], weights: [raw, raw]}",
-            r"weights\.1: 'raw' stands there twice",
+            r"weights\.1: 'raw' appears twice",
         ),
     ],
 )
@@ -353,9 +353,9 @@ def test_a_sampler_that_does_not_fit_the_process_is_refused(write_profile, sampl
 @pytest.mark.parametrize(
     ("sweep", "words"),
     [
-        ("methods: [regression], nfe: [1], conversions: [exact, plain]", "leave out --conversion"),
-        ("methods: [identity], weights: [ema, raw]", "leave out --weights"),
-        ("methods: [ir-sde], nfe: [1], grids: [log-snr]", "leave out --grid"),
+        ("methods: [regression], nfe: [1], conversions: [exact, plain]", "omit --conversion"),
+        ("methods: [identity], weights: [ema, raw]", "omit --weights"),
+        ("methods: [ir-sde], nfe: [1], grids: [log-snr]", "omit --grid"),
     ],
 )
 def test_options_of_a_sweep_without_effect_are_refused(write_profile, sweep, words):
@@ -372,7 +372,7 @@ def test_options_of_a_sweep_without_effect_are_refused(write_profile, sweep, wor
         ("posteriorr-3", "unknown sampler 'posteriorr'"),
         ("posterior-101", "ir-sde takes 100 network evaluations at most"),
         ("posterior", "not the name of an evaluation"),
-        ("euler-maruyama-3-plain", "leave out --conversion"),
+        ("euler-maruyama-3-plain", "omit --conversion"),
     ],
 )
 def test_causes_of_evaluations_that_there_are_not_are_refused(write_profile, evaluation, words):
@@ -429,9 +429,9 @@ def test_variants_that_change_nothing_are_refused(write_profile, variant, words)
         ("seeds: [0]", "process: {stationary_std: x}", "not a number or a fraction"),
         ("seeds: [0]", "seeds: [-1]", "line 6: seeds.0"),
         ("seeds: [0]", "seeds: [2147483648]", "line 6: seeds.0"),
-        ("seeds: [0]", "seeds: [0, 0]", "line 6: seeds.1: 0 stands there twice"),
-        ("[identity,", "[identity, identity,", "methods.1: 'identity' stands there twice"),
-        ("tasks: [denoising,", "tasks: [denoising, denoising,", "'denoising' stands there twice"),
+        ("seeds: [0]", "seeds: [0, 0]", "line 6: seeds.1: 0 appears twice"),
+        ("[identity,", "[identity, identity,", "methods.1: 'identity' appears twice"),
+        ("tasks: [denoising,", "tasks: [denoising, denoising,", "'denoising' appears twice"),
         ("test: photographs-test", "test: photograph-test", "line 10: data.test: no data set "
          "'photograph-test'; did you mean 'photographs-test'"),
         ("encoder_blocks: [1]", "encoder_blocks: [1, 1]", "line 16: network.decoder_blocks: 1 "

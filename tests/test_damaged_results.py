@@ -115,7 +115,7 @@ def test_a_pipe_is_neither_read_nor_taken_for_absent(project, file, command):
     path = project / file
     path.unlink(missing_ok=True)
     os.mkfifo(path)
-    assert f"{Path(file).name}: is no regular file" in refusal(project, command)
+    assert f"{Path(file).name}: is not a regular file" in refusal(project, command)
     assert os.path.lexists(path)
 
 
@@ -128,7 +128,7 @@ def test_a_folder_or_a_broken_link_is_not_replaced(project, file, command, make)
     path = project / file
     path.unlink()
     make(path)
-    assert f"{path.name}: is no regular file" in refusal(project, command)
+    assert f"{path.name}: is not a regular file" in refusal(project, command)
     assert os.path.lexists(path)
 
 
@@ -137,7 +137,7 @@ def test_status_names_a_run_whose_card_is_no_file(project):
     os.mkfifo(project / RUN / "run.json")
     said = call(project, "irsde", "status", "--profile", "smoke")
     assert re.search(r"denoising/identity/seed0 +damaged", said)
-    assert "run.json: is no regular file" in said
+    assert "run.json: is not a regular file" in said
 
 
 @pytest.mark.parametrize(

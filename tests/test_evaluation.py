@@ -173,8 +173,8 @@ def test_the_noise_of_an_image_depends_on_no_other_image(project, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--conversion", "plain", "--sampler", "euler-maruyama"], "leave out --conversion"),
-        (["--grid", "quadratic", "--nfe", "1"], "leave out --grid"),
+        (["--conversion", "plain", "--sampler", "euler-maruyama"], "omit --conversion"),
+        (["--grid", "quadratic", "--nfe", "1"], "omit --grid"),
         (["--grid", "cubic"], "unknown grid 'cubic'"),
         (["--sampler", "heun"], "unknown sampler 'heun'"),
     ],

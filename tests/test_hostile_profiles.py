@@ -217,7 +217,7 @@ def test_a_number_to_base_60_is_refused(project):
 def test_a_key_that_stands_twice_is_refused_with_its_line(project, text, line):
     Path("workflow/config/mine.yaml").write_text(text)
     assert line in refusal()
-    assert "stands there twice" in refusal()
+    assert "appears twice" in refusal()
 
 
 @pytest.mark.parametrize(

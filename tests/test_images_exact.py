@@ -1,4 +1,4 @@
-"""Pixels and floating point, channels, and the line about files that are left out."""
+"""Pixels and floating point, channels, and the line about files that are skipped."""
 
 from pathlib import Path
 
@@ -30,9 +30,9 @@ def test_grey_is_repeated_and_alpha_dropped():
 @pytest.mark.parametrize(
     ("count", "start"),
     [
-        (1, "left out: 1 picture (0.gif); "),
-        (3, "left out: 3 pictures (0.gif, 1.gif, 2.gif); "),
-        (4, "left out: 4 pictures (0.gif, 1.gif, 2.gif, …); "),
+        (1, "skipped: 1 picture (0.gif); "),
+        (3, "skipped: 3 pictures (0.gif, 1.gif, 2.gif); "),
+        (4, "skipped: 4 pictures (0.gif, 1.gif, 2.gif, …); "),
     ],
 )
 def test_the_line_names_three_files(count, start):

@@ -104,7 +104,7 @@ def test_other_images_are_left_out_and_counted(folders):
     (folders / "clean/2.png").unlink()
     text, table = scored(folders)
     assert len(table) == 2
-    assert "left out of" in text
+    assert "skipped in" in text
     assert "1 other images (2)" in text
 
 
@@ -249,7 +249,7 @@ def test_what_is_no_image_is_said(folders):
     text, table = scored(folders)
     assert len(table) == 3
     assert (
-        f"left out of {folders / 'restored'}: hidden files (._0.png), files of other kinds "
+        f"skipped in {folders / 'restored'}: hidden files (._0.png), files of other kinds "
         "(notes.txt), folders (sub)"
     ) in text
 

@@ -162,7 +162,7 @@ def test_pictures_that_are_not_read_are_named_wherever_the_set_is(mine, monkeypa
     save(mine / "GT" / "c.gif", picture(3))
     (mine / "LQ" / "d.heic").write_bytes(b"x")
     (mine / "LQ" / "notes.txt").write_text("no picture")
-    line = "left out: 2 pictures (c.gif, d.heic); PNG, JPEG, BMP, TIFF or WebP are read"
+    line = "skipped: 2 pictures (c.gif, d.heic); PNG, JPEG, BMP, TIFF or WebP are read"
     assert fetch("mine") == ["data/mine: 2 pairs, 2 scenes", line]
     assert line in run(monkeypatch, capsys, "data", "list", "mine")[1]
     assert line in adopt(mine.rename(mine.parent.parent / "elsewhere"), "mine")
@@ -181,7 +181,7 @@ def test_pictures_that_are_not_read_are_named_wherever_the_set_is(mine, monkeypa
         0,
         [
             "data/prepared/own/deraining/mine: ready",
-            "left out: 1 picture (e.ppm); PNG, JPEG, BMP, TIFF or WebP are read",
+            "skipped: 1 picture (e.ppm); PNG, JPEG, BMP, TIFF or WebP are read",
         ],
     )
 

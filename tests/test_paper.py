@@ -169,7 +169,7 @@ def test_numbers_of_ir_sde_are_those_that_sources_have(dataset, values):
         ("sources: [ir-sde-readme]", "sources: [readme]", "no source 'readme'"),
         ("{sources: [ir-sde-readme], ", "{", "a confirmed number needs one"),
         ("{confirmed: no", "{sources: [goub], confirmed: no", "an unconfirmed one has none"),
-        ('fid: "94.58"', 'psnr_y: "94.58"', "stands there twice"),
+        ('fid: "94.58"', 'psnr_y: "94.58"', "appears twice"),
     ],
 )
 def test_a_wrong_entry_is_refused_with_its_place(tmp_path, old, new, message):

@@ -288,7 +288,7 @@ def replace_run():
 BREAKS = {
     "a value of an image": (
         raise_psnr,
-        ["per_image.csv: SHA-256", f"{TABLE}/ir-sde+l2/psnr: cell made anew", "mean psnr"],
+        ["per_image.csv: SHA-256", f"{TABLE}/ir-sde+l2/psnr: rebuilt cell", "mean psnr"],
     ),
     "a mean": (
         lambda: edit(IDENTITY.folder / "summary.json", '"mean": 0.', '"mean": 1.'),
@@ -340,7 +340,7 @@ BREAKS = {
     ),
     "a recorded value": (
         lambda: edit(PROVENANCE, '"value": ', '"value": 1'),
-        ["reports/provenance.json: SHA-256", f"{TABLE}/identity/haarpsi: cell made anew"],
+        ["reports/provenance.json: SHA-256", f"{TABLE}/identity/haarpsi: rebuilt cell"],
     ),
     "no text": ((PROVENANCE.parent / "tables.md").unlink, ["tables.md: SHA-256", "no such file"]),
     "a report without hashes": (
@@ -394,7 +394,7 @@ def test_ends_of_intervals_are_compared_with_tables_made_anew(project):
     assert verify("tiny")[1]
     text, agree = verify("tiny", tables)
     assert not agree
-    assert f"{TABLE}/identity/psnr: cell made anew" in text
+    assert f"{TABLE}/identity/psnr: rebuilt cell" in text
 
 
 def test_code_and_settings_that_moved_on_are_no_damage(project, monkeypatch):
@@ -458,7 +458,7 @@ def test_values_that_another_processor_rounds_otherwise_agree(project):
     text, same = recompute(f"{TABLE}/ir-sde+l2/psnr")
     assert same
     changed, untouched = text.splitlines()
-    assert f"{SAMPLED[0].folder}: 4 images, the same but for rounding: psnr by 1e-09" in changed
+    assert f"{SAMPLED[0].folder}: 4 images, equal up to rounding: psnr by 1e-09" in changed
     assert untouched == f"{SAMPLED[1].folder}: 4 images, the same bits"
 
 

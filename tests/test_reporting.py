@@ -170,7 +170,7 @@ def mixed(tmp_path_factory):
         yield
 
 
-SETTINGS = "trained otherwise than the profile says now"
+SETTINGS = "trained with other settings than the profile now has"
 PROCESS = "trained with an earlier version of the method's process"
 CHANGED = "iterations 600 instead of 60, batch 8 instead of 4"
 
@@ -221,7 +221,7 @@ def test_verify_notices_a_profile_that_changed_between_the_runs(mixed):
     text = run("verify", "--profile", "made", code=1)
     note = "another setting in the profile today for results/made/denoising/regression/seed0"
     assert f"{note}: {CHANGED}" in text
-    assert "cell made anew" not in text
+    assert "rebuilt cell" not in text
 
 
 def test_verify_wants_a_report_whose_rows_are_no_longer_alike(tmp_path, monkeypatch):
@@ -234,7 +234,7 @@ def test_verify_wants_a_report_whose_rows_are_no_longer_alike(tmp_path, monkeypa
         ("ir-sde",), profile=write_profile(methods=["regression", "ir-sde"], training=TRAINING)
     )
     text = run("verify", "--profile", "made", code=1)
-    assert f"{TABLE}/regression/method: cell made anew" in text
+    assert f"{TABLE}/regression/method: rebuilt cell" in text
 
 
 def table_of(profile):

@@ -78,8 +78,8 @@ def test_what_a_folder_holds_besides_images_is_said_and_left_alone(tmp_path, run
     line, left_out = restore_photographs(folder, run, tmp_path / "out", SMALL).splitlines()
     assert "1 image restored" in line
     assert left_out == (
-        f"left out of {folder}: hidden files (._a.png), files of other kinds (notes.txt), "
-        "what is no regular file (pipe.png), folders (sub)"
+        f"skipped in {folder}: hidden files (._a.png), files of other kinds (notes.txt), "
+        "what is not a regular file (pipe.png), folders (sub)"
     )
     with pytest.raises(InputError, match=r"pipe\.png: not a regular file"):
         restore_photographs(folder / "pipe.png", run, tmp_path / "out", SMALL)
@@ -94,7 +94,7 @@ def test_what_a_folder_holds_besides_images_is_said_and_left_alone(tmp_path, run
 def test_a_folder_of_hidden_files_only_holds_no_image(tmp_path, run):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/._a.png").write_bytes(b"Mac OS X")
-    with pytest.raises(InputError, match=r"image in this folder; left out .*\(\._a\.png\)"):
+    with pytest.raises(InputError, match=r"image in this folder; skipped .*\(\._a\.png\)"):
         restore_photographs(tmp_path / "photos", run, tmp_path / "out", SMALL)
 
 

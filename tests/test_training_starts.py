@@ -98,7 +98,7 @@ def test_a_run_continued_to_more_iterations_is_as_if_it_had_been_trained_to_them
     assert run_command(RunCard.model_validate(found)) == (
         f"irsde train --profile smoke --task {TASK} --method regression --seed 0 --continue-to 12"
     )
-    assert f"goes on from iteration 6 of {RUN.folder}" in _recipe(RunCard.model_validate(found))
+    assert f"continued from iteration 6 of {RUN.folder}" in _recipe(RunCard.model_validate(found))
     assert "up to date" in command("--continue-to", "12")
     train(RUN, settings("regression", iterations=12), overwrite=True)
     for name in ("weights.safetensors", "training.csv"):

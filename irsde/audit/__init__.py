@@ -1,1 +1,1 @@
-"""What lies behind published numbers: verifying, explaining, recomputing and exchanging them."""
+"""What is behind published numbers: verifying, explaining, recomputing and exchanging them."""

@@ -26,7 +26,7 @@ def commands(content: Lineage, evaluations: Sequence[str], runs: Sequence[str]) 
     Returns
     -------
     str
-        Lines for a shell, indented; FOLDER stands where only the user knows.
+        Lines for a shell, indented; FOLDER is for what only the user knows.
     """
     entries: list[RecordedSource] = [content.runs[run] for run in runs]
     entries += [content.evaluations[folder] for folder in evaluations]

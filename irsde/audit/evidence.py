@@ -100,7 +100,7 @@ def export_evidence(
         if run.method in weights and run.seed == profile.runs_of(run.task)[run.method][0]
     }
     if bare := sorted(path for path in first_seeds if not (path / WEIGHTS).is_file()):
-        raise InputError(f"{bare[0]}: has no {WEIGHTS}; train the run again or leave it out")
+        raise InputError(f"{bare[0]}: has no {WEIGHTS}; train the run again or omit it")
     target = folder / RESULTS / profile.name
     _check_nothing_is_lost(target, {*scored, *(run.folder for run in finished)})
     with replacing_folder(target) as temporary:
@@ -237,7 +237,7 @@ def given(profile: Profile) -> set[Path]:
 
 
 def _refuse_links(paths: Iterable[Path]) -> None:
-    """Refuse what is neither a plain file nor a folder: links lead out of where they lie."""
+    """Refuse what is neither a plain file nor a folder: links lead elsewhere."""
     for path in paths:
         if path.is_symlink() or (path.exists() and not (path.is_file() or path.is_dir())):
             raise InputError(
@@ -251,7 +251,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _way_to(target: Path) -> list[Path]:
-    """A path in `results/` and the folders that it lies in there."""
+    """A path in `results/` and the folders above it there."""
     return [*target.parents[: -len(RESULTS.parts) - 1], target]
 
 

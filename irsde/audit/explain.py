@@ -34,7 +34,7 @@ ENDINGS = (".md", ".csv", ".tex", ".html")
 
 @dataclass(frozen=True)
 class Address:
-    """Keys of a table, a row and a column; None for what an address leaves out."""
+    """Keys of a table, a row and a column; None for what an address omits."""
 
     table: str | None = None
     row: str | None = None
@@ -61,7 +61,7 @@ def explain(address: str) -> str:
     ----------
     address : str
         ``reports/tables.md:<table>/<row>/<column>``. The file may be another of the report or be
-        left out; with the table or the row only, what they hold is listed.
+        omitted; with the table or the row only, what they hold is listed.
 
     Returns
     -------
@@ -253,7 +253,7 @@ def _recipe(card: RunCard) -> list[str]:
     """Network, budget and settings of a run, one line each."""
     settings, lines = card.settings, []
     if card.outside:
-        lines.append("restored elsewhere: nothing is known of how")
+        lines.append("restored elsewhere, it is not known how")
     if network := settings.network:
         sizes = [f"{key} {value}" for key, value in sorted(network.items()) if key != "name"]
         parameters = f"{card.parameters or 0:,} parameters"
@@ -271,9 +271,9 @@ def _recipe(card: RunCard) -> list[str]:
         lines.append(f"stationary standard deviation {255 * settings.stationary_std:g}/255")
     lines += [f"tuned {key}: {value}" for key, value in (card.tuned or {}).items()]
     if card.skipped_updates or card.rollbacks:
-        lines.append(f"{card.skipped_updates} updates left out, {card.rollbacks} rollbacks")
+        lines.append(f"{card.skipped_updates} updates skipped, {card.rollbacks} rollbacks")
     if card.continued_at is not None:
-        lines.append(f"goes on from iteration {card.continued_at:,} of {card.derived_from}")
+        lines.append(f"continued from iteration {card.continued_at:,} of {card.derived_from}")
     elif source := card.started_from:
         lines.append(f"started from {source.file}, SHA-256 {source.sha256[:SHORT]}")
     elif origin := card.derived_from:
@@ -327,7 +327,7 @@ def _add_test_set(part: Branch, summary: Summary, entry: RecordedSet) -> None:
 
 
 def _add_set(part: Branch, name: str, folder: Path, recorded: str | None) -> None:
-    """Where a set lies, prepared and as it came, with fingerprints, source and licence."""
+    """Where a set is, prepared and as it came, with fingerprints, source and licence."""
     found = prepared_card(folder) if is_present(folder / CARD) else None
     fingerprint = recorded or (found.fingerprint if found else None)
     state = "" if found else "; ABSENT NOW"

@@ -43,7 +43,7 @@ def recompute(address: str) -> tuple[str, bool]:
         True if all values are the same bits, or differ by a hundredth of a unit of the last digit
         that tables print at most (0.0001 dB), as they do where another processor or version rounds
         otherwise. Metrics that cannot be computed here, such as LPIPS without weights, are named
-        and left out.
+        and skipped.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def evaluate_again(folder: str) -> None:
     try:
         settings = EvaluationSettings.model_validate({**recorded, "keep_images": 1})
     except ValidationError:
-        raise InputError("its settings are of another version of irsde") from None
+        raise InputError("its settings belong to another version of irsde") from None
     evaluate(evaluation, settings)
 
 
@@ -137,7 +137,7 @@ def _difference(
     """What differs between two tables of per-image values."""
     known = ["image", *({"reference"} & {*recorded} & {*found})]
     if any(list(recorded[name]) != list(found[name]) for name in known):
-        return f"{folder}: the images are others now; run irsde data prepare again", False
+        return f"{folder}: the images have changed; run irsde data prepare again", False
     names = map(str, recorded.columns)
     metrics = [name for name in names if name not in ("image", "scene", "reference")]
     missing = [m for m in metrics if m not in found or "" in {*found[m], *recorded[m]}]
@@ -158,7 +158,7 @@ def _difference(
             f"{after.iloc[worst]:.9g} now"
         )
     missing = [m for m in missing if set(recorded[m]) != {""} or m not in found]
-    left_out = f"; not compared, for want of values: {', '.join(missing)}" if missing else ""
+    left_out = f"; not compared, as values are missing: {', '.join(missing)}" if missing else ""
     versions = [
         f"{name} {version} then, {now} now"
         for name, version in (summary.versions or {}).items()
@@ -167,7 +167,7 @@ def _difference(
     if differing:
         return f"{folder}: differs: {'; '.join([*differing, *versions])}{left_out}", False
     if rounded:
-        same = f"the same but for rounding: {', '.join(rounded)} at most"
+        same = f"equal up to rounding: {', '.join(rounded)} at most"
         return f"{folder}: {len(found)} images, {'; '.join([same, *versions])}{left_out}", True
     return f"{folder}: {len(found)} images, the same bits{left_out}", True
 

@@ -1,4 +1,4 @@
-"""Where the runs of a profile stand, from their files: on any machine that sees the folder."""
+"""The progress of the runs of a profile, from their files: on any machine that sees the folder."""
 
 import os
 import socket

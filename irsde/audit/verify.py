@@ -69,7 +69,7 @@ class Problem:
 def verify(
     profile: str | None = None, rebuild: Callable[[], Sequence[Table]] | None = None
 ) -> tuple[str, bool]:
-    """Compare everything that `reports/provenance.json` records with what lies there now.
+    """Compare everything that `reports/provenance.json` records with what is there now.
 
     Parameters
     ----------
@@ -145,17 +145,17 @@ def _outputs() -> Iterator[Problem]:
 
 
 def _rebuilt(content: Lineage, rebuild: Callable[[], Sequence[Table]]) -> Iterator[Problem]:
-    """Cells of tables made anew beside the recorded ones."""
+    """Cells of rebuilt tables beside the recorded ones."""
     try:
         fresh = lineage(rebuild(), content.profile)
     except (InputError, KeyError, TypeError, ValueError) as error:
-        yield Problem(str(PROVENANCE), "tables made anew", "tables", str(error), AGAIN)
+        yield Problem(str(PROVENANCE), "rebuilt tables", "tables", str(error), AGAIN)
         return
     now, then = dict(_addressed(fresh)), dict(_addressed(content))
     for address in dict.fromkeys([*then, *now]):
         before, after = then.get(address), now.get(address)
         if not _same_cell(before, after):
-            yield Problem(address, "cell made anew", _cell_text(before), _cell_text(after), AGAIN)
+            yield Problem(address, "rebuilt cell", _cell_text(before), _cell_text(after), AGAIN)
 
 
 def _same_cell(before: RecordedCell | None, after: RecordedCell | None) -> bool:

@@ -91,7 +91,7 @@ class Split(Settings):
         Photographs inside scikit-image's wheel, each with its licence.
     shows : dict of str to str
         Other splits that show scenes of it, each with what is known of that; each couple of splits
-        stands once.
+        appears once.
     note : str
         What a user must know, such as scenes that occur twice.
     """
@@ -230,7 +230,7 @@ def _read_catalogue(_path: Path, _modified: int) -> dict[str, Family]:
     found = _validated(TypeAdapter(dict[str, Family]), CATALOGUE)
     names = [name for family in found.values() for name in family.splits]
     if repeated := {name for name in names if names.count(name) > 1}:
-        raise InputError(f"{CATALOGUE}: the data set {min(repeated)} stands there twice")
+        raise InputError(f"{CATALOGUE}: the data set {min(repeated)} appears twice")
     splits = {name: split for family in found.values() for name, split in family.splits.items()}
     for name, split in splits.items():
         if unknown := split.shows.keys() - splits.keys():

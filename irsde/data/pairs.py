@@ -86,7 +86,7 @@ class Pair:
         Clean image.
     lq : ndarray of uint8 or float32, shape (H / scale, W / scale, 3), or None
         Degraded image, nominally in [0, 1] where it is floating point; None where training
-        degrades every patch anew.
+        degrades every patch again.
     source : str
         Clean image of the data set that the pair was made of.
     scale : int

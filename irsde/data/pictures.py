@@ -45,7 +45,7 @@ class Example:
     Parameters
     ----------
     label : str
-        What stands above it: the draw of a synthesised example, the name of a real one.
+        Text above it: the draw of a synthesised example, the name of a real one.
     clean : ndarray of uint8, shape (H, W, 3)
         Clean pixels.
     degraded : ndarray of float32, shape (H, W, 3)

@@ -1,4 +1,4 @@
-"""Pairs of one task made from a data set: windows cut, images degraded, scenes left out."""
+"""Pairs of one task made from a data set: windows cut, images degraded, scenes excluded."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -64,7 +64,7 @@ def prepare(profile: str, task_name: str, dataset: str, settings: TaskData) -> P
     task_name : str
         A key of `tasks.TASKS`.
     dataset : str
-        Name of a data set that lies in `data/`.
+        Name of a data set in `data/`.
     settings : TaskData
         Its role, windows, realizations and what is chosen of the degradation.
 

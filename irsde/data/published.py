@@ -37,7 +37,7 @@ Printed = Annotated[Decimal, BeforeValidator(_printed), Field(ge=0, allow_inf_na
 
 
 class Source(Settings):
-    """Where numbers stand.
+    """Where numbers were published.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class PublishedMethod(Settings):
 
     @property
     def values(self) -> dict[str, tuple[Decimal, Numbers]]:
-        """Metric → value and the group it stands in."""
+        """Metric → value and its group."""
         return {
             name: (value, group) for group in self.numbers for name, value in group.values.items()
         }
@@ -160,7 +160,7 @@ class PublishedMethod(Settings):
     def _has_each_metric_once(self) -> "PublishedMethod":
         names = [name for group in self.numbers for name in group.values]
         if len(set(names)) < len(names):
-            raise ValueError(f"{self.label}: a metric stands there twice")
+            raise ValueError(f"{self.label}: a metric appears twice")
         return self
 
 
@@ -229,7 +229,7 @@ class PublishedTable(Settings):
     def _has_each_method_once(self) -> "PublishedTable":
         labels = [method.label for method in self.methods]
         if len(set(labels)) < len(labels):
-            raise ValueError(f"{self.dataset}: a method stands there twice")
+            raise ValueError(f"{self.dataset}: a method appears twice")
         return self
 
 

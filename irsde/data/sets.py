@@ -73,7 +73,7 @@ class Record:
 
 
 def dataset_folder(name: str) -> Path:
-    """Where a data set lies: `data/<name>`."""
+    """Folder of a data set: `data/<name>`."""
     return DATA / name
 
 

@@ -118,7 +118,7 @@ def object_motion_blur(image: Image, generator: np.random.Generator) -> Image:
     background follow two paths like those of `motion_blur`: the object 10 to 36 pixels long, the
     background 4 to 16 or, in a quarter of the draws, at rest. The blurred image is the mean of
     16 frames, as GoPro's blurred frames are means of 7 to 13 sharp ones [1]_; in each, the moved
-    object lies over the moved background. What the object hides is not known: it is the image
+    object is drawn over the moved background. What the object hides is not known: it is the image
     mirrored in the outline.
 
     On the sharp frames of two pairs of GoPro's kind, 12 draws each: 23.6 and 27.4 dB (22.6 and

@@ -51,7 +51,7 @@ def is_scored(
     Raises
     ------
     InputError
-        If something other than a file lies where the summary or the table belongs.
+        If the summary or the table is there but is not a file.
     """
     there = [is_present(evaluation.folder / name) for name in (SUMMARY, PER_IMAGE)]
     if not all(there):

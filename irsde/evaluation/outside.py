@@ -98,10 +98,10 @@ def evaluate_restored(
     name : str
         Of the method, for tables.
     out : Path, optional
-        Folder to write `per_image.csv`, `protocols.csv` and `summary.json` to; may be left out
+        Folder to write `per_image.csv`, `protocols.csv` and `summary.json` to; optional
         where a test set is given.
     test_set : PreparedSet, optional
-        Test set that the images are restored from: the result then also stands where an
+        Test set that the images are restored from: the result then is also stored where an
         evaluation of the profile does, and joins its tables.
     all_protocols : bool
         Add the means under every protocol to the text.
@@ -116,7 +116,7 @@ def evaluate_restored(
     Raises
     ------
     InputError
-        If an image is missing or of another size, a folder holds no images, or other results lie
+        If an image is missing or of another size, a folder holds no images, or other results are
         where these would be written; they are never overwritten.
     """
     check_name("protocol", protocol, PROTOCOLS)
@@ -236,7 +236,7 @@ def _check_same(folder: Path, name: str, identity: dict[str, str], protocol: str
         found = (there.method_label, there.identity, there.protocol.name)
     if found != (name, identity, protocol):
         raise InputError(
-            f"{folder}: exists already with other results, which are not overwritten; choose "
+            f"{folder}: exists already with other results, which are kept; choose "
             "another --out or --name"
         )
 

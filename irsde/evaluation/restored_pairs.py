@@ -37,7 +37,7 @@ class RestoredPair:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Pairs in the order of their names, and lines that say what was left out."""
+    """Pairs in the order of their names, and lines that say what was skipped."""
 
     pairs: tuple[RestoredPair, ...]
     notes: tuple[str, ...]
@@ -93,7 +93,7 @@ def pair_images(
     ]
     notes = [line for line in (of_restored.left_out, of_reference.left_out) if line]
     if unused := sorted(set(ours) - {our for our, _ in found.values()}):
-        notes.append(f"left out of {restored}: {len(unused)} other images ({first_names(unused)})")
+        notes.append(f"skipped in {restored}: {len(unused)} other images ({first_names(unused)})")
     return Pairing(tuple(pairs), tuple(notes))
 
 
@@ -106,7 +106,7 @@ def _by_pattern(
 ) -> _Found:
     if pattern.count(NAME) != 1 or pattern.count("*") > MOST_STARS or len(pattern) > 200:
         raise InputError(
-            f"--pattern {pattern!r}: write {NAME} once where the clean image's name stands, such "
+            f"--pattern {pattern!r}: write {NAME} once in place of the clean image's name, such "
             f"as '{NAME}_x4_Net', and * at most {MOST_STARS} times"
         )
     stem = pattern

@@ -192,7 +192,7 @@ class RunCard(Stored):
     Parameters
     ----------
     profile, task, method, seed
-        Which run it is. A card without a profile is of weights that lie anywhere.
+        Which run it is. A card without a profile is of weights outside `results/`.
     label : str
         Method as tables show it.
     source, objective : str, optional
@@ -382,7 +382,7 @@ class PreparedCard(SetCard):
     window : int or None
         Side of the windows that were cut out.
     without : list of str
-        Sets whose scenes were left out.
+        Sets whose scenes were excluded.
     """
 
     task: TaskName

@@ -1,7 +1,7 @@
 """Which code made a result: a hash of what a stage runs, and the older code that counts as equal.
 
 The hash is one of contents. It does not depend on comments, docstrings, the texts of errors, the
-layout of lines, the order of definitions, where a module lies, or the version of Python; a
+layout of lines, the order of definitions, the folder of a module, or the version of Python; a
 definition that moves to another module leaves it as it is.
 """
 
@@ -30,7 +30,7 @@ STAGES: dict[str, str] = {
 """The module each stage begins in; what it imports belongs to the stage."""
 
 EXEMPT: dict[str, str] = {
-    "data.catalogue": "its facts stand in the cards of data sets",
+    "data.catalogue": "its facts are in the cards of data sets",
     "evaluation.cost": "counts arithmetic",
     "evaluation.current": "asks whether a result is what is asked for",
     "experiment.cards": "checks what cards hold",
@@ -39,8 +39,8 @@ EXEMPT: dict[str, str] = {
     "experiment.code": "names the code",
     "experiment.grid": "names runs and folders",
     "experiment.identity": "says in what two runs differ",
-    "experiment.options": "its values stand in the names of evaluations",
-    "experiment.profile": "its values stand in the hash of the settings",
+    "experiment.options": "its values are in the names of evaluations",
+    "experiment.profile": "its values are in the hash of the settings",
     "experiment.provenance": "writes cards",
     "experiment.replaced": "sets finished results aside",
     "files": "reads and writes what others computed",
@@ -50,7 +50,7 @@ EXEMPT: dict[str, str] = {
 }
 """Modules that cannot change a number, and why; a report shows more than numbers, so has none."""
 
-OF_THE_RUN = {"methods": "what a run takes from it stands in the identity of the run"}
+OF_THE_RUN = {"methods": "what a run takes from it is in the identity of the run"}
 EXEMPT_FROM: dict[str, dict[str, str]] = {
     "tune": OF_THE_RUN,
     "train": {
@@ -71,7 +71,7 @@ class Module(NamedTuple):
     ----------
     definitions : dict of str to str
         Hash of the statement that binds a name, by the name. Where the order of statements can
-        matter (a loop, a name bound twice) all of them together stand under the module's name.
+        matter (a loop, a name bound twice) all of them together have the module's name.
     imports : dict of str to tuple (str, str)
         Name in this module → module of the package and name there ("" for the module itself).
     others : tuple of str
@@ -139,7 +139,7 @@ def stage_modules(stage: str) -> tuple[str, ...]:
 
 
 def imported_modules(package: Path, first: str, left_out: Collection[str] = ()) -> tuple[str, ...]:
-    """A module of a package and all that it imports from it, but for those left out, sorted."""
+    """A module of a package and all that it imports from it, but for those excluded, sorted."""
     found: set[str] = set()
     waiting = [first]
     while waiting:
@@ -303,7 +303,7 @@ _PASSED_OVER = ("ctx", "kind", "type_comment", "type_ignores")
 def _plain(node: object) -> object:
     """A syntax tree as tuples of names and constants, the same on every version of Python.
 
-    Docstrings, the words of errors, and where in the package a name comes from are left out.
+    Docstrings, the words of errors, and where in the package a name comes from are ignored.
     """
     if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
         values = [value for value in node.exc.args if not _is_text(value)]

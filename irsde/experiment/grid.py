@@ -1,4 +1,4 @@
-"""The grid of a profile: every run and every evaluation, and where each lies.
+"""The grid of a profile: every run and every evaluation, and the folder of each.
 
 `results/<profile>/<task>/<method>/seed<k>/evaluations/<dataset>/<sampler>-<nfe>/` is the one
 grammar of paths; Snakemake, DVC, MLflow and the reports all take it from here.
@@ -34,7 +34,7 @@ from irsde.methods import METHODS, MethodName, method_of
 
 IMPORTED = "authors"  # variant that a run of imported weights is
 
-OUTSIDE = "outside"  # stands where a method stands, for results made elsewhere
+OUTSIDE = "outside"  # in place of a method, for results made elsewhere
 
 
 @dataclass(frozen=True)

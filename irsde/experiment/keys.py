@@ -44,9 +44,7 @@ class Key:
 def profile_keys() -> tuple[Key, ...]:
     """All keys of a profile in the order of the models."""
     schema = Profile.model_json_schema()
-    of_file = Key(
-        "name", "text", "the file's", "the profile's name, that of its file; leave it out"
-    )
+    of_file = Key("name", "text", "the file's", "the profile's name, that of its file; omit it")
     like = Key("like", "name of a profile", "none", LIKE)
     return (of_file, like, *_keys(Profile, "", "", schema["$defs"]))
 

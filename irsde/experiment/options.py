@@ -203,10 +203,10 @@ class EvaluationOptions:
         """
         is_own = (self.sampler, self.nfe) == (method.sampler, method.nfe)
         if method.kind != "process" and not is_own:
-            return f"{method.label} has no sampler: leave out --sampler and --nfe"
+            return f"{method.label} has no sampler: omit --sampler and --nfe"
         for name in self.differing:
             if reason := OPTIONS[name].idle(self, method):
-                advice = f"leave out {flag(name)}, which would change nothing"
+                advice = f"omit {flag(name)}, which would change nothing"
                 return f"{method.label} {reason}: {advice}"
         return None
 

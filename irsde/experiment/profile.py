@@ -70,7 +70,7 @@ T = TypeVar("T")
 def _different(values: tuple[T, ...]) -> tuple[T, ...]:
     for index, value in enumerate(values):
         if value in values[:index]:
-            raise _PlacedError(f"{value!r} stands there twice", index)
+            raise _PlacedError(f"{value!r} appears twice", index)
     return values
 
 
@@ -214,9 +214,9 @@ class TaskData(Settings):
         (), description="sets to train on: a name or a list, of data/catalogue.yaml or your own"
     )
     validation: DatasetNames = Field((), description="sets that show how training goes")
-    test: DatasetNames = Field((), description="sets whose scores stand in the tables")
+    test: DatasetNames = Field((), description="sets whose scores are in the tables")
     without: DatasetNames = Field(
-        (), description="sets whose scenes are left out of training and validation"
+        (), description="sets whose scenes are excluded from training and validation"
     )
     allow_leakage: bool = Field(
         False,
@@ -360,7 +360,7 @@ class TrainingSettings(Settings):
                 "compile",
             )
         if self.milestones and self.learning_rate_schedule == "cosine":
-            raise _PlacedError("have no effect on a cosine schedule; leave them out", "milestones")
+            raise _PlacedError("have no effect on a cosine schedule; omit them", "milestones")
         return self
 
 
@@ -496,9 +496,9 @@ GROUPS_OF_VARIANTS: dict[str, TypeAdapter[Settings]] = {
 class Profile(Settings):
     """A named grid of runs with its budget."""
 
-    name: Name = Field(description="that of the file; may be left out")
+    name: Name = Field(description="that of the file; may be omitted")
     caption: Caption = Field(
-        description="what the budget means, in plain words; stands above the tables"
+        description="what the budget means, in plain words; shown above the tables"
     )
     tasks: TaskNames = Field(description="names of `irsde/tasks.py`")
     methods: MethodNames = Field(
@@ -853,7 +853,7 @@ class RunSettings(Settings):
 def settings_hash(content: Mapping[str, object]) -> str:
     """SHA-256 of settings as a run card has them.
 
-    A setting of `SINCE_FIRST_RUNS` is left out at the value that stands there, what was done
+    A setting of `SINCE_FIRST_RUNS` is omitted at the value given there, what was done
     before it existed, and `process` where it is the method's own: earlier runs keep their hash.
     """
     content = {k: v for k, v in content.items() if k != "process" or v is not None}
@@ -949,7 +949,7 @@ def load_profile(name: str) -> Profile:
     if content.pop("name", name) != name:
         raise InputError(
             f"{path}, line {_line(node, ('name',))}: name: a profile has the name of its file, "
-            f"{name}; leave it out or rename the file"
+            f"{name}; omit it or rename the file"
         )
     if (base := content.pop("like", None)) is not None:
         content = _merged(_plain_content(path, base), content)
@@ -1038,7 +1038,7 @@ def read_yaml(path: Path) -> tuple[yaml.Node | None, object]:
     Raises
     ------
     InputError
-        If the file cannot be read, a key stands twice, or anchors make it too large; object tags
+        If the file cannot be read, a key appears twice, or anchors make it too large; object tags
         are refused.
     """
     try:
@@ -1099,7 +1099,7 @@ def _parts(node: yaml.Node) -> list[yaml.Node]:
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode):
             if (key.tag, key.value) in seen:
-                raise ValueError(f"{_at(key)}: the key {key.value!r} stands there twice")
+                raise ValueError(f"{_at(key)}: the key {key.value!r} appears twice")
             seen.add((key.tag, key.value))
     return [part for pair in node.value for part in pair]
 
@@ -1150,7 +1150,7 @@ def _first_problem(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
 
 
 def _line(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:
-    """Line of the deepest part of `place` that stands in the file, counted from 1."""
+    """Line of the deepest part of `place` that is in the file, counted from 1."""
     line = 1
     for part in place:
         if isinstance(node, yaml.MappingNode):

@@ -66,7 +66,7 @@ class StatedMetric(Stored):
     """A metric with its mean over images and the ends of the 95 % interval.
 
     `unavailable` says why images have none. Numbers that are n/a or infinite are None. `exact`
-    counts images that are restored exactly, which the mean leaves out; older versions did not count
+    counts images that are restored exactly, which the mean excludes; older versions did not count
     them, and gave no mean then.
     """
 
@@ -149,7 +149,7 @@ class Scores(Stored):
     @model_validator(mode="before")
     @classmethod
     def _of_earlier_version(cls, content: object) -> object:
-        """What stood beside the metrics of LPIPS's weights, in the record of LPIPS."""
+        """Facts of LPIPS's weights, once beside the metrics, now in the record of LPIPS."""
         if not isinstance(content, dict) or "lpips" not in content:
             return content
         content = {**content}

@@ -1,1 +1,1 @@
-"""The machine at hand: devices, processes, signals, meters."""
+"""The machine: devices, processes, signals, meters."""

@@ -94,7 +94,7 @@ def write_figures(
     -------
     list of Figure
         By task: comparison, states of processes, perception and distortion, image by image,
-        samplers, training. What cannot be drawn from the results is left out.
+        samplers, training. What cannot be drawn from the results is skipped.
     """
     swept = sweeps(sweep_rows)
     tables = by_table(rows)

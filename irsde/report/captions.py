@@ -126,8 +126,8 @@ def about(group: Sequence[Entry]) -> str:
     parts += [_about_metric(metric.name, group) for metric in metrics_of(rows_of(group))]
     if any(entry.first.summary.outside for entry in group):
         parts.append(
-            "Lines marked (outside) are images restored by other programs, scored here; how they "
-            "were trained is not known."
+            "Rows marked (outside) are images restored by other programs and scored here; their "
+            "training is not known."
         )
     return " ".join(part for part in parts if part)
 
@@ -199,7 +199,7 @@ def interval_of(group: Sequence[Entry]) -> str:
     if any(len(entry.training_seeds) > 1 for entry in group):
         over = "scenes and, where a method has several, training seeds"
     else:
-        over = "scenes, of one training: what another would change is not in them"
+        over = "scenes, of one training, without the variation between trainings"
     few = f"; of {counted(scenes, 'scene')} they hold if scenes are normally distributed"
     return f"Intervals are Student's over {over}{few if scenes < FEW_SCENES else ''}."
 
@@ -209,7 +209,7 @@ def close(comparisons: int, what: str = "a difference") -> str:
     family = f" for the {comparisons} comparisons of the table" if comparisons > 1 else ""
     corrected = f", corrected by Holm's method{family}," if family else ""
     return (
-        f"≈ marks {what} that may be chance: the p-value of the t-test that belongs to its "
+        f"≈ marks {what} that is not significant: the p-value of the t-test that belongs to its "
         f"interval{corrected} is above {SIGNIFICANCE:g}."
     )
 
@@ -220,5 +220,5 @@ def about_exact(cells: Iterable[Cell]) -> str:
         return ""
     return (
         "(k exact): k images are restored exactly and have an infinite PSNR; means and intervals "
-        "leave them out, best, second and ≈ count them by ranks (Wilcoxon's signed-rank test)."
+        "exclude them; best, second and ≈ count them by ranks (Wilcoxon's signed-rank test)."
     )

@@ -159,9 +159,9 @@ def sweep_figure(sweep: Sweep, budget: str, folder: Path) -> Figure:
                 else ""
             )
             + (f"Dashed: {reference} with {PAPERS_NFE} evaluations. " if reference else "")
-            + "Bars are 95 % intervals of each mean, side by side for legibility; they hold the "
-            "spread of the images, which paired differences do not. "
-            + ("What lies beyond a panel's edge is cut off. " if cut else "")
+            + "Bars are 95 % intervals of each mean, side by side for legibility; unlike those of "
+            "paired differences they include the spread of the images. "
+            + ("Values beyond a panel's edge are cut off. " if cut else "")
             + f"{about_images(first)} {about_scores(first, sweep.values)} "
             f"Training seeds: {', '.join(map(str, trained))}. {about_sampling(sweep.entries)} "
             f"{budget}"
@@ -216,7 +216,7 @@ def _drawn(
 
 
 def _panel(axes: Axes, sweep: Sweep, name: str, shown: Sequence[str], reference: str) -> bool:
-    """Draw one metric; True if something lies beyond the edge of the panel."""
+    """Draw one metric; True if something is beyond the edge of the panel."""
     of_metric = sweep.values[name]
     metric = sweep.metric(name)
     steps = sorted({nfe for of_sampler in of_metric.values() for nfe in of_sampler})
@@ -386,7 +386,7 @@ def _figure(
         caption=(
             "PSNR of RGB of what a validation restores while training, averaged weights, "
             f"{_validation_nfe(rows)}of {counted(len(curves), 'method')}.{bands} "
-            f"{'What lies below the axis is cut off. ' if cut else ''}{budget}"
+            f"{'Values below the axis are cut off. ' if cut else ''}{budget}"
         ),
         alternative=(
             f"Lines of validation PSNR against iteration up to {ranked[0].iterations[-1]}. "
@@ -408,7 +408,7 @@ def _validation_nfe(rows: Sequence[Row]) -> str:
 
 
 def _drawn_curves(curves: Sequence[_Curve], *, wide: bool) -> tuple[Canvas, bool]:
-    """The figure, and whether something lies below its axis."""
+    """The figure, and whether something is below its axis."""
     size = (DOUBLE, max(2.3, 0.17 * len(curves))) if wide else (SINGLE, 2.6)
     canvas = Canvas(size, layout="constrained")
     axes = canvas.subplots()

@@ -119,7 +119,7 @@ def draw(comparison: Comparison, path: Path) -> str:
         with replacing(path) as temporary:
             canvas.savefig(temporary, metadata={"Software": None})
     if not scenes:
-        return "values and differences; no image that both keep has its reference at hand"
+        return "values and differences; no image that both keep has its reference available"
     return f"values, differences and {len(scenes)} of the images that both keep"
 
 
@@ -197,7 +197,7 @@ def _binned(differences: Values) -> tuple[Values, Values]:
 
 
 def _scenes_to_draw(comparison: Comparison) -> list[_Scene]:
-    """Where each side wins most, of the images that both keep and whose reference is at hand."""
+    """Where each side wins most, of the images that both keep and whose reference is available."""
     found = []
     for name, sign in zip(NAMES, (1, -1), strict=True):
         drawn = (_scene(comparison, index, name) for index in winning(comparison, sign))
@@ -259,7 +259,7 @@ def _file(places: Sequence[Path], image: str) -> Path | None:
 
 
 def _originals(comparison: Comparison, image: str) -> tuple[Path | None, Path | None]:
-    """Files of the clean and of the degraded image, where they are at hand."""
+    """Files of the clean and of the degraded image, where they are available."""
     for side in (comparison.a, comparison.b):
         if side.data and side.summary.profile and side.summary.task:
             folder = pairs_folder(side.summary.profile, side.summary.task, side.data.dataset)
@@ -496,14 +496,14 @@ def _explained(comparison: Comparison, results: Sequence[Result], scenes: int) -
         "Intervals are Student's over scenes. p is of the t-test that belongs to the interval, by "
         f"Holm's method for {counted(len(results), 'metric')} together. P(A wins) is the chance "
         "that A is better on a random image, ties count half. A or B is better where p is at most "
-        f"{SIGNIFICANCE:g}; a difference that is not resolved may be chance. What another training "
-        "would change is in neither."
+        f"{SIGNIFICANCE:g}; a difference that is not resolved may be chance. The variation between "
+        "trainings is not included."
     )
     exact = [r.metric.label for r in results if r.difference.exact]
     if exact:
         yield _wrapped(
             "(k exact): k images are restored exactly, which is infinite. The mean and A − B of "
-            f"{', '.join(exact)} leave them out; p is then of Wilcoxon's signed-rank test, which "
+            f"{', '.join(exact)} exclude them; p is then of Wilcoxon's signed-rank test, which "
             "counts them by their rank."
         )
     if scenes < 2:
@@ -520,12 +520,12 @@ def _sentence(result: Result) -> str:
     d, metric, chance = result.difference, result.metric, result.probability
     size = number_text(abs(d.mean), metric.decimals)
     said = {
-        "not resolved": f"A and B differ by {size}, which is not resolved",
+        "not resolved": f"A and B differ by {size}, which is not significant",
         "cannot be told": f"A and B differ by {size}; whether by chance cannot be told",
     }.get(result.verdict, f"{result.verdict} by {size}")
     if d.exact:
         left_out = counted(d.exact, "image")
-        said += f" over the images that neither restores exactly ({left_out} left out)"
+        said += f" over the images that neither restores exactly ({left_out} excluded)"
         if not math.isfinite(d.mean):
             said = "every image is restored exactly by A or B, so there is no mean difference"
     interval = f" ({interval_text(chance, 2)})" if math.isfinite(chance.low) else ""

@@ -51,7 +51,7 @@ PROTOCOL_SECTION = "Protocols"
 def protocol_tables(rows: Sequence[Row]) -> list[Table]:
     """How far a channel's headline moves by the protocol alone, for each task and data set.
 
-    Evaluations without `protocols.csv` are left out.
+    Evaluations without `protocols.csv` are skipped.
 
     Raises
     ------
@@ -204,10 +204,9 @@ def _significance(group: Sequence[Entry], judged: Judged, key: str, title: str) 
         "p: of the two-sided t-test that belongs to the interval, corrected by Holm's method for "
         f"{counted(judged.comparisons, 'comparison')}, those of all metrics of the table of "
         "quality.",
-        "Chance to beat the best: of a random image by random training seeds, ties count half, "
-        "0.5 is no difference; in brackets Wilson's 95 % interval, of as many trials as the fewest "
-        "of scenes and of seeds where there are several: it takes no values to be normally "
-        "distributed, and is wide with few seeds.",
+        "Chance to beat the best: on a random image with random training seeds, ties count half; "
+        "in brackets Wilson's 95 % interval for as many trials as there are scenes or, where there "
+        "are several, seeds, whichever are fewer.",
         f"Worse: p is at most {SIGNIFICANCE:g}; otherwise the difference is not resolved (≈).",
         about_exact(cell for line in lines for cell in line.cells),
     ]
@@ -292,9 +291,8 @@ def _seed_table(group: Sequence[Entry], lines: Sequence[Line], key: str, title: 
         f"{title}: training seeds",
         SEEDS,
         f"Means over the same {counted(len(group[0].images), 'image')} of "
-        f"{counted(scenes, 'scene')}. The two standard deviations answer two questions: how much a "
-        "mean would move with another training seed, and how much scenes differ from each other. "
-        f"± is half of the 95 % interval over both. {interval_of(group)}",
+        f"{counted(scenes, 'scene')}, with their standard deviations between training seeds and "
+        f"between scenes. ± is half of the 95 % interval over both. {interval_of(group)}",
         (
             METHOD,
             Column("metric", "metric", numeric=False),
@@ -457,8 +455,8 @@ def _table(first: Row, metrics: Sequence[Metric], lines: Sequence[Line], compari
             f"{counted(len(first.per_image), 'image')}, sampled by {sampler_of(first)} with "
             f"{summary.nfe} NFE ({card.as_posix()}), and the same with one thing changed at a "
             "time. Effects are paired by image; in brackets the 95 % interval. "
-            f"{interval_of([Entry((first,))])} {close(comparisons, 'an effect')} Lines of another "
-            "training seed show how much a training changes by chance. "
+            f"{interval_of([Entry((first,))])} {close(comparisons, 'an effect')} Rows of another "
+            "training seed show the variation between trainings. "
             f"{about_exact(cell for line in lines for cell in line.cells)}"
         ).strip(),
         columns=tuple(columns),

@@ -80,7 +80,7 @@ def comparison_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure 
     Notes
     -----
     The detail is the square in which the degraded image differs most from the clean one. Up to
-    seven panels stand side by side, the whole image above the detail; more are wrapped, details
+    seven panels are side by side, the whole image above the detail; more are wrapped, details
     only, beside the whole degraded and clean image.
     """
     scenes = _scenes(rows)

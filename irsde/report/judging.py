@@ -158,7 +158,7 @@ CLOSE = "≈"
 
 
 def line_keys(group: Sequence[Entry]) -> list[str]:
-    """Keys of entries: the method, and how it was sampled where one method stands twice."""
+    """Keys of entries: the method, and how it was sampled where a method appears twice."""
     methods = [entry.first.method for entry in group]
     return [
         method if methods.count(method) == 1 else f"{method}-{entry.first.folder.name}"
@@ -167,7 +167,7 @@ def line_keys(group: Sequence[Entry]) -> list[str]:
 
 
 def line_names(group: Sequence[Entry]) -> list[str]:
-    """Names of entries: the method's label, and how it was sampled where a label stands twice."""
+    """Names of entries: the method's label, and how it was sampled where a label appears twice."""
     labels = [entry.first.label for entry in group]
     names = []
     for label, entry in zip(labels, group, strict=True):
@@ -218,7 +218,7 @@ def number_text(value: float, decimals: int) -> str:
 
 
 def mean_text(mean: Estimate, decimals: int) -> str:
-    """Mean, its interval where there is one, and how many exact images it leaves out.
+    """Mean, its interval where there is one, and how many exact images it excludes.
 
     The interval is ± half of it where it is symmetric, else its ends in brackets.
 
@@ -241,7 +241,7 @@ def _width(mean: Estimate, decimals: int) -> str:
 
 
 def exact_text(estimate: Estimate) -> str:
-    """How many images a mean leaves out since they are exact, "" if none."""
+    """How many images a mean excludes since they are exact, "" if none."""
     return f" ({estimate.exact} exact)" if estimate.exact else ""
 
 

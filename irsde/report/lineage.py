@@ -27,7 +27,7 @@ from irsde.methods import METHODS, MethodName
 from irsde.report.table import Cell, Figure, Line, Table
 
 MARKS = {
-    "†": "trained otherwise than the profile says now",
+    "†": "trained with other settings than the profile now has",
     "‡": "trained with an earlier version of the method's process",
 }
 
@@ -320,7 +320,7 @@ def _cell(cell: Cell) -> RecordedCell:
 
 
 def _pictures(folder: Path) -> list[str]:
-    """Restored images and states that lie in an evaluation."""
+    """Restored images and states of an evaluation."""
     found = (path for name in ("images", "states") for path in (folder / name).rglob("*"))
     return sorted(path.relative_to(folder).as_posix() for path in found if path.is_file())
 

@@ -150,8 +150,8 @@ def explain_commands(table: Table) -> Commands:
 def with_cost(table: Table, cost: Table | None) -> Table:
     """A quality table, and beside it the columns of the cost table that it lacks.
 
-    A line of the cost table stands beside the line with which it shares most sources. Columns
-    without any number are left out.
+    A row of the cost table is put beside the row with which it shares most sources. Columns
+    without any number are dropped.
     """
     if cost is None or not cost.lines:
         return table
@@ -214,7 +214,7 @@ def headline_table(tables: Sequence[OfTask]) -> tuple[Table, Commands] | None:
 
     Notes
     -----
-    A method that is called otherwise in each task, as a classical filter is, stands under the name
+    A method with another name in each task, as a classical filter has, is listed under the name
     that `methods.METHODS` has for it.
     """
     chosen = [
@@ -371,7 +371,7 @@ SCRIPTS = ("common.js", "tables.js", "values.js", "viewer.js", "page.js")
 FIGURE_SCALE = 0.6  # CSS pixels for a pixel of a figure at 200 dots per inch
 
 MARKS = {
-    "≈": "the difference from the best is not resolved; the caption has the rule",
+    "≈": "not significantly different from the best; the caption has the rule",
     **lineage.MARKS,
 }
 
@@ -396,23 +396,23 @@ def write_page(
     budget : str
         Its caption.
     tables : sequence of Table
-        All tables. Those whose section is a task's label stand with the task, the others in a
+        All tables. Those whose section is a task's label are shown with the task, the others in a
         chapter for each section. The quality table of a task on a test set has the key
         ``<task>-<dataset>``; the overview is made of the columns of headline metrics.
     cost : Table, optional
         Seconds and memory. Its lines are set beside those of the quality tables with which they
         share sources.
     figures : sequence of Figure
-        As the tables; those that a table names stand below it.
+        As the tables; those that a table names are shown below it.
     figure_folder : Path
-        Where their files lie.
+        Folder of their files.
     rows : sequence of Row
         Evaluations whose images and single values are shown.
     path : Path
         File to write. The same files give the same bytes.
     image_budget : int
-        Characters of embedded images, all together; what does not fit is linked from where it
-        lies, and the page says so.
+        Characters of embedded images, all together; what does not fit is linked, and the
+        page says so.
 
     Raises
     ------
@@ -469,7 +469,7 @@ def _digest(text: str) -> str:
 
 @dataclass
 class Contents:
-    """What the page shows, and what of it stands there already.
+    """What the page shows, and what of it is placed already.
 
     Parameters
     ----------
@@ -497,7 +497,7 @@ class Contents:
         return [self.shown.add(table, explain_commands(table)), *self._figure(table)]
 
     def quality(self, table: Table) -> list[Block]:
-        """The same of a quality table, which stands below its own heading and beside its cost."""
+        """The same of a quality table, below its own heading and beside its cost."""
         beside = with_cost(table, self.cost)
         of_cost = len(beside.columns) - len(table.columns)
         shown = self.shown.add(beside, explain_commands(table), of_cost, headed=False)

@@ -49,7 +49,7 @@ class Picture:
 
     @property
     def address(self) -> str:
-        """What stands in the ``src`` of an ``img`` element."""
+        """The ``src`` of an ``img`` element."""
         return self.link or f"data:{self.kind};base64,{self.content}"
 
 
@@ -60,7 +60,7 @@ class Album:
     Parameters
     ----------
     folder : Path
-        Where the page will lie; links are relative to it.
+        Folder of the page; links are relative to it.
     budget : int
         Characters of embedded images, all together. The first image that would exceed it is
         linked, and so are all after it.
@@ -130,7 +130,7 @@ def _smaller(path: Path, pixels: Pixels) -> tuple[bytes, str]:
 
 
 def _encoded(pixels: Pixels) -> tuple[bytes, str]:
-    """Pixels as lossless WebP, as PNG where that format is not at hand or too small."""
+    """Pixels as lossless WebP, as PNG where that format is unavailable or too small."""
     stream = io.BytesIO()
     image = PILImage.fromarray(pixels)
     if features.check("webp") and max(image.size) <= WEBP_SIDE:

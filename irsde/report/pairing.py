@@ -196,7 +196,7 @@ def read_side(name: str, folder: Path) -> Side:
         folder = _only_evaluation(folder)
     summary, per_image = Scores.read(folder / SUMMARY), read_per_image(folder / PER_IMAGE)
     if repeated := sorted(per_image["image"][per_image["image"].duplicated()]):
-        raise InputError(f"{folder / 'per_image.csv'}: the image {repeated[0]} stands there twice")
+        raise InputError(f"{folder / 'per_image.csv'}: the image {repeated[0]} appears twice")
     return Side(name, folder, summary, per_image, _card(folder, summary))
 
 

@@ -54,9 +54,9 @@ class Reason:
     Parameters
     ----------
     word : str
-        What stands in the table.
+        What the table shows.
     sentence : str
-        What stands below it.
+        What its note says.
     blocks : bool
         True if the two numbers measure different things, so that not even their difference is
         shown.
@@ -78,7 +78,7 @@ class Compared:
     printed : Decimal
         The published value with its printed digits.
     group : Numbers
-        Where it stands, and whether it is confirmed.
+        Where it was published, and whether it is confirmed.
     entry : Entry
         Our evaluations that come closest to what was published.
     estimate : Estimate, optional
@@ -136,7 +136,7 @@ def judged(printed: Decimal, ours: Estimate, shown: Quantity) -> str:
     str
         "matches" if our whole interval is as near to the value as `shown.near`, or as half a unit
         of its last printed digit where that is more; else "consistent" if the interval holds the
-        value, "short" or "better" if it lies on that side of it. Where there is no interval,
+        value, "short" or "better" if it is on that side of it. Where there is no interval,
         "matches" if our mean rounds to the value, else "not resolved".
 
     Examples
@@ -667,7 +667,7 @@ def _as_published(table: PublishedTable, published: Published, run: set[str]) ->
     notes = [f"{m.label}: {m.note}." for m in table.methods if m.note]
     caption = [
         f"As published, on {table.images} images; nothing here was measured by us.",
-        "Unconfirmed marks numbers that were found in no source." if _has_doubtful(table) else "",
+        "Unconfirmed marks numbers that no source has." if _has_doubtful(table) else "",
         table.note,
         *notes,
         "Sources: " + "; ".join(f"{s.label} ({s.citation})" for s in citations) + ".",

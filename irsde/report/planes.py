@@ -258,7 +258,7 @@ def _pair_of(fidelity: float, perception: float, metric: Metric) -> str:
 
 
 def _arrow(point: _Point, limits: Limits, metric: Metric) -> str:
-    """Where a point lies that is not within the axes; up is better."""
+    """The direction of a point beyond the axes; up is better."""
     across, along = limits
     x = int(point.fidelity.mean > across[1]) - int(point.fidelity.mean < across[0])
     y = int(point.perception.mean > along[1]) - int(point.perception.mean < along[0])
@@ -286,7 +286,7 @@ def _span(
 
 
 def _within(curve: _Curve, limits: Limits) -> NDArray[np.bool_]:
-    """Which points of a curve lie within the axes."""
+    """Which points of a curve are within the axes."""
     (left, right), (low, high) = limits
     x, y = curve.fidelity, curve.perception
     within: NDArray[np.bool_] = (left < x) & (x < right) & (low < y) & (y < high)
@@ -345,7 +345,7 @@ def scatter_figure(rows: Sequence[Row], budget: str, folder: Path) -> Figure | N
     save(canvas, folder, key, drawing=True)
     mean, low, high = (signed(v, 2) for v in (difference.mean, difference.low, difference.high))
     interval = f"[{low}, {high}]"
-    left_out = f" {counted(difference.exact, 'image')} restored exactly by one of them are left out"
+    left_out = f" {counted(difference.exact, 'image')} restored exactly by one of them are excluded"
     count = len(first.per_image)
     return Figure(
         key=key,

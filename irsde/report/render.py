@@ -155,19 +155,19 @@ def document(profile: str, budget: str, tables: Sequence[Table], figures: Sequen
     profile : str
         Name of the profile.
     budget : str
-        Its caption, which stands once above all tables.
+        Its caption, shown once above all tables.
     tables : sequence of Table
         Without timings: the file is the same byte for byte wherever it is made.
     figures : sequence of Figure
-        Those that a table names stand below it.
+        Those that a table names are shown below it.
     """
     of_key = {figure.key: figure for figure in figures}
     parts = [f"# Results of the profile `{profile}`\n"]
     parts += [f"{budget.strip()}\n"] if budget.strip() else []
     parts.append(
         "Where a number comes from: `irsde explain reports/tables.md:<table>/<row>/<column>`, with "
-        "the key of the table, which stands below its heading, the row's (a method such as "
-        "`ir-sde`) and the column's (such as `psnr`). "
+        "the key of the table (below its heading), of the row (a method such as `ir-sde`) and of "
+        "the column (such as `psnr`). "
         "`irsde explain reports/tables.md:<table>` lists them.\n"
     )
     shown: set[str] = set()

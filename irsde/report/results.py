@@ -28,7 +28,7 @@ class Row:
     Parameters
     ----------
     folder : Path
-        Where the evaluation lies.
+        Folder of the evaluation.
     summary : Summary
         Its `summary.json`.
     per_image : pandas.DataFrame

@@ -26,6 +26,7 @@ from irsde.report.captions import (
 from irsde.report.judging import (
     CLOSE,
     METHOD,
+    Judged,
     Metric,
     count_cell,
     difference_cell,
@@ -67,10 +68,10 @@ def sweep_tables(rows: Sequence[Row]) -> list[Table]:
     ]
 
 
-def _sweep(found: Sequence[Entry], title: str) -> Table:
-    samplers = list(dict.fromkeys(sampler_of(entry.first) for entry in found))
+def _sweep(evaluated: Sequence[Entry], title: str) -> Table:
+    samplers = list(dict.fromkeys(sampler_of(entry.first) for entry in evaluated))
     group = sorted(
-        found, key=lambda e: (samplers.index(sampler_of(e.first)), e.first.summary.nfe or 0)
+        evaluated, key=lambda e: (samplers.index(sampler_of(e.first)), e.first.summary.nfe or 0)
     )
     first = group[0].first
     metrics = headline(rows_of(group))
@@ -79,30 +80,14 @@ def _sweep(found: Sequence[Entry], title: str) -> Table:
     ranking = judged[0].ranking or range(len(group))
     base = next(k for k in ranking if group[k].first.summary.nfe == most)
     differences = {
-        (k, metric.name): found
+        (k, metric.name): difference
         for metric in metrics
-        for k, found in _differences(group, base, metric).items()
+        for k, difference in _differences(group, base, metric).items()
     }
-    corrected = holm([found.p_value for found in differences.values()])
+    corrected = holm([difference.p_value for difference in differences.values()])
     p_values = dict(zip(differences, corrected, strict=True))
-    lines = []
-    for k, entry in enumerate(group):
-        cells = [Cell(sampler_of(entry.first), sources=entry.sources), nfe_cell(entry)]
-        sources = (*entry.sources, *group[base].sources)
-        for of_metric in judged:
-            metric = of_metric.metric
-            mean = mean_cell(of_metric.means[k], metric, entry)
-            cells.append(replace(mean, emphasis=of_metric.emphasis(k)))
-            place = (k, metric.name)
-            if k == base:
-                cells.append(Cell("0", 0.0, reason="differences are from this line"))
-            elif place in differences:
-                found_here = (differences[place], p_values[place])
-                cells.append(difference_cell(*found_here, metric.decimals, sources))
-            else:
-                of = entry if of_metric.means[k] is None else group[base]
-                cells.append(Cell("n/a", reason=of.missing(metric.name)))
-        lines.append(Line(entry.first.folder.name, tuple(cells)))
+    effects = {place: (differences[place], p_values[place]) for place in differences}
+    lines = [_sweep_line(k, group, base, judged, effects) for k in range(len(group))]
     exact = about_exact(cell for line in lines for cell in line.cells)
     exact += " " * bool(exact)
     names = (first.task, first.dataset, first.method)
@@ -132,6 +117,31 @@ def _sweep(found: Sequence[Entry], title: str) -> Table:
     )
 
 
+def _sweep_line(
+    k: int,
+    group: Sequence[Entry],
+    base: int,
+    judged: Sequence[Judged],
+    effects: Mapping[tuple[int, str], tuple[Difference, float]],
+) -> Line:
+    """Means of an entry, and its differences from the entry `base` with their p-values."""
+    entry = group[k]
+    cells = [Cell(sampler_of(entry.first), sources=entry.sources), nfe_cell(entry)]
+    sources = (*entry.sources, *group[base].sources)
+    for of_metric in judged:
+        metric = of_metric.metric
+        mean = mean_cell(of_metric.means[k], metric, entry)
+        cells.append(replace(mean, emphasis=of_metric.emphasis(k)))
+        if k == base:
+            cells.append(Cell("0", 0.0, reason="differences are from this line"))
+        elif effect := effects.get((k, metric.name)):
+            cells.append(difference_cell(*effect, metric.decimals, sources))
+        else:
+            of = entry if of_metric.means[k] is None else group[base]
+            cells.append(Cell("n/a", reason=of.missing(metric.name)))
+    return Line(entry.first.folder.name, tuple(cells))
+
+
 def _differences(group: Sequence[Entry], base: int, metric: Metric) -> dict[int, Difference]:
     """Difference of each entry from one of them; of the same runs where the seeds are the same."""
     values = [entry.values(metric.name) for entry in group]
@@ -157,7 +167,7 @@ def cost_table(rows: Sequence[Row]) -> Table:
     """Parameters, arithmetic, seconds, memory and energy of every line of the quality tables.
 
     Seconds and energy are means over seeds, memory is the largest. They differ from one run to the
-    next, so this table never stands in `tables.md`.
+    next, so this table is never in `tables.md`.
     """
     lines = []
     for (task, dataset), of_table in by_table(rows).items():
@@ -375,9 +385,7 @@ def _about_distances(group: Sequence[Entry], shown: Sequence[str]) -> list[str]:
     if not shown:
         return [f"FID and KID are n/a: {joined(said)}."] if said else []
     parts = [f"{text}." for text in said]
-    parts.append(
-        "They compare all images at once: nothing is known of the differences between them."
-    )
+    parts.append("They compare all images at once, so their differences have no intervals.")
     if any(of.std for of in found):
         parts.append("± of KID is the standard deviation over its subsets of the images.")
     return parts
@@ -398,7 +406,7 @@ def training_curves(rows: Sequence[Row]) -> pd.DataFrame:
 def metrics_tree(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """Means as task → data set → method → metric, for `dvc metrics show`; seeds are averaged.
 
-    Images that are restored exactly are left out.
+    Images that are restored exactly are excluded.
     """
     tree: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for (task, dataset), of_table in by_table(rows).items():

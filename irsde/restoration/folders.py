@@ -1,4 +1,4 @@
-"""Folders of images that a user gives: what is taken, and one line on what is left out."""
+"""Folders of images that a user gives: what is taken, and one line on what is skipped."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ NAMED = 3  # names of each kind that a line shows
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Images that lie directly in a folder.
+    """Images directly in a folder.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class ImageFolder:
 
 
 def list_images(folder: Path) -> ImageFolder:
-    """Images of a folder; hidden files, folders and files of other kinds are left out.
+    """Images of a folder; hidden files, folders and files of other kinds are skipped.
 
     Hidden files are among them because macOS keeps a `._a.png`, which is no image, for each
     `a.png` on disks of other systems.
@@ -66,7 +66,7 @@ def list_images(folder: Path) -> ImageFolder:
             check_text(path)
             files.append(path)
     parts = [f"{kind} ({first_names(names)})" for kind, names in others.items()]
-    left_out = f"left out of {printable(folder)}: {', '.join(parts)}" if parts else ""
+    left_out = f"skipped in {printable(folder)}: {', '.join(parts)}" if parts else ""
     if not files:
         raise InputError(
             f"{printable(folder)}: no {KINDS} image in this folder"
@@ -83,7 +83,7 @@ def _left_out(path: Path) -> str:
         return "hidden files"
     if path.suffix.lower() not in ENDINGS:
         return "files of other kinds"
-    return "" if path.is_file() else "what is no regular file"
+    return "" if path.is_file() else "what is not a regular file"
 
 
 def first_names(names: Iterable[str]) -> str:

@@ -143,7 +143,7 @@ def import_weights(
     Raises
     ------
     InputError
-        If the file or the process cannot be used, or something else lies in the run's folder and
+        If the file or the process cannot be used, or something else is in the run's folder and
         `overwrite` is False; nothing is written then.
 
     Notes

@@ -58,9 +58,9 @@ class Photo:
 def read_photo(path: Path) -> Photo:
     """Photograph of a PNG, JPEG, BMP, TIFF or WebP file.
 
-    The orientation of the EXIF data is applied to the pixels and left out of the data kept, so
-    that nobody turns the image twice; the thumbnail, which shows the old image, is left out too.
-    EXIF data that are damaged are left out, and so is a profile of other colors than the pixels'.
+    The orientation of the EXIF data is applied to the pixels and removed from the data kept, so
+    that nobody turns the image twice; the thumbnail, which shows the old image, is removed too.
+    Damaged EXIF data are dropped, and so is a profile of other colors than the pixels'.
 
     Raises
     ------

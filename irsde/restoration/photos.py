@@ -197,7 +197,7 @@ def restore_photographs(
     -------
     str
         A line that says what was written and how it was sampled; one more where something in the
-        folder was left out.
+        folder was skipped.
 
     Raises
     ------
@@ -292,21 +292,21 @@ def _check(run: Path, card: RunCard, options: RestoreOptions) -> None:
         if value is not None and not 1 <= value <= limit:
             raise InputError(f"--{name} {value}: give at least 1 and at most {limit}")
     if options.overlap is not None and not options.tile:
-        raise InputError("--overlap: whole photographs have no tiles; leave it out")
+        raise InputError("--overlap: whole photographs have no tiles; omit it")
     if method.kind == "regression":
         if options.sampler not in (None, "direct") or options.nfe not in (None, 1):
-            raise InputError(f"{card.label} has no sampler: leave out --sampler and --nfe")
+            raise InputError(f"{card.label} has no sampler: omit --sampler and --nfe")
         for name in ("samples", "seed", "conversion"):
             if getattr(options, name) != getattr(RestoreOptions, name):
-                raise InputError(f"{card.label} draws no noise: leave out --{name}")
+                raise InputError(f"{card.label} draws no noise: omit --{name}")
     elif options.conversion is not None:
         sampler = options.sampler or method.sampler
         given = cast("Conversion", options.conversion)  # another is refused by the options
         refuse_without_effect(EvaluationOptions(sampler, method.nfe, conversion=given), card.method)
     if options.mask and not TASKS[card.task].has_holes:
-        raise InputError(f"{run}: {card.task} takes no mask; leave out --mask")
+        raise InputError(f"{run}: {card.task} takes no mask; omit --mask")
     if options.noise_level is not None and method.conditional:
-        raise InputError(f"{card.label} asks for no noise level; leave out --noise-level")
+        raise InputError(f"{card.label} takes no noise level; omit --noise-level")
 
 
 def _check_tile(restorer: "Restorer", options: RestoreOptions) -> None:
@@ -355,7 +355,7 @@ def _sources(
 
 
 def _files(source: Path) -> tuple[tuple[Path, ...], str]:
-    """Photographs to restore, and a line that names what of a folder is left out."""
+    """Photographs to restore, and a line that names what of a folder is skipped."""
     if source.is_dir():
         found = list_images(source)
         return found.files, found.left_out
@@ -611,7 +611,7 @@ def _restored(
         if unused and not batch[0].noise.n_draws:
             raise InputError(
                 f"{described['method']} with the sampler {described['sampler']} draws no noise: "
-                f"leave out --{unused}"
+                f"omit --{unused}"
             )
         for each, image in zip(batch, images, strict=True):
             if not np.isfinite(image).all():

@@ -155,7 +155,7 @@ class Restorer:
             if (sampler, nfe, grid, conversion) != ("direct", 1, "uniform", "exact"):
                 raise InputError(
                     "direct regression calls its network once: sampler, NFE, grid and conversion "
-                    "have no effect; leave them out"
+                    "have no effect; omit them"
                 )
             yield 1, mu
             yield 0, self.output(mu, mu, REGRESSION_STEP)

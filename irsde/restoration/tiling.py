@@ -1,4 +1,4 @@
-"""Tiles of a large image: where they lie, how they blend, and noise that knows nothing of them.
+"""Tiles of a large image: where they are, how they blend, and noise that knows nothing of them.
 
 There are two ways to restore by tiles: to go the whole way from the noise to the image in each
 tile and blend the restored tiles, or to blend the network's outputs at every step and keep the

@@ -1,4 +1,4 @@
-"""FID and KID: how far the restored images of a set lie, as a whole, from the clean ones.
+"""FID and KID: how far the restored images of a set are, as a whole, from the clean ones.
 
 Features are arrays with one row for each image. They can be computed anywhere, in any order and by
 several processes; put in order of the images' names, they give the same distances to the last bit.
@@ -43,7 +43,7 @@ DISTANCES = {
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """Inception network of pytorch-fid with the weights at hand, or why there are none.
+    """Inception network of pytorch-fid with the weights on this machine, or why there are none.
 
     Parameters
     ----------

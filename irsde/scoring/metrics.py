@@ -203,7 +203,7 @@ def fidelity(
     restored, reference : Tensor, shape (B, H, W, 3) or (B, H, W, 1)
         RGB, or a luminance, in the range 0 to 255, of any real dtype, on one device.
     window : Window
-        Of SSIM, which is averaged over the pixels whose window lies inside the cropped image.
+        Of SSIM, which is averaged over the pixels whose window is inside the cropped image.
     borders : iterable of int
         Pixels cut from each side.
 

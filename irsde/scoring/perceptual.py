@@ -66,7 +66,7 @@ def network_label(network: str | None) -> str:
 
 @dataclass(frozen=True)
 class PerceptualMetric:
-    """LPIPS v0.1 with the weights at hand, or the reason why there is none.
+    """LPIPS v0.1 with the weights on this machine, or why there are none.
 
     Parameters
     ----------

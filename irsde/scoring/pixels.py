@@ -91,7 +91,7 @@ def squared_error(x: "Tensor", y: "Tensor", _: Window) -> "Tensor":
 
 
 def similarity(x: "Tensor", y: "Tensor", window: Window) -> "Tensor":
-    """SSIM wherever the window lies inside two planes, shape (B, H, W) each."""
+    """SSIM wherever the window is inside two planes, shape (B, H, W) each."""
     import torch
 
     from irsde.scoring.ssim import similarity_by_convolution, similarity_map

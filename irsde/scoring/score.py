@@ -68,7 +68,7 @@ def score(
     if not chosen.fits(height, width):
         raise InputError(
             f"{', '.join(names[:3])}: {width}x{height} pixels are too few for protocol {protocol}; "
-            "leave such images out, or take another protocol"
+            "exclude such images, or take another protocol"
         )
     by_protocol = score_protocols(restored, reference, device)
     of_images = score_images(restored, reference, chosen, device)
@@ -88,7 +88,7 @@ def score(
 def reference_hash(clean: Pixels) -> str:
     """First 16 digits of the SHA-256 of a clean image's pixels and size.
 
-    It stands with the scores, so that those of other images of the same name are not compared.
+    It is stored with the scores, so that those of other images of the same name are not compared.
     """
     return digest(repr(clean.shape).encode() + clean.tobytes())[:16]
 
@@ -232,7 +232,7 @@ def _shown(mean: float, decimals: int) -> str:
 
 
 def mean_text(table: pd.DataFrame, metric: str) -> str:
-    """Mean of a metric as text for a terminal, and how many exact images it leaves out.
+    """Mean of a metric as text for a terminal, and how many exact images it excludes.
 
     Examples
     --------

@@ -24,7 +24,7 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # for pixels from 0 to 255
 
 
 def compiled(function: Callable[P, T]) -> Callable[P, T]:
-    """Compile for the processor at hand, and keep the code on disk where a folder admits it.
+    """Compile for this processor, and keep the code on disk where a folder admits it.
 
     Multiplications and additions are fused, nothing else is rearranged, and division by zero is
     no error.
@@ -91,7 +91,7 @@ def _across(
 
 @compiled
 def similarity_map(x: Plane, y: Plane, taps: Taps, covariance_factor: float) -> Plane:
-    """SSIM wherever the window lies inside two planes.
+    """SSIM wherever the window is inside two planes.
 
     Parameters
     ----------

@@ -4,8 +4,8 @@ Values come as arrays of shape (seeds, images), a row for each training seed of 
 one scene are not independent, so scenes are the units (docs/mathematics.md, 8). No result depends
 on which other methods are asked about, or in what order.
 
-An image that is restored exactly has an infinite PSNR. It is left out of means and intervals, which
-say how many there are, and stays in ranks, tests of differences and counts of wins.
+An image that is restored exactly has an infinite PSNR. Means and intervals exclude it
+and say how many there are; ranks, tests of differences and counts of wins include it.
 """
 
 import math
@@ -35,7 +35,7 @@ class Estimate:
     low, high : float
         Ends of the interval; NaN with fewer than two scenes and one seed.
     exact : int
-        Images with an infinite value, which are left out.
+        Images with an infinite value, which are excluded.
     """
 
     mean: float

@@ -1,4 +1,4 @@
-"""The tracking store made again from the result files alone."""
+"""The tracking store rebuilt from the result files alone."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ from irsde.tracking.store import (
 
 
 def rebuild() -> str:
-    """Make the SQLite store again from `results/` and `reports/`, and put it in place of the old.
+    """Rebuild the SQLite store from `results/` and `reports/`, and put it in place of the old.
 
     Tags and descriptions that a user wrote on runs of ours are carried over. Where the old store
     holds anything else that the files do not, such as runs of a user's own or runs whose folder is

@@ -43,7 +43,7 @@ class Input:
     fingerprint : str
         Its SHA-256; of the training data the one in the run's identity.
     folders : tuple of str
-        Where it lies.
+        Where it is.
     details : dict
         What else is known.
     """
@@ -326,7 +326,7 @@ def _model(folder: Path, card: RunCard) -> Model | None:
 
 
 def source_of(data: Input) -> str:
-    """Where a data set lies, as JSON."""
+    """Where a data set is, as JSON."""
     folders = list(data.folders)
     return json.dumps({"uri": folders[0] if len(folders) == 1 else folders})
 

@@ -128,8 +128,8 @@ def average(run: Run, width: float) -> str:
     Raises
     ------
     InputError
-        If the run is unfinished or has no snapshots, or something else lies in that place;
-        nothing is replaced, as evaluations lie there too.
+        If the run is unfinished or has no snapshots, or something else is in that place;
+        nothing is replaced, as evaluations are there too.
     """
     card, settings = provenance.read_network_run(run.folder)
     text = f"{width:g}"  # the number that its name has, and no other
@@ -186,5 +186,5 @@ def _check_same(folder: Path, run: Path, identity: dict[str, str]) -> None:
             return
         holds = f"an average of an earlier training of {run}"
     raise InputError(
-        f"{folder}: holds {holds}; nothing was changed; move it away to make the average again"
+        f"{folder}: holds {holds}; nothing was changed; move it away to rebuild the average"
     )

@@ -42,9 +42,9 @@ class TrainingState:
     seconds : float
         Time spent so far, in earlier processes too.
     skipped, skipped_in_a_row : Tensor, shape ()
-        Updates that were left out because loss or gradient were not finite.
+        Updates that were skipped because loss or gradient were not finite.
     rollbacks : int
-        How often training went back to a checkpoint because too many in a row were left out.
+        How often training went back to a checkpoint because too many in a row were skipped.
     best_psnr : float
         Largest validation PSNR so far.
     unvalidated : float or None
@@ -220,7 +220,7 @@ def resume(
                     tensor.copy_(stored.get_tensor(f"profile{width}.{name}"))
             for name, parameter in state.network.named_parameters():
                 moments = {key: stored.get_tensor(f"optimizer.{key}.{name}") for key in ADAM_STATE}
-                # The fused optimizer walks through memory, so moments must lie as weights do.
+                # The fused optimizer walks through memory: moments need the layout of weights.
                 state.optimizer.state[parameter] = {
                     key: value.to(parameter.device)
                     if key == "step"

@@ -12,7 +12,7 @@ from irsde.methods import method_of
 def identity_of(run: Run, settings: RunSettings, *, prepared: bool = True) -> dict[str, str]:
     """What a run's weights depend on; two runs that agree in it are the same run.
 
-    Data that are not prepared are an error, or left out where `prepared` is False.
+    Data that are not prepared are an error, or omitted where `prepared` is False.
     """
     identity = {
         "settings": settings.hash,

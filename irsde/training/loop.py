@@ -160,7 +160,7 @@ def _alone_with(run: Run, world: World) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise StoppedError(
-            f"{run.folder}: is being trained by another process already; try again when it ended"
+            f"{run.folder}: is being trained by another process; try again when that has ended"
         ) from None
     try:
         yield
@@ -309,7 +309,7 @@ class Trainer:
             self.state.skipped_in_a_row.zero_()
 
     def _iterate(self, stop: StopRequest) -> bool:
-        """Iterations up to the last one; False if too many updates in a row were left out."""
+        """Iterations up to the last one; False if too many updates in a row were skipped."""
         state, recipe = self.state, self.recipe
         label = f"{self.run.task} {self.run.method} seed {self.run.seed}"
         first = state.iteration
@@ -418,7 +418,7 @@ class Trainer:
         )
 
     def _save(self) -> None:
-        """Write a checkpoint; not after an update left out, of which the weights may be the cause.
+        """Write a checkpoint; not after a skipped update, of which the weights may be the cause.
 
         The last one is written all the same: it is what the finished run was made of.
         """

@@ -5,7 +5,7 @@ import multiprocessing
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -38,6 +38,9 @@ from irsde.training.validation import validation_nfe
 
 WARM_UP, TIMED = 3, 8
 ENOUGH_SECONDS = 20  # after which fewer updates must do
+HEADER = (
+    "run", "seeds", "million parameters", "s/iteration", "s/validation", "GiB", "hours each",
+)  # fmt: skip
 SIDE = 256  # of the image that a network evaluation is timed with, pixels
 
 
@@ -133,6 +136,32 @@ def overview(
     InputError
         If there is no such run, or none fits the device.
     """
+    lines = list(_lines(profile, _chosen_runs(profile, task, method, seed)))
+    predicted = [(line.runs, p) for line in lines if isinstance(p := line.outcome, Prediction)]
+    failures = {line.name: e for line in lines if isinstance(e := line.outcome, InputError)}
+    if not predicted:
+        first, reason = next(iter(failures.items()))
+        raise InputError(f"{first}: {reason}")
+    rows = [line.cells for line in lines]
+    columns = ("left", *["right"] * (len(HEADER) - 1))
+    table = tabulate(rows, HEADER, "simple", disable_numparse=True, colalign=columns)
+    count = sum(runs for runs, _ in predicted)
+    total = sum(runs * prediction.hours for runs, prediction in predicted)
+    notes = Counter(prediction.note for _, prediction in predicted)
+    remarks = "".join(
+        note if among == notes.total() else f"{note} ({among} of {notes.total()} lines)"
+        for note, among in sorted(notes.items())
+        if note
+    )
+    device = predicted[0][1].speed.device
+    text = f"{table}\n\n{count} runs on {device}: {total:.1f} h one after the other{remarks}"
+    return "\n".join([text, *(f"n/a: {name}: {error}" for name, error in failures.items())])
+
+
+def _chosen_runs(
+    profile: Profile, task: str | None, method: str | None, seed: int | None
+) -> list[Run]:
+    """Runs with a network of a task, a method and a seed, where these are given."""
     if task:
         check_name("task", task, profile.tasks)
     chosen = [
@@ -147,54 +176,49 @@ def overview(
         named = (method, task, None if seed is None else f"seed {seed}")
         of = "".join(f" of {name}" for name in named if name)
         raise InputError(f"profile {profile.name}: has no run{of} with a network")
+    return chosen
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Runs that differ in their seed alone, and what each of them costs or why that is n/a."""
+
+    name: str
+    runs: int
+    outcome: Prediction | InputError
+
+    @property
+    def cells(self) -> list[str | int]:
+        """Cells below `HEADER`."""
+        if isinstance(self.outcome, InputError):
+            return [self.name, self.runs, *["n/a"] * (len(HEADER) - 2)]
+        speed = self.outcome.speed
+        return [
+            self.name,
+            self.runs,
+            f"{speed.parameters / 1e6:.1f}",
+            f"{speed.seconds_per_iteration:.3f}",
+            f"{self.outcome.seconds_per_validation:.1f}",
+            f"{speed.peak_memory_bytes / 2**30:.1f}",
+            f"{self.outcome.hours:.1f}",
+        ]
+
+
+def _lines(profile: Profile, chosen: Sequence[Run]) -> Iterator[_Line]:
+    """Measure runs with different networks or recipes once each, and predict all."""
     seeds: dict[tuple[str, str], list[Run]] = {}
     for run in chosen:
         seeds.setdefault((run.task, run.method), []).append(run)
     measured: dict[str, Speed | InputError] = {}
-    rows, notes, counted, total = [], Counter[str](), 0, 0.0
-    failures: dict[str, InputError] = {}
-    for (name, its_method), alike in seeds.items():
-        settings = run_settings(profile, name, its_method, alike[0].seed)
+    for (task, method), alike in seeds.items():
+        settings = run_settings(profile, task, method, alike[0].seed)
         key = _key(settings)
         if key not in measured:
             measured[key] = _measured_apart(alike[0], settings)
-        speed = measured[key]
-        if isinstance(speed, InputError):
-            failures[f"{name}/{its_method}"] = speed
-            rows.append([f"{name}/{its_method}", len(alike), *["n/a"] * 5])
-            continue
-        found = _predicted(alike[0], settings, speed)
-        counted += len(alike)
-        total += found.hours * len(alike)
-        notes[found.note] += 1
-        rows.append(
-            [
-                f"{name}/{its_method}",
-                len(alike),
-                f"{found.speed.parameters / 1e6:.1f}",
-                f"{found.speed.seconds_per_iteration:.3f}",
-                f"{found.seconds_per_validation:.1f}",
-                f"{found.speed.peak_memory_bytes / 2**30:.1f}",
-                f"{found.hours:.1f}",
-            ]
-        )
-    header = (
-        "run", "seeds", "million parameters", "s/iteration", "s/validation", "GiB", "hours each",
-    )  # fmt: skip
-    if len(failures) == len(rows):
-        first, reason = next(iter(failures.items()))
-        raise InputError(f"{first}: {reason}")
-    device = next(speed.device for speed in measured.values() if isinstance(speed, Speed))
-    lines = tabulate(
-        rows, header, "simple", disable_numparse=True, colalign=("left", *["right"] * 6)
-    )
-    remarks = "".join(
-        note if count == notes.total() else f"{note} ({count} of {notes.total()} lines)"
-        for note, count in sorted(notes.items())
-        if note
-    )
-    text = f"{lines}\n\n{counted} runs on {device}: {total:.1f} h one after the other{remarks}"
-    return "\n".join([text, *(f"n/a: {name}: {error}" for name, error in failures.items())])
+        outcome: Speed | Prediction | InputError = measured[key]
+        if isinstance(outcome, Speed):
+            outcome = _predicted(alike[0], settings, outcome)
+        yield _Line(f"{task}/{method}", len(alike), outcome)
 
 
 def measure(run: Run, settings: RunSettings) -> Speed:

@@ -35,7 +35,7 @@ def train(
     settings : RunSettings
         Resolved settings of the run.
     overwrite : bool
-        True to start afresh where what lies there belongs to another configuration; a finished run
+        True to start afresh where a run of another configuration is; a finished run
         is kept in `results/replaced/`.
     leaks : sequence of Leak
         What the leakage check found in the data.
@@ -53,7 +53,7 @@ def train(
     ------
     InputError
         If the prepared data are absent, training images leak into the test sets and that is not
-        allowed, or what lies there belongs to another configuration and `overwrite` is False.
+        allowed, or a run of another configuration is there and `overwrite` is False.
     interruption.StoppedError
         If a signal asked training to stop; a checkpoint was written.
     """
@@ -116,5 +116,5 @@ def _refuse_leaks(run: Run, settings: RunSettings, leaks: Sequence[Leak]) -> Non
         raise InputError(
             f"{run.task}: {images} test images are shown in the training data, the first "
             f"{first.test_set}/{first.test_image} by {first.train_set}/{first.train_image} "
-            f"({first.evidence}); leave their scenes out (data.without), or give --allow-leakage"
+            f"({first.evidence}); exclude their scenes (data.without), or give --allow-leakage"
         )

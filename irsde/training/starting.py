@@ -143,7 +143,7 @@ def _beside(profile: Profile, run: Run, name: str) -> Run:
     method = str(MethodName.parse(run.method).plus(name))
     if method in profile.variants:
         raise InputError(
-            f"profile {profile.name}: has a variant {method}, where this run would lie; rename it"
+            f"profile {profile.name}: has a variant {method}, whose folder this needs; rename it"
         )
     return Run(run.profile, run.task, method, run.seed)
 

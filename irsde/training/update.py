@@ -294,7 +294,7 @@ class Update:
                 f"training.accumulate: {parts} computes the same batch in parts of {share // parts}"
             )
             if iteration:
-                advice += "; as it rounds otherwise, it starts afresh, with --overwrite"
+                advice += "; it rounds differently, so it starts afresh, with --overwrite"
         else:
             late = "late_" if side != recipe.patch else ""
             advice = f"make training.{late}patch or the network smaller"

@@ -1,1 +1,1 @@
-"""Data sets that lie in other folders, recognised and put in place."""
+"""Data sets in other folders, recognised and put in place."""

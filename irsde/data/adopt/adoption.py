@@ -1,4 +1,4 @@
-"""Images that lie anywhere, taken as data sets: recognised, compared, paired, put into `data/`."""
+"""Images from anywhere, taken as data sets: recognised, compared, paired, put into `data/`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +45,7 @@ def adopt(
     ------
     InputError
         If nothing is recognised; if images differ or are missing and this is not allowed; if
-        files cannot be paired, sizes do not fit, or another version lies in `data/` already.
+        files cannot be paired, sizes do not fit, or another version is in `data/` already.
         Nothing is written then.
     """
     if name is not None:
@@ -80,14 +80,14 @@ def _check_name(name: str) -> None:
         TypeAdapter(DatasetName).validate_python(name)
     except ValidationError:
         raise InputError(
-            f"{name!r} is no name for a data set: letters, digits, '-' and '_' only"
+            f"{name!r} is no valid name of a data set: letters, digits, '-' and '_' only"
         ) from None
     if name in RESERVED:
         raise InputError(f"{name!r} is a folder of irsde itself; choose another name")
 
 
 def _recognised(search: Search) -> tuple[list[Plan], list[str]]:
-    """Plans of all known sets that lie there, and lines on the other images."""
+    """Plans of all known sets there, and lines on the other images."""
     sets, strays = recognise(search.found, search.known)
     if not sets:
         partly = "".join(
@@ -124,6 +124,6 @@ def _named(name: str, search: Search) -> Plan:
 
 def _refusal(plans: Sequence[Plan], *, alone: bool) -> str:
     first = f"{plans[0].name}: {plans[0].state}; {'; '.join(plans[0].flaws)}"
-    more = f"; also not whole: {', '.join(plan.name for plan in plans[1:])}" if plans[1:] else ""
+    more = f"; also incomplete: {', '.join(plan.name for plan in plans[1:])}" if plans[1:] else ""
     hint = "" if alone else "adopt a single set with --as NAME, or "
     return f"{first}{more}. Nothing was adopted; {hint}take it as it is with --allow-differences"

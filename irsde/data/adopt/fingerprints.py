@@ -209,7 +209,7 @@ def read_fingerprints(name: str) -> list[Fingerprint]:
         raise InputError(f"{path}: not a table of fingerprints ({error}); restore it") from None
     repeated = [image for image, count in Counter(map(str, rows)).items() if count > 1]
     if repeated:
-        raise InputError(f"{path}: {repeated[0]} stands there twice; restore the file")
+        raise InputError(f"{path}: {repeated[0]} appears twice; restore the file")
     return rows
 
 

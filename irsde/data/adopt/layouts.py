@@ -115,7 +115,7 @@ def _sorted_files(
     broken = [place for place in search.unreadable if _place(layout, folder / place)]
     flaws = [search.unreadable_line(broken)] if broken else []
     if doubles:
-        flaws.append(f"{len(doubles)} names stand for two images ({first_few(doubles)})")
+        flaws.append(f"{len(doubles)} names belong to two images ({first_few(doubles)})")
     return files, flaws
 
 
@@ -149,7 +149,7 @@ def _fitting(layout: Layout, path: Path) -> list[_Fit]:
 def _is_of_sibling(name: str, path: Path) -> bool:
     """True if another split of the family, such as the training part, fits the path more closely.
 
-    It must name more of the folders that the file lies in than any layout of this split does.
+    It must name more of the folders above the file than any layout of this split does.
     """
     family = next(f for f in read_catalogue().values() if name in f.splits)
     fits = {

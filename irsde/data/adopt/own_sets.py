@@ -60,7 +60,7 @@ def plan_own(name: str, search: Search) -> Plan:
     Raises
     ------
     InputError
-        If there are no clean images, files cannot be paired, or images lie in `data/<name>`.
+        If there are no clean images, files cannot be paired, or images are in `data/<name>`.
     """
     target = dataset_folder(name)
     files = _in_folders(search)
@@ -103,7 +103,7 @@ def plan_own(name: str, search: Search) -> Plan:
 
 
 def _in_folders(search: Search) -> dict[Part, dict[str, Found]]:
-    """Files that lie directly in `GT/`, `LQ/` and `mask/`, by stem."""
+    """Files directly in `GT/`, `LQ/` and `mask/`, by stem."""
     files: dict[Part, dict[str, Found]] = {part: {} for part in PARTS}
     for file in search.found:
         for part in PARTS:

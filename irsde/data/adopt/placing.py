@@ -153,7 +153,7 @@ def check_plan(plan: Plan, copy: bool) -> Standing:
     Raises
     ------
     InputError
-        If no pair is complete, pairs do not fit, or what lies there must not be replaced.
+        If no pair is complete, pairs do not fit, or what is there must not be replaced.
     """
     if not plan.pairs:
         raise InputError(f"{plan.name}: no pair is complete; {'; '.join(plan.flaws)}")

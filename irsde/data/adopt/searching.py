@@ -1,4 +1,4 @@
-"""What lies in a folder to be adopted, what of it is known, and how messages name it."""
+"""What is in a folder to be adopted, what of it is known, and how messages name it."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass

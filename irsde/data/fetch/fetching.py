@@ -20,7 +20,7 @@ LOCK = DATA / "downloads.lock"
 
 
 def fetch(name: str) -> list[str]:
-    """Make a data set lie in `data/<name>`; do nothing where it does.
+    """Put a data set into `data/<name>`; do nothing where it is there.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ def pictures(names: Iterable[str], without: Iterable[str] = ()) -> list[Picture]
     names : iterable of str
         Names of data sets, or paths of folders, searched through all levels.
     without : iterable of str
-        Data sets whose scenes are left out.
+        Data sets whose scenes are excluded.
 
     Raises
     ------

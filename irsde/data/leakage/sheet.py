@@ -29,7 +29,7 @@ def contact_sheet(leaks: Sequence[Leak], files: Mapping[tuple[str, str], Path], 
     leaks : sequence of Leak
         Pairs; of more than 120 the first are drawn, and the title says so.
     files : mapping of (data set, image) to Path
-        Where the images lie.
+        Folders of the images.
     path : Path
         PNG file to write.
     """

@@ -52,7 +52,7 @@ class Copy:
     train, test : int
         Positions in the sequences that were compared.
     score : float
-        From 0.46 to 1. Clean copies, cropped or not, lie above 0.9; what lies below 0.7 is a
+        From 0.46 to 1. Clean copies, cropped or not, are above 0.9; below 0.7 is a
         heavily degraded copy or, rarely, a portrait taken for another one.
     """
 
@@ -227,7 +227,7 @@ def _score(whole: Values, part: Values, window: Window) -> float:
     ----------
     whole, part : ndarray, shape (3, 96, 96)
     window : ndarray, shape (4,)
-        About where in `whole` lies what `part` shows.
+        About where in `whole` is what `part` shows.
     """
     correlation, clearest = 0.0, np.arange(2)
     products = np.zeros((3, 6), np.float32)
@@ -258,9 +258,9 @@ def _overlap(whole: Values, part: Values, window: Window) -> tuple[Values, Value
     ndarray, shape (3, h, w)
         `part`.
     ndarray, shape (w,)
-        Where the columns lie in `part`, from 0 to 1.
+        Places of the columns in `part`, from 0 to 1.
     ndarray, shape (h, 1)
-        Where the rows lie in it.
+        Places of the rows in it.
     """
     side = whole.shape[2]
     centres = ((np.arange(side) + 0.5) / side).astype(np.float32)

@@ -555,7 +555,7 @@ def test_a_mask_that_marks_nothing_is_refused(tmp_path, photo, mask, words):
         ("denoising", "ir-sde", {"threads": 0}, "--threads 0: give at least 1"),
         ("denoising", "ir-sde", {"nfe": 101}, "101 steps do not fit"),
         ("denoising", "ir-sde", {"sampler": "heun"}, "unknown sampler 'heun'"),
-        ("denoising", "ir-sde", {"noise_level": 0.1}, "asks for no noise level"),
+        ("denoising", "ir-sde", {"noise_level": 0.1}, "takes no noise level"),
         ("denoising", "regression", {"samples": 2}, "draws no noise: omit --samples"),
         ("denoising", "regression", {"seed": 3}, "draws no noise: omit --seed"),
         ("denoising", "regression", {"conversion": "plain"}, "omit --conversion"),

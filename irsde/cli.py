@@ -515,23 +515,23 @@ def _evaluate_run(
     from irsde.machine.launch import start_processes
     from irsde.machine.world import world_of_environment
 
-    found = run_of(folder)
-    loaded = load_profile(found.profile)
-    settings = evaluation_profile(loaded, found)
-    card = read_run_card(found.folder)
-    of_task = loaded.data.of(found.task)
+    run = run_of(folder)
+    loaded = load_profile(run.profile)
+    settings = evaluation_profile(loaded, run)
+    card = read_run_card(run.folder)
+    of_task = loaded.data.of(run.task)
     usual = [
-        usual_evaluation(found, name, settings, card)
+        usual_evaluation(run, name, settings, card)
         for name in ((dataset,) if dataset else of_task.test)
     ]
     wanted = [replace(one, options=replace(one.options, **chosen)) for one in usual]
     for evaluation in wanted:
-        refuse_without_effect(evaluation.options, found.method)
+        refuse_without_effect(evaluation.options, run.method)
     if settings.evaluation.processes > 1 and "RANK" not in os.environ:
         start_processes(settings.evaluation.processes)
         return
-    trained_here = imported_from(found.folder) is None
-    leaks = read_leaks(loaded.name, found.task, of_task) if trained_here else []
+    trained_here = imported_from(run.folder) is None
+    leaks = read_leaks(loaded.name, run.task, of_task) if trained_here else []
     for evaluation in wanted:
         leaked = leaked_images(leaks, evaluation.dataset)
         line = evaluate_run(evaluation, settings.evaluation, leaked)
@@ -543,7 +543,7 @@ def _evaluate_run(
 
             print(protocol_means(read_protocols(evaluation.folder / PER_PROTOCOL)))
         if track:
-            _track(found.profile, evaluation=evaluation.folder)
+            _track(run.profile, evaluation=evaluation.folder)
 
 
 @app.command()

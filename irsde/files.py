@@ -132,8 +132,8 @@ def _held_folder(path: Path) -> tuple[Path, int]:
 def _remove_abandoned(parent: Path) -> None:
     """Delete the temporary folders whose processes are gone."""
     with os.scandir(parent) as entries:
-        found = [Path(entry) for entry in entries if _is_temporary_name(entry.name)]
-    for folder in found:
+        paths = [Path(entry) for entry in entries if _is_temporary_name(entry.name)]
+    for folder in paths:
         try:
             lock = os.open(folder / LOCK, os.O_RDWR)
         except OSError:

@@ -92,8 +92,8 @@ def export_evidence(
     finished = [run for run in grid if is_present(run.folder / "run.json")]
     if not finished:
         raise InputError(f"{RESULTS / profile.name}: no finished run; run snakemake or irsde train")
-    found = [*usual, *(evaluation.folder for evaluation in further)]
-    scored = sorted({path for path in found if is_present(path / SUMMARY)})
+    evaluated = [*usual, *(evaluation.folder for evaluation in further)]
+    scored = sorted({path for path in evaluated if is_present(path / SUMMARY)})
     first_seeds = {
         run.folder
         for run in finished
@@ -332,14 +332,14 @@ def _sources(names: Collection[str]) -> str:
 
 def _table(scored: Iterable[Path]) -> list[str]:
     """Table of the scores of a run, of RGB."""
-    found = [read_summary(path) for path in scored]
+    summaries = [read_summary(path) for path in scored]
     names = (*HEADLINES["rgb"], *PERCEPTUAL)
-    shown = [name for name in names if any(summary.metric(name) for summary in found)]
+    shown = [name for name in names if any(summary.metric(name) for summary in summaries)]
     labels = " | ".join(METRICS[name].label for name in shown)
     return [
         f"| test set | sampled by | images | {labels} |",
         f"|---|---|---:|{'---:|' * len(shown)}",
-        *(_scores(summary, shown) for summary in found),
+        *(_scores(summary, shown) for summary in summaries),
     ]
 
 

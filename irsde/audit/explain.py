@@ -74,10 +74,10 @@ def explain(address: str) -> str:
         If there is no report, or the address names nothing in it; the message says what there is.
     """
     content = read_lineage()
-    found = find(content, address)
-    if found.column is None:
-        return _listing(content, found)
-    return _chain(content, found)
+    place = find(content, address)
+    if place.column is None:
+        return _listing(content, place)
+    return _chain(content, place)
 
 
 def find(content: Lineage, address: str) -> Address:
@@ -328,15 +328,15 @@ def _add_test_set(part: Branch, summary: Summary, entry: RecordedSet) -> None:
 
 def _add_set(part: Branch, name: str, folder: Path, recorded: str | None) -> None:
     """Where a set is, prepared and as it came, with fingerprints, source and licence."""
-    found = prepared_card(folder) if is_present(folder / CARD) else None
-    fingerprint = recorded or (found.fingerprint if found else None)
-    state = "" if found else "; ABSENT NOW"
-    if found and found.fingerprint != fingerprint:
-        state = f"; NOW {found.fingerprint[:SHORT]}: run irsde verify"
+    card = prepared_card(folder) if is_present(folder / CARD) else None
+    fingerprint = recorded or (card.fingerprint if card else None)
+    state = "" if card else "; ABSENT NOW"
+    if card and card.fingerprint != fingerprint:
+        state = f"; NOW {card.fingerprint[:SHORT]}: run irsde verify"
     part.add(f"{folder.as_posix()}{state}")
     if fingerprint:
         part.add(f"fingerprint {fingerprint[:SHORT]}")
-    if found and (origin := found.source.fingerprint):
+    if card and (origin := card.source.fingerprint):
         here = "" if (dataset_folder(name) / CARD).is_file() else ", absent now"
         part.add(f"made from {dataset_folder(name)}, fingerprint {origin[:SHORT]}{here}")
     try:
@@ -368,8 +368,8 @@ def _add_code(
         state = f"at commit {entry.commit[:SHORT]}" if entry.commit else "outside git"
         lines[f"{verb} {state}{' with uncommitted changes' if entry.dirty else ''}"] = None
     for _, _, versions in stages:
-        found = (versions or {}).items()
-        lines[", ".join(f"{name} {version}" for name, version in found)] = None
+        used = (versions or {}).items()
+        lines[", ".join(f"{name} {version}" for name, version in used)] = None
     for line in filter(None, lines):
         part.add(line)
 
@@ -392,10 +392,10 @@ def _file(folder: str, name: str, entries: Mapping[str, RecordedSource], what: s
     text = f"{name}: " + (f"{what}, " if what else "")
     if not path.is_file():
         return f"{text}ABSENT NOW: run irsde verify"
-    found = digest_file(path)
-    if recorded not in (None, found):
-        return f"{text}SHA-256 {recorded[:SHORT]}, NOW {found[:SHORT]}: run irsde verify"
-    return f"{text}SHA-256 {found[:SHORT]}"
+    now = digest_file(path)
+    if recorded not in (None, now):
+        return f"{text}SHA-256 {recorded[:SHORT]}, NOW {now[:SHORT]}: run irsde verify"
+    return f"{text}SHA-256 {now[:SHORT]}"
 
 
 def _printed(tree: Branch) -> str:

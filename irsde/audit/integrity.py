@@ -60,11 +60,11 @@ def damages(folder: Path) -> tuple[int, list[Damage]]:
         If there is no table or no card.
     """
     card, records = set_card(folder), read_records(folder)
-    found = []
+    damaged = []
     now = fingerprint(records, card)
     if now != card.fingerprint:
         where = folder / TABLE
-        found.append(Damage(where, f"fingerprint of {CARD}", card.fingerprint, now))
+        damaged.append(Damage(where, f"fingerprint of {CARD}", card.fingerprint, now))
     files = [
         (folder / name, recorded)
         for record in records
@@ -77,14 +77,14 @@ def damages(folder: Path) -> tuple[int, list[Damage]]:
     ]
     with ThreadPoolExecutor() as pool:
         hashes = list(pool.map(_hash_of_values, [path for path, _ in files]))
-    found += [
+    damaged += [
         Damage(path, f"hash of the pixels in {TABLE}", recorded, now)
         for (path, recorded), now in zip(files, hashes, strict=True)
         if now != recorded
     ]
-    if (folder / OWN).is_file() and not any(damage.path in dict(files) for damage in found):
-        found += _changes(folder)
-    return len(files), found
+    if (folder / OWN).is_file() and not any(damage.path in dict(files) for damage in damaged):
+        damaged += _changes(folder)
+    return len(files), damaged
 
 
 def _changes(folder: Path) -> list[Damage]:

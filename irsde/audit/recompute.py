@@ -132,21 +132,21 @@ def evaluate_again(folder: str) -> None:
 
 
 def _difference(
-    folder: Path, summary: Summary, recorded: pd.DataFrame, found: pd.DataFrame
+    folder: Path, summary: Summary, recorded: pd.DataFrame, again: pd.DataFrame
 ) -> tuple[str, bool]:
     """What differs between two tables of per-image values."""
-    known = ["image", *({"reference"} & {*recorded} & {*found})]
-    if any(list(recorded[name]) != list(found[name]) for name in known):
+    known = ["image", *({"reference"} & {*recorded} & {*again})]
+    if any(list(recorded[name]) != list(again[name]) for name in known):
         return f"{folder}: the images have changed; run irsde data prepare again", False
     names = map(str, recorded.columns)
     metrics = [name for name in names if name not in ("image", "scene", "reference")]
-    missing = [m for m in metrics if m not in found or "" in {*found[m], *recorded[m]}]
+    missing = [m for m in metrics if m not in again or "" in {*again[m], *recorded[m]}]
     differing, rounded = [], []
     for metric in metrics:
-        if metric in missing or list(recorded[metric]) == list(found[metric]):
+        if metric in missing or list(recorded[metric]) == list(again[metric]):
             continue
-        changed = recorded[metric].ne(found[metric])
-        before, after = recorded[metric].astype(float), found[metric].astype(float)
+        changed = recorded[metric].ne(again[metric])
+        before, after = recorded[metric].astype(float), again[metric].astype(float)
         apart = (before - after).abs().fillna(np.inf).where(changed, 0)
         worst = int(apart.to_numpy().argmax())
         if apart.iloc[worst] <= ROUNDING.get(metric, 0):
@@ -157,7 +157,7 @@ def _difference(
             f"{recorded['image'].iloc[worst]}: {before.iloc[worst]:.9g} then, "
             f"{after.iloc[worst]:.9g} now"
         )
-    missing = [m for m in missing if set(recorded[m]) != {""} or m not in found]
+    missing = [m for m in missing if set(recorded[m]) != {""} or m not in again]
     left_out = f"; not compared, as values are missing: {', '.join(missing)}" if missing else ""
     versions = [
         f"{name} {version} then, {now} now"
@@ -168,8 +168,8 @@ def _difference(
         return f"{folder}: differs: {'; '.join([*differing, *versions])}{left_out}", False
     if rounded:
         same = f"equal up to rounding: {', '.join(rounded)} at most"
-        return f"{folder}: {len(found)} images, {'; '.join([same, *versions])}{left_out}", True
-    return f"{folder}: {len(found)} images, the same bits{left_out}", True
+        return f"{folder}: {len(again)} images, {'; '.join([same, *versions])}{left_out}", True
+    return f"{folder}: {len(again)} images, the same bits{left_out}", True
 
 
 if __name__ == "__main__":  # in the folder that `_evaluate_in` makes

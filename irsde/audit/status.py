@@ -83,8 +83,8 @@ def standings(profile: Profile) -> list[Standing]:
         wanted[evaluation.run].append(evaluation.folder)
     for run in _derived_runs(profile):
         if run not in wanted:
-            found = (run.folder / "evaluations").glob("*/[!.]*/summary.json")
-            wanted[run] = sorted(path.parent for path in found)
+            summaries = (run.folder / "evaluations").glob("*/[!.]*/summary.json")
+            wanted[run] = sorted(path.parent for path in summaries)
     return [_standing(run, folders) for run, folders in wanted.items()]
 
 
@@ -170,7 +170,7 @@ def _is_alive(progress: Progress) -> bool:
     return True
 
 
-def table(found: list[Standing]) -> str:
+def table(listed: list[Standing]) -> str:
     """The standings as a table for a terminal, and a line that sums them up."""
     rows = [
         [
@@ -182,17 +182,17 @@ def table(found: list[Standing]) -> str:
             "" if s.validation_psnr is None else f"{s.validation_psnr:.2f}",
             f"{s.evaluated}/{s.evaluations}",
         ]
-        for s in found
+        for s in listed
     ]
     header = ["run", "state", "iteration", "patches/s", "left", "validation dB", "evaluated"]
-    states = [s.state for s in found]
+    states = [s.state for s in listed]
     counts = ", ".join(
         f"{states.count(name)} {name}" for name in STATES if name != "damaged" or name in states
     )
     align = ("left", "left", *["right"] * 5)
     text = tabulate(rows, header, "simple", colalign=align, disable_numparse=True)
-    problems = [s.problem for s in found if s.problem]
-    return "\n".join([f"{text}\n\n{len(found)} runs: {counts}", *problems])
+    problems = [s.problem for s in listed if s.problem]
+    return "\n".join([f"{text}\n\n{len(listed)} runs: {counts}", *problems])
 
 
 def _duration(seconds: float | None) -> str:

@@ -59,11 +59,11 @@ class Problem:
     advice: str
 
     def __str__(self) -> str:
-        expected, found = (
+        expected, present = (
             text[:SHORT] if re.fullmatch(r"[0-9a-f]{40,64}", text) else text
             for text in (self.expected, self.found)
         )
-        return f"{self.where}: {self.what}: expected {expected}, found {found}; {self.advice}"
+        return f"{self.where}: {self.what}: expected {expected}, found {present}; {self.advice}"
 
 
 def verify(
@@ -183,9 +183,9 @@ def _files(folder: str, hashes: Mapping[str, str], advice: str) -> Iterator[Prob
     """Recorded hashes of files beside those of today."""
     for name, recorded in hashes.items():
         path = Path(folder) / name
-        found = digest_file(path) if path.is_file() else "no such file"
-        if found != recorded:
-            yield Problem(path.as_posix(), "SHA-256", recorded, found, advice)
+        now = digest_file(path) if path.is_file() else "no such file"
+        if now != recorded:
+            yield Problem(path.as_posix(), "SHA-256", recorded, now, advice)
 
 
 def _evaluations(content: Lineage) -> Iterator[Problem]:
@@ -234,18 +234,16 @@ def _runs(content: Lineage) -> Iterator[Problem]:
             continue
         identity = card.identity
         if identity != entry.identity:
-            recorded, found = digest_json(entry.identity), digest_json(identity)
-            yield Problem(path.as_posix(), "identity", recorded, found, again)
-        found = settings_hash(card.settings.content())
-        if identity.get("settings", found) != found:
-            yield Problem(
-                path.as_posix(), "hash of the settings", identity["settings"], found, again
-            )
+            recorded, now = digest_json(entry.identity), digest_json(identity)
+            yield Problem(path.as_posix(), "identity", recorded, now, again)
+        settings = settings_hash(card.settings.content())
+        if (stated := identity.get("settings", settings)) != settings:
+            yield Problem(path.as_posix(), "hash of the settings", stated, settings, again)
         weights = Path(folder) / "weights.safetensors"
-        if stated := card.weights_sha256:
-            found = digest_file(weights) if weights.is_file() else "no such file"
-            if found != stated and (weights.is_file() or weights.name in entry.files):
-                yield Problem(weights.as_posix(), "weights of run.json", stated, found, again)
+        if weights_hash := card.weights_sha256:
+            now = digest_file(weights) if weights.is_file() else "no such file"
+            if now != weights_hash and (weights.is_file() or weights.name in entry.files):
+                yield Problem(weights.as_posix(), "weights of run.json", weights_hash, now, again)
         if origin := card.derived_from:
             now = _identity_of(origin)
             if now != identity.get("run"):
@@ -287,12 +285,12 @@ class _Sets:
             return
         self.seen.add(folder)
         try:
-            count, found = damages(folder)
+            count, damaged = damages(folder)
         except InputError as error:
             yield Problem(str(folder), "data set", "a card and a table", str(error), advice)
             return
         self.files += count
-        for damage in found:
+        for damage in damaged:
             yield Problem(str(damage.path), damage.what, damage.expected, damage.found, advice)
 
 
@@ -314,11 +312,11 @@ def _data(content: Lineage, sets: _Sets) -> Iterator[Problem]:
             for folder in folders:
                 yield from _prepared(folder, None, sets)
             prints = [_fingerprint_of(folder) for folder in folders]
-            found = digest_json(prints)
-            if None not in prints and found != recorded:
+            now = digest_json(prints)
+            if None not in prints and now != recorded:
                 advice = f"prepare the sets that {run} saw, or train it again with --overwrite"
                 where = ", ".join(map(str, folders))
-                yield Problem(where, f"data that {run} saw", recorded, found, advice)
+                yield Problem(where, f"data that {run} saw", recorded, now, advice)
 
 
 def _prepared(folder: Path, recorded: str | None, sets: _Sets) -> Iterator[Problem]:
@@ -328,11 +326,11 @@ def _prepared(folder: Path, recorded: str | None, sets: _Sets) -> Iterator[Probl
     profile, task, name = folder.parts[-3:]
     again = f"run irsde data prepare --profile {profile} --task {task} --dataset {name}"
     yield from sets.check(folder, again)
-    found = _fingerprint_of(folder)
-    if recorded and found not in (recorded, None):
+    prepared = _fingerprint_of(folder)
+    if recorded and prepared not in (recorded, None):
         advice = f"{again}; if it stays so, run irsde evaluate and irsde report again"
-        yield Problem(str(folder / CARD), "fingerprint that was scored", recorded, found, advice)
-    if found is None:
+        yield Problem(str(folder / CARD), "fingerprint that was scored", recorded, prepared, advice)
+    if prepared is None:
         return
     card = prepared_card(folder)
     origins = [(name, card.source.fingerprint)]

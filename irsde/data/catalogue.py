@@ -40,14 +40,14 @@ class Layout(Settings):
     def match(self, part: Part, path: PurePath) -> dict[str, str] | None:
         """Pieces of a path by name, or None if it does not fit the pattern of this part."""
         pattern = self._patterns.get(part)
-        found = pattern.search("/" + path.as_posix()) if pattern else None
-        return found.groupdict() if found else None
+        matched = pattern.search("/" + path.as_posix()) if pattern else None
+        return matched.groupdict() if matched else None
 
     @property
     def text(self) -> str:
         """The patterns as one line."""
-        found = {part: getattr(self, part) for part in PARTS}
-        return ", ".join(f"{part} {text}" for part, text in found.items() if text)
+        patterns = {part: getattr(self, part) for part in PARTS}
+        return ", ".join(f"{part} {text}" for part, text in patterns.items() if text)
 
     @cached_property
     def _patterns(self) -> dict[str, re.Pattern[str]]:
@@ -227,15 +227,15 @@ def read_catalogue() -> dict[str, Family]:
 
 @lru_cache(maxsize=4)
 def _read_catalogue(_path: Path, _modified: int) -> dict[str, Family]:
-    found = _validated(TypeAdapter(dict[str, Family]), CATALOGUE)
-    names = [name for family in found.values() for name in family.splits]
+    families = _validated(TypeAdapter(dict[str, Family]), CATALOGUE)
+    names = [name for family in families.values() for name in family.splits]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise InputError(f"{CATALOGUE}: the data set {min(repeated)} appears twice")
-    splits = {name: split for family in found.values() for name, split in family.splits.items()}
+    splits = {name: split for family in families.values() for name, split in family.splits.items()}
     for name, split in splits.items():
         if unknown := split.shows.keys() - splits.keys():
             raise InputError(f"{CATALOGUE}: {name}: shows: no data set {min(unknown)!r}")
-    return found
+    return families
 
 
 def read_own(name: str) -> OwnSet | None:

@@ -169,15 +169,15 @@ def load_all(run: Run, datasets: Sequence[str]) -> list[Pair]:
 
 def _read(files: Sequence[tuple[Path, str]], read: Callable[[Path], V]) -> list[V]:
     """Values of image files and arrays, checked against the recorded hashes."""
-    found = []
+    results = []
     for path, recorded in files:
         values = read(path)
         if digest(np.ascontiguousarray(values).tobytes()) != recorded:
             raise InputError(
                 f"{path}: not the image that pairs.csv records; run irsde data prepare again"
             )
-        found.append(values)
-    return found
+        results.append(values)
+    return results
 
 
 def _read_values(path: Path) -> Values:

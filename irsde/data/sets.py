@@ -243,18 +243,18 @@ def contents(folder: Path, cache: Path | None = None) -> str:
             known = _KNOWN.validate_python(read_json(cache))
     names = [OWN, *own_images(folder)]
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(lambda name: _hash_of(folder / name, known.get(name)), names))
+        hashes = list(pool.map(lambda name: _hash_of(folder / name, known.get(name)), names))
     settled = time.time_ns() - SETTLED
     kept = {
         name: [*key, sha256]
-        for name, (key, sha256) in zip(names, found, strict=True)
+        for name, (key, sha256) in zip(names, hashes, strict=True)
         if key and max(key[1:3]) < settled
     }
     if cache is not None and kept != known:
         with suppress(InputError):
             write_json(cache, kept)
     return digest_json(
-        [[name, key[:1], sha256] for name, (key, sha256) in zip(names, found, strict=True)]
+        [[name, key[:1], sha256] for name, (key, sha256) in zip(names, hashes, strict=True)]
     )
 
 
@@ -283,12 +283,12 @@ def left_out(folder: Path) -> str:
 
 
 def _own_files(folder: Path) -> tuple[list[str], list[str]]:
-    found: tuple[list[str], list[str]] = ([], [])
+    own: tuple[list[str], list[str]] = ([], [])
     for part in FOLDERS.values():
         if (folder / part).is_dir():
-            for names, files in zip(found, image_files(folder / part), strict=True):
+            for names, files in zip(own, image_files(folder / part), strict=True):
                 names += [f"{part}/{file.name}" for file in files]
-    return found
+    return own
 
 
 def check_unchanged(dataset: str) -> None:
@@ -303,10 +303,10 @@ def check_unchanged(dataset: str) -> None:
     if not (folder / OWN).is_file():
         return
     if dataset_card(folder).contents != source_fingerprint(dataset):
-        found = changed_files(folder) or ["an image or dataset.yaml is another one"]
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        changed = changed_files(folder) or ["an image or dataset.yaml is another one"]
+        more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
         raise InputError(
-            f"{folder}: not as it was indexed ({', '.join(found[:SHOWN])}{more}); "
+            f"{folder}: not as it was indexed ({', '.join(changed[:SHOWN])}{more}); "
             f"run irsde data fetch {dataset}"
         )
 

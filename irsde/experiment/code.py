@@ -113,15 +113,15 @@ def hash_modules(package: Path, modules: Collection[str], files: Collection[Path
     files : collection of Path
         Hashed byte by byte.
     """
-    found = {name: _module(package, name) for name in modules}
-    defined = Counter(name for module in found.values() for name in module.definitions)
+    parsed = {name: _module(package, name) for name in modules}
+    defined = Counter(name for module in parsed.values() for name in module.definitions)
     facts = {digest_file(path) for path in files}
-    for module in found.values():
+    for module in parsed.values():
         facts |= {*module.definitions.values(), *module.others}
         for local, (target, member) in module.imports.items():
             # Of a name that stands for one definition alone, its own hash says everything.
             is_plain = local == (member or target.rpartition(".")[2]) and defined[member] <= 1
-            if target in found and not is_plain:
+            if target in parsed and not is_plain:
                 facts.add(f"{local} = {_origin(package, target, member)}")
     return digest_json(sorted(facts))
 
@@ -140,14 +140,14 @@ def stage_modules(stage: str) -> tuple[str, ...]:
 
 def imported_modules(package: Path, first: str, left_out: Collection[str] = ()) -> tuple[str, ...]:
     """A module of a package and all that it imports from it, but for those excluded, sorted."""
-    found: set[str] = set()
+    reached: set[str] = set()
     waiting = [first]
     while waiting:
         name = waiting.pop()
-        if name not in found and name not in left_out:
-            found.add(name)
+        if name not in reached and name not in left_out:
+            reached.add(name)
             waiting += [target for target, _ in _module(package, name).imports.values()]
-    return tuple(sorted(found))
+    return tuple(sorted(reached))
 
 
 @cache

@@ -164,8 +164,8 @@ def sets_file(profile: str) -> Path:
 
 def checkpoints_in(folder: Path, every: int = 1) -> list[Path]:
     """Checkpoints of a folder that were made at multiples of an iteration, the newest last."""
-    found = sorted(path for path in folder.glob("*.safetensors") if path.stem.isdigit())
-    return [path for path in found if int(path.stem) % every == 0]
+    files = sorted(path for path in folder.glob("*.safetensors") if path.stem.isdigit())
+    return [path for path in files if int(path.stem) % every == 0]
 
 
 def runs(profile: Profile) -> list[Run]:
@@ -181,13 +181,13 @@ def runs(profile: Profile) -> list[Run]:
 
 def refusals(profile: Profile) -> dict[str, dict[str, str]]:
     """Methods of a profile that cannot do a task: task → label of the method → reason."""
-    found: dict[str, dict[str, str]] = {}
+    reasons: dict[str, dict[str, str]] = {}
     for task in profile.tasks:
         for method in profile.runs_of(task):
             record = method_of(method)
             if reason := method_refusal(record, task):
-                found.setdefault(task, {})[record.label] = reason
-    return found
+                reasons.setdefault(task, {})[record.label] = reason
+    return reasons
 
 
 def _depends_on_seed(method: str) -> bool:
@@ -196,17 +196,17 @@ def _depends_on_seed(method: str) -> bool:
 
 def evaluations(profile: Profile) -> list[Evaluation]:
     """The evaluations that tables are made of, in the order of the runs."""
-    found = []
+    listed = []
     for run in runs(profile):
         settings = profile.for_method(run.method)
         sampler, nfe = default_sampler(settings, run.method)
         seeds = settings.evaluation.sampling_seeds if sampler != "direct" else (0,)
-        found += [
+        listed += [
             Evaluation(run, dataset, EvaluationOptions(sampler, nfe, sampling_seed=seed))
             for dataset in settings.data.of(run.task).test
             for seed in seeds
         ]
-    return found
+    return listed
 
 
 def sweep_evaluations(profile: Profile) -> list[Evaluation]:
@@ -217,7 +217,7 @@ def sweep_evaluations(profile: Profile) -> list[Evaluation]:
     InputError
         If an option of a sweep would change nothing.
     """
-    found: dict[Evaluation, None] = {}
+    listed: dict[Evaluation, None] = {}
     for number, sweep in enumerate(profile.sweeps):
         for task, method, seed in itertools.product(sweep.tasks, sweep.methods, sweep.seeds):
             run = Run(profile.name, task, method, seed)
@@ -236,8 +236,8 @@ def sweep_evaluations(profile: Profile) -> list[Evaluation]:
             ]
             for evaluation in of_run:
                 _check_options(evaluation, profile, "sweeps", number)
-            found |= dict.fromkeys(of_run)
-    return list(found)
+            listed |= dict.fromkeys(of_run)
+    return list(listed)
 
 
 def _check_options(evaluation: Evaluation, profile: Profile, *place: str | int) -> None:
@@ -253,8 +253,8 @@ def _check_options(evaluation: Evaluation, profile: Profile, *place: str | int) 
 
 def outside_evaluations(profile: str) -> list[Path]:
     """Folders of results made elsewhere, which `irsde evaluate --restored` scored."""
-    found = (RESULTS / profile).glob(f"*/{OUTSIDE}+*/seed0/evaluations/*/*/summary.json")
-    return sorted(path.parent for path in found if not path.parent.name.startswith("."))
+    summaries = (RESULTS / profile).glob(f"*/{OUTSIDE}+*/seed0/evaluations/*/*/summary.json")
+    return sorted(path.parent for path in summaries if not path.parent.name.startswith("."))
 
 
 def datasets(profile: Profile) -> list[str]:
@@ -309,7 +309,7 @@ def cause_evaluations(causes: Causes, profile: Profile) -> tuple[Evaluation, lis
     sampler, nfe = default_sampler(profile.for_method(causes.method), causes.method)
     run = Run(causes.profile, causes.task, causes.method, 0)
     base = Evaluation(run, causes.dataset, EvaluationOptions(sampler, nfe))
-    found = []
+    listed = []
     for number, cause in enumerate(causes.rows):
         of_cause = replace(
             run,
@@ -319,7 +319,7 @@ def cause_evaluations(causes: Causes, profile: Profile) -> tuple[Evaluation, lis
         )
         dataset = cause.dataset or causes.dataset
         if cause.evaluation is None:
-            found.append(replace(base, run=of_cause, dataset=dataset))
+            listed.append(replace(base, run=of_cause, dataset=dataset))
             continue
         place = ("causes", "rows", number, "evaluation")
         method = method_of(of_cause.method)
@@ -335,19 +335,19 @@ def cause_evaluations(causes: Causes, profile: Profile) -> tuple[Evaluation, lis
             message = f"{of_cause.method} takes {most} network evaluations at most"
             raise wrong_in_profile(profile, message, *place)
         _check_options(evaluation, profile, *place)
-        found.append(evaluation)
-    return base, found
+        listed.append(evaluation)
+    return base, listed
 
 
 def further_evaluations(profile: Profile) -> list[Evaluation]:
     """What a profile's sweeps and its table of causes need of its own runs, beyond its tables."""
-    found = sweep_evaluations(profile)
+    listed = sweep_evaluations(profile)
     if profile.causes:
         base, of_causes = cause_evaluations(profile.causes, profile)
         own = set(runs(profile))
-        found += [one for one in (base, *of_causes) if one.run in own]
+        listed += [one for one in (base, *of_causes) if one.run in own]
     usual = set(evaluations(profile))
-    return [one for one in dict.fromkeys(found) if one not in usual]
+    return [one for one in dict.fromkeys(listed) if one not in usual]
 
 
 def default_sampler(profile: Profile, method: str) -> tuple[str, int]:

@@ -41,7 +41,7 @@ def differences(
     >>> differences(old, new, {"training": {"batch": 2}}, {"training": {"batch": 8}})
     ['settings (training.batch 2, now 8)', 'the code']
     """
-    found = []
+    differing = []
     for key in dict.fromkeys([*old, *new]):
         if old.get(key) == new.get(key):
             continue
@@ -49,10 +49,10 @@ def differences(
             named = list(_settings(old_settings, new_settings)) if old_settings else []
             further = len(named) - MOST_SETTINGS
             shown = named[:MOST_SETTINGS] + ([f"and {further} more"] if further > 0 else [])
-            found.append(f"settings ({', '.join(shown)})" if shown else "settings")
+            differing.append(f"settings ({', '.join(shown)})" if shown else "settings")
         else:
-            found.append(NAMES.get(key, key.replace("_", " ")))
-    return found
+            differing.append(NAMES.get(key, key.replace("_", " ")))
+    return differing
 
 
 def _settings(old: Mapping[str, object] | None, new: Mapping[str, object] | None) -> Iterator[str]:

@@ -134,14 +134,14 @@ def described(part: str | None, width: int) -> str:
         If no key has it.
     """
     keys = profile_keys()
-    found = [key for key in keys if part is None or part in key.path]
-    if not found:
+    chosen = [key for key in keys if part is None or part in key.path]
+    if not chosen:
         near = difflib.get_close_matches(str(part), [key.path for key in keys], 1)
         raise InputError(
             f"no key of a profile has {str(part)[:100]!r} in its name"
             + (f"; did you mean {near[0]}?" if near else "; irsde keys lists all")
         )
-    return "\n".join(_entry(key, width) for key in found)
+    return "\n".join(_entry(key, width) for key in chosen)
 
 
 def _entry(key: Key, width: int) -> str:

@@ -213,15 +213,15 @@ class EvaluationOptions:
 
 def _options() -> dict[str, Option]:
     hints = get_type_hints(EvaluationOptions, include_extras=True)
-    found = {}
+    options = {}
     for field in dataclasses.fields(EvaluationOptions):
         kind, option = get_args(hints[field.name])
-        found[field.name] = dataclasses.replace(
+        options[field.name] = dataclasses.replace(
             option,
             type=kind,
             default=None if field.default is dataclasses.MISSING else field.default,
         )
-    return found
+    return options
 
 
 OPTIONS: dict[str, Option] = _options()
@@ -274,10 +274,10 @@ def options_of(name: str) -> EvaluationOptions:
     >>> options_of("mrs-ode-2-10-log-snr-sampling3").differing
     {'grid': 'log-snr', 'sampling_seed': 3}
     """
-    if found := _NAME.fullmatch(name):
+    if match := _NAME.fullmatch(name):
         values: dict[str, Any] = {
             key: int(value) if OPTIONS[key].is_number else value
-            for key, value in found.groupdict().items()
+            for key, value in match.groupdict().items()
             if value
         }
         options = EvaluationOptions(**values)

@@ -415,14 +415,14 @@ class Block(Settings):
 
 def _swept() -> dict[str, Any]:
     """For each option of evaluations that has a default, the values that a sweep goes through."""
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name, default in DEFAULTS.items():
         option = OPTIONS[name]
         several: Any = GenericAlias(tuple, (option.type, ...))
         checked = Annotated[several, Field(min_length=1), AfterValidator(_different)]
         described = Field((default,), description=option.help[0].lower() + option.help[1:])
-        found[option.plural] = (Seeds if option.is_number else checked, described)
-    return found
+        fields[option.plural] = (Seeds if option.is_number else checked, described)
+    return fields
 
 
 _Swept: Any = create_model("_Swept", __base__=Settings, **_swept())
@@ -814,12 +814,12 @@ def _largest_nfe(method: Method, noise_level: float) -> int:
 def _runs(
     task: str, methods: tuple[str, ...], seeds: tuple[int, ...], more: tuple[Block, ...]
 ) -> dict[str, tuple[int, ...]]:
-    found = dict.fromkeys(methods, seeds)
+    seeds_of = dict.fromkeys(methods, seeds)
     for block in more:
         if task in block.tasks:
             for method in block.methods:
-                found[method] = tuple(dict.fromkeys([*found.get(method, ()), *block.seeds]))
-    return found
+                seeds_of[method] = tuple(dict.fromkeys([*seeds_of.get(method, ()), *block.seeds]))
+    return seeds_of
 
 
 class ImportedProcess(Settings):
@@ -1154,10 +1154,10 @@ def _line(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:
     line = 1
     for part in place:
         if isinstance(node, yaml.MappingNode):
-            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
-            if found is None:
+            entry = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if entry is None:
                 break
-            line, node = found[0].start_mark.line + 1, found[1]
+            line, node = entry[0].start_mark.line + 1, entry[1]
         elif (
             isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value)
         ):

@@ -48,13 +48,13 @@ def _git(*arguments: str) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that results depend on."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    known = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in ("irsde", *LIBRARIES):
         try:
-            found[name] = metadata.version(name)
+            known[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
+            known[name] = "absent"
+    return known
 
 
 def write_run_card(

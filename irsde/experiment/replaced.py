@@ -118,11 +118,11 @@ def replacing_evaluation(folder: Path) -> Iterator[Replacing]:
     Nothing is lost where the new one has the same files, pictures included, and more.
     """
     with replacing_folder(folder) as temporary:
-        found = Replacing(temporary, [])
-        yield found
+        replacement = Replacing(temporary, [])
+        yield replacement
         card = folder / "summary.json"
         if is_present(card) and _loses(folder, temporary):
-            found.kept.append(keep(folder, digest_file(card)[:8]))
+            replacement.kept.append(keep(folder, digest_file(card)[:8]))
 
 
 def _loses(old: Path, new: Path) -> bool:

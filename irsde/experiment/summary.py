@@ -168,8 +168,8 @@ class Scores(Stored):
 
     def missing(self, name: str) -> str:
         """Why images have no value of a metric, "" where it does not say."""
-        if (found := self.metric(name)) is not None:
-            return found.unavailable
+        if (metric := self.metric(name)) is not None:
+            return metric.unavailable
         return f"evaluated before {METRICS[name].label if name in METRICS else name} was added"
 
 

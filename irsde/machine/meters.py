@@ -20,12 +20,12 @@ def peak_memory_bytes() -> int:
 
 def peak_memory(device: "torch.device") -> dict[str, int]:
     """Largest memory so far: of this process, and of the GPU where one is used, in bytes."""
-    found = {"peak_memory_bytes": peak_memory_bytes()}
+    peaks = {"peak_memory_bytes": peak_memory_bytes()}
     if device.type == "cuda":
         import torch
 
-        found["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(device)
-    return found
+        peaks["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+    return peaks
 
 
 class Meter:
@@ -73,10 +73,10 @@ class Meter:
 
         What others hold there between two blocks, such as networks that score, is not counted.
         """
-        found = {"peak_memory_bytes": peak_memory_bytes()}
+        peaks = {"peak_memory_bytes": peak_memory_bytes()}
         if self._device.type == "cuda":
-            found["peak_gpu_memory_bytes"] = self._peak
-        return found
+            peaks["peak_gpu_memory_bytes"] = self._peak
+        return peaks
 
     def _energy(self) -> int | None:
         return self._millijoules() if self._millijoules else None

@@ -67,10 +67,10 @@ def read_checksums() -> dict[str, str]:
     if not CHECKSUMS.is_file():
         raise InputError(f"{CHECKSUMS}: no such file; run irsde report again")
     lines = CHECKSUMS.read_text(encoding="utf-8", errors="replace").splitlines()
-    found = {name: recorded for recorded, _, name in (line.partition("  ") for line in lines)}
-    if "provenance.json" not in found:
+    checksums = {name: recorded for recorded, _, name in (line.partition("  ") for line in lines)}
+    if "provenance.json" not in checksums:
         raise InputError(f"{CHECKSUMS}: damaged; run irsde report again")
-    return found
+    return checksums
 
 
 def write_figures(
@@ -197,8 +197,8 @@ def _rows(profile: Profile) -> tuple[list[Row], list[Row]]:
     """Finished evaluations of the tables, those made elsewhere among them, and of the sweeps."""
     usual = [evaluation.folder for evaluation in evaluations(profile)]
     swept = [evaluation.folder for evaluation in sweep_evaluations(profile)]
-    found = [*filter(_is_finished, usual), *outside_evaluations(profile.name)]
-    return read_rows(found), read_rows(filter(_is_finished, swept))
+    finished = [*filter(_is_finished, usual), *outside_evaluations(profile.name)]
+    return read_rows(finished), read_rows(filter(_is_finished, swept))
 
 
 def _is_finished(folder: Path) -> bool:
@@ -207,11 +207,11 @@ def _is_finished(folder: Path) -> bool:
 
 def _absent(profile: Profile) -> dict[str, dict[str, str]]:
     """Task → label of a method without results → the reason."""
-    found = refusals(profile)
+    reasons = refusals(profile)
     for evaluation in evaluations(profile):
         if not _is_finished(evaluation.folder):
-            found.setdefault(evaluation.run.task, {})[evaluation.run.label] = NOT_EVALUATED
-    return found
+            reasons.setdefault(evaluation.run.task, {})[evaluation.run.label] = NOT_EVALUATED
+    return reasons
 
 
 def _all_tables(

@@ -177,7 +177,7 @@ def seeds_of(kind: str, group: Sequence[Entry], seeds: Callable[[Entry], list[in
     having: dict[str, list[str]] = {}
     for name, entry in zip(line_names(group), group, strict=True):
         having.setdefault(", ".join(map(str, seeds(entry))), []).append(name)
-    most = max(having, key=lambda found: (len(having[found]), len(found)))
+    most = max(having, key=lambda text: (len(having[text]), len(text)))
     others = "; ".join(f"{s} for {', '.join(who)}" for s, who in having.items() if s != most)
     return f"{kind} seeds: {most} ({others})." if others else f"{kind} seeds: {most}."
 

@@ -85,12 +85,12 @@ class Sweep:
 
 def sweeps(rows: Sequence[Row]) -> list[Sweep]:
     """Sweeps of each task, data set and method with at least two numbers of evaluations."""
-    found: dict[tuple[str, str, str], list[Row]] = {}
+    swept: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         if row.summary.nfe:
-            found.setdefault((row.task, row.dataset, row.method), []).append(row)
+            swept.setdefault((row.task, row.dataset, row.method), []).append(row)
     made = []
-    for of_method in found.values():
+    for of_method in swept.values():
         grouped = entries(of_method)
         if len({entry.first.summary.nfe for entry in grouped}) >= 2:
             made.append(Sweep(tuple(grouped), _estimates(grouped)))
@@ -103,8 +103,8 @@ def _estimates(grouped: Sequence[Entry]) -> dict[str, dict[str, dict[int, Estima
         values = [array for entry in grouped if (array := entry.values(name)) is not None]
         if len(values) < len(grouped):
             continue
-        found = compare(values, [], grouped[0].scenes).means
-        for entry, estimate in zip(grouped, found, strict=True):
+        means = compare(values, [], grouped[0].scenes).means
+        for entry, estimate in zip(grouped, means, strict=True):
             of_sampler = estimates.setdefault(name, {}).setdefault(sampler_of(entry.first), {})
             of_sampler[entry.first.summary.nfe or 0] = estimate
     return estimates
@@ -230,9 +230,9 @@ def _panel(axes: Axes, sweep: Sweep, name: str, shown: Sequence[str], reference:
     for place, sampler in enumerate(reversed(shown)):
         of_sampler = of_metric[sampler]
         nfe = np.array(sorted(of_sampler))
-        found = [of_sampler[int(n)] for n in nfe]
-        mean = np.array([estimate.mean for estimate in found])
-        ends = np.array([(e.mean - e.low, e.high - e.mean) for e in found]).T
+        estimates = [of_sampler[int(n)] for n in nfe]
+        mean = np.array([estimate.mean for estimate in estimates])
+        ends = np.array([(e.mean - e.low, e.high - e.mean) for e in estimates]).T
         beside = 1 + 0.035 * (place - (len(shown) - 1) / 2)
         style = sampler_look(sampler)
         axes.plot(nfe * beside, mean, **style.line, marker=style.marker, zorder=2 + place)
@@ -270,11 +270,11 @@ def _labels(steps: Sequence[int]) -> list[str]:
 def _limit(axes: Axes, of_metric: dict[str, dict[int, Estimate]], *, higher: bool) -> bool:
     """Leave out the far end of what goes wrong with few evaluations; True if that cuts anything."""
     sign = 1 if higher else -1
-    means = sign * np.array([e.mean for found in of_metric.values() for e in found.values()])
+    means = sign * np.array([e.mean for of_nfe in of_metric.values() for e in of_nfe.values()])
     ends = [
         sign * end
-        for found in of_metric.values()
-        for e in found.values()
+        for of_nfe in of_metric.values()
+        for e in of_nfe.values()
         for end in (e.low, e.high)
     ]
     best = np.nanmax([*ends, means.max()])
@@ -398,12 +398,12 @@ def _figure(
 
 def _validation_nfe(rows: Sequence[Row]) -> str:
     """How many network evaluations a validation image took, where all runs say the same."""
-    found: set[int | None] = set()
+    numbers: set[int | None] = set()
     for run in sorted({str(row.summary.run) for row in rows}):
         if is_present(Path(run) / HISTORY):
             training = read_run_card(Path(run)).settings.training
-            found.add(training.validation_nfe if training else None)
-    nfe = found.pop() if len(found) == 1 else None
+            numbers.add(training.validation_nfe if training else None)
+    nfe = numbers.pop() if len(numbers) == 1 else None
     return f"at most {counted(nfe, 'network evaluation')}, " if nfe is not None else ""
 
 
@@ -571,15 +571,15 @@ def _processes(folder: Path) -> Figure:
 
 def _distinct_processes() -> list[tuple[list[str], "GaussianProcess", float]]:
     """Methods with equal processes, the process, and one unit of its images in [0, 1]."""
-    found: dict[bytes, tuple[list[str], GaussianProcess, float]] = {}
+    distinct: dict[bytes, tuple[list[str], GaussianProcess, float]] = {}
     for name, method in METHODS.items():
         if method.process is None:
             continue
         process = method.process(STATIONARY_STD)
         scale = 0.5 if method.centered else 1.0
         tables = b"".join(table.numpy().tobytes() for table in (process.a, process.b, process.c))
-        found.setdefault(tables, ([], process, scale))[0].append(name)
-    return list(found.values())
+        distinct.setdefault(tables, ([], process, scale))[0].append(name)
+    return list(distinct.values())
 
 
 def _objective_weights(folder: Path) -> Figure:

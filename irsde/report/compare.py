@@ -186,9 +186,9 @@ def _histogram(axes: Axes, comparison: Comparison) -> None:
 
 def _binned(differences: Values) -> tuple[Values, Values]:
     """Counts and edges of bins, one edge of which is 0."""
-    found = np.histogram_bin_edges(differences, "auto")
+    usual = np.histogram_bin_edges(differences, "auto")
     span = max(differences.max(), 0) - min(differences.min(), 0)
-    width = max(float(found[1] - found[0]), span / MOST_BINS) or 1.0
+    width = max(float(usual[1] - usual[0]), span / MOST_BINS) or 1.0
     first = math.floor(differences.min() / width) if differences.min() < 0 else 0
     last = math.floor(differences.max() / width) + 1 if differences.max() >= 0 else 0
     edges = width * np.arange(first, max(last, first + 1) + 1)
@@ -198,11 +198,11 @@ def _binned(differences: Values) -> tuple[Values, Values]:
 
 def _scenes_to_draw(comparison: Comparison) -> list[_Scene]:
     """Where each side wins most, of the images that both keep and whose reference is available."""
-    found = []
+    chosen = []
     for name, sign in zip(NAMES, (1, -1), strict=True):
         drawn = (_scene(comparison, index, name) for index in winning(comparison, sign))
-        found += list(itertools.islice((scene for scene in drawn if scene is not None), DRAWN))
-    return found
+        chosen += list(itertools.islice((scene for scene in drawn if scene is not None), DRAWN))
+    return chosen
 
 
 def _scene(comparison: Comparison, index: int, winner: str) -> _Scene | None:
@@ -249,8 +249,8 @@ def _restored(side: Side, image: str, clean: Pixels, index: int) -> Pixels | Non
     if protocol is None or pixels.shape != clean.shape or "psnr" not in side.per_image:
         return None
     inner = slice(protocol.border, -protocol.border or None)
-    found = psnr(pixels[inner, inner], clean[inner, inner])
-    return pixels if np.isclose(found, side.per_image["psnr"].iloc[index], atol=1e-3) else None
+    recomputed = psnr(pixels[inner, inner], clean[inner, inner])
+    return pixels if np.isclose(recomputed, side.per_image["psnr"].iloc[index], atol=1e-3) else None
 
 
 def _file(places: Sequence[Path], image: str) -> Path | None:

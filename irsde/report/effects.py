@@ -112,7 +112,7 @@ def by_protocol(entry: Entry) -> dict[str, Entry]:
 
     Empty without `protocols.csv`. Small images have no score where a crop leaves too little.
     """
-    found: dict[str, list[Row]] = {}
+    of_protocol: dict[str, list[Row]] = {}
     metrics = [metric for pair in HEADLINES.values() for metric in pair]
     for row in entry.rows:
         path = row.folder / PER_PROTOCOL
@@ -124,8 +124,8 @@ def by_protocol(entry: Entry) -> dict[str, Entry]:
             if protocol in PROTOCOLS and set(images) <= set(of_image.index):
                 columns = {name: of_image.loc[images, name].to_numpy() for name in metrics}
                 scored = row.per_image[["image", "scene"]].assign(**columns)
-                found.setdefault(str(protocol), []).append(replace(row, per_image=scored))
-    complete = {name: rows for name, rows in found.items() if len(rows) == len(entry.rows)}
+                of_protocol.setdefault(str(protocol), []).append(replace(row, per_image=scored))
+    complete = {name: rows for name, rows in of_protocol.items() if len(rows) == len(entry.rows)}
     return {name: Entry(tuple(rows)) for name, rows in complete.items()}
 
 
@@ -327,14 +327,14 @@ def causes_tables(profile: Profile) -> list[Table]:
     """
     if profile.causes is None:
         return []
-    base, found = cause_evaluations(profile.causes, profile)
+    base, of_causes = cause_evaluations(profile.causes, profile)
     if not is_present(base.folder / SUMMARY):
         return []
     first = read_row(base.folder)
     metrics = headline([first])
     effects = [
         _effects(cause, evaluation, first, metrics)
-        for cause, evaluation in zip(profile.causes.rows, found, strict=True)
+        for cause, evaluation in zip(profile.causes.rows, of_causes, strict=True)
     ]
     differences = {
         (number, name): effect.difference

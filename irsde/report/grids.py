@@ -223,9 +223,9 @@ def strip_figures(rows: Sequence[Row], budget: str, folder: Path) -> list[Figure
     folder : Path
         Where `process-<task>-<dataset>-<method>.png` are written.
     """
-    found = [row for entry in entries(rows) if (row := _with_states(entry)) is not None]
-    own = [row for row in found if row.method == "ir-sde"]
-    others = [row for row in found if not row.method.startswith("ir-sde")]
+    with_states = [row for entry in entries(rows) if (row := _with_states(entry)) is not None]
+    own = [row for row in with_states if row.method == "ir-sde"]
+    others = [row for row in with_states if not row.method.startswith("ir-sde")]
     return [_strip(row, budget, folder) for row in (own + others)[:MAX_STRIPS]]
 
 

@@ -104,17 +104,17 @@ def judge(group: Sequence[Entry], metrics: Sequence[Metric]) -> list[Judged]:
         others = {k: len(pairs) + i for i, k in enumerate(k for k in places if k != ranking[0])}
         pairs += [(places[k], places[ranking[0]]) for k in others]
         plan.append((metric, places, ranking, others))
-    found = compare(arrays, pairs, group[0].scenes)
-    p_values = holm([difference.p_value for difference in found.differences])
+    compared = compare(arrays, pairs, group[0].scenes)
+    p_values = holm([difference.p_value for difference in compared.differences])
     judged = []
     for metric, places, ranking, others in plan:
         judged.append(
             Judged(
                 metric,
-                [found.means[places[k]] if k in places else None for k in range(len(group))],
+                [compared.means[places[k]] if k in places else None for k in range(len(group))],
                 ranking,
-                {k: found.differences[i] for k, i in others.items()},
-                {k: found.improvements[i] for k, i in others.items()},
+                {k: compared.differences[i] for k, i in others.items()},
+                {k: compared.improvements[i] for k, i in others.items()},
                 {k: p_values[i] for k, i in others.items()},
                 len(pairs),
             )
@@ -193,10 +193,10 @@ def named_lines(group: Sequence[Entry]) -> list[tuple[str, Cell]]:
 
 def titles(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
     """Title of each task and data set; the data set is named where a task has several."""
-    found = by_table(rows)
-    tasks = [task for task, _ in found]
+    tables = by_table(rows)
+    tasks = [task for task, _ in tables]
     named = {}
-    for (task, dataset), of_table in found.items():
+    for (task, dataset), of_table in tables.items():
         named[task, dataset] = str(of_table[0].summary.task_label)
         if tasks.count(task) > 1:
             named[task, dataset] += f": {of_table[0].summary.dataset.label}"

@@ -91,8 +91,8 @@ def _differences(
 
 def _group(settings: Mapping[str, object], name: str) -> Mapping[str, object]:
     """Settings of one group; none where a run has no such group."""
-    found = settings.get(name)
-    return found if isinstance(found, Mapping) else {}
+    group = settings.get(name)
+    return group if isinstance(group, Mapping) else {}
 
 
 def _text(value: object) -> str:
@@ -152,13 +152,13 @@ class Departures:
         return replace(figure, caption=" ".join(filter(None, [figure.caption, *sentences])))
 
     def _of(self, sources: Iterable[str]) -> list[Training]:
-        found = []
+        trainings = []
         for source in dict.fromkeys(sources):
             if source not in self._trainings:
                 self._trainings[source] = self._training(Path(source))
             if (training := self._trainings[source]) is not None:
-                found.append(training)
-        return found
+                trainings.append(training)
+        return trainings
 
     def _training(self, source: Path) -> Training | None:
         """How the run that an evaluation is of was trained; None of what has no network."""
@@ -171,8 +171,8 @@ class Departures:
             return None
         process = card.identity.get("method")
         is_current = process is None or process == method.fingerprint(card.settings.stationary_std)
-        found = (self._changed(card) or None, None if is_current else "")
-        return Training(card.label, card.seed, found)
+        outcome = (self._changed(card) or None, None if is_current else "")
+        return Training(card.label, card.seed, outcome)
 
     def _changed(self, card: RunCard) -> str:
         """Settings that the profile has otherwise now; "" where it does not know the run."""
@@ -208,8 +208,8 @@ def _sentence(trainings: Sequence[Training], place: int, meaning: str) -> str:
         of_label.setdefault(training.label, []).append(training)
     names = [
         f"{label}{text}"
-        for label, found in of_label.items()
-        if (text := _together(found, place)) is not None
+        for label, texts in of_label.items()
+        if (text := _together(texts, place)) is not None
     ]
     return f"{_capital(meaning)}: {'; '.join(names)}." if names else ""
 
@@ -321,8 +321,8 @@ def _cell(cell: Cell) -> RecordedCell:
 
 def _pictures(folder: Path) -> list[str]:
     """Restored images and states of an evaluation."""
-    found = (path for name in ("images", "states") for path in (folder / name).rglob("*"))
-    return sorted(path.relative_to(folder).as_posix() for path in found if path.is_file())
+    paths = (path for name in ("images", "states") for path in (folder / name).rglob("*"))
+    return sorted(path.relative_to(folder).as_posix() for path in paths if path.is_file())
 
 
 def _evaluation(folder: Path) -> RecordedEvaluation:

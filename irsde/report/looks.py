@@ -95,13 +95,13 @@ def look(method: str) -> Look:
     sampled = [key for key, record in METHODS.items() if record.process]
     others = [key for key in METHODS if key not in sampled]
     if name.base in others:
-        found = WITHOUT_PROCESS[others.index(name.base) % len(WITHOUT_PROCESS)]
+        usual = WITHOUT_PROCESS[others.index(name.base) % len(WITHOUT_PROCESS)]
     else:
-        found = _at_place(name.base, sampled)
+        usual = _at_place(name.base, sampled)
     if not name.variant:
-        return found
+        return usual
     dashes = DASHES[1 + seed_from("look", name.variant) % (len(DASHES) - 1)]
-    return replace(found, dashes=dashes, filled=False)
+    return replace(usual, dashes=dashes, filled=False)
 
 
 def sampler_look(sampler: str) -> Look:

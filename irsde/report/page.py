@@ -316,16 +316,16 @@ def _protocol(summary: Summary) -> str:
 
 def _networks(summaries: Sequence[Summary]) -> dict[str, list[str]]:
     """Networks of each metric that has one, or why there is none."""
-    found: dict[str, set[str]] = {}
+    networks: dict[str, set[str]] = {}
     for metric in (metric for summary in summaries for metric in summary.metrics):
         needed = METRICS[metric.name].weights if metric.name in METRICS else None
         if needed and metric.unavailable:
-            found.setdefault(metric.label, set()).add(f"n/a: {metric.unavailable}")
+            networks.setdefault(metric.label, set()).add(f"n/a: {metric.unavailable}")
         elif needed:
             papers = f", not the paper's {network_label(needed.papers)}"
             used = network_label(metric.network) + papers * (metric.network != needed.papers)
-            found.setdefault(metric.label, set()).add(used)
-    return {label: sorted(used) for label, used in found.items()}
+            networks.setdefault(metric.label, set()).add(used)
+    return {label: sorted(used) for label, used in networks.items()}
 
 
 def _commits(origins: Sequence[Summary | RunCard]) -> list[str]:
@@ -341,13 +341,13 @@ def _commits(origins: Sequence[Summary | RunCard]) -> list[str]:
 
 
 def _versions(origins: Sequence[Summary | RunCard]) -> str:
-    found: dict[str, set[str]] = {}
+    known: dict[str, set[str]] = {}
     for origin in origins:
         for name, version in (origin.versions or {}).items():
-            found.setdefault(name, set()).add(str(version))
-    order = [*(name for name in FIRST_VERSIONS if name in found)]
-    order += sorted(set(found) - set(FIRST_VERSIONS))
-    return ", ".join(f"{name} {' and '.join(sorted(found[name]))}" for name in order)
+            known.setdefault(name, set()).add(str(version))
+    order = [*(name for name in FIRST_VERSIONS if name in known)]
+    order += sorted(set(known) - set(FIRST_VERSIONS))
+    return ", ".join(f"{name} {' and '.join(sorted(known[name]))}" for name in order)
 
 
 def missing(tables: Sequence[Table]) -> dict[str, list[str]]:
@@ -565,8 +565,8 @@ def _overview(
 
 def _tasks(contents: Contents) -> Iterator[Part]:
     """A section for each task, with a part for each test set where there are several."""
-    for label in dict.fromkeys(str(found.summary.task_label) for found in contents.sets):
-        sets = [found for found in contents.sets if found.summary.task_label == label]
+    for label in dict.fromkeys(str(one.summary.task_label) for one in contents.sets):
+        sets = [one for one in contents.sets if one.summary.task_label == label]
         tables = [table for table in contents.tables if table.section == label]
         figures = [figure for figure in contents.figures if figure.section == label]
         bodies = []
@@ -586,15 +586,15 @@ def _tasks(contents: Contents) -> Iterator[Part]:
             yield Part(address, label, [*bodies[0], *rest])
         else:
             parts = tuple(
-                Part(anchor("task", found.key), str(found.summary.dataset.label), body)
-                for found, body in zip(sets, bodies, strict=True)
+                Part(anchor("task", one.key), str(one.summary.dataset.label), body)
+                for one, body in zip(sets, bodies, strict=True)
             )
             yield Part(address, label, rest, parts)
 
 
 def _belongs(key: str, image_set: ImageSet, sets: Sequence[ImageSet]) -> bool:
     """True if a key begins with that of the set and with no longer one of another set."""
-    fitting = [found.key for found in sets if f"{key}-".startswith(f"{found.key}-")]
+    fitting = [one.key for one in sets if f"{key}-".startswith(f"{one.key}-")]
     return bool(fitting) and max(fitting, key=len) == image_set.key
 
 

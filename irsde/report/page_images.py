@@ -377,8 +377,8 @@ def _variants(of_set: Sequence[Entry]) -> tuple[list[Variant], list[str], str]:
     records = _records(folder, names)
     before = [variant for variant in restored if variant.key == "degraded"]
     if not before:
-        found = {name: _degraded(folder, record) for name, record in records.items()}
-        files = {name: file for name, file in found.items() if file is not None}
+        inputs = {name: _degraded(folder, record) for name, record in records.items()}
+        files = {name: file for name, file in inputs.items() if file is not None}
         before = [Variant("degraded", "degraded input", files)]
     truth = {name: folder / record.gt for name, record in records.items()}
     note = "" if records or not names else f"The ground truth is n/a: {folder} is not here."
@@ -391,15 +391,15 @@ def _records(folder: Path, names: Sequence[str]) -> dict[str, Record]:
     if not (folder / "pairs.csv").is_file():
         return {}
     records = {record.image: record for record in read_records(folder)}
-    found = {name: records[name] for name in names if name in records}
-    for record in found.values():
+    chosen = {name: records[name] for name in names if name in records}
+    for record in chosen.values():
         for file in (record.gt, record.lq):
             if not (folder / file).resolve().is_relative_to(folder.resolve()):
                 raise InputError(
                     f"{folder / 'pairs.csv'}: {file} lies outside of it; "
                     "run irsde data prepare again"
                 )
-    return found
+    return chosen
 
 
 def _degraded(folder: Path, record: Record) -> Path | Pixels | None:

@@ -201,22 +201,22 @@ def read_side(name: str, folder: Path) -> Side:
 
 
 def _only_evaluation(folder: Path) -> Path:
-    found = sorted(
+    evaluations = sorted(
         path.parent
         for path in folder.glob("evaluations/*/*/summary.json")
         if not path.parent.name.startswith(".")
     )
-    if not found:
+    if not evaluations:
         raise InputError(
             f"{folder}: no evaluation there; give a folder with summary.json and per_image.csv, "
             "such as results/<profile>/<task>/<method>/seed0/evaluations/<dataset>/<sampler>-<nfe>"
         )
-    if len(found) > 1:
+    if len(evaluations) > 1:
         raise InputError(
-            f"{folder}: has {len(found)} evaluations, choose one: "
-            + ", ".join(path.as_posix() for path in found)
+            f"{folder}: has {len(evaluations)} evaluations, choose one: "
+            + ", ".join(path.as_posix() for path in evaluations)
         )
-    return found[0]
+    return evaluations[0]
 
 
 def _card(folder: Path, summary: Scores) -> RunCard | None:
@@ -404,14 +404,14 @@ def budget_of(side: Side) -> str:
 
 def compared(comparison: Comparison) -> list[Result]:
     """What the images say about each metric that can be compared."""
-    found = []
+    results = []
     for metric in comparison.metrics:
         if metric.missing:
             continue
         a, b = metric.a[None], metric.b[None]
         scenes = comparison.scenes
         better = metric.sign * metric.differences
-        found.append(
+        results.append(
             Result(
                 metric,
                 mean_estimate(a, scenes),
@@ -423,8 +423,8 @@ def compared(comparison: Comparison) -> list[Result]:
                 int((better < 0).sum()),
             )
         )
-    corrected = holm([result.difference.p_value for result in found])
-    return [replace(result, p_value=p) for result, p in zip(found, corrected, strict=True)]
+    corrected = holm([result.difference.p_value for result in results])
+    return [replace(result, p_value=p) for result, p in zip(results, corrected, strict=True)]
 
 
 def winning(comparison: Comparison, sign: int) -> list[int]:

@@ -162,7 +162,7 @@ def judged(printed: Decimal, ours: Estimate, shown: Quantity) -> str:
 
 
 def compared_method(
-    table: PublishedTable, method: PublishedMethod, found: Sequence[Entry]
+    table: PublishedTable, method: PublishedMethod, evaluated: Sequence[Entry]
 ) -> list[Compared]:
     """Every number of a published method beside ours.
 
@@ -171,7 +171,7 @@ def compared_method(
     table : PublishedTable
     method : PublishedMethod
         A method that exists here.
-    found : sequence of Entry
+    evaluated : sequence of Entry
         Evaluations on the table's data set. Of several of the method, variants included, the one
         with the fewest reasons against it is taken, then one that can be scored as published, then
         the one with the most evaluations of the network.
@@ -183,7 +183,7 @@ def compared_method(
     """
     candidates = [
         _Candidate.of(table, method, entry)
-        for entry in found
+        for entry in evaluated
         if MethodName.parse(entry.first.method).base == method.method
     ]
     if not candidates:
@@ -234,13 +234,13 @@ class _Candidate:
 
     def reasons(self, metric: str) -> tuple[Reason, ...]:
         """All that differs, what blocks first."""
-        found = [
+        given = [
             *self._of_number(metric),
             *self._of_images(),
             *self._of_training(),
             *self._of_sampling(),
         ]
-        return tuple(sorted(found, key=lambda reason: not reason.blocks))
+        return tuple(sorted(given, key=lambda reason: not reason.blocks))
 
     def _of_number(self, metric: str) -> Iterable[Reason]:
         summary = self.entry.first.summary
@@ -346,13 +346,13 @@ def rescored(entry: Entry, protocol: str | None) -> Entry | None:
         return None
     if entry.first.summary.protocol.name == protocol:
         return entry
-    found = []
+    rows = []
     for row in entry.rows:
         table = under_protocol(row.folder, row.per_image, protocol)
         if table is None:
             return None
-        found.append(replace(row, per_image=table))
-    return Entry(tuple(found))
+        rows.append(replace(row, per_image=table))
+    return Entry(tuple(rows))
 
 
 def under_protocol(folder: Path, per_image: pd.DataFrame, protocol: str) -> pd.DataFrame | None:
@@ -385,10 +385,10 @@ def under_protocol(folder: Path, per_image: pd.DataFrame, protocol: str) -> pd.D
 
 def _distance(entry: Entry, name: str) -> tuple[Estimate | None, str]:
     """FID or KID of all images together, averaged over seeds as other metrics are, no interval."""
-    found = [row.summary.distribution.of(name) for row in entry.rows]
-    values = [one.value for one in found if one.value is not None]
-    if len(values) < len(found):
-        reason = next(one.reason for one in found if one.value is None)
+    distances = [row.summary.distribution.of(name) for row in entry.rows]
+    values = [one.value for one in distances if one.value is not None]
+    if len(values) < len(distances):
+        reason = next(one.reason for one in distances if one.value is None)
         return None, reason or f"{DISTANCES[name].label} was not computed"
     mean = entry.mean_over_seeds(values)
     return Estimate(mean, math.nan, math.nan), ""
@@ -491,31 +491,31 @@ def paper_tables(
     rows = list({row.folder: row for row in rows}.values())
     tables = []
     for table in published.tables:
-        found = entries(
+        evaluated = entries(
             row for row in rows if (row.task, row.dataset) == (table.task, table.dataset)
         )
         compared = [
             line
             for method in table.methods
             if method.method is not None
-            for line in compared_method(table, method, found)
+            for line in compared_method(table, method, evaluated)
         ]
         run = {line.method.label for line in compared}
         if compared:
-            tables.append(_comparison(table, compared, found, caption_budget))
+            tables.append(_comparison(table, compared, evaluated, caption_budget))
         tables.append(_as_published(table, published, run))
     return tables
 
 
 def _comparison(
-    table: PublishedTable, compared: Sequence[Compared], found: Sequence[Entry], budget: str
+    table: PublishedTable, compared: Sequence[Compared], evaluated: Sequence[Entry], budget: str
 ) -> Table:
     lines = tuple(_line(line) for line in compared)
     return Table(
         key=f"paper-{table.task}-{table.dataset}",
         title=f"{table.label}: published and reproduced",
         section=SECTION,
-        caption=_caption(table, compared, lines, found, budget),
+        caption=_caption(table, compared, lines, evaluated, budget),
         columns=(
             Column("method", "method", numeric=False),
             Column("metric", "metric", numeric=False),
@@ -589,11 +589,11 @@ def _caption(
     table: PublishedTable,
     compared: Sequence[Compared],
     lines: Sequence[Line],
-    found: Sequence[Entry],
+    evaluated: Sequence[Entry],
     budget: str,
 ) -> str:
-    first = found[0].first
-    scenes = len(set(found[0].scenes))
+    first = evaluated[0].first
+    scenes = len(set(evaluated[0].scenes))
     near = ", ".join(
         f"{QUANTITIES[metric].near:g} in {QUANTITIES[metric].label}"
         for metric in dict.fromkeys(line.metric for line in compared)
@@ -601,7 +601,7 @@ def _caption(
     parts = [
         f"Ours: {len(first.per_image)} images of {scenes} scenes. {budget.strip()}",
         "± is half of the 95 % interval of our mean, and the interval of the difference is that of "
-        f"our mean less the published value. {interval_of(found)}",
+        f"our mean less the published value. {interval_of(evaluated)}",
         f"A number matches if our whole interval is as near to the published value as {near}, or "
         "as its printed digits tell. It is consistent if the value lies in our interval, which may "
         "be wide and then says little, and short or better if the interval lies on that side. It "
@@ -720,21 +720,21 @@ def ablation_tables(rows: list[Row]) -> list[Table]:
     """
     tables = []
     for of_set in by_table(rows).values():
-        found = entries(of_set)
+        evaluated = entries(of_set)
         for key, (title, methods) in GROUPS.items():
-            group = _evaluated_alike(found, methods)
+            group = _evaluated_alike(evaluated, methods)
             if len(group) > 1:
                 tables.append(_ablation(key, title, group))
     return tables
 
 
-def _evaluated_alike(found: Sequence[Entry], methods: Sequence[str]) -> list[Entry]:
+def _evaluated_alike(evaluated: Sequence[Entry], methods: Sequence[str]) -> list[Entry]:
     """Entries of the methods that differ in the method only: the largest such group.
 
     Of groups of one size the first is taken, which is that of the default sampler.
     """
     groups: dict[tuple[str | int | None, ...], dict[str, Entry]] = {}
-    for entry in found:
+    for entry in evaluated:
         if entry.first.method in methods:
             groups.setdefault(alike(entry.first.summary), {})[entry.first.method] = entry
     with_base = [group for group in groups.values() if methods[0] in group]

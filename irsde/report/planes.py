@@ -79,8 +79,8 @@ def plane_figure(
         None where fewer than two methods have both metrics.
     """
     perceptual = [metric for metric in headline(rows) if metric.name in PERCEPTUAL]
-    found = [(metric, _points(rows, metric)) for metric in perceptual]
-    metric, points = max(found, key=lambda one: len(one[1]), default=(None, []))
+    of_metrics = [(metric, _points(rows, metric)) for metric in perceptual]
+    metric, points = max(of_metrics, key=lambda one: len(one[1]), default=(None, []))
     if metric is None or len(points) < 2:
         return None
     curves = [curve for sweep in swept for curve in _curves(sweep, metric)]
@@ -134,22 +134,22 @@ def _psnr(row: Row) -> Metric:
 
 
 def _points(rows: Sequence[Row], metric: Metric) -> list[_Point]:
-    found: list[Entry] = []
+    usual: list[Entry] = []
     fidelities: list[NDArray[np.float64]] = []
     perceptions: list[NDArray[np.float64]] = []
     for entry in entries(rows):
         fidelity, perception = (entry.values(of.name) for of in (_psnr(entry.first), metric))
         is_finite = fidelity is not None and np.isfinite(fidelity).all(axis=0).any()
         if fidelity is not None and perception is not None and is_finite:
-            found.append(entry)
+            usual.append(entry)
             fidelities.append(fidelity)
             perceptions.append(perception)
-    if not found:
+    if not usual:
         return []
     fidelity_of, perception_of = (
-        compare(arrays, [], found[0].scenes).means for arrays in (fidelities, perceptions)
+        compare(arrays, [], usual[0].scenes).means for arrays in (fidelities, perceptions)
     )
-    return [_Point(*parts) for parts in zip(found, fidelity_of, perception_of, strict=True)]
+    return [_Point(*parts) for parts in zip(usual, fidelity_of, perception_of, strict=True)]
 
 
 def _curves(sweep: Sweep, metric: Metric) -> list[_Curve]:

@@ -113,8 +113,8 @@ def _markdown_cell(cell: Cell) -> str:
 
 def _parts(text: str) -> tuple[str, str]:
     """A number, and its interval where it has one."""
-    found = INTERVAL.search(text)
-    return (text[: found.start()], text[found.start() :]) if found else (text, "")
+    interval = INTERVAL.search(text)
+    return (text[: interval.start()], text[interval.start() :]) if interval else (text, "")
 
 
 def _markdown_text(text: str) -> str:

@@ -125,7 +125,7 @@ class Entry:
         of_seed: dict[int, list[float]] = {}
         for row, value in zip(self.rows, values, strict=True):
             of_seed.setdefault(row.summary.seed, []).append(float(value))
-        return fmean(fmean(found) for found in of_seed.values())
+        return fmean(fmean(of_one) for of_one in of_seed.values())
 
     def missing(self, metric: str) -> str:
         """Why `values` are None."""
@@ -218,10 +218,10 @@ def by_table(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
 
 def entries(rows: Iterable[Row]) -> list[Entry]:
     """Rows put together that differ in their seeds only, in the order they come."""
-    found: dict[tuple[str | int | None, ...], list[Row]] = {}
+    grouped: dict[tuple[str | int | None, ...], list[Row]] = {}
     for row in rows:
-        found.setdefault(row.kind, []).append(row)
-    return [Entry(tuple(of_kind)) for of_kind in found.values()]
+        grouped.setdefault(row.kind, []).append(row)
+    return [Entry(tuple(of_kind)) for of_kind in grouped.values()]
 
 
 def without_leaked(rows: Sequence[Row]) -> list[Row]:

@@ -155,8 +155,8 @@ class Table:
         InputError
             If there is none; the message lists the keys that exist.
         """
-        lines = {found.key: found for found in self.lines}
-        columns = [found.key for found in self.columns]
+        lines = {one.key: one for one in self.lines}
+        columns = [one.key for one in self.columns]
         if line not in lines:
             raise InputError(f"{self.key}: no row {line!r}; it has {', '.join(lines)}")
         if column not in columns:

@@ -63,8 +63,8 @@ def sweep_tables(rows: Sequence[Row]) -> list[Table]:
     titled = titles(rows)
     return [
         _sweep(group, titled[names[:2]])
-        for names, found in of_method.items()
-        if len(group := entries(found)) > 1
+        for names, of_names in of_method.items()
+        if len(group := entries(of_names)) > 1
     ]
 
 
@@ -239,9 +239,9 @@ def _cost(folder: Path) -> Cost:
     return Cost.read(path) if is_present(path) else Cost()
 
 
-def _measured(found: Sequence[Cost], key: str, unit: float, form: str, entry: Entry) -> Cell:
-    values = [float(value) for cost in found if (value := getattr(cost, key)) is not None]
-    if len(values) < len(found):
+def _measured(costs: Sequence[Cost], key: str, unit: float, form: str, entry: Entry) -> Cell:
+    values = [float(value) for cost in costs if (value := getattr(cost, key)) is not None]
+    if len(values) < len(costs):
         return count_cell(None, form, entry)
     together = max(values) if key.startswith("peak") else fmean(values)
     return count_cell(together / unit, form, entry)
@@ -354,16 +354,18 @@ def _distance_cells(group: Sequence[Entry], name: str, *, whole: bool) -> list[C
     label, decimals = DISTANCES[name].label, DISTANCES[name].decimals
     cells = []
     for entry in group:
-        found = [_distance(row, name) for row in entry.rows]
+        distances = [_distance(row, name) for row in entry.rows]
         if not whole:
             cell = Cell("n/a", reason=f"{label} was computed of all images together")
-        elif len(values := [one.value for one in found if one.value is not None]) < len(found):
-            reason = next((one.reason for one in found if one.reason), "")
+        elif len(values := [one.value for one in distances if one.value is not None]) < len(
+            distances
+        ):
+            reason = next((one.reason for one in distances if one.reason), "")
             cell = Cell("n/a", reason=reason or "not computed", sources=entry.sources)
         else:
             value = entry.mean_over_seeds(values)
             text = number_text(value, decimals)
-            if all(deviations := [one.std or 0.0 for one in found]):
+            if all(deviations := [one.std or 0.0 for one in distances]):
                 text += f" ± {fmean(deviations):.{decimals}f}"
             cell = Cell(text, value, sources=entry.sources, rule=SUMMARY.format(label))
         cells.append(cell)
@@ -379,14 +381,14 @@ def _distance_cells(group: Sequence[Entry], name: str, *, whole: bool) -> list[C
 
 def _about_distances(group: Sequence[Entry], shown: Sequence[str]) -> list[str]:
     """What must be known of FID and KID, or why there are none."""
-    found = [_distance(entry.first, name) for name in shown or DISTANCES for entry in group]
-    texts = [of.warning if shown else of.reason for of in found]
+    distances = [_distance(entry.first, name) for name in shown or DISTANCES for entry in group]
+    texts = [of.warning if shown else of.reason for of in distances]
     said = list(dict.fromkeys(text.rstrip(".") for text in texts if text))
     if not shown:
         return [f"FID and KID are n/a: {joined(said)}."] if said else []
     parts = [f"{text}." for text in said]
     parts.append("They compare all images at once, so their differences have no intervals.")
-    if any(of.std for of in found):
+    if any(of.std for of in distances):
         parts.append("± of KID is the standard deviation over its subsets of the images.")
     return parts
 
@@ -413,10 +415,10 @@ def metrics_tree(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str,
         group = entries(of_table)
         of_set = tree.setdefault(task, {}).setdefault(dataset, {})
         for key, entry in zip(line_keys(group), group, strict=True):
-            found = {m.name: entry.values(m.name) for m in metrics_of(entry.rows)}
+            values_of = {m.name: entry.values(m.name) for m in metrics_of(entry.rows)}
             means = {
                 name: mean_estimate(values, entry.scenes).mean
-                for name, values in found.items()
+                for name, values in values_of.items()
                 if values is not None
             }
             of_set[key] = {name: round(m, 6) for name, m in means.items() if math.isfinite(m)}

@@ -34,14 +34,14 @@ class ImageFolder:
         InputError
             If two differ in their ending only.
         """
-        found: dict[str, Path] = {}
+        files: dict[str, Path] = {}
         for path in self.files:
-            if path.stem in found:
+            if path.stem in files:
                 raise InputError(
-                    f"{path} and {found[path.stem]} differ in their ending only; rename one"
+                    f"{path} and {files[path.stem]} differ in their ending only; rename one"
                 )
-            found[path.stem] = path
-        return found
+            files[path.stem] = path
+        return files
 
 
 def list_images(folder: Path) -> ImageFolder:

@@ -313,8 +313,8 @@ def _load(file: Path) -> object:
         except InputError:
             raise
         except Exception as error:  # noqa: BLE001 (hostile bytes fail in any way they like)
-            if found := re.search(r"GLOBAL (\S+)", str(error)):
-                raise _holds_code(file, found[1]) from None
+            if match := re.search(r"GLOBAL (\S+)", str(error)):
+                raise _holds_code(file, match[1]) from None
             _refuse_code(file)
             if re.search(PROTOCOL_4, str(error)):
                 raise InputError(
@@ -402,8 +402,8 @@ def _tensors(content: object) -> dict[str, Tensor] | None:
         return None
     if not all(isinstance(name, str) for name in content):
         return None
-    found = {name: value for name, value in content.items() if name not in BOOKKEEPING}
-    return found if all(isinstance(value, Tensor) for value in found.values()) else None
+    tensors = {name: value for name, value in content.items() if name not in BOOKKEEPING}
+    return tensors if all(isinstance(value, Tensor) for value in tensors.values()) else None
 
 
 def _without_prefixes(file: Path, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
@@ -443,13 +443,13 @@ def _check_tensor(file: Path, name: str, tensor: Tensor) -> None:
 def _network_of(file: Path, state: Mapping[str, Tensor]) -> tuple[NetworkSettings, bool]:
     """Network that the names and shapes speak of, and whether it sees the degraded image."""
     kinds = [("init_conv.weight", UNetSettings), ("intro.weight", NAFNetSettings)]
-    found = [(name, kind) for name, kind in kinds if name in state]
-    if len(found) != 1:
+    fitting = [(name, kind) for name, kind in kinds if name in state]
+    if len(fitting) != 1:
         raise InputError(
             f"{file}: weights of neither a ConditionalUNet nor a ConditionalNAFNet "
             f"(the first names: {_first(state) or 'none'})"
         )
-    name, kind = found[0]
+    name, kind = fitting[0]
     shape, levels = tuple(state[name].shape), _count(state, "downs.")
     if len(shape) != 4 or shape[0] < 4 or shape[0] % 2 or not 1 <= levels <= MAX_LEVELS:
         raise InputError(
@@ -484,12 +484,12 @@ def _network_of(file: Path, state: Mapping[str, Tensor]) -> tuple[NetworkSetting
 
 def _blocks(file: Path, state: Mapping[str, Tensor], part: str, levels: int) -> tuple[int, ...]:
     """Blocks of each level of the encoder or decoder."""
-    found = tuple(_count(state, f"{part}.{level}.") for level in range(levels))
-    if max(found) > MAX_BLOCKS:
+    blocks = tuple(_count(state, f"{part}.{level}.") for level in range(levels))
+    if max(blocks) > MAX_BLOCKS:
         raise InputError(
-            f"{file}: names {max(found)} blocks of one level, more than the limit of {MAX_BLOCKS}"
+            f"{file}: names {max(blocks)} blocks of one level, more than the limit of {MAX_BLOCKS}"
         )
-    return found
+    return blocks
 
 
 def _count(names: Iterable[str], prefix: str) -> int:

@@ -333,7 +333,7 @@ def _sources(
     files: Sequence[Path], out: Path, scale: int, options: RestoreOptions
 ) -> list[_Source]:
     """What is to be restored; every image is read once, so that a bad one ends the run now."""
-    found = []
+    sources = []
     masks = _masks_of(files, options.mask)
     for file in files:
         height, width = read_image(file).shape[:2]
@@ -350,15 +350,15 @@ def _sources(
             ends = (*range(1, options.samples + 1), "mean", "uncertainty")
             names = [f"{file.stem}-{end}" for end in ends]
         targets = tuple(out / f"{name}.png" for name in names)
-        found.append(_Source(file, mask, height, width, scale, targets))
-    return found
+        sources.append(_Source(file, mask, height, width, scale, targets))
+    return sources
 
 
 def _files(source: Path) -> tuple[tuple[Path, ...], str]:
     """Photographs to restore, and a line that names what of a folder is skipped."""
     if source.is_dir():
-        found = list_images(source)
-        return found.files, found.left_out
+        listed = list_images(source)
+        return listed.files, listed.left_out
     _check_file(source)
     return (source,), ""
 

@@ -68,13 +68,13 @@ def raw_weights(folder: Path, identity: dict[str, str]) -> dict[str, Tensor]:
     InputError
         If there is no checkpoint of that run.
     """
-    found = checkpoints_in(folder)
+    checkpoints = checkpoints_in(folder)
     try:
-        if found:
-            with safe_open(found[-1], framework="pt") as stored:
+        if checkpoints:
+            with safe_open(checkpoints[-1], framework="pt") as stored:
                 if is_same_run(json.loads(stored.metadata()["irsde"])["identity"], identity):
                     names = [name for name in stored.keys() if name.startswith("network.")]  # noqa: SIM118
                     return {n.removeprefix("network."): stored.get_tensor(n) for n in names}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{found[-1]}: damaged checkpoint ({error}); delete it") from None
+        raise InputError(f"{checkpoints[-1]}: damaged checkpoint ({error}); delete it") from None
     raise InputError(f"{folder}: no checkpoint of this run, so its raw weights are n/a")

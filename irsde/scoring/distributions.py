@@ -167,8 +167,8 @@ def _features(network: "nn.Module") -> Callable[[Pixels, str], Features]:
                 network(inputs[k : k + size].to(device).float() / 255)[0].flatten(1)
                 for k in range(0, len(inputs), size)
             ]
-        found: Features = torch.cat(parts).cpu().numpy()
-        return found
+        computed: Features = torch.cat(parts).cpu().numpy()
+        return computed
 
     return features
 
@@ -262,15 +262,15 @@ def moments(features: Features | Iterable[Features]) -> Moments:
     blocks = features
     if isinstance(features, np.ndarray):
         blocks = (features[k : k + BLOCK] for k in range(0, len(features), BLOCK))
-    found: Moments | None = None
+    merged: Moments | None = None
     for block in blocks:
         values = torch.from_numpy(np.array(block, dtype=np.float64))
         mean = values.mean(0)
         part = Moments(len(values), mean, values - mean)
-        found = part if found is None else found.merged(part)
-    if found is None:
+        merged = part if merged is None else merged.merged(part)
+    if merged is None:
         raise InputError("moments of no features at all")
-    return found
+    return merged
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
@@ -316,7 +316,7 @@ def kernel_distances(
     """
     import torch
 
-    found = []
+    distances = []
     for _ in range(subsets):
         a, b = (
             torch.tensor(
@@ -326,8 +326,8 @@ def kernel_distances(
             for features in (x, y)
         )
         within = sum(kernel.sum() - kernel.trace() for kernel in (_kernel(a, a), _kernel(b, b)))
-        found.append(float(within / (size * (size - 1)) - 2 * _kernel(a, b).mean()))
-    return np.array(found)
+        distances.append(float(within / (size * (size - 1)) - 2 * _kernel(a, b).mean()))
+    return np.array(distances)
 
 
 def _kernel(x: "Tensor", y: "Tensor") -> "Tensor":

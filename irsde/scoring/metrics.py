@@ -104,8 +104,8 @@ class Metric(Quantity):
 def decibels(squared: Values) -> Values:
     """PSNR in dB of a mean squared error, for a peak of 255; of no error infinite."""
     with np.errstate(divide="ignore"):
-        found: Values = 10 * np.log10(PEAK**2 / squared)
-    return found
+        in_decibels: Values = 10 * np.log10(PEAK**2 / squared)
+    return in_decibels
 
 
 def haarpsi(restored: "Tensor", reference: "Tensor") -> "Tensor":
@@ -122,9 +122,9 @@ def haarpsi(restored: "Tensor", reference: "Tensor") -> "Tensor":
     import piq
 
     channels_first = (image.permute(0, 3, 1, 2) for image in (restored, reference))
-    found: Tensor = piq.haarpsi(*channels_first, reduction="none", data_range=PEAK)
+    similarity: Tensor = piq.haarpsi(*channels_first, reduction="none", data_range=PEAK)
     # Two black images have no wavelet to weigh by, and would be infinitely alike.
-    return found.where((restored != reference).flatten(1).any(1), 1.0)
+    return similarity.where((restored != reference).flatten(1).any(1), 1.0)
 
 
 def lpips(restored: "Tensor", reference: "Tensor") -> "Tensor":

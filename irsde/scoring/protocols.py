@@ -171,12 +171,12 @@ def score_images(
     """
     output, target = _tensors(restored, reference, device)
     seen, clean = _pixels(output, protocol.whole_rounded).double(), target.double()
-    found = {
+    scored = {
         name: _of_images(metric, seen, clean)
         for name, metric in METRICS.items()
         if metric.of_images
     }
-    return [{name: values[k] for name, values in found.items()} for k in range(len(clean))]
+    return [{name: values[k] for name, values in scored.items()} for k in range(len(clean))]
 
 
 def _of_images(metric: Metric, seen: "Tensor", clean: "Tensor") -> Sequence[float | None]:
@@ -195,8 +195,8 @@ def _of_images(metric: Metric, seen: "Tensor", clean: "Tensor") -> Sequence[floa
         for k in range(0, len(clean), size):
             part = metric.of_images(seen[k : k + size], clean[k : k + size])
             values += part.double().tolist()
-    found = iter(values)
-    return [next(found) if finite else math.nan for finite in is_finite.tolist()]
+    present = iter(values)
+    return [next(present) if finite else math.nan for finite in is_finite.tolist()]
 
 
 def score_protocols(
@@ -225,11 +225,13 @@ def score_protocols(
     fitting = {
         name: protocol for name, protocol in PROTOCOLS.items() if protocol.fits(*target.shape[1:3])
     }
-    found = dict(zip(fitting, _fidelities(output, target, list(fitting.values())), strict=True))
+    fidelities = dict(
+        zip(fitting, _fidelities(output, target, list(fitting.values())), strict=True)
+    )
     return [
         {
             protocol: {
-                name: float(found[protocol][name][k]) if protocol in found else None
+                name: float(fidelities[protocol][name][k]) if protocol in fidelities else None
                 for name in BY_PROTOCOL
             }
             for protocol in PROTOCOLS
@@ -276,26 +278,28 @@ def _fidelities(
     restored: "Tensor", reference: "Tensor", protocols: Sequence[Protocol]
 ) -> list[Scores]:
     """Metrics of a channel under each protocol; what several have in common is computed once."""
-    found: dict[tuple[bool, str, Luminance], dict[int, Scores]] = {}
+    fidelities: dict[tuple[bool, str, Luminance], dict[int, Scores]] = {}
     for rounded in sorted({protocol.rounded for protocol in protocols}):
         pixels = _pixels(restored, rounded) if rounded else _levels(restored)
         for window in sorted({p.window for p in protocols if p.rounded == rounded}):
             alike = [p for p in protocols if (p.rounded, p.window) == (rounded, window)]
-            found[rounded, window, "matlab"] = fidelity(
+            fidelities[rounded, window, "matlab"] = fidelity(
                 pixels, reference, WINDOWS[window], {p.border for p in alike}
             )
             for luminance, of in OTHER_LUMINANCES.items():
                 if borders := {p.border for p in alike if p.luminance == luminance}:
-                    found[rounded, window, luminance] = fidelity(
+                    fidelities[rounded, window, luminance] = fidelity(
                         of(pixels), of(reference), WINDOWS[window], borders
                     )
-    return [_of_protocol(protocol, found) for protocol in protocols]
+    return [_of_protocol(protocol, fidelities) for protocol in protocols]
 
 
 def _of_protocol(
-    protocol: Protocol, found: dict[tuple[bool, str, Luminance], dict[int, Scores]]
+    protocol: Protocol, fidelities: dict[tuple[bool, str, Luminance], dict[int, Scores]]
 ) -> Scores:
-    scores = found[protocol.rounded, protocol.window, "matlab"][protocol.border]
+    scores = fidelities[protocol.rounded, protocol.window, "matlab"][protocol.border]
     if protocol.luminance == "matlab":
         return scores
-    return scores | found[protocol.rounded, protocol.window, protocol.luminance][protocol.border]
+    return (
+        scores | fidelities[protocol.rounded, protocol.window, protocol.luminance][protocol.border]
+    )

@@ -102,8 +102,8 @@ def _features(
     if network is None or not any(finite):
         return [None] * len(reference)
     sides = network(to_pixels(restored[finite]), device), network(reference[finite], device)
-    found = iter(zip(*sides, strict=True))
-    return [next(found) if is_finite else None for is_finite in finite]
+    computed = iter(zip(*sides, strict=True))
+    return [next(computed) if is_finite else None for is_finite in finite]
 
 
 def score_card(
@@ -175,9 +175,11 @@ def _estimate(table: pd.DataFrame, metric: str) -> dict[str, float | int | None]
     if np.isnan(values).any():
         return {"mean": None, "low": None, "high": None, "exact": 0}
     scenes = table["scene" if "scene" in table else "image"].astype(str).tolist()
-    found = mean_estimate(values[None], scenes)
-    numbers = {"mean": found.mean, "low": found.low, "high": found.high}
-    return {k: v if np.isfinite(v) else None for k, v in numbers.items()} | {"exact": found.exact}
+    estimate = mean_estimate(values[None], scenes)
+    numbers = {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
+    return {k: v if np.isfinite(v) else None for k, v in numbers.items()} | {
+        "exact": estimate.exact
+    }
 
 
 def _distribution(
@@ -197,9 +199,9 @@ def _distribution(
     kid: dict[str, object] = {"value": None, "std": None, "reason": reason, "warning": ""}
     if not reason:
         restored, clean = (np.stack(side) for side in zip(*present, strict=True))
-        found = distribution_distances(restored, clean, dataset)
-        fid |= {"value": found.fid, "warning": found.warning}
-        kid |= {"value": found.kid, "std": found.kid_std}
+        distances = distribution_distances(restored, clean, dataset)
+        fid |= {"value": distances.fid, "warning": distances.warning}
+        kid |= {"value": distances.kid, "std": distances.kid_std}
     name = "" if reason else "Inception of pytorch-fid"
     return {"network": name, "sha256": network.sha256, "fid": fid, "kid": kid}
 

@@ -72,12 +72,12 @@ def _down(
 
 @compiled
 def _across(
-    taps: Taps, s: Plane, d: Plane, ss: Plane, dd: Plane, covariance_factor: float, found: Plane
+    taps: Taps, s: Plane, d: Plane, ss: Plane, dd: Plane, covariance_factor: float, ssim: Plane
 ) -> None:
     """SSIM of a row from its weighed rows."""
     last = len(taps) - 1
     middle = last // 2
-    for k in range(found.size):
+    for k in range(ssim.size):
         c, tap = k + middle, taps[middle]
         s_k, d_k, ss_k, dd_k = tap * s[c], tap * d[c], tap * ss[c], tap * dd[c]
         for n in range(middle):
@@ -86,7 +86,7 @@ def _across(
             d_k += tap * (d[left] + d[right])
             ss_k += tap * (ss[left] + ss[right])
             dd_k += tap * (dd[left] + dd[right])
-        found[k] = _compiled_similarity(s_k, d_k, ss_k, dd_k, covariance_factor)
+        ssim[k] = _compiled_similarity(s_k, d_k, ss_k, dd_k, covariance_factor)
 
 
 @compiled
@@ -112,12 +112,12 @@ def similarity_map(x: Plane, y: Plane, taps: Taps, covariance_factor: float) -> 
        similarity", IEEE Transactions on Image Processing 13(4), 2004.
     """
     height, width = x.shape
-    found = np.empty((height - len(taps) + 1, width - len(taps) + 1))
+    ssim = np.empty((height - len(taps) + 1, width - len(taps) + 1))
     s, d, ss, dd = np.empty(width), np.empty(width), np.empty(width), np.empty(width)
-    for row in range(len(found)):
+    for row in range(len(ssim)):
         _down(x, y, row, taps, s, d, ss, dd)
-        _across(taps, s, d, ss, dd, covariance_factor, found[row])
-    return found
+        _across(taps, s, d, ss, dd, covariance_factor, ssim[row])
+    return ssim
 
 
 def similarity_by_convolution(x: Tensor, y: Tensor, taps: Taps, covariance_factor: float) -> Tensor:
@@ -127,5 +127,5 @@ def similarity_by_convolution(x: Tensor, y: Tensor, taps: Taps, covariance_facto
     row = torch.tensor(taps, dtype=x.dtype, device=x.device)
     means = conv2d(conv2d(planes, row.view(1, 1, -1, 1)), row.view(1, 1, 1, -1))
     s, d, ss, dd = means.view(4, *x.shape[:-2], *means.shape[-2:])
-    found: Tensor = _similarity(s, d, ss, dd, covariance_factor)
-    return found
+    ssim: Tensor = _similarity(s, d, ss, dd, covariance_factor)
+    return ssim

@@ -121,8 +121,8 @@ class _Scenes:
 
     def sums(self, values: Values) -> Values:
         """Sums over the images of each scene of values of shape (images,)."""
-        found = np.bincount(self.of_image, weights=values, minlength=len(self.sizes))
-        return np.asarray(found, dtype=np.float64)
+        totals = np.bincount(self.of_image, weights=values, minlength=len(self.sizes))
+        return np.asarray(totals, dtype=np.float64)
 
     def means(self, values: Values) -> Values:
         """Means over the images of each scene."""
@@ -320,11 +320,11 @@ def _difference(a: Values, b: Values, scenes: _Scenes, *, same_runs: bool = Fals
     parts: tuple[Values, ...] = (both[:seeds], -both[seeds:])
     if same_runs or len(a) == len(b) == 1:
         parts = (parts[0] + parts[1],)
-    found = _Student.of(parts, of_finite) if both.size else _Student(math.nan, math.nan, math.nan)
-    p_value, direction = found.p_value, int(np.sign(found.mean)) if both.size else 0
+    student = _Student.of(parts, of_finite) if both.size else _Student(math.nan, math.nan, math.nan)
+    p_value, direction = student.p_value, int(np.sign(student.mean)) if both.size else 0
     if exact:
         p_value, direction = _signed_rank(scenes.means(d))
-    interval = found.estimate
+    interval = student.estimate
     return Difference(
         interval.mean, interval.low, interval.high, p_value, direction, wins, len(scenes.sizes),
         exact=exact,

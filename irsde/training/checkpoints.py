@@ -192,10 +192,10 @@ def resume(
     InputError
         If the checkpoint is damaged, or is of another run and `overwrite` is False.
     """
-    found = checkpoints_in(folder, every)
-    if not found:
+    checkpoints = checkpoints_in(folder, every)
+    if not checkpoints:
         return 0
-    path = found[-1]
+    path = checkpoints[-1]
     try:
         with safe_open(path, framework="pt") as stored:
             header = json.loads(stored.metadata()["irsde"])
@@ -246,11 +246,11 @@ def holds_run(folder: Path, identity: Mapping[str, str]) -> bool:
     InputError
         If it is damaged.
     """
-    found = checkpoints_in(folder)
-    if not found:
+    checkpoints = checkpoints_in(folder)
+    if not checkpoints:
         return False
     try:
-        with safe_open(found[-1], framework="pt") as stored:
+        with safe_open(checkpoints[-1], framework="pt") as stored:
             return bool(json.loads(stored.metadata()["irsde"])["identity"] == identity)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{found[-1]}: damaged checkpoint ({error}); delete it") from None
+        raise InputError(f"{checkpoints[-1]}: damaged checkpoint ({error}); delete it") from None

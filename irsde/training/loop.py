@@ -249,7 +249,7 @@ class Trainer:
 
     def _load(self, *, overwrite: bool = False, every: int = 1) -> int:
         """Load the newest checkpoint, else that of the run this one continues; its iteration."""
-        found = resume(
+        resumed = resume(
             self.state,
             self.folder,
             self.identity,
@@ -257,9 +257,9 @@ class Trainer:
             overwrite=overwrite,
             every=every,
         )
-        if not found and self.start and self.start.continued:
-            found = resume(self.state, self.start.continued / CHECKPOINTS, self.start.base)
-        return found
+        if not resumed and self.start and self.start.continued:
+            resumed = resume(self.state, self.start.continued / CHECKPOINTS, self.start.base)
+        return resumed
 
     def _clear(self) -> None:
         """Delete what another training left in the folder; bring what a continued one stored."""
@@ -446,7 +446,7 @@ class Trainer:
         Nothing of it where a signal comes meanwhile: a training that goes on begins with it.
         """
         state = self.state
-        found = validate(
+        validation = validate(
             self.settings,
             self.validation,
             state.network,
@@ -455,7 +455,7 @@ class Trainer:
             self.world,
             lambda: bool(stop),
         )
-        if found is None:
+        if validation is None:
             return
         norm, state.unvalidated = state.unvalidated, None
         assert norm is not None
@@ -471,14 +471,14 @@ class Trainer:
                 "learning_rate": self._rate(state.iteration - 1),
                 "ema_decay": self.update.decay(state.iteration),
                 "skipped": float(state.skipped),
-                "validation_psnr": found.psnr,
+                "validation_psnr": validation.psnr,
             }
         )
         write_text(self.run.folder / HISTORY, _history_text(state.history))
         with replacing(self.run.folder / "validation" / f"{state.iteration:08d}.png") as temporary:
-            write_image(temporary, found.images)
-        if found.psnr > state.best_psnr:
-            state.best_psnr = found.psnr
+            write_image(temporary, validation.images)
+        if validation.psnr > state.best_psnr:
+            state.best_psnr = validation.psnr
             write_tensors(self.folder / BEST, _contiguous(state.average))
         self.follow()
 

@@ -86,12 +86,12 @@ def validate(
     stopped = False
     for index in world.share(len(pairs)):
         pair = _window(pairs[index], recipe.validation_window)
-        found = None if stop() else _restored(pair, settings, restorer, device, stop)
-        if found is None:
+        image = None if stop() else _restored(pair, settings, restorer, device, stop)
+        if image is None:
             stopped = True
             break
-        finite = bool(np.isfinite(found).all())
-        restored = to_pixels(found) if finite else np.zeros_like(pair.x0)
+        finite = bool(np.isfinite(image).all())
+        restored = to_pixels(image) if finite else np.zeros_like(pair.x0)
         scores.append((index, psnr(restored, pair.x0) if finite else math.nan))
         if index < SHOWN:
             rows.append((index, _row([to_pixels(pair.mu), restored, pair.x0])))

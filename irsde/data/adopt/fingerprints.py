@@ -137,7 +137,7 @@ def find_images(folder: Path) -> tuple[list[Found], dict[str, str]]:
 
     Returns
     -------
-    found : list of Found
+    images : list of Found
         Sorted by place.
     unreadable : dict of str to str
         Place of each file that cannot be used, with the reason.
@@ -148,7 +148,7 @@ def find_images(folder: Path) -> tuple[list[Found], dict[str, str]]:
         If there is no such folder, one below it cannot be listed, or an image's name is no text.
     """
     paths, _ = image_files(folder, deep=True)
-    found: list[Found] = []
+    images: list[Found] = []
     unreadable = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         seen: Iterable[Found | InputError] = pool.map(lambda path: _examined(path, folder), paths)
@@ -156,11 +156,11 @@ def find_images(folder: Path) -> tuple[list[Found], dict[str, str]]:
             seen = track(seen, f"reading {folder}", len(paths))
         for path, image in zip(paths, seen, strict=True):
             if isinstance(image, Found):
-                found.append(image)
+                images.append(image)
             else:
                 place = path.relative_to(folder).as_posix()
                 unreadable[place] = str(image).removeprefix(f"{path}: ")
-    return found, unreadable
+    return images, unreadable
 
 
 def _examined(path: Path, folder: Path) -> Found | InputError:
@@ -225,11 +225,11 @@ def write_fingerprints(name: str, fingerprints: Iterable[Fingerprint]) -> Path:
     return FOLDER / f"{name}.csv"
 
 
-def fingerprint_of(found: Found, part: Part, image: str, of: str, scene: str) -> Fingerprint:
+def fingerprint_of(image_file: Found, part: Part, image: str, of: str, scene: str) -> Fingerprint:
     """Fingerprint of an image file as an image of a data set."""
     return Fingerprint(
-        part, image, of, scene, found.width, found.height,
-        found.pixels[:DIGITS], found.file[:DIGITS], found.look,
+        part, image, of, scene, image_file.width, image_file.height,
+        image_file.pixels[:DIGITS], image_file.file[:DIGITS], image_file.look,
     )  # fmt: skip
 
 
@@ -277,11 +277,11 @@ class Comparison:
         return len(self.files) / len(self.known)
 
 
-def difference(known: Fingerprint, found: Found) -> Difference:
+def difference(known: Fingerprint, image: Found) -> Difference:
     """How a file that shows a known image differs from it."""
-    if known.size != found.size:
+    if known.size != image.size:
         return "resized or cut"
-    if found.file and not known.file:
+    if image.file and not known.file:
         return "JPEG copy"
     return "re-encoded or edited"
 
@@ -289,7 +289,7 @@ def difference(known: Fingerprint, found: Found) -> Difference:
 def compare(
     name: str,
     known: Sequence[Fingerprint],
-    found: Sequence[Found],
+    images: Sequence[Found],
     like: Container[Found] | None = None,
 ) -> Comparison:
     """Compare files with the fingerprints of one data set.
@@ -298,14 +298,14 @@ def compare(
     ----------
     name : str
     known : sequence of Fingerprint
-    found : sequence of Found
+    images : sequence of Found
         Sorted by place; of several files for one image the first with its name counts, or else
         the first.
     like : container of Found, optional
         Files that may be compared by look where none has the pixels; all unless given.
     """
     by_key: dict[str, list[Found]] = defaultdict(list)
-    for file in found:
+    for file in images:
         for key in file.keys:
             by_key[key].append(file)
     agree: dict[Fingerprint, Found] = {}
@@ -320,19 +320,19 @@ def compare(
             taken.add(first)
             same |= dict.fromkeys(files, first)
     spare = {file: first for file, first in same.items() if file not in taken}
-    rest = [file for file in found if file not in same and (like is None or file in like)]
+    rest = [file for file in images if file not in same and (like is None or file in like)]
     differ = _by_look([image for image in known if image not in agree], rest)
     return Comparison(name, known, agree, differ, spare)
 
 
-def _by_look(known: Sequence[Fingerprint], found: Sequence[Found]) -> dict[Fingerprint, Found]:
+def _by_look(known: Sequence[Fingerprint], images: Sequence[Found]) -> dict[Fingerprint, Found]:
     """Images with the file that looks most like each: those of its size first, no file twice."""
-    looks = _looks(file.look for file in found)
+    looks = _looks(file.look for file in images)
     candidates = []
     for image in known:
         bits = _differing_bits(looks, image.look)
         for index in np.flatnonzero(bits <= NEAR).tolist():
-            file = found[index]
+            file = images[index]
             order = (
                 file.size != image.size,
                 int(bits[index]),
@@ -360,13 +360,13 @@ def _differing_bits(looks: NDArray[np.uint64], look: str) -> NDArray[np.int64]:
 
 
 def recognise(
-    found: Sequence[Found], known: Mapping[str, Sequence[Fingerprint]]
+    files: Sequence[Found], known: Mapping[str, Sequence[Fingerprint]]
 ) -> tuple[list[Comparison], list[Comparison]]:
     """Data sets that files are of.
 
     Parameters
     ----------
-    found : sequence of Found
+    files : sequence of Found
     known : dict of str to sequence of Fingerprint
 
     Returns
@@ -378,14 +378,14 @@ def recognise(
         Sets of which less was found, but some with the same pixels.
     """
     nothing: tuple[Found, ...] = ()
-    exact = [compare(name, images, found, nothing) for name, images in known.items() if images]
+    exact = [compare(name, images, files, nothing) for name, images in known.items() if images]
     sets = [comparison for comparison in exact if not comparison.missing]
     used = {file for comparison in sets for file in comparison.used}
-    rest = {file for file in found if file not in used}
+    rest = {file for file in files if file not in used}
     if not rest:
         return sets, []
     partial = [
-        compare(comparison.name, comparison.known, found, rest)
+        compare(comparison.name, comparison.known, files, rest)
         for comparison in exact
         if comparison.missing
     ]

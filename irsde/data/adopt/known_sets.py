@@ -135,8 +135,8 @@ def record_fingerprints(name: str) -> str:
     """
     target = dataset_folder(name)
     records = read_records(target)
-    found, _ = find_images(target)
-    files = {file.place.as_posix(): file for file in found}
+    images, _ = find_images(target)
+    files = {file.place.as_posix(): file for file in images}
     rows: dict[tuple[Part, str], Fingerprint] = {}
     for record in records:
         of = PurePosixPath(record.gt or record.mask).stem

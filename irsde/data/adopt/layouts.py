@@ -137,11 +137,11 @@ class _Fit:
 def _fitting(layout: Layout, path: Path) -> list[_Fit]:
     fitting = []
     for part in PARTS:
-        found = layout.match(part, path)
-        if found is not None:
+        named = layout.match(part, path)
+        if named is not None:
             pattern = getattr(layout, part)
-            pieces = (found.get(piece, "") for piece in ("scene", "image", "version"))
-            openness = (sum(map(len, found.values())), -len(pattern))
+            pieces = (named.get(piece, "") for piece in ("scene", "image", "version"))
+            openness = (sum(map(len, named.values())), -len(pattern))
             fitting.append(_Fit(openness, pattern.count("/"), (part, _Pieces(*pieces))))
     return fitting
 

@@ -145,15 +145,15 @@ def _pairs(name: str, own: OwnSet, search: Search) -> list[Pair]:
             f"{FOLDERS['mask']}/; take it out"
         )
     for stem, owner in owners.items():
-        found: dict[Part, Found] = {"clean": clean[owner]}
+        parts: dict[Part, Found] = {"clean": clean[owner]}
         if degraded:
-            found["degraded"] = degraded[stem]
+            parts["degraded"] = degraded[stem]
         if masks:
             mask = masks.get(stem) or masks.get(owner)
             if mask is None:
                 raise InputError(f"{search.folder}: {stem} has no mask in {FOLDERS['mask']}/")
-            found["mask"] = mask
-        files = {part: (file.place.name, file) for part, file in found.items()}
+            parts["mask"] = mask
+        files = {part: (file.place.name, file) for part, file in parts.items()}
         pairs.append(Pair(stem, scenes[clean[owner]], files))
     return pairs
 
@@ -180,12 +180,12 @@ def _owner(stem: str, clean: Collection[str]) -> str:
 def _group(own: OwnSet, stem: str, name: str) -> str:
     if own.scene is None:
         return stem
-    found = re.search(own.scene, stem)
-    if found is None or not found.group(1):
+    match = re.search(own.scene, stem)
+    if match is None or not match.group(1):
         raise InputError(
             f"{dataset_folder(name) / OWN}: scene: {own.scene!r} finds nothing in the name {stem}"
         )
-    return found.group(1)
+    return match.group(1)
 
 
 def _card(name: str, own: OwnSet, search: Search) -> DatasetCard:

@@ -85,9 +85,9 @@ def search_folder(folder: Path) -> Search:
         If there is no such folder, no catalogue, or fingerprints are damaged.
     """
     known = {name: rows for name in split_names() if (rows := read_fingerprints(name))}
-    found, unreadable = find_images(folder)
+    images, unreadable = find_images(folder)
     _, unread = image_files(folder, deep=True)
-    return Search(folder, found, unreadable, unread, known)
+    return Search(folder, images, unreadable, unread, known)
 
 
 def first_few(names: Iterable[object]) -> str:

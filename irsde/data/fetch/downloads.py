@@ -67,8 +67,8 @@ def download(mirrors: Sequence[str], target: Path, recorded: str | None = None) 
         If the disk is too full, or if no mirror delivers the file; with the reason of each.
     """
     try:
-        if found := _present(target, recorded):
-            return found
+        if sha256 := _present(target, recorded):
+            return sha256
         target.parent.mkdir(parents=True, exist_ok=True)
         with _lock(target):
             return _present(target, recorded) or _from_mirrors(mirrors, target, recorded)
@@ -127,8 +127,8 @@ def _lock(path: Path) -> FileLock:
 def _present(target: Path, recorded: str | None) -> str | None:
     if target.is_dir():
         raise InputError(f"{target}: is a folder; give the name of a file")
-    found = digest_file(target) if target.exists() else None
-    return found if recorded in (None, found) else None
+    sha256 = digest_file(target) if target.exists() else None
+    return sha256 if recorded in (None, sha256) else None
 
 
 def _from_mirrors(mirrors: Sequence[str], target: Path, recorded: str | None) -> str:
@@ -141,13 +141,13 @@ def _from_mirrors(mirrors: Sequence[str], target: Path, recorded: str | None) ->
         except _MirrorError as error:
             reasons.append(f"{url} ({error})")
             continue
-        found = digest_file(part)
+        sha256 = digest_file(part)
         _note(part).unlink(missing_ok=True)
-        if recorded in (None, found):
+        if recorded in (None, sha256):
             part.replace(target)
-            return found
+            return sha256
         part.unlink()
-        reasons.append(f"{url} (SHA-256 {found[:12]} instead of the recorded {recorded:.12})")
+        reasons.append(f"{url} (SHA-256 {sha256[:12]} instead of the recorded {recorded:.12})")
         remedy = f"if the change is wanted, delete the line of {target.name} in the lock file"
     raise InputError(f"{target}: not downloaded from {'; '.join(reasons)}; {remedy}")
 
@@ -205,16 +205,16 @@ def _judge(
     """Where in the file an answer begins, and the size of the file if it is known."""
     status, headers = response.status_code, response.headers
     if status == 206:
-        found = re.fullmatch(r"bytes (\d{1,18})-\d+/(\d{1,18})", headers.get("Content-Range", ""))
+        sent = re.fullmatch(r"bytes (\d{1,18})-\d+/(\d{1,18})", headers.get("Content-Range", ""))
         if (
             note
             and asked
-            and found
-            and int(found[1]) == asked
-            and note["size"] in (None, int(found[2]))
+            and sent
+            and int(sent[1]) == asked
+            and note["size"] in (None, int(sent[2]))
             and _validator(headers) in ("", note["validator"])
         ):
-            return asked, int(found[2])
+            return asked, int(sent[2])
     if status in (206, 416):
         _note(part).unlink(missing_ok=True)
         raise _BrokenError("did not send the part that was asked for")

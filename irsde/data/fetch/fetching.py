@@ -93,10 +93,10 @@ def _join(parts: Sequence[Path], archive: Archive) -> None:
         for part in parts:
             with part.open("rb") as source:
                 shutil.copyfileobj(source, sink)
-    if archive.sha256 and (found := digest_file(whole)) != archive.sha256:
+    if archive.sha256 and (sha256 := digest_file(whole)) != archive.sha256:
         whole.unlink()
         raise InputError(
-            f"{whole}: SHA-256 {found[:12]} instead of {archive.sha256[:12]} of the catalogue: a "
+            f"{whole}: SHA-256 {sha256[:12]} instead of {archive.sha256[:12]} of the catalogue: a "
             f"part is not what it should be; delete {', '.join(part.name for part in parts)} and "
             f"their lines in {LOCK}, and fetch it again"
         )

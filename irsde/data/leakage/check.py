@@ -48,22 +48,22 @@ def pictures(names: Iterable[str], without: Iterable[str] = ()) -> list[Picture]
         If a set is absent or an image cannot be read.
     """
     left_out = {record.scene for name in without for record in read_records(dataset_folder(name))}
-    found: dict[Path, tuple[str, str, str]] = {}
+    files: dict[Path, tuple[str, str, str]] = {}
     for name in names:
         folder = dataset_folder(name)
         if _is_set(name):
             for record in read_records(folder):
                 if record.scene not in left_out:
                     file = folder / record.gt
-                    found.setdefault(file, (name, file.stem, record.scene))
+                    files.setdefault(file, (name, file.stem, record.scene))
         elif Path(name).is_dir():
             for file in image_files(Path(name), deep=True)[0]:
                 relative = file.relative_to(name).with_suffix("").as_posix()
-                found.setdefault(file, (Path(name).name, relative, ""))
+                files.setdefault(file, (Path(name).name, relative, ""))
         else:
             raise InputError(f"{name}: no data set in data/ and no folder; run irsde data adopt")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(_picture, found, found.values()))
+        return list(pool.map(_picture, files, files.values()))
 
 
 def _is_set(name: str) -> bool:
@@ -88,20 +88,20 @@ def _picture(file: Path, names: tuple[str, str, str]) -> Picture:
 
 def find_leaks(train: Sequence[Picture], test: Sequence[Picture]) -> list[Leak]:
     """All pairs of a training and a test picture that show the same, sorted by test image."""
-    found: dict[tuple[int, int], tuple[Evidence, float]] = {}
+    evidence_of: dict[tuple[int, int], tuple[Evidence, float]] = {}
     for i, shown in enumerate(train):
         for j, tested in enumerate(test):
             if shown.scene and shown.scene == tested.scene:
-                found[i, j] = ("same scene", 0.0)
+                evidence_of[i, j] = ("same scene", 0.0)
     for copy in find_copies([p.look for p in train], [p.look for p in test]):
-        found[copy.train, copy.test] = ("same look", copy.score)
+        evidence_of[copy.train, copy.test] = ("same look", copy.score)
     for i, shown in enumerate(train):
         for j, tested in enumerate(test):
             if shown.pixels == tested.pixels:
-                found[i, j] = ("same pixels", 1.0)
+                evidence_of[i, j] = ("same pixels", 1.0)
     leaks = [
         Leak(train[i].dataset, train[i].image, test[j].dataset, test[j].image, evidence, score)
-        for (i, j), (evidence, score) in found.items()
+        for (i, j), (evidence, score) in evidence_of.items()
     ]
     return sorted(leaks, key=lambda leak: (leak.test_set, leak.test_image, leak.train_image))
 
@@ -152,7 +152,7 @@ def check_profile(
         A line for each task.
     """
     lines = []
-    found: list[Leak] = []
+    all_leaks: list[Leak] = []
     seen: list[Picture] = []
     for task in tasks:
         settings = profile.data.of(task)
@@ -162,9 +162,9 @@ def check_profile(
         write_leaks(profile.name, task, settings, leaks)
         lines.append(_described(task, leaks, len(shown)))
         lines += _known((*settings.train, *settings.validation), settings.test, settings.without)
-        found += leaks
+        all_leaks += leaks
         seen += [*shown, *tested]
-    _write(found, seen, sheet, table)
+    _write(all_leaks, seen, sheet, table)
     return "\n".join(lines)
 
 

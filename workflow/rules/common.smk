@@ -37,19 +37,36 @@ RUNS = runs(PROFILE)
 GIVEN = given(PROFILE)
 EVALUATIONS = [*evaluations(PROFILE), *further_evaluations(PROFILE)]
 
+# Jobs go to other machines, by an executor such as that of Slurm, if --jobs says how many at a time.
+ON_CLUSTER = workflow.resource_settings.nodes is not None or workflow.remote_exec
+
 # A job computes with the threads of its settings, not with what the command line says, because
 # their number changes the last bits of a result. `--cores 8` on 2 cores must still not start 8
 # jobs, so each asks for its share of what was given.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-CORES_PER_JOB = max(1, -(-(workflow.resource_settings.cores or CORES) // CORES))
+GIVEN_CORES = CORES if ON_CLUSTER else workflow.resource_settings.cores or CORES
+CORES_PER_JOB = max(1, -(-GIVEN_CORES // CORES))
 
 # What jobs may take together of this machine's memory, unless --resources mem_mb=... says otherwise.
-if "mem" not in workflow.global_resources:
+if not ON_CLUSTER and "mem" not in workflow.global_resources:
     available = int(0.9 * psutil.virtual_memory().total / 2**20)
     for name, amount in Resources.from_mapping({"mem_mb": available}).items():
         workflow.register_resource(name, amount)
 
-GPU = int(config.get("gpu", 1 if shutil.which("nvidia-smi") else 0))
+GPU = int(config.get("gpu", 1 if ON_CLUSTER or shutil.which("nvidia-smi") else 0))
+
+# Each attempt of a job adds to its log. Slurm starts the job of a stopped training again.
+ATTEMPT = "python -m irsde.machine.attempt"
+if workflow.remote_exec and "SLURM_JOB_ID" in os.environ:
+    ATTEMPT += " --requeue"
+
+
+def retries(count):
+    """Further tries of a failed job on a cluster, where nodes fail; else as --retries has it.
+
+    A job that was submitted has none of its own: whoever submitted it tries again.
+    """
+    return count if ON_CLUSTER and workflow.is_main_process else None
 
 
 def names(values):

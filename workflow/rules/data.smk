@@ -1,3 +1,8 @@
+# Nodes of a cluster often reach no network, so this runs where Snakemake does.
+localrules:
+    fetch,
+
+
 rule fetch:
     output:
         card=update("data/{dataset}/dataset.json"),  # not deleted before a rerun
@@ -11,7 +16,7 @@ rule fetch:
     params:
         own=lambda wildcards: own_contents(wildcards.dataset),
     shell:
-        "irsde data fetch {wildcards.dataset:q} > {log:q} 2>&1"
+        "{ATTEMPT} {log:q} irsde data fetch {wildcards.dataset:q}"
 
 
 rule prepare:
@@ -21,6 +26,7 @@ rule prepare:
         card="data/prepared/{profile}/{task}/{dataset}/dataset.json",
     log:
         "logs/{profile}/{task}/prepare-{dataset}.log",
+    retries: retries(1)
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
@@ -28,8 +34,8 @@ rule prepare:
         settings=preparation_settings,
         code=current("prepare"),
     shell:
-        "irsde data prepare --profile {wildcards.profile:q} --task {wildcards.task:q} "
-        "--dataset {wildcards.dataset:q} > {log:q} 2>&1"
+        "{ATTEMPT} {log:q} irsde data prepare --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "--dataset {wildcards.dataset:q}"
 
 
 rule check:
@@ -39,6 +45,7 @@ rule check:
         leaks="data/leakage/{profile}/{task}.json",
     log:
         "logs/{profile}/{task}/check.log",
+    retries: retries(1)
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
@@ -46,4 +53,4 @@ rule check:
         settings=preparation_settings,
         code=current("check"),
     shell:
-        "irsde data check --profile {wildcards.profile:q} --task {wildcards.task:q} > {log:q} 2>&1"
+        "{ATTEMPT} {log:q} irsde data check --profile {wildcards.profile:q} --task {wildcards.task:q}"

@@ -16,6 +16,7 @@ rule evaluate:
         ),
     log:
         "logs/{profile}/{task}/{method}/seed{seed}/evaluate-{dataset}-{evaluation}.log",
+    retries: retries(2)
     conda:
         "../envs/irsde.yaml"
     threads: evaluation_threads
@@ -28,4 +29,4 @@ rule evaluate:
         weights=metric_weights(),
         code=current("evaluate"),
     shell:
-        "irsde evaluate {params.arguments} > {log:q} 2>&1"
+        "{ATTEMPT} {log:q} irsde evaluate {params.arguments}"

@@ -21,6 +21,7 @@ rule report:
         ),
     log:
         f"logs/{PROFILE.name}/report.log",
+    retries: retries(1)
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
@@ -29,7 +30,7 @@ rule report:
         caption=PROFILE.caption,
         code=current("report"),
     shell:
-        "irsde report --profile {params.profile:q} > {log:q} 2>&1"
+        "{ATTEMPT} {log:q} irsde report --profile {params.profile:q}"
 
 
 rule degradations:
@@ -43,6 +44,7 @@ rule degradations:
         ),
     log:
         f"logs/{PROFILE.name}/degradations.log",
+    retries: retries(1)
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
@@ -50,4 +52,4 @@ rule degradations:
         profile=PROFILE.name,
         code=current("figures"),
     shell:
-        "irsde data figures --profile {params.profile:q} > {log:q} 2>&1"
+        "{ATTEMPT} {log:q} irsde data figures --profile {params.profile:q}"

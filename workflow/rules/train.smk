@@ -11,6 +11,7 @@ rule train:
     wildcard_constraints:
         method=names(run.method for run in RUNS if run.is_trained),
     priority: 1
+    retries: retries(3)
     conda:
         "../envs/irsde.yaml"
     threads: training_threads
@@ -21,8 +22,8 @@ rule train:
         settings=settings_hash,
         code=current("train"),
     shell:
-        "irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
-        "--method {wildcards.method:q} --seed {wildcards.seed:q} > {log:q} 2>&1"
+        "{ATTEMPT} {log:q} irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "--method {wildcards.method:q} --seed {wildcards.seed:q}"
 
 
 rule tune:
@@ -35,6 +36,7 @@ rule tune:
         "logs/{profile}/{task}/{method}/seed{seed}/tune.log",
     wildcard_constraints:
         method=names(run.method for run in RUNS if not run.is_trained),
+    retries: retries(1)
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
@@ -42,5 +44,5 @@ rule tune:
         settings=settings_hash,
         code=current("tune"),
     shell:
-        "irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
-        "--method {wildcards.method:q} --seed {wildcards.seed:q} > {log:q} 2>&1"
+        "{ATTEMPT} {log:q} irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "--method {wildcards.method:q} --seed {wildcards.seed:q}"

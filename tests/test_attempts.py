@@ -1,0 +1,106 @@
+"""One attempt at a command: what its log keeps, and when Slurm starts its job again."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+
+from irsde.machine.attempt import last_attempt, run_attempt
+from irsde.machine.signals import STOPPED_EXIT_CODE
+
+ATTEMPT = (sys.executable, "-m", "irsde.machine.attempt")
+
+
+def attempt(log, script: str, *options: str, **variables: str) -> int:
+    command = [*ATTEMPT, *options, str(log), "sh", "-c", script]
+    return subprocess.run(command, env={**os.environ, **variables}, check=False).returncode
+
+
+@pytest.fixture
+def scontrol(tmp_path, monkeypatch):
+    """A function that has `scontrol show job` say something; it notes what it is asked to do."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr("irsde.machine.attempt.SECONDS_UNTIL_KILLED", 0)
+
+    def says(text: str):
+        file = tmp_path / "scontrol"
+        file.write_text(
+            f'#!/bin/sh\n[ $1 = show ] && echo "{text}" || echo "$@" >> {tmp_path}/asked\n'
+        )
+        file.chmod(file.stat().st_mode | stat.S_IXUSR)
+
+    return says
+
+
+def test_a_log_keeps_every_attempt_and_says_how_the_last_one_ended(tmp_path):
+    log = tmp_path / "logs/train.log"
+    assert attempt(log, "echo first; exit 3") == 3
+    found = last_attempt(log)
+    assert (found.code, found.job, found.again) == (3, "", False)
+    assert attempt(log, "echo second >&2", SLURM_JOB_ID="12") == 0
+    found = last_attempt(log)
+    assert (found.code, found.job) == (0, "12")
+    text = log.read_text()
+    assert text.index("first") < text.index("ended with 3") < text.index("second")
+
+
+def test_a_command_that_is_absent_or_killed_leaves_its_code(tmp_path):
+    log = tmp_path / "a.log"
+    assert subprocess.run([*ATTEMPT, str(log), "/nowhere"], check=False).returncode == 127
+    assert "No such file" in log.read_text()
+    assert attempt(log, "kill -KILL $$") == 128 + 9
+    assert last_attempt(log).code == 137
+
+
+def test_an_attempt_without_an_end_has_no_code(tmp_path):
+    log = tmp_path / "a.log"
+    attempt(log, "exit 0")
+    assert attempt(log, "kill -KILL $PPID; sleep 1") == -signal.SIGKILL
+    assert last_attempt(log).code is None
+    (tmp_path / "b.log").write_text("what another program wrote\n")
+    assert last_attempt(tmp_path / "b.log") is None
+
+
+def test_a_stop_signal_is_answered_by_the_command_alone(tmp_path):
+    log = tmp_path / "a.log"
+    script = "trap 'echo asked; exit 75' TERM; touch started; while :; do sleep 0.05; done"
+    process = subprocess.Popen(
+        [*ATTEMPT, str(log), "sh", "-c", script], cwd=tmp_path, start_new_session=True
+    )
+    while not (tmp_path / "started").exists():
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(timeout=60) == STOPPED_EXIT_CODE
+    assert "asked" in log.read_text()
+    assert last_attempt(log).code == STOPPED_EXIT_CODE
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "again", "asked"),
+    [
+        ("JobState=RUNNING Restarts=0", STOPPED_EXIT_CODE, True, "requeue 12\n"),
+        ("JobState=RUNNING Restarts=0", 2, False, ""),
+        ("JobState=COMPLETING Restarts=0", STOPPED_EXIT_CODE, False, ""),  # cancelled
+        ("JobState=COMPLETING Restarts=1", STOPPED_EXIT_CODE, True, ""),  # Slurm does it already
+    ],
+)
+def test_slurm_starts_the_job_of_a_stopped_command_again(
+    tmp_path, monkeypatch, scontrol, state, code, again, asked
+):
+    scontrol(state)
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
+    before = {number: signal.getsignal(number) for number in (2, 10, 15)}
+    try:
+        log = tmp_path / "a.log"
+        assert run_attempt(log, ["sh", "-c", f"exit {code}"], requeue=True) == code
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert last_attempt(log).again is again
+    noted = tmp_path / "asked"
+    assert (noted.read_text() if noted.exists() else "") == asked

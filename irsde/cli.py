@@ -26,11 +26,15 @@ data = typer.Typer(
     help="Data sets: list, fetch, adopt and check them, prepare pairs.", no_args_is_help=True
 )
 tracking = typer.Typer(help="MLflow: log what the result files hold.", no_args_is_help=True)
+exchange = typer.Typer(
+    help="Results and data in forms that archives and other tools read.", no_args_is_help=True
+)
 evidence = typer.Typer(
     help="Export small result files to git, or import them.", no_args_is_help=True
 )
 app.add_typer(data, name="data")
 app.add_typer(evidence, name="evidence")
+app.add_typer(exchange, name="export")
 app.add_typer(tracking, name="track")
 
 ProfileOption = Annotated[
@@ -792,6 +796,53 @@ def import_evidence(
     from irsde.audit.evidence import import_evidence as bring_back
 
     print(bring_back(_profile_name(profile), folder))
+
+
+@exchange.command("crate")
+def export_crate(
+    folder: Annotated[Path, typer.Argument(help="Folder to write; a crate there is replaced.")],
+    profile: ProfileOption = None,
+    author: Annotated[
+        list[str] | None,
+        typer.Option(help="Who ran it, NAME or 'NAME <https://orcid.org/...>'; repeatable."),
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Address of the results' licence; default: that of MIT.")
+    ] = None,
+    weights: Annotated[
+        list[str] | None, typer.Option(help="Method whose weights go along; repeatable.")
+    ] = None,
+    pictures: Annotated[
+        list[str] | None, typer.Option(help="Test set whose images may be public; repeatable.")
+    ] = None,
+) -> None:
+    """Write results, report and workflow of a profile as a Workflow Run RO-Crate."""
+    from irsde.audit.crate import MIT, author_of
+    from irsde.audit.crate import export_crate as export
+    from irsde.experiment.profile import load_profile
+
+    authors = [author_of(text) for text in author or ()]
+    loaded = load_profile(_profile_name(profile))
+    print(export(loaded, folder, authors, licence or MIT, weights or [], pictures or []))
+
+
+@exchange.command("croissant")
+def export_croissant(
+    folder: Annotated[Path, typer.Argument(help="Folder to write FOLDER/TASK/DATASET in.")],
+    profile: ProfileOption = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="A task of the profile; all unless given.")
+    ] = None,
+) -> None:
+    """Copy the prepared pairs of a profile, each data set with a Croissant card."""
+    from irsde.audit.croissant import export_croissant as export
+    from irsde.experiment.profile import load_profile
+    from irsde.files import check_name
+
+    loaded = load_profile(_profile_name(profile))
+    if task:
+        check_name("task", task, loaded.tasks)
+    print(export(loaded, folder, (task,) if task else loaded.tasks))
 
 
 @app.command()

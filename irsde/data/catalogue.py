@@ -8,7 +8,7 @@
 import re
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePath
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
@@ -270,6 +270,26 @@ def find_split(name: str) -> tuple[Family, Split]:
         f"no data set {name!r}: neither in {CATALOGUE} (it has: {', '.join(split_names())}) "
         f"nor described in {DATA / name / OWN}"
     )
+
+
+class Facts(NamedTuple):
+    """What a data set is called, its terms, its paper and its page; "" where nothing is known."""
+
+    label: str
+    licence: str = ""
+    citation: str = ""
+    page: str = ""
+
+
+def facts_of(name: str) -> Facts:
+    """Facts of a set of one's own or of the catalogue; its name alone where neither has it."""
+    try:
+        if own := read_own(name):
+            return Facts(own.label, own.licence)
+        family, split = find_split(name)
+    except InputError:
+        return Facts(name)
+    return Facts(split.label, family.licence, family.citation, family.page)
 
 
 def common_scenes(first: str, second: str) -> str:

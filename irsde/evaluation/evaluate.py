@@ -33,7 +33,7 @@ from irsde.experiment.result_tables import (
     PER_PROTOCOL_COLUMNS,
 )
 from irsde.experiment.summary import SUMMARY, Summary
-from irsde.files import InputError, digest_json, write_json
+from irsde.files import InputError, digest_json
 from irsde.images import Pixels, to_pixels, to_tensor, write_image
 from irsde.machine.devices import compute_device
 from irsde.machine.meters import Meter
@@ -220,8 +220,8 @@ def evaluate(
             }
         )
         summary.write(temporary / SUMMARY)
-        write_json(
-            temporary / "cost.json",
+        provenance.write_cost(
+            temporary,
             {
                 "seconds": meter.seconds,
                 "seconds_per_image": meter.seconds / len(share),

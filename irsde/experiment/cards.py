@@ -5,6 +5,7 @@ becomes a path, a key of a table or the size of a network is then safe to use.
 """
 
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -51,6 +52,12 @@ def _is_printable(text: str) -> str:
     return text
 
 
+def _is_time(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("is a time without a zone")
+    return text
+
+
 def _has_known_network(network: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
     """Refuse a network that is none of ours or too large, before one is built."""
     if network is None or "name" not in network:
@@ -74,6 +81,7 @@ def problem_of(error: ValidationError) -> str:
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(max_length=1000), AfterValidator(_is_printable)]
+Time = Annotated[str, Field(max_length=40), AfterValidator(_is_time)]
 TaskName = Annotated[str, AfterValidator(_is_task)]
 AnyMethod = Annotated[str, AfterValidator(_is_method_name)]  # of this version or another
 KnownMethod = Annotated[AnyMethod, AfterValidator(_is_method)]
@@ -282,7 +290,10 @@ class RunCard(Stored):
 
 
 class Cost(Stored):
-    """Content of `cost.json`; what was not measured is None."""
+    """Content of `cost.json`; what was not measured is None.
+
+    `ended` is when the work ended; files of older versions do not say it.
+    """
 
     kind = "a record of cost"
 
@@ -292,6 +303,7 @@ class Cost(Stored):
     peak_memory_bytes: int | float | None = None
     peak_gpu_memory_bytes: int | float | None = None
     joules: float | None = None
+    ended: Time | None = None
 
 
 class SetCard(Stored):

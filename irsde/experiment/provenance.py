@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TypedDict
@@ -57,6 +58,12 @@ def versions() -> dict[str, str]:
     return known
 
 
+def write_cost(folder: Path, cost: Mapping[str, float | None]) -> None:
+    """Write `cost.json`, with the time at which the work ended: now."""
+    ended = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(folder / "cost.json", {**cost, "ended": ended})
+
+
 def write_run_card(
     folder: Path,
     run: Run,
@@ -85,7 +92,7 @@ def write_run_card(
     details : dict
         Further fields; they replace those of the same name.
     """
-    write_json(folder / "cost.json", cost)
+    write_cost(folder, cost)
     method = method_of(run.method)
     card = RunCard.model_validate(
         {

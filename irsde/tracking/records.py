@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from irsde.experiment.cards import Cost, RunCard
@@ -285,8 +286,9 @@ def _cost(folder: Path) -> Cost:
 
 
 def _times(card: Path, cost: Cost) -> tuple[int, int]:
-    """Start and end in milliseconds: the card was written at the end."""
-    ended = int(card.stat().st_mtime * 1000)
+    """Start and end in milliseconds; the card was written at the end."""
+    when = datetime.fromisoformat(cost.ended).timestamp() if cost.ended else card.stat().st_mtime
+    ended = int(1000 * when)
     seconds = cost.seconds
     return ended - int(1000 * seconds if seconds and math.isfinite(seconds) else 0), ended
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NamedTuple, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from irsde.degradations.masks import Holes
-from irsde.experiment.profile import DatasetName, Settings, TaskName, read_yaml
+from irsde.experiment.profile import DatasetName, Settings, TaskName, problem_of, read_yaml
 from irsde.files import DATA, InputError
 
 CATALOGUE = DATA / "catalogue.yaml"
@@ -308,7 +308,4 @@ def _validated(adapter: TypeAdapter[T], path: Path) -> T:
     try:
         return adapter.validate_python(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        reason = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{path}: {place}: {reason}" if place else f"{path}: {reason}") from None
+        raise InputError(f"{path}: {problem_of(error)}") from None

@@ -8,7 +8,14 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from irsde.experiment.profile import DatasetName, Number, Settings, TaskName, read_yaml
+from irsde.experiment.profile import (
+    DatasetName,
+    Number,
+    Settings,
+    TaskName,
+    problem_of,
+    read_yaml,
+)
 from irsde.files import InputError, check_name
 from irsde.methods import METHODS
 from irsde.scoring.distributions import DISTANCES
@@ -280,11 +287,7 @@ def read_published(path: Path = PUBLISHED) -> Published:
     try:
         return Published.model_validate(content)
     except ValidationError as error:
-        # A misspelt key is also a missing one: the unknown key is what the user can see.
-        first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-        place = ".".join(map(str, first["loc"])) or "the file"
-        message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
-        raise InputError(f"{path}: {place}: {message.removeprefix('Value error, ')}") from None
+        raise InputError(f"{path}: {problem_of(error)}") from None
 
 
 def _known(kind: str, name: str | None, known: Collection[str]) -> str | None:

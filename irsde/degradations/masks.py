@@ -37,10 +37,7 @@ def thin_mask(height: int, width: int, generator: np.random.Generator) -> NDArra
     pieces; at 256x256 a piece is 10 to 49 pixels long and 6 to 15 wide (5 to 14 in its settings,
     which OpenCV paints one pixel wider), other sizes scale with the shorter side; directions 0 to 3
     radians in whole numbers, of alternating sign from stroke to stroke; masks with more than half
-    of the area in holes are drawn again. Nothing is fitted. Holes of the 100 published thin masks
-    and of 300 drawn here: 30 % and 30 % of the area, standard deviation 12 % and 13 %, 3 % to 50 %
-    and 4 % to 49 %; 6.7 and 6.2 connected pieces; median width 11.8 and 11.4 pixels; 27 % and 28 %
-    of the border.
+    of the area in holes are drawn again. Nothing is fitted; docs/data.md compares published masks.
 
     References
     ----------

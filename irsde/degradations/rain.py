@@ -26,20 +26,15 @@ def rain_streaks(image: Image, generator: np.random.Generator) -> Image:
     Published about Rain100H [1]_: heavy rain, streaks of several directions and densities in one
     image, added to it. Its generator and settings are not published.
 
-    Fitted here to the residuals of Rain100H's 100 test pairs, so that a good score on them is no
-    evidence about other rain: straight streaks with sharp ends; 2 to 5 layers, Dirichlet(3) shares
-    of the brightness; direction normal about the vertical, standard deviation 4.5 degrees for the
-    image, 2 to 15 (log-uniform) for its layers and 2 for the streaks of a layer; mean length in a
-    layer 30 to 220 pixels, log-uniform, single streaks half to one and a half times that; median
-    width 1.2 to 2.3 pixels, logarithmic standard deviation 0.45; brightness constant along a
-    streak, from 0.3 to 1 of the brightest; streaks cover 0.22 to 1 of the area, counted with
-    overlap; mean added brightness log-normal, median 0.22, logarithmic standard deviation 0.45.
-
-    On the same clean images, real and ours: 12.1 and 12.4 dB, standard deviation 2.9 and 3.0;
-    direction of an image 0 and 0 degrees, standard deviation 8 and 8; spread about it 4.6 and
-    3.8 degrees; 12 % and 10 % of the area without rain; correlation 20 pixels along the streaks
-    0.39 and 0.40, 40 along 0.20 and 0.16, 2 across 0.20 and 0.22, 5 across 0.07 and 0.01. Not
-    imitated: fewer streaks in the uppermost rows, and smooth bright patches among the streaks.
+    Fitted here to the residuals of Rain100H's 100 test pairs (docs/data.md compares both), so that
+    a good score on them is no evidence about other rain: straight streaks with sharp ends; 2 to 5
+    layers, Dirichlet(3) shares of the brightness; direction normal about the vertical, standard
+    deviation 4.5 degrees for the image, 2 to 15 (log-uniform) for its layers and 2 for the streaks
+    of a layer; mean length in a layer 30 to 220 pixels, log-uniform, single streaks half to one and
+    a half times that; median width 1.2 to 2.3 pixels, logarithmic standard deviation 0.45;
+    brightness constant along a streak, from 0.3 to 1 of the brightest; streaks cover 0.22 to 1 of
+    the area, counted with overlap; mean added brightness log-normal, median 0.22, logarithmic
+    standard deviation 0.45.
 
     References
     ----------

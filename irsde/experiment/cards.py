@@ -4,7 +4,6 @@ A card may come from anyone, with anything in it. It is checked once, where it i
 becomes a path, a key of a table or the size of a network is then safe to use.
 """
 
-import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -22,7 +21,7 @@ from pydantic import (
 
 from irsde.experiment.grid import OUTSIDE
 from irsde.experiment.options import Conversion
-from irsde.experiment.profile import LONGEST_NAME, METHOD, Name, NetworkSettings
+from irsde.experiment.profile import LONGEST_NAME, METHOD, Name, NetworkSettings, problem_of
 from irsde.files import InputError, is_present, read_json, write_json
 from irsde.methods import METHODS, MethodName
 from irsde.tasks import TASKS
@@ -67,15 +66,6 @@ def _has_known_network(network: dict[str, JsonValue] | None) -> dict[str, JsonVa
     except ValidationError as error:
         raise ValueError(problem_of(error)) from None
     return network
-
-
-def problem_of(error: ValidationError) -> str:
-    """Field and reason of the first thing that is wrong, for a message of one line."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    field = re.sub(r"[^\x20-\x7e]", "?", ".".join(str(part) for part in first["loc"]))[:100]
-    reason = first["msg"].removeprefix("Value error, ")
-    reason = f"{reason[0].lower()}{reason[1:]}"
-    return f"{field}: {reason}" if field else reason
 
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]

@@ -2,12 +2,13 @@
 
 import difflib
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from typing import get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
 
 from irsde.experiment.profile import Profile
 from irsde.files import InputError
@@ -50,7 +51,7 @@ def profile_keys() -> tuple[Key, ...]:
 
 
 def _keys(
-    model: type[BaseModel], prefix: str, of: str, definitions: Mapping[str, Any]
+    model: type[BaseModel], prefix: str, of: str, definitions: JsonSchemaValue
 ) -> Iterator[Key]:
     """Keys of a model and of those below it; `of` says which kind of network has them."""
     properties = _schema_of(model, definitions)
@@ -70,13 +71,13 @@ def _keys(
             yield from _keys(one, f"{path}{several}.", "".join(f"{k}: " for k in kind), definitions)
 
 
-def _schema_of(model: type[BaseModel], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+def _schema_of(model: type[BaseModel], definitions: JsonSchemaValue) -> JsonSchemaValue:
     schema = definitions.get(model.__name__) or model.model_json_schema()
-    properties: Mapping[str, Any] = schema["properties"]
+    properties: JsonSchemaValue = schema["properties"]
     return properties
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
     """Models that a field may hold, those of a list or of a choice too."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
@@ -90,7 +91,7 @@ def _default(field: FieldInfo) -> str:
     return REQUIRED if field.is_required() else _shown(field.default)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_shown(one) for one in value)}]" if value else "none"
     if value is None or value == {}:
@@ -98,7 +99,7 @@ def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _values(schema: Mapping[str, Any]) -> str:
+def _values(schema: JsonSchemaValue) -> str:
     """What a field may be, in words."""
     if "anyOf" in schema:
         parts = [_values(part) for part in schema["anyOf"]]
@@ -114,7 +115,7 @@ def _values(schema: Mapping[str, Any]) -> str:
     return {"boolean": "true, false", "string": "text", "object": "mapping"}.get(str(kind), "")
 
 
-def _range(schema: Mapping[str, Any]) -> str:
+def _range(schema: JsonSchemaValue) -> str:
     least, most = schema.get("minimum"), schema.get("maximum", schema.get("exclusiveMaximum"))
     if "exclusiveMinimum" in schema:
         text = f" above {schema['exclusiveMinimum']:g}"

@@ -1149,6 +1149,13 @@ def _first_problem(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
     return place, message[0].lower() + message[1:]
 
 
+def problem_of(error: ValidationError) -> str:
+    """Field and reason of the first thing that is wrong, for a message of one line."""
+    place, message = _first_problem(error)
+    field = re.sub(r"[^\x20-\x7e]", "?", ".".join(map(str, place)))[:LONGEST_NAME]
+    return f"{field}: {message}" if field else message
+
+
 def _line(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:
     """Line of the deepest part of `place` that is in the file, counted from 1."""
     line = 1

@@ -30,6 +30,7 @@ from irsde.experiment.profile import (
     TaskData,
     UNetSettings,
     method_refusal,
+    problem_of,
 )
 from irsde.experiment.replaced import replacing_run
 from irsde.files import InputError, check_name, digest_file, replacing
@@ -474,11 +475,7 @@ def _network_of(file: Path, state: Mapping[str, Tensor]) -> tuple[NetworkSetting
                 decoder_blocks=_blocks(file, state, "decoders", levels),
             )
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(
-            f"{file}: no network of this size is built: {'.'.join(map(str, first['loc']))}: "
-            f"{first['msg']}"
-        ) from None
+        raise InputError(f"{file}: no network of this size is built: {problem_of(error)}") from None
     return network, is_conditional
 
 

@@ -1,30 +1,8 @@
 """Tiles of a large image: where they are, how they blend, and noise that knows nothing of them.
 
-There are two ways to restore by tiles: to go the whole way from the noise to the image in each
-tile and blend the restored tiles, or to blend the network's outputs at every step and keep the
-state of the whole image. We do the first: it needs a tile's memory instead of some ten images in
-floating point (3 GB for 24 million pixels), and a batch may hold tiles of any images. Measured on
-photographs with a ConditionalNAFNet of 0.84 million parameters after 10,000 iterations, against
-the untiled restoration with the same noise:
-
-- *Seams.* With the channel means of NAFNet's attention taken from the whole image, so that only
-  the borders of the tiles differ, PSNR changes by at most 0.0004 dB and a pixel by at most 0.2/255
-  at an overlap of 64 (denoising and deraining, 320x448, tiles of 128, 10 steps); at an overlap of
-  32 by at most 0.004 dB, also in 100 Euler-Maruyama steps. Blending at every step: at most 0.00003
-  dB and 0.01/255 at 64, 0.0015 dB at 32. Without the margin of weight zero the largest difference
-  of a pixel is 6 to 20 times as large at an overlap of 64.
-- *Attention.* The means over a tile are not those over the image, and the network was trained on
-  small patches: smaller tiles restore better. PSNR of tiles of 512 minus untiled on 1280x720, 8
-  steps: +0.028 dB for denoising (blended at every step: +0.027), +0.079 dB for deraining (+0.068).
-  On 400x600, 10 steps: tiles of 128 +0.096 and +0.45 dB, of 256 +0.041 and +0.073, of 384 +0.008
-  and -0.003. That is no seam: the difference in the blended strips is that within the tiles (mean
-  0.12 and 1.3 of 255 in the strips, 0.18 and 1.2 elsewhere), and so is the energy of fine detail,
-  so that nothing is doubled or blurred there. Chu et al. [1]_ describe the effect.
-
-References
-----------
-.. [1] Chu et al., "Improving Image Restoration by Revisiting Global Information Aggregation",
-   ECCV 2022.
+Each tile goes the whole way from the noise to the image, and the restored tiles are blended, rather
+than the network's outputs at every step: that needs a tile's memory instead of some ten images in
+floating point, and a batch may hold tiles of any images. docs/tiles.md measures what that costs.
 """
 
 import itertools

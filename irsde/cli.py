@@ -32,10 +32,14 @@ exchange = typer.Typer(
 evidence = typer.Typer(
     help="Export small result files to git, or import them.", no_args_is_help=True
 )
+weights = typer.Typer(
+    help="Published weights: list, fetch, adopt, import them as runs.", no_args_is_help=True
+)
 app.add_typer(data, name="data")
 app.add_typer(evidence, name="evidence")
 app.add_typer(exchange, name="export")
 app.add_typer(tracking, name="track")
+app.add_typer(weights, name="weights")
 
 ProfileOption = Annotated[
     str | None,
@@ -564,10 +568,60 @@ def average(
     print(average_run(run_of(run), width))
 
 
-@app.command("import-weights")
+@weights.command("list")
+def list_weights(
+    name: Annotated[str | None, typer.Argument(help="A file of the catalogue, in full.")] = None,
+) -> None:
+    """Show the files of data/published_weights.yaml and which are in data/weights; or one."""
+    from irsde.restoration.published import described, overview
+
+    print(described(name) if name else overview())
+
+
+@weights.command("fetch")
+def fetch_weights(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names from irsde weights list.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="Fetch the weights that a profile needs.")
+    ] = None,
+) -> None:
+    """Download published weights from their authors' repositories and check them by SHA-256."""
+    from irsde.data.fetch.weights import fetch_weights as fetch_files
+    from irsde.experiment.grid import runs
+    from irsde.experiment.profile import load_profile
+
+    if bool(names) == bool(profile):
+        raise InputError("irsde weights fetch: give names, or --profile")
+    if profile:
+        names = [run.method for run in runs(load_profile(profile)) if run.stage == "import"]
+    print("\n".join(fetch_files(names or [])))
+
+
+@weights.command("adopt")
+def adopt_weights(
+    folder: Annotated[Path, typer.Argument(help="Folder with the files, nested as they may be.")],
+    copy: Annotated[bool, typer.Option(help="Copy the files instead of linking them.")] = False,
+) -> None:
+    """Take published weights you have: recognised by SHA-256 whatever their names."""
+    from irsde.restoration.published import adopt_weights as adopt_files
+
+    lines, wrong = adopt_files(folder, copy=copy)
+    print("\n".join(lines))
+    if wrong:
+        more = f"; and {len(wrong) - 1} more: {'; '.join(wrong[1:])}" if wrong[1:] else ""
+        raise InputError(f"{wrong[0]}{more}")
+
+
+@weights.command("import")
 def import_weights(
-    file: Annotated[Path, typer.Argument(help="The authors' released .pth file.")],
-    task: TaskOption,
+    source: Annotated[
+        str, typer.Argument(help="A name from irsde weights list, or a file of weights.")
+    ],
+    task: Annotated[
+        str | None, typer.Option("--task", help="Of weights of IR-SDE or Refusion.")
+    ] = None,
     profile: ProfileOption = None,
     stationary_std: Annotated[
         str | None,
@@ -586,25 +640,52 @@ def import_weights(
         ),
     ] = False,
 ) -> None:
-    """Write the authors' released weights as a run, to be evaluated like a trained one.
+    """Write published weights as a run, to be evaluated like a trained one.
 
-    The run is results/<profile>/<task>/ir-sde+authors/seed0, or .../denoising-ode+authors/seed0
-    for a network that sees only the noisy image; it joins no table by itself. A ConditionalUNet
-    gets the process of the authors' IR-SDE configuration, a ConditionalNAFNet that of Refusion's;
-    the choice is printed and recorded in the run card. Such a run is evaluated with the plain
-    conversion, as the authors' code reads the noise, unless irsde evaluate is told otherwise.
+    A file of the catalogue is known by its SHA-256, or named; its run lies at
+    results/<profile>/<task>/<name>/seed0. Any other file is taken as the authors' own of IR-SDE or
+    Refusion and needs --task: its run lies at results/<profile>/<task>/ir-sde+authors/seed0, a
+    network that sees the noisy image only at .../denoising-ode+authors/seed0, and joins no table by
+    itself. A ConditionalUNet gets the process of the authors' IR-SDE configuration, a
+    ConditionalNAFNet that of Refusion's; what was taken, and why, is printed. Such a run is
+    evaluated with the plain conversion, as the authors' code reads the noise, unless irsde evaluate
+    is told otherwise.
     """
     from irsde.experiment.grid import Run
-    from irsde.experiment.profile import check_task, load_profile
+    from irsde.experiment.profile import check_task, load_profile, run_settings
+    from irsde.experiment.published_weights import CATALOGUE, read_weights_catalogue, weights_of
     from irsde.restoration.import_weights import METHOD
     from irsde.restoration.import_weights import import_weights as import_file
+    from irsde.restoration.published import import_published, name_of
 
-    check_task(task)
     loaded = load_profile(_profile_name(profile))
+    known = read_weights_catalogue() if CATALOGUE.is_file() else {}
+    is_name = source in known
+    name = source if is_name else name_of(Path(source)) if known else None
+    if name is not None:
+        for option, value in (
+            ("--task", task),
+            ("--lambda", stationary_std),
+            ("--steps", steps),
+            ("--schedule", schedule),
+        ):
+            if value is not None:
+                raise InputError(f"{option} has no effect on {name}: leave it out")
+        run = Run(loaded.name, weights_of(name).task, name, 0)
+        settings = run_settings(loaded, run.task, name, 0)
+        file = None if is_name else Path(source)
+        print(import_published(run, settings, file, overwrite=overwrite))
+        return
+    if task is None:
+        raise InputError(
+            f"{source}: neither a name of irsde weights list nor, by its SHA-256, a file of it; "
+            "for weights of IR-SDE or Refusion give --task"
+        )
+    check_task(task)
     run = Run(loaded.name, task, METHOD, 0)
     print(
         import_file(
-            file,
+            Path(source),
             run,
             loaded.data.of(task),
             overwrite=overwrite,

@@ -15,7 +15,7 @@ from irsde.files import InputError, digest_json
 if TYPE_CHECKING:
     from irsde.processes import GaussianProcess, Schedule
 
-Kind = Literal["identity", "classical", "regression", "process"]
+Kind = Literal["identity", "classical", "regression", "process", "published"]
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,10 @@ class Method:
     ----------
     label : str
         Name in tables and figures.
-    kind : {"identity", "classical", "regression", "process"}
-        What restores: nothing, the task's classical method, the network called once, or a
-        process with a sampler.
+    kind : {"identity", "classical", "regression", "process", "published"}
+        What restores: nothing, the task's classical method, the network called once, a process
+        with a sampler, or a network of its own with the weights that its authors published
+        (`restoration.published.SYSTEMS`).
     process : callable (stationary_std) -> GaussianProcess, optional
         The process, for kind "process", given lambda in the unit of the images.
     objective : str
@@ -68,8 +69,13 @@ class Method:
 
     @property
     def is_trained(self) -> bool:
-        """True if the method has a network."""
+        """True if the method has a network that is trained here."""
         return self.kind in ("regression", "process")
+
+    @property
+    def has_network(self) -> bool:
+        """True if the method has a network, trained here or by its authors."""
+        return self.is_trained or self.kind == "published"
 
     def __post_init__(self) -> None:
         """Refuse an entry whose parts do not fit together."""
@@ -81,7 +87,7 @@ class Method:
             raise ValueError(f"{self.label}: a process and kind 'process' go together")
         if (self.kind == "process") != (self.sampler != "direct"):
             raise ValueError(f"{self.label}: a process needs a sampler, and nothing else has one")
-        if self.is_trained != (self.nfe > 0):
+        if self.has_network != (self.nfe > 0):
             raise ValueError(f"{self.label}: nfe must be positive with a network, else 0")
 
     def process_for(self, stationary_std: float | None) -> "GaussianProcess | None":
@@ -326,5 +332,31 @@ METHODS: dict[str, Method] = {
         "ddim",
         100,
         source="arXiv 2209.03003, arXiv 2210.02747",
+    ),
+    "prenet": Method(
+        "PReNet", "published", nfe=1, only_task="deraining", source="arXiv 1901.09221"
+    ),
+    "prenet-r": Method(
+        "PReNet_r", "published", nfe=1, only_task="deraining", source="arXiv 1901.09221"
+    ),
+    "cdncnn-s": Method(
+        "CDnCNN-S", "published", nfe=1, only_task="denoising", source="arXiv 1608.03981"
+    ),
+    "ffdnet": Method(
+        "FFDNet", "published", nfe=1, only_task="denoising", source="arXiv 1710.04026"
+    ),
+    "gcanet": Method("GCANet", "published", nfe=1, only_task="dehazing", source="arXiv 1811.08747"),
+    "aod-net": Method(
+        "AOD-Net", "published", nfe=1, only_task="dehazing", source="arXiv 1707.06543"
+    ),
+    "light-dehazenet": Method(
+        "Light-DehazeNet",
+        "published",
+        nfe=1,
+        only_task="dehazing",
+        source="doi 10.1109/TIP.2021.3116790",
+    ),
+    "imdn": Method(
+        "IMDN", "published", nfe=1, only_task="super-resolution", source="arXiv 1909.11856"
     ),
 }

@@ -142,7 +142,7 @@ def test_every_command_explains_itself():
         ["data", "prepare"],
         ["train"],
         ["evaluate"],
-        ["import-weights"],
+        ["weights", "import"],
         ["restore"],
         ["report"],
         ["status"],

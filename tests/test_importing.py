@@ -21,6 +21,7 @@ from irsde.files import InputError, digest_file, read_json, write_json, write_te
 from irsde.networks import ConditionalNAFNet, ConditionalUNet
 from irsde.processes import mean_reverting
 from irsde.restoration import import_weights as importing
+from irsde.restoration import weight_files
 from irsde.restoration.import_weights import METHOD, import_weights
 from irsde.restoration.restorer import load_restorer
 from irsde.samplers import sample, standard_normals
@@ -356,7 +357,7 @@ def test_a_huge_file_and_a_huge_archive_are_refused(monkeypatch):
     file = saved(network("unet").state_dict())
     with zipfile.ZipFile("bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data/0", bytes(2**22))
-    monkeypatch.setattr(importing, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(weight_files, "MAX_BYTES", 2**20)
     assert "are more than the limit" in refusal(file)
     assert "unpacks to" in refusal(Path("bomb.pth"))
 
@@ -575,7 +576,7 @@ def test_import_and_evaluate_on_the_command_line(monkeypatch, capsys):
     profile = load_profile("smoke")
     prepare_task("smoke", RUN.task)
     saved(network("nafnet").state_dict())
-    arguments = ("import-weights", "latest_G.pth", "--task", RUN.task, "--profile", "smoke")
+    arguments = ("weights", "import", "latest_G.pth", "--task", RUN.task, "--profile", "smoke")
     code, output = command(monkeypatch, capsys, *arguments)
     assert code == 0
     assert output.out.startswith("results/smoke/inpainting/ir-sde+authors/seed0: imported")
@@ -595,12 +596,20 @@ def test_import_and_evaluate_on_the_command_line(monkeypatch, capsys):
 
 def test_a_refusal_ends_with_code_2_and_one_line(monkeypatch, capsys):
     code, output = command(
-        monkeypatch, capsys, "import-weights", "a.pth", "--task", "deraining", "--profile", "smoke"
+        monkeypatch,
+        capsys,
+        "weights",
+        "import",
+        "a.pth",
+        "--task",
+        "deraining",
+        "--profile",
+        "smoke",
     )
     assert (code, output.out) == (2, "")
     assert output.err == "irsde: a.pth: no such file\n"
     code, output = command(
-        monkeypatch, capsys, "import-weights", "a.pth", "--task", "raining", "--profile", "smoke"
+        monkeypatch, capsys, "weights", "import", "a.pth", "--task", "raining", "--profile", "smoke"
     )
     assert code == 2
     assert "unknown task 'raining'" in output.err

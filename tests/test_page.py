@@ -303,7 +303,7 @@ CARD = {
     [
         (
             {"imported_from": {"file": "a b.pth", "sha256": "0"}},
-            "irsde import-weights 'a b.pth' --profile made",
+            "irsde weights import 'a b.pth' --profile made",
         ),
         (
             {"derived_from": "results/r", "identity": {"width": "0.07"}},

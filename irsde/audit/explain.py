@@ -12,6 +12,7 @@ from irsde.data.sets import CARD, dataset_folder, prepared_card
 from irsde.experiment.cards import RecordedData, RunCard
 from irsde.experiment.grid import pairs_folder
 from irsde.experiment.options import alike, unusual
+from irsde.experiment.profile import TestSet
 from irsde.experiment.provenance import read_run_card
 from irsde.experiment.recorded import (
     Lineage,
@@ -326,8 +327,9 @@ def _add_test_set(part: Branch, summary: Summary, entry: RecordedSet) -> None:
     test.add(f"leakage: {shown} found in the training data")
 
 
-def _add_set(part: Branch, name: str, folder: Path, recorded: str | None) -> None:
+def _add_set(part: Branch, prepared: str, folder: Path, recorded: str | None) -> None:
     """Where a set is, prepared and as it came, with fingerprints, source and licence."""
+    name = TestSet.parse(prepared).dataset
     card = prepared_card(folder) if is_present(folder / CARD) else None
     fingerprint = recorded or (card.fingerprint if card else None)
     state = "" if card else "; ABSENT NOW"

@@ -14,7 +14,7 @@ from irsde.data.sets import CARD, dataset_folder, prepared_card, set_card
 from irsde.experiment import provenance
 from irsde.experiment.code import code_hash, is_same_code
 from irsde.experiment.grid import pairs_folder, run_of
-from irsde.experiment.profile import load_profile, run_settings, settings_hash
+from irsde.experiment.profile import TestSet, load_profile, run_settings, settings_hash
 from irsde.experiment.recorded import (
     PROVENANCE,
     Lineage,
@@ -333,7 +333,7 @@ def _prepared(folder: Path, recorded: str | None, sets: _Sets) -> Iterator[Probl
     if prepared is None:
         return
     card = prepared_card(folder)
-    origins = [(name, card.source.fingerprint)]
+    origins = [(TestSet.parse(name).dataset, card.source.fingerprint)]
     if card.masks:
         origins.append((card.masks.dataset, card.masks.fingerprint))
     for origin, made_from in origins:

@@ -24,7 +24,7 @@ from irsde.data.sets import (
 from irsde.degradations.masks import Holes, inpainting_holes, read_mask
 from irsde.experiment.cards import DatasetCard, Masks, PreparedCard, Source
 from irsde.experiment.grid import pairs_folder
-from irsde.experiment.profile import TaskData
+from irsde.experiment.profile import TaskData, TestSet
 from irsde.files import InputError, digest, replacing_folder
 from irsde.images import Pixels, read_image, to_float, to_pixels, write_image
 from irsde.seeds import numpy_generator
@@ -87,8 +87,9 @@ def prepare(profile: str, task_name: str, dataset: str, settings: TaskData) -> P
     set's own masks, else by generated ones.
     """
     role = role_of(settings, dataset)
-    source = dataset_folder(dataset)
-    for name in (dataset, *(settings.without if role != "test" else ())):
+    test_set = TestSet.parse(dataset)
+    source = dataset_folder(test_set.dataset)
+    for name in (test_set.dataset, *(settings.without if role != "test" else ())):
         check_unchanged(name)
     card = dataset_card(source)
     without = settings.without if role != "test" else ()
@@ -97,6 +98,8 @@ def prepare(profile: str, task_name: str, dataset: str, settings: TaskData) -> P
     if not records:
         raise InputError(f"{dataset}: no image is left without the scenes of {settings.without}")
     degradation = degradation_of(settings)
+    if test_set.noise_level is not None:
+        degradation = replace(degradation, noise_level=test_set.noise_level)
     has_masks = TASKS[task_name].has_holes and any(record.mask for record in records)
     comes_masked = has_masks and role != "train" and not settings.masks
     comes_degraded = (
@@ -109,8 +112,8 @@ def prepare(profile: str, task_name: str, dataset: str, settings: TaskData) -> P
         for part in ("GT", "LQ"):
             (temporary / part).mkdir()
         job = _Job(
-            folder, temporary, source, task_name, TASKS[task_name], dataset, settings, degradation,
-            comes_degraded, holes_of(dataset) if comes_masked else None,
+            folder, temporary, source, task_name, TASKS[task_name], test_set, settings,
+            degradation, comes_degraded, holes_of(test_set.dataset) if comes_masked else None,
         )  # fmt: skip
         write = job.training_pairs if role == "train" else job.scored_pairs
         rows = _on_all_cores(write, records)
@@ -134,7 +137,7 @@ class _Job:
     source: Path
     task_name: str
     task: Task
-    dataset: str
+    test_set: TestSet
     settings: TaskData
     degradation: Degradation
     comes_degraded: bool
@@ -238,7 +241,9 @@ class _Job:
         return None
 
     def _synthesised(self, row: Record, view: Pixels) -> Record:
-        generator = numpy_generator("degradation", self.task_name, self.dataset, row.image)
+        names = ["degradation", self.task_name, self.test_set.dataset, row.image]
+        names += [f"draw {self.test_set.draw}"] if self.test_set.draw else []
+        generator = numpy_generator(*names)
         degraded = self.task.degrade(to_float(view), generator, self.degradation)
         if self.task.exact:
             values = np.ascontiguousarray(degraded, dtype=np.float32)
@@ -267,8 +272,8 @@ def _prepared_card(job: _Job, card: DatasetCard, role: Role, images: int) -> Pre
         fingerprint = dataset_card(dataset_folder(job.settings.masks)).fingerprint
         masks = Masks(dataset=job.settings.masks, fingerprint=fingerprint)
     return PreparedCard(
-        dataset=job.dataset,
-        label=card.label,
+        dataset=str(job.test_set),
+        label=f"{card.label}{_conditions(job.test_set)}",
         licence=card.licence,
         task=job.task_name,
         role=role,
@@ -282,6 +287,13 @@ def _prepared_card(job: _Job, card: DatasetCard, role: Role, images: int) -> Pre
         source=Source(fingerprint=card.fingerprint, differences=card.differences),
         masks=masks,
     )
+
+
+def _conditions(test_set: TestSet) -> str:
+    """What the name of a test set says beyond the data set, for people."""
+    level = test_set.noise_level
+    sigma = "" if level is None else f", noise {level * 255:.0f}/255"
+    return sigma + (f", draw {test_set.draw}" if test_set.draw else "")
 
 
 def _hash(pixels: Pixels) -> str:

@@ -19,11 +19,15 @@ def multiply_accumulates(settings: RunSettings, height: int, width: int) -> int:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from irsde.restoration.restorer import build_network
+    from irsde.restoration.restorer import PublishedRestorer, build_network, restorer_of
 
     with torch.device("meta"), torch.inference_mode():
         network = build_network(settings).eval()
         image = torch.empty(1, 3, height, width)
+        restorer = restorer_of(settings, network)
         with FlopCounterMode(display=False) as counter:
-            network(image, image, 1)
+            if isinstance(restorer, PublishedRestorer):
+                restorer.apply(image, 0.0)
+            else:
+                network(image, image, 1)
     return int(counter.get_total_flops()) // 2

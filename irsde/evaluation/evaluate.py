@@ -274,7 +274,7 @@ def _restored(
 ) -> Iterator[Batch]:
     """Pairs of this process with their restored images, batch by batch."""
     kind = method_of(evaluation.run.method).kind
-    if kind in ("regression", "process"):
+    if kind in ("regression", "process", "published"):
         yield from _restored_by_network(evaluation, pairs, settings, device, world, meter)
         return
     restore = _direct(evaluation.run, card)
@@ -370,7 +370,7 @@ def _restored_by_network(
 
 def _multiply_accumulates(run: Run, pairs: Sequence[Pair], nfe: Sequence[int]) -> float:
     """Multiply-accumulates of a mean image, all network evaluations together."""
-    if not run.is_trained:
+    if not method_of(run.method).has_network:
         return 0.0
     _, settings = provenance.read_network_run(run.folder)
     of_shape = {

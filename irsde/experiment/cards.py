@@ -21,7 +21,14 @@ from pydantic import (
 
 from irsde.experiment.grid import OUTSIDE
 from irsde.experiment.options import Conversion
-from irsde.experiment.profile import LONGEST_NAME, METHOD, Name, NetworkSettings, problem_of
+from irsde.experiment.profile import (
+    LONGEST_NAME,
+    METHOD,
+    Name,
+    NetworkSettings,
+    TestSetName,
+    problem_of,
+)
 from irsde.files import InputError, is_present, read_json, write_json
 from irsde.methods import METHODS, MethodName
 from irsde.tasks import TASKS
@@ -309,7 +316,7 @@ class SetCard(Stored):
     """
 
     kind = "a data set card"
-    dataset: Name
+    dataset: TestSetName
     label: str
     licence: str
     pairs: Count = 0  # counted, as the others, when the set is written

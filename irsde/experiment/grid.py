@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 import yaml
 
@@ -22,6 +22,8 @@ from irsde.experiment.profile import (
     Causes,
     Profile,
     RunSettings,
+    TaskData,
+    TestSet,
     check_form,
     largest_nfe,
     method_refusal,
@@ -29,6 +31,7 @@ from irsde.experiment.profile import (
     sampler_refusal,
     wrong_in_profile,
 )
+from irsde.experiment.published_weights import weights_of
 from irsde.files import DATA, RESULTS, InputError, check_name, digest_json, write_text
 from irsde.methods import METHODS, MethodName, method_of
 
@@ -55,6 +58,13 @@ class Run:
     def is_trained(self) -> bool:
         """True if the run has a network."""
         return method_of(self.method).is_trained
+
+    @property
+    def stage(self) -> Literal["import", "train", "tune"]:
+        """What makes the run: its weights are published, trained here, or there are none."""
+        if method_of(self.method).kind == "published":
+            return "import"
+        return "train" if self.is_trained else "tune"
 
     @property
     def label(self) -> str:
@@ -203,10 +213,24 @@ def evaluations(profile: Profile) -> list[Evaluation]:
         seeds = settings.evaluation.sampling_seeds if sampler != "direct" else (0,)
         listed += [
             Evaluation(run, dataset, EvaluationOptions(sampler, nfe, sampling_seed=seed))
-            for dataset in settings.data.of(run.task).test
+            for dataset in _tests_of(run, settings)
             for seed in seeds
         ]
     return listed
+
+
+def datasets_tested(data: TaskData) -> list[str]:
+    """Data sets of the test sets of a task, each once."""
+    return list(dict.fromkeys(TestSet.parse(name).dataset for name in data.test))
+
+
+def _tests_of(run: Run, settings: Profile) -> list[str]:
+    """Test sets that a run is evaluated on; of a published system those of its record."""
+    tests = settings.data.of(run.task).test
+    if method_of(run.method).kind != "published":
+        return list(tests)
+    known = weights_of(run.method).test_sets
+    return [name for name in tests if str(replace(TestSet.parse(name), draw=0)) in known]
 
 
 def sweep_evaluations(profile: Profile) -> list[Evaluation]:
@@ -226,7 +250,7 @@ def sweep_evaluations(profile: Profile) -> list[Evaluation]:
             usual = EvaluationOptions(sampler, nfe)
             of_run = [
                 Evaluation(run, dataset, EvaluationOptions(*values))
-                for dataset in sweep.datasets or settings.data.of(task).test
+                for dataset in sweep.datasets or _tests_of(run, settings)
                 for values in itertools.product(
                     *(
                         getattr(sweep, option.plural) or (getattr(usual, name),)
@@ -262,7 +286,7 @@ def datasets(profile: Profile) -> list[str]:
     names: set[str] = set()
     for task in profile.tasks:
         chosen = profile.data.of(task)
-        names |= {*chosen.train, *chosen.validation, *chosen.test, *chosen.without}
+        names |= {*chosen.train, *chosen.validation, *datasets_tested(chosen), *chosen.without}
         names |= {chosen.masks} if chosen.masks else set()
     return sorted(names)
 
@@ -281,13 +305,14 @@ def needed_datasets(profile: Profile, task: str, dataset: str) -> list[str]:
     """Data sets that must be in `data/` before pairs of one of them are prepared for a task."""
     chosen = profile.data.of(task)
     without = () if dataset in chosen.test else chosen.without
-    return [dataset, *without, *([chosen.masks] if chosen.masks else [])]
+    masks = [chosen.masks] if chosen.masks else []
+    return [TestSet.parse(dataset).dataset, *without, *masks]
 
 
 def datasets_of_task(profile: Profile, task: str) -> list[str]:
     """Data sets that the leakage check of a task looks at, in the order of the profile."""
     chosen = profile.data.of(task)
-    names = (*chosen.train, *chosen.validation, *chosen.test, *chosen.without)
+    names = (*chosen.train, *chosen.validation, *datasets_tested(chosen), *chosen.without)
     return list(dict.fromkeys(names))
 
 
@@ -366,6 +391,7 @@ class RunItem(TypedDict):
     seed: int
     folder: str
     settings: str
+    weights: NotRequired[str]  # SHA-256 of the published file
 
 
 class EvaluationItem(TypedDict):
@@ -391,14 +417,13 @@ def parameters(profile: Profile, given: Collection[Path] = ()) -> str:
     given : collection of Path
         Folders of runs and evaluations that are taken as they are, such as imported ones.
     """
-    train: dict[str, RunItem] = {}
-    tune: dict[str, RunItem] = {}
+    stages: dict[str, dict[str, RunItem]] = {"import": {}, "train": {}, "tune": {}}
     evaluate: dict[str, EvaluationItem] = {}
     for run in runs(profile):
         if run.folder in given:
             continue
         settings: RunSettings = run_settings(profile, run.task, run.method, run.seed)
-        stage = train if run.is_trained else tune
+        stage = stages[run.stage]
         _check_key(run.key, run.folder, stage)
         stage[run.key] = {
             "task": run.task,
@@ -407,6 +432,8 @@ def parameters(profile: Profile, given: Collection[Path] = ()) -> str:
             "folder": run.folder.as_posix(),
             "settings": settings.hash,
         }
+        if run.stage == "import":
+            stage[run.key]["weights"] = weights_of(run.method).sha256
     usual = dict.fromkeys(evaluations(profile))
     for evaluation in [*usual, *further_evaluations(profile)]:
         if evaluation.folder in given:
@@ -439,8 +466,7 @@ def parameters(profile: Profile, given: Collection[Path] = ()) -> str:
             task: {"task": task, "settings": preparation_hash(profile, task)}
             for task in profile.tasks
         },
-        "train": train,
-        "tune": tune,
+        **stages,
         "evaluate": evaluate,
     }
     head = (

@@ -67,7 +67,7 @@ class Option:
 
 
 def _without_network(_: "EvaluationOptions", method: "Method") -> str:
-    return "" if method.is_trained else "has no network"
+    return "" if method.has_network else "has no network"
 
 
 def _without_steps(options: "EvaluationOptions", method: "Method") -> str:

@@ -7,7 +7,8 @@ A profile is `workflow/config/<name>.yaml`. Both engines and every command read 
 import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -42,6 +43,9 @@ PROFILE_FOLDER = Path("workflow/config")
 PARAMETERS = Path("params.yaml")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 METHOD = re.compile(NAME.pattern + r"(?:\+[A-Za-z0-9_-]+(?:\.[0-9]+)?)*")  # with its variants
+TEST_SET = re.compile(
+    NAME.pattern + r"(?:\+sigma(?P<sigma>[1-9][0-9]{0,2}))?(?:\+draw(?P<draw>[1-9][0-9]{0,3}))?"
+)
 LONGEST_NAME = 100  # characters
 MOST_SEEDS = 1000
 MOST_OF_A_CAPTION = 2000  # characters
@@ -74,10 +78,16 @@ def _different(values: tuple[T, ...]) -> tuple[T, ...]:
     return values
 
 
+FORMS = {
+    METHOD: ", '+' before a variant",
+    TEST_SET: ", then +sigmaN for noise of N/255, +drawN for another draw of the noise",
+}
+
+
 def _check_form(name: str, pattern: re.Pattern[str] = NAME) -> str:
     if pattern.fullmatch(name) is None or len(name) > LONGEST_NAME:
         form = "letters, digits, '-' and '_'"
-        form += ", '+' before a variant" if pattern is METHOD else ""
+        form += FORMS.get(pattern, "")
         raise ValueError(
             f"{name[:LONGEST_NAME]!r} is no name: {form}, {LONGEST_NAME} characters at most"
         )
@@ -122,6 +132,10 @@ TaskName = Annotated[str, AfterValidator(_check_task)]
 ProtocolName = Annotated[str, AfterValidator(_check_protocol)]
 DatasetNames = Annotated[
     tuple[DatasetName, ...], BeforeValidator(_as_tuple), AfterValidator(_different)
+]
+TestSetName = Annotated[str, AfterValidator(partial(_check_form, pattern=TEST_SET))]
+TestSetNames = Annotated[
+    tuple[TestSetName, ...], BeforeValidator(_as_tuple), AfterValidator(_different)
 ]
 Seed = Annotated[int, Field(ge=0, lt=SEEDS, strict=True)]
 Seeds = Annotated[
@@ -214,7 +228,11 @@ class TaskData(Settings):
         (), description="sets to train on: a name or a list, of data/catalogue.yaml or your own"
     )
     validation: DatasetNames = Field((), description="sets that show how training goes")
-    test: DatasetNames = Field((), description="sets whose scores are in the tables")
+    test: TestSetNames = Field(
+        (),
+        description="sets whose scores are in the tables; of denoising with +sigma15 for noise "
+        "of 15/255, +draw1 for another draw of it",
+    )
     without: DatasetNames = Field(
         (), description="sets whose scenes are excluded from training and validation"
     )
@@ -275,9 +293,8 @@ class DataSettings(TaskData):
             | {key: getattr(own, key) for key in own.model_fields_set}
         )
         roles = {"train": chosen.train, "validation": chosen.validation, "test": chosen.test}
-        for role, names in roles.items():
-            if not names:
-                raise _PlacedError(f"names no data set for {task}", role)
+        if not chosen.test:
+            raise _PlacedError(f"names no data set for {task}", "test")
         used = [name for role in roles.values() for name in role]
         if len(set(used)) < len(used):
             raise ValueError(f"{task}: training, validation and test must be different data sets")
@@ -437,7 +454,7 @@ class Sweep(_Swept):
         "other samplers get a sweep of their own"
     )
     seeds: Seeds = Field((0,), description="of training")
-    datasets: DatasetNames = Field((), description="test sets; all of the task unless given")
+    datasets: TestSetNames = Field((), description="test sets; all of the task unless given")
     samplers: Annotated[tuple[Name, ...], AfterValidator(_different)] = Field(
         (), description="the method's own unless given"
     )
@@ -508,8 +525,12 @@ class Profile(Settings):
     more: tuple[Block, ...] = Field((), description="runs beyond tasks x methods x seeds")
     process: ProcessSettings = Field(ProcessSettings(), description="of all methods")
     data: DataSettings = Field(description="what is trained and tested on")
-    network: NetworkSettings = Field(description="the network of all methods: its kind and size")
-    training: TrainingSettings = Field(description="budget and recipe of all trained methods")
+    network: NetworkSettings | None = Field(
+        None, description="the network of all methods that are trained: its kind and size"
+    )
+    training: TrainingSettings | None = Field(
+        None, description="budget and recipe of all trained methods"
+    )
     evaluation: EvaluationSettings = Field(
         EvaluationSettings(), description="how test images are restored and scored"
     )
@@ -531,8 +552,14 @@ class Profile(Settings):
     @field_validator("data")
     @classmethod
     def _has_data_for_every_task(cls, data: DataSettings, info: ValidationInfo) -> DataSettings:
+        grid = (info.data.get("methods", ()), (), info.data.get("more", ()))
         for task in info.data.get("tasks", ()):
-            data.of(task)
+            chosen = data.of(task)
+            kinds = {method_of(method).kind for method in _runs(task, *grid)}
+            of_images = kinds - {"identity", "published"} or kinds <= {"identity"}
+            for role in ("train", "validation") if of_images else ():
+                if not getattr(chosen, role):
+                    raise _PlacedError(f"names no data set for {task}", role)
         return data
 
     @field_validator("more")
@@ -606,6 +633,8 @@ class Profile(Settings):
                 record = method_of(method)
                 if method_refusal(record, task) is None:
                     self._check_run(task, method, record)
+                elif record.kind == "published":
+                    _record_of(method)
         if self.causes:
             try:
                 self._varied(self.causes.method)
@@ -635,6 +664,11 @@ class Profile(Settings):
                     "evaluation",
                     "nfe",
                 )
+        if record.kind == "published":
+            _record_of(method)
+        for group in ("network", "training") if record.is_trained else ():
+            if getattr(varied, group) is None:
+                raise _PlacedError(f"is needed by {method}", group)
         for key in ("patch", "late_patch") if record.is_trained else ():
             side, scale = getattr(varied.training, key), TASKS[task].scale
             if side is not None and side % scale:
@@ -664,7 +698,7 @@ class Profile(Settings):
             raise InputError(f"profile {self.name}, {_text(error.place)}: {error}") from None
 
     def _varied(self, method: str) -> "Profile":
-        if not MethodName.parse(method).variant:
+        if not MethodName.parse(method).variant or method_of(method).kind == "published":
             return self
         if method not in self.variants:
             known = ", ".join(self.variants) or "none"
@@ -677,7 +711,9 @@ class Profile(Settings):
                     f"{group} cannot differ between methods of a table; make another profile",
                     *place,
                 )
-            usual = getattr(self, group).model_dump(exclude_unset=True)
+            if (base := getattr(self, group)) is None:
+                raise _PlacedError("is needed where a variant differs in it", group)
+            usual = base.model_dump(exclude_unset=True)
             try:
                 merged = _merged(usual, settings)
                 changed[group] = GROUPS_OF_VARIANTS[group].validate_python(merged)
@@ -685,6 +721,16 @@ class Profile(Settings):
                 within, message = _first_problem(error)
                 raise _PlacedError(message, *place, *within) from None
         return self.model_copy(update=changed)
+
+
+def _record_of(method: str) -> None:
+    """Refuse the name of a published system that the catalogue of weights does not have."""
+    from irsde.experiment.published_weights import weights_of
+
+    try:
+        weights_of(method)
+    except InputError as error:
+        raise _PlacedError(str(error), "methods") from None
 
 
 def _no_task(task: str) -> str:
@@ -883,6 +929,16 @@ def run_settings(profile: Profile, task: str, method: str, seed: int) -> RunSett
     check_name("method", base, METHODS)
     if reason := method_refusal(METHODS[base], task):
         raise InputError(f"{method} on {task}: n/a, {reason}")
+    if METHODS[base].kind == "published":
+        return RunSettings(
+            task=task,
+            method=method,
+            seed=seed,
+            stationary_std=None,
+            data=TaskData(),
+            network=None,
+            training=None,
+        )
     resolved = profile.for_method(method)
     is_trained = METHODS[base].is_trained
     return RunSettings(
@@ -972,6 +1028,48 @@ def wrong_in_profile(profile: Profile, message: str, *place: str | int) -> Input
     return InputError(f"{path}{line}: {_text(place)}: {message}")
 
 
+@dataclass(frozen=True)
+class TestSet:
+    """A test set as a profile names it: `mcmaster+sigma15+draw1`.
+
+    Parameters
+    ----------
+    dataset : str
+        The data set.
+    noise_level : float, optional
+        Of denoising, in the unit of images in [0, 1]; the profile's unless the name says one.
+    draw : int
+        Which draw of the noise; 0 unless the name says one.
+    """
+
+    dataset: str
+    noise_level: float | None = None
+    draw: int = 0
+
+    @classmethod
+    def parse(cls, name: str) -> "TestSet":
+        """The test set of a name.
+
+        Examples
+        --------
+        >>> TestSet.parse("mcmaster+sigma51+draw2")
+        TestSet(dataset='mcmaster', noise_level=0.2, draw=2)
+        """
+        dataset, *conditions = name.split("+")
+        found = {part.rstrip("0123456789"): part for part in conditions}
+        sigma, draw = found.get("sigma"), found.get("draw")
+        return cls(
+            dataset,
+            int(sigma.removeprefix("sigma")) / 255 if sigma else None,
+            int(draw.removeprefix("draw")) if draw else 0,
+        )
+
+    def __str__(self) -> str:
+        """Name of the test set."""
+        sigma = "" if self.noise_level is None else f"+sigma{round(self.noise_level * 255)}"
+        return f"{self.dataset}{sigma}" + (f"+draw{self.draw}" if self.draw else "")
+
+
 def _check_datasets(profile: Profile) -> None:
     """Refuse names that are nearly that of a data set: own sets may be made later."""
     known: set[str] = set()
@@ -980,7 +1078,15 @@ def _check_datasets(profile: Profile) -> None:
         own = profile.data.tasks.get(task, TaskData()).model_fields_set
         for role in ("train", "validation", "test", "without", "masks"):
             names = getattr(chosen, role) or ()
-            for name in (names,) if isinstance(names, str) else names:
+            for given in (names,) if isinstance(names, str) else names:
+                name = TestSet.parse(given).dataset
+                if given != name and not TASKS[task].is_noise:
+                    raise _PlacedError(
+                        f"{given}: only test sets of denoising have +sigma and +draw",
+                        "data",
+                        *(("tasks", task) if role in own else ()),
+                        role,
+                    )
                 if (DATA / name).is_dir():
                     continue
                 known = known or _known_datasets()

@@ -1,7 +1,7 @@
 """Colour, marker and line of methods and samplers, the same in every figure.
 
 They follow from the place of a name in `METHODS` or `SAMPLERS`, so that one which is added at the
-end has its own look and leaves the others theirs.
+end has its own look and leaves the others theirs. Published systems have thin markers.
 """
 
 from dataclasses import dataclass, replace
@@ -78,6 +78,7 @@ class Look:
         }
 
 
+THIN_MARKERS = ("1", "+", "x", "2", "3", "4", "|", "_")  # of published systems
 WITHOUT_PROCESS = (Look("#888888", "X", DOTTED), Look(GRAY, "P", DASHED), Look(BLACK, "s"))
 
 
@@ -93,7 +94,12 @@ def look(method: str) -> Look:
     """
     name = MethodName.parse(method)
     sampled = [key for key, record in METHODS.items() if record.process]
-    others = [key for key in METHODS if key not in sampled]
+    published = [key for key, record in METHODS.items() if record.kind == "published"]
+    others = [key for key in METHODS if key not in (*sampled, *published)]
+    if name.base in published:
+        place = published.index(name.base)
+        color, marker = COLORS[place % len(COLORS)], THIN_MARKERS[place % len(THIN_MARKERS)]
+        return Look(color, marker, DASHES[place % len(DASHES)])
     if name.base in others:
         usual = WITHOUT_PROCESS[others.index(name.base) % len(WITHOUT_PROCESS)]
     else:

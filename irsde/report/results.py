@@ -18,7 +18,7 @@ from irsde.experiment.options import alike
 from irsde.experiment.result_tables import PER_IMAGE, read_per_image
 from irsde.experiment.summary import Summary, read_summary
 from irsde.files import InputError, digest_json
-from irsde.methods import MethodName
+from irsde.methods import MethodName, method_of
 
 
 @dataclass(frozen=True)
@@ -237,12 +237,14 @@ def run_command(card: RunCard) -> str:
     """Command that makes a run, from its card; "" for results made elsewhere."""
     settings = card.settings
     chosen = ["--profile", card.home, "--task", card.task]
+    if card.imported_from and method_of(card.method).kind == "published":
+        return shlex.join(["irsde", "weights", "import", card.method, "--profile", card.home])
     if imported := card.imported_from:
         if settings.process and settings.stationary_std is not None:
             process = settings.process
             chosen += ["--lambda", f"{255 * settings.stationary_std:g}/255"]
             chosen += ["--steps", str(process.steps), "--schedule", process.schedule]
-        return shlex.join(["irsde", "import-weights", imported.file, *chosen])
+        return shlex.join(["irsde", "weights", "import", imported.file, *chosen])
     origin = card.derived_from
     if origin and "width" in card.identity:
         width = card.identity["width"]

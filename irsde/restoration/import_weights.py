@@ -4,16 +4,13 @@ A released file is a stranger's: it is read without unpickling objects, compared
 with a network built without memory, and only then written, as safetensors and with a run card.
 """
 
-import pickletools
 import re
 import time
-import warnings
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import ValidationError
@@ -37,29 +34,25 @@ from irsde.files import InputError, check_name, digest_file, replacing
 from irsde.machine.meters import peak_memory_bytes
 from irsde.methods import METHODS, MethodName, method_of
 from irsde.restoration.restorer import build_network
+from irsde.restoration.weight_files import (
+    check_file,
+    check_tensor,
+    finite_weights,
+    first_few,
+    load_checkpoint,
+    shown,
+    state_dict_of,
+)
 from irsde.restoration.weights import WEIGHTS
 from irsde.tasks import TASKS
 
 METHOD = str(MethodName("ir-sde", IMPORTED))
 DENOISING_METHOD = "denoising-ode"
-MAX_BYTES = 8 * 2**30  # the largest released network with both of its EMA copies takes 1.2
-PROTOCOL_4 = r"Unsupported operand (147|149)\b"  # its instructions, in torch's words
 MAX_STEPS = 10_000
 MAX_BLOCKS = 100  # of one level; the released networks have up to 28
 MAX_TENSORS = 20_000  # the released networks have up to 800
 MAX_LEVELS = 8  # the released networks have four or five
-WRAPPERS = ("params", "params_ema", "state_dict", "model_state_dict", "model", "ema", "network")
-TRAINING_STATE = ("optimizer", "optimizers", "optimizer_state_dict", "schedulers", "param_groups")
-AVERAGE, RAW = "ema_model.", "online_model."  # what ema_pytorch prefixes the names with
-BOOKKEEPING = ("initted", "step")  # of ema_pytorch, beside the weights
 COLOR_CHANNELS = 3
-OF_TENSORS = re.compile(  # what a pickle of a state dict names
-    r"collections\.OrderedDict|torch\._utils\._rebuild_\w+|torch\.nn\.parameter\.Parameter"
-    r"|torch\.(\w+Storage|Size|device|Tensor|b?float\d+|u?int\d+|bool)"
-    r"|torch\.(storage|_tensor)\.\w+"
-)
-MAX_PICKLES = 8  # a file of torch's older format has five
-MAX_OPERATIONS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -155,13 +148,13 @@ def import_weights(
     noise off their networks by the noise formula, so the run card asks for the plain conversion.
     """
     started = time.monotonic()
-    _check_file(file)
+    check_file(file)
     source = {"file": file.name, "sha256": digest_file(file)}
-    state, origin = _state_dict(file, _load(file))
+    state, origin = state_dict_of(file, load_checkpoint(file))
     if len(state) > MAX_TENSORS:
         raise InputError(f"{file}: names {len(state):,} tensors, more than {MAX_TENSORS:,}")
     for name, tensor in state.items():
-        _check_tensor(file, name, tensor)
+        check_tensor(file, name, tensor)
     network, is_conditional = _network_of(file, state)
     if not is_conditional:
         run = _denoising_run(file, run)
@@ -182,7 +175,7 @@ def import_weights(
     if run.folder.exists() and not overwrite:
         _check_source(run.folder, file.name, source["sha256"], settings)
     _compare(file, state, settings)
-    weights = {name: _weights_of(file, name, tensor) for name, tensor in state.items()}
+    weights = {name: finite_weights(file, name, tensor) for name, tensor in state.items()}
     parameters = sum(tensor.numel() for tensor in weights.values())
     with replacing_run(run.folder) as folder:
         with replacing(folder / WEIGHTS) as temporary:
@@ -204,8 +197,19 @@ def import_weights(
         )
     return (
         f"{run.folder}: imported {_described(network)}, {parameters:,} parameters, "
-        f"from {file.name}{origin}; {process.label}, read by the plain conversion"
+        f"from {file.name}{origin}; {process.label}, read by the plain conversion: "
+        f"{_why(network, run.task, process, usual)}"
     )
+
+
+def _why(network: NetworkSettings, task: str, process: Process, usual: Process) -> str:
+    """Why these settings were chosen."""
+    chosen = [f.name for f in fields(Process) if getattr(process, f.name) != getattr(usual, f.name)]
+    owner = "IR-SDE" if isinstance(network, UNetSettings) else "Refusion"
+    kind = "ConditionalUNet" if isinstance(network, UNetSettings) else "ConditionalNAFNet"
+    words = {"stationary_std": "lambda", "steps": "T", "schedule": "the schedule"}
+    given = f", but for {' and '.join(words[name] for name in chosen)} as given" if chosen else ""
+    return f"a {kind} is {owner}'s, whose authors' settings for {task} these are{given}"
 
 
 def _process(
@@ -239,7 +243,7 @@ def _stationary_std(given: float | str) -> float:
             value = float(numerator) / float(denominator or 1)
     if not 0 < value <= 1:
         raise InputError(
-            f"--lambda {_shown(text)}: must be a number or fraction in (0, 1], the unit of "
+            f"--lambda {shown(text)}: must be a number or fraction in (0, 1], the unit of "
             "the images; write the authors' max_sigma 50 as 50/255"
         )
     return value
@@ -274,173 +278,6 @@ def _is_up_to_date(folder: Path, sha256: str, settings: RunSettings) -> bool:
     return digest_file(folder / WEIGHTS) == provenance.read_run_card(folder).weights_sha256
 
 
-def _check_file(file: Path) -> None:
-    """Refuse what is no file of a bearable size that may be read."""
-    try:
-        if file.is_dir():
-            raise InputError(f"{file}: is a folder; give the .pth file")
-        if not file.exists():
-            raise InputError(f"{file}: no such file")
-        if not file.is_file():
-            raise InputError(f"{file}: is not a regular file")
-        if (size := file.stat().st_size) > MAX_BYTES:
-            raise InputError(
-                f"{file}: {size / 2**30:.1f} GiB are more than the limit of "
-                f"{MAX_BYTES / 2**30:.0f} GiB"
-            )
-        with file.open("rb") as stream:
-            start = stream.read(4)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from None
-    if not start.startswith((b"PK\x03\x04", b"\x80")):
-        _refuse_code(file)
-        raise InputError(f"{file}: not a PyTorch checkpoint (neither a zip archive nor a pickle)")
-
-
-def _load(file: Path) -> object:
-    """Content of a PyTorch file that holds tensors and plain containers only."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of foreign pickle protocols: such files are refused
-        try:
-            if zipfile.is_zipfile(file):
-                with zipfile.ZipFile(file) as archive:
-                    unpacked = sum(entry.file_size for entry in archive.infolist())
-                if unpacked > MAX_BYTES:
-                    raise InputError(
-                        f"{file}: unpacks to {unpacked / 2**30:.1f} GiB, more than the limit of "
-                        f"{MAX_BYTES / 2**30:.0f} GiB"
-                    )
-            return torch.load(file, map_location="cpu", weights_only=True)
-        except InputError:
-            raise
-        except Exception as error:  # noqa: BLE001 (hostile bytes fail in any way they like)
-            if match := re.search(r"GLOBAL (\S+)", str(error)):
-                raise _holds_code(file, match[1]) from None
-            _refuse_code(file)
-            if re.search(PROTOCOL_4, str(error)):
-                raise InputError(
-                    f"{file}: a pickle of protocol 4 or later, which torch does not read without "
-                    "running what it holds; save the state_dict by torch.save with its own protocol"
-                ) from None
-            raise InputError(
-                f"{file}: truncated or damaged, or no PyTorch file of weights only"
-            ) from None
-
-
-def _holds_code(file: Path, name: str) -> InputError:
-    return InputError(
-        f"{file}: holds a pickled object ({_shown(name)}), which could run code "
-        "and is not loaded; save the network's state_dict instead"
-    )
-
-
-def _refuse_code(file: Path) -> None:
-    """Refuse a file whose pickles name functions or classes beyond those of plain tensors.
-
-    For files that torch gives up on for another reason, such as a later pickle protocol. Nothing
-    is unpickled: the operations are listed only.
-
-    Raises
-    ------
-    InputError
-        Naming the first such object.
-    """
-    with suppress(OSError, ValueError, zipfile.BadZipFile), ExitStack() as stack:
-        if zipfile.is_zipfile(file):
-            archive = stack.enter_context(zipfile.ZipFile(file))
-            names = [name for name in archive.namelist() if name.endswith("data.pkl")]
-            streams = [stack.enter_context(archive.open(name)) for name in names[:1]]
-        else:
-            streams = [stack.enter_context(file.open("rb"))]
-        for stream in streams:
-            for name in _names_in_pickles(stream):
-                if not OF_TENSORS.fullmatch(name):
-                    raise _holds_code(file, name)
-
-
-def _names_in_pickles(stream: IO[bytes]) -> Iterator[str]:
-    """Names of the functions and classes that consecutive pickles load; ends where none follows."""
-    texts: list[str] = []
-    for _ in range(MAX_PICKLES):
-        for count, (operation, argument, _) in enumerate(pickletools.genops(stream)):
-            if operation.name in ("GLOBAL", "INST"):
-                yield str(argument).replace(" ", ".")
-            elif operation.name == "STACK_GLOBAL":
-                yield ".".join(texts[-2:])
-            elif operation.name.startswith("EXT"):
-                yield f"extension {argument}"
-            elif isinstance(argument, str):
-                texts = [*texts[-1:], argument]
-            if count > MAX_OPERATIONS:
-                return
-
-
-def _state_dict(file: Path, content: object) -> tuple[dict[str, Tensor], str]:
-    """Weights of one network under their bare names, and words on which they are."""
-    if not isinstance(content, dict):
-        raise InputError(f"{file}: holds a {type(content).__name__}, not a state dict")
-    if state := _tensors(content):
-        return _without_prefixes(file, state)
-    wrapped = {name: state for name in WRAPPERS if (state := _tensors(content.get(name)))}
-    if len(wrapped) > 1:
-        raise InputError(
-            f"{file}: holds several sets of weights ({_first(wrapped)}); "
-            "save the one you mean as a file of its own"
-        )
-    if wrapped:
-        return _without_prefixes(file, next(iter(wrapped.values())))
-    if any(name in content for name in TRAINING_STATE):
-        raise InputError(
-            f"{file}: holds the state of an optimizer or scheduler, not weights; "
-            "give the file of the network, such as latest_G.pth"
-        )
-    raise InputError(f"{file}: holds no state dict (its keys: {_first(content) or 'none'})")
-
-
-def _tensors(content: object) -> dict[str, Tensor] | None:
-    """Named tensors of a dict that holds nothing else but bookkeeping; None if it is no such."""
-    if not isinstance(content, dict):
-        return None
-    if not all(isinstance(name, str) for name in content):
-        return None
-    tensors = {name: value for name, value in content.items() if name not in BOOKKEEPING}
-    return tensors if all(isinstance(value, Tensor) for value in tensors.values()) else None
-
-
-def _without_prefixes(file: Path, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """State dict without the prefixes of DataParallel and ema_pytorch; the average is preferred."""
-    state = _stripped(state, "module.")
-    for prefix, origin in (
-        (AVERAGE, "; its moving average (ema_model) was taken"),
-        (RAW, "; its raw weights (online_model) were taken, it has no moving average"),
-    ):
-        if chosen := {n: t for n, t in state.items() if n.startswith(prefix)}:
-            others = (name for name in state if not name.startswith((AVERAGE, RAW)))
-            if rest := [name for name in others if name not in BOOKKEEPING]:
-                raise InputError(
-                    f"{file}: holds {len(rest)} tensors beside those of {prefix[:-1]} "
-                    f"({_first(rest)})"
-                )
-            return _stripped(_stripped(chosen, prefix), "module."), origin
-    return state, ""
-
-
-def _stripped(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """State dict without a prefix that all names have."""
-    if not all(name.startswith(prefix) for name in state):
-        return state
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-
-
-def _check_tensor(file: Path, name: str, tensor: Tensor) -> None:
-    """Refuse what is not plain memory: a small file may claim a tensor of any size."""
-    is_plain = tensor.layout is torch.strided and tensor.device.type == "cpu"
-    if not is_plain or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
-        raise InputError(f"{file}: {_shown(name)} is not a plain tensor")
-    if not tensor.is_floating_point():
-        raise InputError(f"{file}: {_shown(name)} has the type {tensor.dtype}, not a float")
-
-
 def _network_of(file: Path, state: Mapping[str, Tensor]) -> tuple[NetworkSettings, bool]:
     """Network that the names and shapes speak of, and whether it sees the degraded image."""
     kinds = [("init_conv.weight", UNetSettings), ("intro.weight", NAFNetSettings)]
@@ -448,7 +285,7 @@ def _network_of(file: Path, state: Mapping[str, Tensor]) -> tuple[NetworkSetting
     if len(fitting) != 1:
         raise InputError(
             f"{file}: weights of neither a ConditionalUNet nor a ConditionalNAFNet "
-            f"(the first names: {_first(state) or 'none'})"
+            f"(the first names: {first_few(state) or 'none'})"
         )
     name, kind = fitting[0]
     shape, levels = tuple(state[name].shape), _count(state, "downs.")
@@ -519,19 +356,11 @@ def _compare(file: Path, state: Mapping[str, Tensor], settings: RunSettings) -> 
     ]
     if differing := len(missing) + len(unexpected) + len(shapes):
         parts = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
-        listed = "; ".join(f"{len(p)} {word}: {_first(p)}" for word, p in parts if p)
+        listed = "; ".join(f"{len(p)} {word}: {first_few(p)}" for word, p in parts if p)
         raise InputError(
             f"{file}: does not fit a {_described(settings.network)}; "
             f"keys that differ: {differing} ({listed})"
         )
-
-
-def _weights_of(file: Path, name: str, tensor: Tensor) -> Tensor:
-    """Copy of its own in float32; finite."""
-    copy = tensor.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-    if not copy.isfinite().all():
-        raise InputError(f"{file}: {name} holds NaN or infinite values")
-    return copy
 
 
 def _described(network: NetworkSettings | None) -> str:
@@ -542,14 +371,3 @@ def _described(network: NetworkSettings | None) -> str:
         text = " | ".join(" ".join(map(str, part)) for part in blocks)
         return f"ConditionalNAFNet of width {network.width} and blocks {text}"
     return "network"
-
-
-def _first(names: Iterable[object], count: int = 3) -> str:
-    """First few of the names, for a message of one line."""
-    listed = [_shown(str(name)) for name in names]
-    return ", ".join(listed[:count]) + (", ..." if len(listed) > count else "")
-
-
-def _shown(name: str) -> str:
-    """Name in a file as it may be printed: without control characters and not too long."""
-    return (name if name.isprintable() else ascii(name))[:100]

@@ -13,8 +13,11 @@ from irsde.experiment.cards import RunCard
 from irsde.experiment.options import Conversion
 from irsde.experiment.profile import NAFNetSettings, RunSettings
 from irsde.files import InputError
-from irsde.methods import method_of
+from irsde.methods import MethodName, method_of
 from irsde.networks import ConditionalNAFNet, ConditionalUNet
+from irsde.networks.ffdnet import FFDNet
+from irsde.networks.imdn import IMDN, SCALE
+from irsde.networks.published import SYSTEMS
 from irsde.objectives import OBJECTIVES, largest_step
 from irsde.processes import GaussianProcess, gaussian_denoising, matched_step, mean_reverting
 from irsde.restoration.weights import WEIGHTS, load_weights
@@ -33,6 +36,8 @@ def build_network(settings: RunSettings) -> nn.Module:
     """
     size = settings.network
     conditional = method_of(settings.method).conditional
+    if method_of(settings.method).kind == "published":
+        return SYSTEMS[MethodName.parse(settings.method).base]()
     if size is None:
         raise InputError(f"{settings.method} has no network")
     try:
@@ -198,6 +203,62 @@ class Restorer:
             raise InputError(str(error)) from None
 
 
+@dataclass(frozen=True)
+class PublishedRestorer(Restorer):
+    """A published system: its network called once, on what its authors give it.
+
+    Super-resolution is given the small image itself, read back from one that was enlarged by
+    nearest neighbor; FFDNet the noise level beside the image.
+    """
+
+    def apply(self, mu: Tensor, noise_level: float) -> Tensor:
+        """Network output for degraded images of shape (B, 3, H, W)."""
+        given: tuple[Tensor | float, ...] = (mu,)
+        if isinstance(self.network, FFDNet):
+            given = (mu, noise_level)
+        elif isinstance(self.network, IMDN):
+            given = (mu[..., ::SCALE, ::SCALE],)
+        output: Tensor = self.network(*given)
+        return output
+
+    @torch.inference_mode()
+    def states(
+        self,
+        mu: Tensor,
+        sampler: str,
+        nfe: int,
+        generators: Sequence[NoiseSource],  # noqa: ARG002 (one signature for all restorers)
+        grid: str = "uniform",
+        noise_level: float | None = None,
+        conversion: Conversion = "exact",
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Steps 1 and 0: the degraded and the restored image, as of `Restorer.states`.
+
+        Raises
+        ------
+        InputError
+            If an option has no effect, the noise level is needed and not given, or the images were
+            enlarged otherwise than by nearest neighbor.
+        """
+        if (sampler, nfe, grid, conversion) != ("direct", 1, "uniform", "exact"):
+            raise InputError(
+                "a published system calls its network once: sampler, NFE, grid and conversion "
+                "have no effect; leave them out"
+            )
+        if isinstance(self.network, FFDNet) and noise_level is None:
+            raise InputError("FFDNet is told the noise level of the image; none is given")
+        if isinstance(self.network, IMDN):
+            small = mu[..., ::SCALE, ::SCALE]
+            again = small.repeat_interleave(SCALE, 2).repeat_interleave(SCALE, 3)
+            if not torch.equal(again, mu):
+                raise InputError(
+                    "IMDN enlarges the small image itself: set data.tasks.super-resolution.enlarge "
+                    "to nearest in the profile, and prepare its images again"
+                )
+        yield 1, mu
+        yield 0, self.apply(mu, noise_level or 0.0)
+
+
 def noise_step(process: GaussianProcess, noise_level: float | None) -> int:
     """Step of a noisy image that is itself the state to start from.
 
@@ -253,7 +314,8 @@ def usual_conversion(card: RunCard, sampler: str) -> Conversion:
 def restorer_of(settings: RunSettings, network: nn.Module) -> Restorer:
     """Restorer of a run's settings around a network."""
     method = method_of(settings.method)
-    return Restorer(
+    kind = PublishedRestorer if method.kind == "published" else Restorer
+    return kind(
         network=network,
         process=process_of(settings),
         objective=method.objective,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Luminance = Literal["matlab", "matlab-rounded", "full-range"]
+Levels = Literal["rounded", "truncated", "unrounded"]
 PIXELS_AT_ONCE = 2**22  # of all images that a metric gets together, on a GPU
 
 
@@ -67,6 +68,8 @@ class Protocol:
         Window of SSIM, a key of `metrics.WINDOWS`.
     whole_rounded : bool
         Whether metrics of whole images see the restored image rounded to 8 bits.
+    truncated : bool
+        Whether 8 bits are reached by cutting off what is behind the point, instead of rounding.
     """
 
     label: str
@@ -78,6 +81,14 @@ class Protocol:
     luminance: Luminance = "matlab"
     window: str = "gaussian"
     whole_rounded: bool = True
+    truncated: bool = False
+
+    @property
+    def levels(self) -> Levels:
+        """How values become pixels before metrics of a channel."""
+        if not self.rounded:
+            return "unrounded"
+        return "truncated" if self.truncated else "rounded"
 
     @property
     def headline(self) -> tuple[str, ...]:
@@ -139,6 +150,13 @@ PROTOCOLS: dict[str, Protocol] = {
         "8-bit RGB, no border crop; SSIM with a uniform 7x7 window and sample covariances",
         "scripts that call scikit-image's structural_similarity with its default window",
         window="uniform",
+    ),
+    "truncated-y": Protocol(
+        "MATLAB's Y, not rounded, of RGB cut to 8 bits without rounding, no border crop",
+        "test_PReNet.py of github.com/csdwren/PReNet, which writes np.uint8(255 * x), and its "
+        "statistic_rain100H.m",
+        channel="y",
+        truncated=True,
     ),
 }
 
@@ -278,28 +296,33 @@ def _fidelities(
     restored: "Tensor", reference: "Tensor", protocols: Sequence[Protocol]
 ) -> list[Scores]:
     """Metrics of a channel under each protocol; what several have in common is computed once."""
-    fidelities: dict[tuple[bool, str, Luminance], dict[int, Scores]] = {}
-    for rounded in sorted({protocol.rounded for protocol in protocols}):
-        pixels = _pixels(restored, rounded) if rounded else _levels(restored)
-        for window in sorted({p.window for p in protocols if p.rounded == rounded}):
-            alike = [p for p in protocols if (p.rounded, p.window) == (rounded, window)]
-            fidelities[rounded, window, "matlab"] = fidelity(
+    fidelities: dict[tuple[Levels, str, Luminance], dict[int, Scores]] = {}
+    for levels in sorted({protocol.levels for protocol in protocols}):
+        pixels = _at_levels(restored, levels)
+        for window in sorted({p.window for p in protocols if p.levels == levels}):
+            alike = [p for p in protocols if (p.levels, p.window) == (levels, window)]
+            fidelities[levels, window, "matlab"] = fidelity(
                 pixels, reference, WINDOWS[window], {p.border for p in alike}
             )
             for luminance, of in OTHER_LUMINANCES.items():
                 if borders := {p.border for p in alike if p.luminance == luminance}:
-                    fidelities[rounded, window, luminance] = fidelity(
+                    fidelities[levels, window, luminance] = fidelity(
                         of(pixels), of(reference), WINDOWS[window], borders
                     )
     return [_of_protocol(protocol, fidelities) for protocol in protocols]
 
 
+def _at_levels(restored: "Tensor", levels: Levels) -> "Tensor":
+    """Image in [0, 1] as pixels from 0 to 255 as a protocol has them."""
+    if levels == "truncated":
+        return _levels(restored).floor_().to(restored.dtype)
+    return _levels(restored) if levels == "unrounded" else _pixels(restored, rounded=True)
+
+
 def _of_protocol(
-    protocol: Protocol, fidelities: dict[tuple[bool, str, Luminance], dict[int, Scores]]
+    protocol: Protocol, fidelities: dict[tuple[Levels, str, Luminance], dict[int, Scores]]
 ) -> Scores:
-    scores = fidelities[protocol.rounded, protocol.window, "matlab"][protocol.border]
+    scores = fidelities[protocol.levels, protocol.window, "matlab"][protocol.border]
     if protocol.luminance == "matlab":
         return scores
-    return (
-        scores | fidelities[protocol.rounded, protocol.window, protocol.luminance][protocol.border]
-    )
+    return scores | fidelities[protocol.levels, protocol.window, protocol.luminance][protocol.border]

@@ -5,6 +5,7 @@ from irsde.experiment.code import code_hash, is_same_run
 from irsde.experiment.grid import Run, pairs_folder
 from irsde.experiment.profile import RunSettings
 from irsde.experiment.provenance import read_run_card
+from irsde.experiment.published_weights import weights_of
 from irsde.files import InputError, digest_file, digest_json, is_present
 from irsde.methods import method_of
 
@@ -14,6 +15,9 @@ def identity_of(run: Run, settings: RunSettings, *, prepared: bool = True) -> di
 
     Data that are not prepared are an error, or omitted where `prepared` is False.
     """
+    if method_of(settings.method).kind == "published":
+        weights = weights_of(settings.method).sha256
+        return {"settings": settings.hash, "weights_file": weights}
     identity = {
         "settings": settings.hash,
         "code": code_hash("train" if settings.training else "tune"),
@@ -45,7 +49,8 @@ def is_finished(
     if not is_same_run(identity, {key: known[key] for key in known.keys() - unknown}):
         return False
     weights = run.folder / "weights.safetensors"
-    if settings.training is None or (without_weights and not weights.exists()):
+    has_network = method_of(settings.method).has_network
+    if not has_network or (without_weights and not weights.exists()):
         return True
     return weights.is_file() and digest_file(weights) == card.weights_sha256
 

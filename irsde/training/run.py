@@ -11,6 +11,7 @@ from irsde.experiment.profile import RunSettings
 from irsde.experiment.provenance import read_run_card
 from irsde.experiment.replaced import keep
 from irsde.files import InputError, digest_json, is_present
+from irsde.methods import method_of
 from irsde.training.current import identity_of, is_finished
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ def train(
     interruption.StoppedError
         If a signal asked training to stop; a checkpoint was written.
     """
+    if method_of(run.method).kind == "published":
+        raise InputError(
+            f"{run.method} was trained by its authors: run irsde weights import {run.method}"
+        )
     _refuse_leaks(run, settings, leaks)
     identity = identity_of(run, settings)
     if start:

@@ -12,6 +12,8 @@ from irsde.experiment.profile import load_profile, run_settings
 from irsde.evaluation.current import metric_weights, own_contents
 from irsde.audit.evidence import given
 from irsde.files import InputError, digest_json
+from irsde.experiment.published_weights import weights_file, weights_of
+from irsde.methods import method_of
 from irsde.experiment.grid import (
     Run,
     datasets,
@@ -115,7 +117,7 @@ def evaluation_threads(wildcards):
 
 def evaluation_gpus(wildcards):
     """One GPU for each process of an evaluation with a network, where there are GPUs."""
-    return GPU * profile_of(wildcards).evaluation.processes if run_of(wildcards).is_trained else 0
+    return GPU * profile_of(wildcards).evaluation.processes if method_of(wildcards.method).has_network else 0
 
 
 def evaluation_memory(wildcards):
@@ -147,6 +149,11 @@ def training_pairs(wildcards):
     pairs = [f"{folder}/{name}/dataset.json" for name in (*chosen.train, *chosen.validation)]
     files = [*pairs, f"data/leakage/{wildcards.profile}/{wildcards.task}.json"]
     return inputs_of(run_of(wildcards).folder, files)
+
+
+def published_file(wildcards):
+    """File of published weights that a run is imported from."""
+    return inputs_of(run_of(wildcards).folder, [weights_file(wildcards.method).as_posix()])
 
 
 def preparation_settings(wildcards):

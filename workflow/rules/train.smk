@@ -1,3 +1,8 @@
+# Nodes of a cluster often reach no network, so this runs where Snakemake does.
+localrules:
+    fetch_weights,
+
+
 rule train:
     input:
         training_pairs,
@@ -9,7 +14,7 @@ rule train:
     log:
         "logs/{profile}/{task}/{method}/seed{seed}/train.log",
     wildcard_constraints:
-        method=names(run.method for run in RUNS if run.is_trained),
+        method=names(run.method for run in RUNS if run.stage == "train"),
     priority: 1
     retries: retries(3)
     conda:
@@ -35,7 +40,7 @@ rule tune:
     log:
         "logs/{profile}/{task}/{method}/seed{seed}/tune.log",
     wildcard_constraints:
-        method=names(run.method for run in RUNS if not run.is_trained),
+        method=names(run.method for run in RUNS if run.stage == "tune"),
     retries: retries(1)
     conda:
         "../envs/irsde.yaml"
@@ -46,3 +51,43 @@ rule tune:
     shell:
         "{ATTEMPT} {log:q} irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
         "--method {wildcards.method:q} --seed {wildcards.seed:q}"
+
+
+rule import_weights:
+    input:
+        published_file,
+    output:
+        card=update("results/{profile}/{task}/{method}/seed{seed}/run.json"),
+        weights=update("results/{profile}/{task}/{method}/seed{seed}/weights.safetensors"),
+        cost=update("results/{profile}/{task}/{method}/seed{seed}/cost.json"),
+    log:
+        "logs/{profile}/{task}/{method}/seed{seed}/import.log",
+    wildcard_constraints:
+        method=names(run.method for run in RUNS if run.stage == "import"),
+    retries: retries(1)
+    conda:
+        "../envs/irsde.yaml"
+    threads: CORES_PER_JOB
+    params:
+        settings=settings_hash,
+        weights=lambda wildcards: weights_of(wildcards.method).sha256,
+    shell:
+        "{ATTEMPT} {log:q} irsde weights import {wildcards.method:q} --overwrite "
+        "--profile {wildcards.profile:q}"
+
+
+rule fetch_weights:
+    output:
+        "data/weights/{file}",
+    log:
+        "logs/weights/{file}.log",
+    wildcard_constraints:
+        file=names(weights_file(run.method).name for run in RUNS if run.stage == "import"),
+    retries: retries(1)
+    conda:
+        "../envs/irsde.yaml"
+    threads: CORES_PER_JOB
+    params:
+        name=lambda wildcards: wildcards.file.rpartition(".")[0],
+    shell:
+        "{ATTEMPT} {log:q} irsde weights fetch {params.name:q}"

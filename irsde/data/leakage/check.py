@@ -13,6 +13,7 @@ from irsde.data.catalogue import common_scenes
 from irsde.data.leakage.record import Evidence, Leak, counts, write_leaks
 from irsde.data.leakage.similarity import Description, describe, find_copies
 from irsde.data.sets import CARD, dataset_folder, read_records
+from irsde.experiment.grid import datasets_tested
 from irsde.experiment.profile import Profile
 from irsde.files import InputError, digest, replacing
 from irsde.images import image_files, read_image, unread_line
@@ -157,18 +158,21 @@ def check_profile(
     for task in tasks:
         settings = profile.data.of(task)
         shown = pictures((*settings.train, *settings.validation), settings.without)
-        tested = pictures(settings.test)
-        leaks = find_leaks(shown, tested)
+        tests = datasets_tested(settings)
+        shown_in_tests = pictures(tests)
+        leaks = find_leaks(shown, shown_in_tests)
         write_leaks(profile.name, task, settings, leaks)
         lines.append(_described(task, leaks, len(shown)))
-        lines += _known((*settings.train, *settings.validation), settings.test, settings.without)
+        lines += _known((*settings.train, *settings.validation), tests, settings.without)
         all_leaks += leaks
-        seen += [*shown, *tested]
+        seen += [*shown, *shown_in_tests]
     _write(all_leaks, seen, sheet, table)
     return "\n".join(lines)
 
 
 def _described(label: str, leaks: Sequence[Leak], images: int) -> str:
+    if not images:
+        return f"{label}: nothing is trained here"
     if not leaks:
         return f"{label}: none of {images} training images shows what a test image shows"
     of_set = ", ".join(f"{count} of {name}" for name, count in counts(leaks).items())

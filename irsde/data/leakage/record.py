@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from irsde.data.sets import dataset_card, dataset_folder
-from irsde.experiment.grid import leakage_file
-from irsde.experiment.profile import TaskData
+from irsde.experiment.grid import datasets_tested, leakage_file
+from irsde.experiment.profile import TaskData, TestSet
 from irsde.files import InputError, read_json, write_json
 
 Evidence = Literal["same pixels", "same scene", "same look"]
@@ -69,12 +69,12 @@ def counts(leaks: Sequence[Leak]) -> dict[str, int]:
 
 def leaked_images(leaks: Sequence[Leak], dataset: str) -> set[str]:
     """Names of the images of a test set that are shown in the training data."""
-    return {leak.test_image for leak in leaks if leak.test_set == dataset}
+    name = TestSet.parse(dataset).dataset
+    return {leak.test_image for leak in leaks if leak.test_set == name}
 
 
 def _fingerprints(settings: TaskData) -> dict[str, object]:
-    sets = {
-        name: dataset_card(dataset_folder(name)).fingerprint
-        for name in (*settings.train, *settings.validation, *settings.test, *settings.without)
-    }
+    tested = datasets_tested(settings)
+    names = (*settings.train, *settings.validation, *tested, *settings.without)
+    sets = {name: dataset_card(dataset_folder(name)).fingerprint for name in names}
     return {"fingerprints": sets, "without": list(settings.without)}

@@ -1,0 +1,155 @@
+"""The catalogue of weights that authors published: one record for each file.
+
+`data/published_weights.yaml` names every file by the method that it is of, with a variant where a
+method has several: `prenet+rain100h`, `ffdnet`. Files that were adopted or fetched lie in
+`data/weights/` under these names.
+"""
+
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
+
+from irsde.experiment.profile import (
+    DatasetName,
+    MethodText,
+    ProtocolName,
+    Settings,
+    TaskName,
+    TestSetName,
+    read_yaml,
+)
+from irsde.files import DATA, InputError
+from irsde.methods import METHODS, MethodName
+from irsde.scoring.protocols import PROTOCOLS
+
+CATALOGUE = DATA / "published_weights.yaml"
+FOLDER = DATA / "weights"
+
+
+def _printed(value: object) -> object:
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f'write "{value}" with quotation marks, which keep its printed digits')
+    return value
+
+
+def _of_published(method: str) -> str:
+    if METHODS[MethodName.parse(method).base].kind != "published":
+        raise ValueError(f"{method} is no published system")
+    return method
+
+
+def _word(value: object) -> object:
+    """Undo YAML, which reads yes as true."""
+    return "yes" if value is True else value
+
+
+Printed = Annotated[Decimal | None, BeforeValidator(_printed), Field(ge=0, allow_inf_nan=False)]
+
+
+class PublishedRow(Settings):
+    """A row of a table that the weights must meet."""
+
+    dataset: TestSetName = Field(description="test set, with +sigma where it is noisy")
+    psnr: Printed = Field(description="as printed")
+    ssim: Printed = Field(None, description="as printed")
+    protocol: ProtocolName = Field(description="how its authors scored")
+    source: str = Field(min_length=1, description="where the numbers are printed")
+    confirmed: Annotated[Literal["yes", "quoted"], BeforeValidator(_word)] = Field(
+        description="read where its authors published it, or where others quote it"
+    )
+    in_paper: bool = Field(False, description="whether the paper's own tables print it too")
+    note: str = Field("", description="what a reader must know of the numbers")
+
+    @property
+    def values(self) -> dict[str, Decimal]:
+        """Metric of the protocol's channel → printed value."""
+        names = PROTOCOLS[self.protocol].headline
+        pairs = zip(names, (self.psnr, self.ssim), strict=True)
+        return {name: value for name, value in pairs if value is not None}
+
+
+class PublishedWeights(Settings):
+    """A file of weights."""
+
+    label: str = Field(min_length=1)
+    task: TaskName
+    address: str = Field(pattern=r"^https?://\S+\.(pth|mat)$", description="at a fixed commit")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(ge=1, description="bytes")
+    licence: str = Field(min_length=1, description="as stated")
+    trained_on: str = Field(min_length=1, description="as stated")
+    train: tuple[DatasetName, ...] = Field((), description="training sets that are known by name")
+    input: str = Field(min_length=1, description="range of its input, what is given with it")
+    rounding: str = Field(min_length=1, description="how its authors make an image of its output")
+    rows: tuple[PublishedRow, ...] = Field(description="which it must meet")
+    also: tuple[TestSetName, ...] = Field((), description="further test sets, with no known row")
+    note: str = ""
+
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        """Test sets that it is evaluated on."""
+        return (*(row.dataset for row in self.rows), *self.also)
+
+    @property
+    def ending(self) -> str:
+        """Ending of the file's name."""
+        return self.address.rpartition(".")[2]
+
+
+_Catalogue = TypeAdapter(
+    dict[Annotated[MethodText, AfterValidator(_of_published)], PublishedWeights]
+)
+
+
+def read_weights_catalogue() -> dict[str, PublishedWeights]:
+    """All records by name.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, or an entry is wrong; the message has its place.
+    """
+    if not CATALOGUE.is_file():
+        raise InputError(f"{CATALOGUE}: no such file; run irsde in the project's folder")
+    return _read(CATALOGUE.resolve(), CATALOGUE.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _read(_path: Path, _modified: int) -> dict[str, PublishedWeights]:
+    _, content = read_yaml(CATALOGUE)
+    try:
+        found = _Catalogue.validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{CATALOGUE}: {place}: {message}") from None
+    known: dict[str, str] = {}
+    for name, record in found.items():
+        if known.setdefault(record.sha256, name) != name:
+            raise InputError(f"{CATALOGUE}: {known[record.sha256]} and {name} are one file")
+    return found
+
+
+def weights_of(method: str) -> PublishedWeights:
+    """Record of a published system, by the name that its runs have.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name; the message says what there is.
+    """
+    catalogue = read_weights_catalogue()
+    if method not in catalogue:
+        raise InputError(
+            f"no published weights {method!r} in {CATALOGUE} (it has: {', '.join(catalogue)})"
+        )
+    return catalogue[method]
+
+
+def weights_file(method: str) -> Path:
+    """Where the file of a record lies once it was adopted or fetched."""
+    return FOLDER / f"{method}.{weights_of(method).ending}"

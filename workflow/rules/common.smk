@@ -117,7 +117,11 @@ def evaluation_threads(wildcards):
 
 def evaluation_gpus(wildcards):
     """One GPU for each process of an evaluation with a network, where there are GPUs."""
-    return GPU * profile_of(wildcards).evaluation.processes if method_of(wildcards.method).has_network else 0
+    return (
+        GPU * profile_of(wildcards).evaluation.processes
+        if method_of(wildcards.method).has_network
+        else 0
+    )
 
 
 def evaluation_memory(wildcards):

@@ -508,9 +508,11 @@ def test_an_unconditional_network_is_a_denoiser_and_refused_for_other_tasks(name
 def test_the_network_decides_the_process(name, task, stationary_std):
     folder = Run("smoke", task, METHOD, 0).folder
     line = imported(saved(network(name).state_dict()), Run("smoke", task, METHOD, 0))
-    assert line.endswith(
-        f"; lambda {255 * stationary_std:g}/255, T = 100, cosine, read by the plain conversion"
-    )
+    assert (
+        f"; lambda {255 * stationary_std:g}/255, T = 100, cosine, read by the plain conversion: a "
+    ) in line
+    owner = {"unet": "IR-SDE", "nafnet": "Refusion"}[name]
+    assert line.endswith(f" is {owner}'s, whose authors' settings for {task} these are")
     content = read_json(folder / "run.json")
     assert content["settings"]["stationary_std"] == stationary_std
     assert content["settings"]["process"] == {"steps": 100, "schedule": "cosine"}

@@ -201,6 +201,8 @@ def test_images_are_rounded_half_to_even_and_clipped():
 def by_definition(restored, clean, protocol):
     """PSNR and SSIM of one image under a protocol, written out with NumPy and scikit-image."""
     a = to_pixels(restored) if protocol.rounded else 255 * np.clip(restored.astype(float), 0, 1)
+    if protocol.truncated:
+        a = np.uint8(255 * np.clip(restored.astype(float), 0, 1))
     cut = protocol.border
     a, b = (image[cut : len(image) - cut, cut : image.shape[1] - cut] for image in (a, clean))
     ya, yb = luminance(a), luminance(b)
@@ -241,7 +243,7 @@ def test_protocols_differ_where_they_say():
         assert found == list(expected), (a, b)
     headlines = {name: protocol.headline[0] for name, protocol in PROTOCOLS.items()}
     assert {name for name, key in headlines.items() if key == "psnr_y"} == {
-        "y", "matlab-y", "sr", "full-range-y",
+        "y", "matlab-y", "sr", "full-range-y", "truncated-y",
     }  # fmt: skip
 
 

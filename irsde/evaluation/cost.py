@@ -1,6 +1,7 @@
 """Arithmetic of a network evaluation, counted."""
 
 from irsde.experiment.profile import RunSettings
+from irsde.methods import method_of
 
 
 def multiply_accumulates(settings: RunSettings, height: int, width: int) -> int:
@@ -19,15 +20,14 @@ def multiply_accumulates(settings: RunSettings, height: int, width: int) -> int:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from irsde.restoration.restorer import PublishedRestorer, build_network, restorer_of
+    from irsde.restoration.restorer import apply_published, build_network
 
     with torch.device("meta"), torch.inference_mode():
         network = build_network(settings).eval()
         image = torch.empty(1, 3, height, width)
-        restorer = restorer_of(settings, network)
         with FlopCounterMode(display=False) as counter:
-            if isinstance(restorer, PublishedRestorer):
-                restorer.apply(image, 0.0)
+            if method_of(settings.method).kind == "published":
+                apply_published(network, image, 0.0)
             else:
                 network(image, image, 1)
     return int(counter.get_total_flops()) // 2

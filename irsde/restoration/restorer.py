@@ -203,23 +203,33 @@ class Restorer:
             raise InputError(str(error)) from None
 
 
-@dataclass(frozen=True)
-class PublishedRestorer(Restorer):
-    """A published system: its network called once, on what its authors give it.
+def apply_published(network: nn.Module, mu: Tensor, noise_level: float) -> Tensor:
+    """Output of a published network for degraded images, on what its authors give it.
 
     Super-resolution is given the small image itself, read back from one that was enlarged by
     nearest neighbor; FFDNet the noise level beside the image.
-    """
 
-    def apply(self, mu: Tensor, noise_level: float) -> Tensor:
-        """Network output for degraded images of shape (B, 3, H, W)."""
-        given: tuple[Tensor | float, ...] = (mu,)
-        if isinstance(self.network, FFDNet):
-            given = (mu, noise_level)
-        elif isinstance(self.network, IMDN):
-            given = (mu[..., ::SCALE, ::SCALE],)
-        output: Tensor = self.network(*given)
-        return output
+    Parameters
+    ----------
+    network : nn.Module
+        One of `networks.published.SYSTEMS`.
+    mu : Tensor of float32, shape (B, 3, H, W)
+        Nominally in [0, 1], at the size of the result.
+    noise_level : float
+        Standard deviation of the noise in `mu`.
+    """
+    given: tuple[Tensor | float, ...] = (mu,)
+    if isinstance(network, FFDNet):
+        given = (mu, noise_level)
+    elif isinstance(network, IMDN):
+        given = (mu[..., ::SCALE, ::SCALE],)
+    output: Tensor = network(*given)
+    return output
+
+
+@dataclass(frozen=True)
+class PublishedRestorer(Restorer):
+    """A published system: its network called once."""
 
     @torch.inference_mode()
     def states(
@@ -256,7 +266,7 @@ class PublishedRestorer(Restorer):
                     "to nearest in the profile, and prepare its images again"
                 )
         yield 1, mu
-        yield 0, self.apply(mu, noise_level or 0.0)
+        yield 0, apply_published(self.network, mu, noise_level or 0.0)
 
 
 def noise_step(process: GaussianProcess, noise_level: float | None) -> int:

@@ -325,4 +325,6 @@ def _of_protocol(
     scores = fidelities[protocol.levels, protocol.window, "matlab"][protocol.border]
     if protocol.luminance == "matlab":
         return scores
-    return scores | fidelities[protocol.levels, protocol.window, protocol.luminance][protocol.border]
+    return (
+        scores | fidelities[protocol.levels, protocol.window, protocol.luminance][protocol.border]
+    )

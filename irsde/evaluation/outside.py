@@ -120,20 +120,12 @@ def evaluate_restored(
         where these would be written; they are never overwritten.
     """
     check_name("protocol", protocol, PROTOCOLS)
-    for option, given in (("--name", name), ("--pattern", pattern or "")):
-        if not given.isprintable() or len(given) > 200:
-            raise InputError(f"irsde evaluate {option}: give one line of plain text")
-    if not slug(name):
-        raise InputError(f"--name {name!r}: needs a letter or digit")
+    _check_words(name, pattern)
     scenes: dict[str, str] = {}
     folders = [out] if out else []
+    run = None
     if test_set is not None:
-        usual = test_set.profile.evaluation.protocol
-        if protocol != usual:
-            raise InputError(
-                f"--protocol {protocol}: the tables of {test_set.profile.name} use {usual}; leave "
-                "out --task and --dataset, or change the profile"
-            )
+        _check_protocol(test_set, protocol)
         scenes = {record.image: record.scene for record in read_records(test_set.folder)}
         reference = reference or test_set.folder / "GT"
         method = str(MethodName(OUTSIDE, slug(name)))
@@ -148,11 +140,8 @@ def evaluate_restored(
     dataset = test_set.dataset if test_set else None
     pairing = pair_images(restored, reference, scenes, dataset, pattern)
     pairs = pairing.pairs
-    identity = {
-        "restored": _digest({pair.name: pair.restored for pair in pairs}),
-        "reference": _digest({pair.name: pair.clean for pair in pairs}),
-    }
-    if test_set is not None:
+    identity = _identity(pairs)
+    if run is not None:
         _check_run_card(run, name)
     there = [folder for folder in folders if folder.exists()]
     for folder in there:
@@ -161,58 +150,111 @@ def evaluate_restored(
         return "\n".join(f"{folder}: up to date" for folder in folders), folders[0]
     scored = _scored(pairs, name, protocol)
     order = list(scenes) or list(scored)
-    table = pd.DataFrame([{"image": image, **scored[image].score.values} for image in order])
+    table = _per_image({image: scored[image] for image in order}, scenes)
     protocols = pd.DataFrame([line for i in order for line in scored[i].score.by_protocol])
-    if test_set is not None:
-        table.insert(1, "scene", [scenes[image] for image in order])
-        table["nfe"] = 0
-    table["reference"] = [scored[image].reference for image in order]
-    card: dict[str, object] = {
+    features = [scored[image].score.features for image in order]
+    card = {
         "method_label": name,
         "outside": True,
         "restored": restored.as_posix(),
         "reference": reference.as_posix(),
         "pattern": pattern,
-        "images": len(table),
         "identity": identity,
+        **score_card(protocol, table, features, dataset or name),
+    }
+    summary = _summary(card, len(table), test_set, run)
+    kept: list[str] = []
+    if test_set is not None and run is not None:
+        keep = test_set.profile.evaluation.keep_images
+        kept = order if keep == "all" else order[:keep]
+        _write_run_card(run, summary)
+    for folder in (folder for folder in folders if folder not in there):
+        _write(folder, [pair for pair in pairs if pair.name in kept], table, protocols, summary)
+    return "\n".join(
+        [
+            f"{name}: {len(table)} images under protocol {protocol}, {PROTOCOLS[protocol].label}",
+            *_means(table, summary),
+            *pairing.notes,
+            *(["", protocol_means(protocols), ""] if all_protocols else []),
+            *(f"{f}: {'up to date' if f in there else 'written'}" for f in folders),
+        ]
+    ), folders[0]
+
+
+def _check_words(name: str, pattern: str | None) -> None:
+    for option, given in (("--name", name), ("--pattern", pattern or "")):
+        if not given.isprintable() or len(given) > 200:
+            raise InputError(f"irsde evaluate {option}: give one line of plain text")
+    if not slug(name):
+        raise InputError(f"--name {name!r}: needs a letter or digit")
+
+
+def _check_protocol(test_set: PreparedSet, protocol: str) -> None:
+    usual = test_set.profile.evaluation.protocol
+    if protocol != usual:
+        raise InputError(
+            f"--protocol {protocol}: the tables of {test_set.profile.name} use {usual}; omit "
+            "--task and --dataset, or change the profile"
+        )
+
+
+def _per_image(scored: Mapping[str, "_Scored"], scenes: Mapping[str, str]) -> pd.DataFrame:
+    """A row for each image; with its scene where it is of a test set."""
+    table = pd.DataFrame([{"image": image, **one.score.values} for image, one in scored.items()])
+    if scenes:
+        table.insert(1, "scene", [scenes[image] for image in scored])
+        table["nfe"] = 0
+    table["reference"] = [one.reference for one in scored.values()]
+    return table
+
+
+def _summary(
+    card: Mapping[str, object], images: int, test_set: PreparedSet | None, run: Run | None
+) -> Scores:
+    """The scores with what made them; one of the profile's summaries where it is of a test set."""
+    made_by = {
+        "images": images,
         "versions": provenance.versions(),
         "code": code_hash("evaluate"),
         **provenance.commit(),
-        **score_card(
-            protocol,
-            table,
-            [scored[image].score.features for image in order],
-            test_set.dataset if test_set else name,
-        ),
     }
-    kept: list[str] = []
-    if test_set is not None:
-        card |= _evaluation_card(test_set, run)
-        keep = test_set.profile.evaluation.keep_images
-        kept = order if keep == "all" else order[:keep]
-    summary = (Summary if test_set else Scores).model_validate(card)
-    if test_set is not None:
-        _write_run_card(run, summary)
-    for folder in (folder for folder in folders if folder not in there):
-        with replacing_folder(folder) as temporary:
-            (temporary / "images").mkdir()
-            for pair in pairs:
-                if pair.name in kept:
-                    target = temporary / "images" / f"{pair.name}.png"
-                    write_image(target, read_image(pair.restored))
-            write_table(temporary / PER_IMAGE, table)
-            write_table(temporary / PER_PROTOCOL, protocols)
-            summary.write(temporary / SUMMARY)
-            write_json(temporary / "cost.json", {})
-    text = [f"{name}: {len(table)} images under protocol {protocol}, {PROTOCOLS[protocol].label}"]
-    text += [f"{m.label}: {_mean(table, k, summary.missing(k))}" for k, m in METRICS.items()]
+    if test_set is None or run is None:
+        return Scores.model_validate({**card, **made_by})
+    return Summary.model_validate({**card, **made_by, **_evaluation_card(test_set, run)})
+
+
+def _write(
+    folder: Path,
+    kept: Sequence[RestoredPair],
+    table: pd.DataFrame,
+    protocols: pd.DataFrame,
+    summary: Scores,
+) -> None:
+    """Write a folder like that of an evaluation of ours."""
+    with replacing_folder(folder) as temporary:
+        (temporary / "images").mkdir()
+        for pair in kept:
+            write_image(temporary / "images" / f"{pair.name}.png", read_image(pair.restored))
+        write_table(temporary / PER_IMAGE, table)
+        write_table(temporary / PER_PROTOCOL, protocols)
+        summary.write(temporary / SUMMARY)
+        write_json(temporary / "cost.json", {})
+
+
+def _means(table: pd.DataFrame, summary: Scores) -> Iterator[str]:
+    """A line for each metric, and one on images that are restored exactly."""
+    for name, metric in METRICS.items():
+        yield f"{metric.label}: {_mean(table, name, summary.missing(name))}"
     if exact := exact_images(table):
-        text.append(f"restored exactly: {exact}")
-    text += pairing.notes
-    if all_protocols:
-        text += ["", protocol_means(protocols), ""]
-    text += [f"{f}: {'up to date' if f in there else 'written'}" for f in folders]
-    return "\n".join(text), folders[0]
+        yield f"restored exactly: {exact}"
+
+
+def _identity(pairs: Sequence[RestoredPair]) -> dict[str, str]:
+    """What was scored, and against what."""
+    return {
+        "restored": _digest({pair.name: pair.restored for pair in pairs}),
+        "reference": _digest({pair.name: pair.clean for pair in pairs}),
+    }
 
 
 def _digest(files: Mapping[str, Path]) -> str:

@@ -419,6 +419,16 @@ def evaluate(
     dataset: Annotated[
         str | None, typer.Option(help="Prepared test set; default: all test sets of the task.")
     ] = None,
+    evaluation: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Instead of --dataset: DATASET/SAMPLER-NFE, as its folder; several in one process."
+        ),
+    ] = None,
+    done: Annotated[
+        Path | None,
+        typer.Option(help="With --evaluation: file for a list of them, once all are finished."),
+    ] = None,
     all_protocols: Annotated[
         bool, typer.Option("--all-protocols", help="Print the means under every protocol.")
     ] = False,
@@ -445,6 +455,8 @@ def evaluate(
 ) -> None:
     """Restore a data set with a finished run and score every image; or score anyone's images.
 
+    An evaluation that fails is named, and the others of the run are finished all the same.
+
     With --restored, the images of a folder are scored against those of --reference, paired by
     equal names, by the rules of the catalogue (rain-001 with norain-001, 1400_1 with 1400) or by
     --pattern. With --task and --dataset they are results on a test set of the profile, restored
@@ -461,15 +473,24 @@ def evaluate(
     }
     if (run is None) == (restored is None):
         raise InputError("irsde evaluate: give --run, or --restored")
-    of_run = {flag(name): value is not None for name, value in options.items()}
-    foreign = of_images if run else of_run
+    of_one = {flag(name): value is not None for name, value in options.items()}
+    of_several = {"--evaluation": bool(evaluation), "--done": done is not None}
+    foreign = of_images if run else of_one | of_several
     if given := [option for option, is_given in foreign.items() if is_given]:
         wanted = "--restored" if run else "--run"
         raise InputError(f"irsde evaluate: {given[0]} goes with {wanted} only")
     if run:
         chosen = {name: value for name, value in options.items() if value is not None}
+        of_one["--dataset"] = dataset is not None
+        if evaluation and (given := [option for option, is_given in of_one.items() if is_given]):
+            raise InputError(f"irsde evaluate: {given[0]} does not go with --evaluation")
+        if done and not evaluation:
+            raise InputError("irsde evaluate: --done goes with --evaluation only")
         check_options(chosen)
-        _evaluate_run(run, dataset, chosen, all_protocols=all_protocols, track=track)
+        places = dict.fromkeys(evaluation or ())
+        _evaluate_run(
+            run, dataset, chosen, [*places], done, all_protocols=all_protocols, track=track
+        )
         return
     from irsde.data.leakage.record import leaked_images, read_leaks
     from irsde.evaluation.outside import PreparedSet, evaluate_restored
@@ -509,14 +530,16 @@ def _evaluate_run(
     folder: Path,
     dataset: str | None,
     chosen: dict[str, Any],
+    places: list[str],
+    done: Path | None,
     *,
     all_protocols: bool,
     track: bool,
 ) -> None:
     from irsde.data.leakage.record import leaked_images, read_leaks
-    from irsde.evaluation.evaluate import evaluate as evaluate_run
-    from irsde.evaluation.evaluate import usual_evaluation
-    from irsde.experiment.grid import refuse_without_effect, run_of
+    from irsde.evaluation.current import write_done
+    from irsde.evaluation.evaluate import evaluate_all, usual_evaluation
+    from irsde.experiment.grid import evaluation_at, refuse_without_effect, run_of
     from irsde.experiment.profile import load_profile
     from irsde.experiment.provenance import evaluation_profile, imported_from, read_run_card
     from irsde.experiment.result_tables import PER_PROTOCOL, read_protocols
@@ -528,30 +551,34 @@ def _evaluate_run(
     settings = evaluation_profile(loaded, run)
     card = read_run_card(run.folder)
     of_task = loaded.data.of(run.task)
-    usual = [
-        usual_evaluation(run, name, settings, card)
-        for name in ((dataset,) if dataset else of_task.test)
-    ]
-    wanted = [replace(one, options=replace(one.options, **chosen)) for one in usual]
+    wanted = [evaluation_at(run, place) for place in places]
+    if not places:
+        usual = [
+            usual_evaluation(run, name, settings, card)
+            for name in ((dataset,) if dataset else of_task.test)
+        ]
+        wanted = [replace(one, options=replace(one.options, **chosen)) for one in usual]
     for evaluation in wanted:
         refuse_without_effect(evaluation.options, run.method)
     if settings.evaluation.processes > 1 and "RANK" not in os.environ:
         start_processes(settings.evaluation.processes)
         return
+    is_first = world_of_environment().is_first
     trained_here = imported_from(run.folder) is None
     leaks = read_leaks(loaded.name, run.task, of_task) if trained_here else []
-    for evaluation in wanted:
-        leaked = leaked_images(leaks, evaluation.dataset)
-        line = evaluate_run(evaluation, settings.evaluation, leaked)
-        if not world_of_environment().is_first:
+    leaked = {one.dataset: leaked_images(leaks, one.dataset) for one in wanted}
+    for evaluation, line in evaluate_all(wanted, settings.evaluation, leaked):
+        if not is_first:
             continue
-        print(line)
+        print(line, flush=True)
         if all_protocols:
             from irsde.scoring.score import protocol_means
 
             print(protocol_means(read_protocols(evaluation.folder / PER_PROTOCOL)))
         if track:
             _track(run.profile, evaluation=evaluation.folder)
+    if done and is_first:
+        write_done(wanted, done)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from irsde import cli
 from irsde.data.fetch.fetching import fetch
 from irsde.data.leakage.check import check_profile
 from irsde.data.prepare import prepare
+from irsde.experiment.grid import EVALUATED
 from irsde.experiment.profile import Profile, load_profile
 from irsde.files import digest_file, write_json
 from irsde.machine import launch
@@ -45,6 +46,8 @@ ENGINES = {
 }
 METHODS = "methods: [identity, classical, regression, ir-sde+l2]"  # of the smoke profile
 TIMED = {"cost.json", "cost.md", "index.html", "SHA256SUMS", ".snakemake_timestamp"}
+OF_ONE_ENGINE = {EVALUATED}
+LEFT_OUT = TIMED | OF_ONE_ENGINE
 FILES = "files.json"
 OF_THE_WHEEL = "photographs-"  # sets that are the same in every project
 
@@ -141,7 +144,7 @@ def _hashes(folder: Path) -> dict[str, str]:
         path.relative_to(folder).as_posix(): digest_file(path)
         for part in parts
         for path in sorted((folder / part).rglob("*"))
-        if path.is_file() and path.name not in TIMED and "checkpoint" not in path.parts
+        if path.is_file() and path.name not in LEFT_OUT and "checkpoint" not in path.parts
     }
 
 

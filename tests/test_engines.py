@@ -27,10 +27,11 @@ training:
   {iterations: 2, batch: 1, patch: 16, learning_rate: 0.001, validate_every: 2, checkpoint_every: 2}
 evaluation: {nfe: 1}
 """
-SUMMARY = "results/own/denoising/identity/seed0/evaluations/mine/direct-0/summary.json"
+RUN = "results/own/denoising/identity/seed0"
+SUMMARY = f"{RUN}/evaluations/mine/direct-0/summary.json"
 ENGINES = {
-    "snakemake": ("snakemake", "--cores", "2", SUMMARY),
-    "dvc": ("dvc", "repro", "--quiet", "evaluate@denoising_identity_seed0_mine"),
+    "snakemake": ("snakemake", "--cores", "2", f"{RUN}/evaluated.json"),
+    "dvc": ("dvc", "repro", "--quiet", "evaluate@denoising_identity_seed0"),
 }
 
 

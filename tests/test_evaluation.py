@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError, digest_file, read_json, write_json
 from irsde.images import read_image
 from irsde.machine import meters
+from irsde.restoration import restorer
 from irsde.restoration.restorer import Restorer
 from irsde.scoring.metrics import METRICS
 from irsde.scoring.protocols import PROTOCOLS
@@ -258,3 +260,61 @@ def test_memory_of_a_gpu_is_that_of_the_restoration_alone(monkeypatch):
             pass
     assert meter.memory()["peak_gpu_memory_bytes"] == 160
     assert meter.joules is None
+
+
+PLACES = [f"{SET}/posterior-2-sampling{seed}" for seed in (5, 6)] + [f"{SET}/posterior-2-raw"]
+
+
+def shared(*places, **options):
+    given = [part for place in places for part in ("--evaluation", place)]
+    command = ["evaluate", "--run", RUN.folder.as_posix(), "--no-track", *given]
+    return CliRunner().invoke(app, [*command, *options.get("further", ())])
+
+
+def test_evaluations_that_share_a_process_give_the_bytes_of_those_made_alone(project, monkeypatch):
+    def content(place):
+        folder = RUN.folder / "evaluations" / place
+        return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    loads = []
+    load = restorer.load_restorer
+    monkeypatch.setattr(restorer, "load_restorer", lambda *a: loads.append(1) or load(*a))
+    assert shared(*PLACES, further=["--done", "done.json"]).exit_code == 0
+    assert len(loads) == 2  # moving average and raw
+    together = {place: content(place) for place in PLACES}
+    assert read_json(Path("done.json")) == {
+        place: digest_file(RUN.folder / "evaluations" / place / "summary.json") for place in PLACES
+    }
+    for place in PLACES:
+        shutil.rmtree(RUN.folder / "evaluations" / place)
+        assert shared(place).exit_code == 0
+        alone = content(place)
+        assert alone.keys() == together[place].keys()
+        assert [n for n in alone if n != "cost.json" and alone[n] != together[place][n]] == []
+
+
+def test_an_evaluation_that_fails_leaves_the_others_and_no_list(project):
+    places = [f"{SET}/posterior-3-sampling7", "absent/posterior-3", f"{SET}/posterior-2"]
+    ended = shared(*places, further=["--done", "list.json"])
+    assert isinstance(ended.exception, InputError)
+    assert "1 of 3 evaluations failed: absent/posterior-3; the others" in str(ended.exception)
+    assert "data/prepared/smoke/denoising/absent" in ended.output
+    for place in (places[0], places[2]):
+        assert (RUN.folder / "evaluations" / place / "summary.json").is_file()
+    assert not Path("list.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--evaluation", "a/posterior-3", "--nfe", "3"], "--nfe does not go with --evaluation"),
+        (["--evaluation", "a/posterior-3", "--dataset", "a"], "--dataset does not go with"),
+        (["--evaluation", "posterior-3"], "not the name of an evaluation"),
+        (["--evaluation", "../posterior-3"], "--evaluation: "),
+        (["--done", "done.json"], "--done goes with --evaluation only"),
+    ],
+)
+def test_evaluations_named_by_their_folders_take_no_other_choice(project, arguments, words):
+    ended = CliRunner().invoke(app, ["evaluate", "--run", RUN.folder.as_posix(), *arguments])
+    assert isinstance(ended.exception, InputError)
+    assert words in str(ended.exception)

@@ -1,6 +1,7 @@
 """A whole grid by Snakemake, in a folder of its own."""
 
 import json
+import shutil
 import sqlite3
 
 import pytest
@@ -36,10 +37,39 @@ def test_a_changed_setting_reruns_what_depends_on_it_and_nothing_else(by_snakema
     jobs = [line.split() for line in full.splitlines()]
     counts = {line[0]: int(line[1]) for line in jobs if len(line) == 2 and line[1].isdigit()}
     assert counts["train"] == 2
-    assert counts["evaluate"] == 5  # those of the sweep too
+    assert counts["evaluate"] == 2  # a job for all evaluations of a run
     assert counts["report"] == 1
     assert "tune" not in counts
     assert not counts.keys() & {"fetch", "prepare", "check"}
+
+
+def test_an_evaluation_that_was_taken_away_is_made_again_alone(by_snakemake):
+    (run,) = by_snakemake.glob("results/smoke/denoising/ir-sde+l2/seed0")
+    taken, *others = sorted(run.glob("evaluations/*/*/summary.json"))
+    before, made = taken.read_bytes(), [path.stat().st_mtime_ns for path in others]
+    assert others
+    shutil.rmtree(taken.parent)
+    output = call(by_snakemake, "snakemake", "--cores", "2", "--quiet")
+    assert json.loads(taken.read_bytes()) == json.loads(before)
+    assert [path.stat().st_mtime_ns for path in others] == made
+    assert "rule train" not in output
+    assert "Nothing to be done" in call(by_snakemake, "snakemake", "--cores", "2")
+
+
+def test_a_failed_evaluation_leaves_those_of_its_run_and_is_made_later(by_snakemake):
+    (run,) = by_snakemake.glob("results/smoke/denoising/ir-sde+l2/seed0")
+    summaries = sorted(run.glob("evaluations/*/*/summary.json"))
+    taken = [path.read_bytes() for path in summaries]
+    for path in summaries:
+        shutil.rmtree(path.parent)
+    blocked = summaries[0].parent
+    blocked.write_text("in the way")
+    done = (run / "evaluated.json").relative_to(by_snakemake).as_posix()
+    call(by_snakemake, "snakemake", "--cores", "2", done, code=1)
+    assert [path.is_file() for path in summaries] == [False, *[True] * (len(summaries) - 1)]
+    blocked.unlink()
+    call(by_snakemake, "snakemake", "--cores", "2")
+    assert [path.read_bytes() for path in summaries] == taken
 
 
 def test_every_stage_is_a_run_of_mlflow_nested_in_its_task(by_snakemake):

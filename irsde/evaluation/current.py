@@ -1,6 +1,7 @@
 """Whether a finished evaluation is the one that is asked for: same settings, code and data."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from irsde.data.catalogue import OWN
 from irsde.data.leakage.record import leaked_images, read_leaks
@@ -53,8 +54,7 @@ def is_scored(
     InputError
         If the summary or the table is there but is not a file.
     """
-    there = [is_present(evaluation.folder / name) for name in (SUMMARY, PER_IMAGE)]
-    if not all(there):
+    if not is_complete(evaluation.folder):
         return False
     try:
         summary = read_summary(evaluation.folder)
@@ -77,6 +77,23 @@ def is_scored(
         and is_same_code("evaluate", summary.code, code_hash("evaluate"))
         and all(now in ("", known.get(name, now)) for name, now in metric_weights().items())
     )
+
+
+def is_complete(folder: Path) -> bool:
+    """True if an evaluation's summary and its table are there.
+
+    Raises
+    ------
+    InputError
+        If something other than a file lies where one of them belongs.
+    """
+    there = [is_present(folder / name) for name in (SUMMARY, PER_IMAGE)]
+    return all(there)
+
+
+def write_done(evaluations: Iterable[Evaluation], file: Path) -> None:
+    """List finished evaluations, each with the SHA-256 of its summary: what Snakemake compares."""
+    write_json(file, {one.place: digest_file(one.folder / SUMMARY) for one in evaluations})
 
 
 def write_state(profile: Profile) -> str:

@@ -1,8 +1,12 @@
 """Evaluating one run: restore a prepared data set, score every image, write one folder."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import sys
+import traceback
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -37,7 +41,7 @@ from irsde.files import InputError, digest_json
 from irsde.images import Pixels, to_pixels, to_tensor, write_image
 from irsde.machine.devices import compute_device
 from irsde.machine.meters import Meter
-from irsde.machine.world import World, joined, world_of_environment
+from irsde.machine.world import joined, world_of_environment
 from irsde.methods import method_of
 from irsde.progress import track
 from irsde.restoration.classical import classical_method, estimate_noise_level
@@ -56,6 +60,8 @@ from irsde.tasks import TASKS
 
 if TYPE_CHECKING:
     import torch
+
+    from irsde.restoration.restorer import Restorer
 
 
 Image = NDArray[np.float32]
@@ -92,6 +98,15 @@ class Scored:
     pixels: Pixels | None
 
 
+@dataclass
+class Part:
+    """What one process did of an evaluation."""
+
+    rows: list[Scored]
+    pixels: int
+    states: States | None
+
+
 def usual_evaluation(run: Run, dataset: str, profile: Profile, card: RunCard) -> Evaluation:
     """The evaluation of a run on a test set where one asks for nothing else.
 
@@ -126,8 +141,111 @@ def usual_evaluation(run: Run, dataset: str, profile: Profile, card: RunCard) ->
     return Evaluation(run, dataset, EvaluationOptions(sampler, nfe, conversion=conversion))
 
 
+class Shared:
+    """What the evaluations of one run share: device, networks with its weights, a data set's pairs.
+
+    Each is made when the first evaluation needs it.
+
+    Parameters
+    ----------
+    run : Run
+    settings : EvaluationSettings
+    """
+
+    def __init__(self, run: Run, settings: EvaluationSettings) -> None:
+        self.run, self.settings = run, settings
+        self.world = world_of_environment()
+        self._open = ExitStack()
+        self.device = lru_cache(1)(self._device)
+        self.pairs = lru_cache(1)(self._pairs)
+        self.restorer = lru_cache(None)(self._restorer)
+
+    def __enter__(self) -> "Shared":
+        """Hold nothing yet."""
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Give the device back."""
+        self._open.__exit__(*error)
+
+    def _device(self) -> "torch.device":
+        device = self._open.enter_context(compute_device(self.settings.threads, self.world))
+        self._open.enter_context(joined(self.world, device))
+        return device
+
+    def _pairs(self, dataset: str) -> list[Pair]:
+        return load_pairs(pairs_folder(self.run.profile, self.run.task, dataset))
+
+    def _restorer(self, weights: str) -> "Restorer":
+        from irsde.restoration.restorer import load_restorer
+        from irsde.restoration.weights import WEIGHTS, check_finite, raw_weights
+
+        folder = self.run.folder
+        card, run_settings = provenance.read_network_run(folder)
+        restorer = load_restorer(folder, run_settings, self.device())
+        provenance.check_weights(folder / WEIGHTS, card)
+        if weights == "raw":
+            raw = raw_weights(folder / "checkpoint", card.identity)
+            for name, tensor in raw.items():
+                check_finite(folder / "checkpoint", name, tensor)
+            restorer.network.load_state_dict(raw)
+        return restorer
+
+
+def evaluate_all(
+    evaluations: Sequence[Evaluation],
+    settings: EvaluationSettings,
+    leaked: Mapping[str, Collection[str]],
+) -> Iterator[tuple[Evaluation, str]]:
+    """Restore and score with one run, in one process: `evaluate` for each of its evaluations.
+
+    One that fails is named on standard error and does not keep the others from being made.
+
+    Parameters
+    ----------
+    evaluations : sequence of Evaluation
+        Of one run.
+    settings : EvaluationSettings
+    leaked : mapping of str to collection of str
+        By data set, as in `evaluate`.
+
+    Yields
+    ------
+    Evaluation, str
+        Each that is finished, and its line.
+
+    Raises
+    ------
+    InputError
+        At the end, if some failed; that of the evaluation itself where it is the only one.
+    """
+    failed: list[str] = []
+    with Shared(evaluations[0].run, settings) as shared:
+        for evaluation in evaluations:
+            try:
+                line = evaluate(evaluation, settings, leaked.get(evaluation.dataset, ()), shared)
+            except Exception as error:
+                is_input = isinstance(error, InputError)
+                if len(evaluations) == 1 or (shared.world.size > 1 and not is_input):
+                    raise
+                if shared.world.is_first:
+                    told = str(error) if is_input else traceback.format_exc()
+                    print(f"irsde: {evaluation.folder}: {told}", file=sys.stderr)  # noqa: T201
+                failed.append(evaluation.place)
+            else:
+                yield evaluation, line
+    if failed:
+        raise InputError(
+            f"{evaluations[0].run.folder}: {len(failed)} of {len(evaluations)} evaluations failed: "
+            f"{', '.join(failed)}; the others are finished"
+        )
+
+
 def evaluate(
-    evaluation: Evaluation, settings: EvaluationSettings, leaked: Collection[str] = ()
+    evaluation: Evaluation,
+    settings: EvaluationSettings,
+    leaked: Collection[str] = (),
+    shared: Shared | None = None,
 ) -> str:
     """Restore and score one data set with one run, and write the evaluation's folder.
 
@@ -139,6 +257,8 @@ def evaluate(
         Batch, threads, protocol and how many images to keep.
     leaked : collection of str
         Images of the data set that are shown in the training data, for the tables.
+    shared : Shared, optional
+        Of the same run and settings, where it is evaluated more than once.
 
     Returns
     -------
@@ -151,6 +271,9 @@ def evaluate(
         If the run or the data set is absent or does not fit, an option has no effect, or a
         restored image is not finite; nothing is written then.
     """
+    if shared is None:
+        with Shared(evaluation.run, settings) as alone:
+            return evaluate(evaluation, settings, leaked, alone)
     run = evaluation.run
     refuse_without_effect(evaluation.options, run.method)
     card = provenance.read_run_card(run.folder)
@@ -158,27 +281,17 @@ def evaluate(
         raise InputError(f"{run.folder / 'run.json'}: is the card of another run")
     if is_scored(evaluation, settings, leaked):
         return f"{evaluation.folder}: up to date"
-    folder = pairs_folder(run.profile, run.task, evaluation.dataset)
-    data = prepared_card(folder)
-    pairs = load_pairs(folder)
-    world = world_of_environment()
-    with compute_device(settings.threads, world) as device, joined(world, device):
-        meter = Meter(device)
-        kept = len(pairs) if settings.keep_images == "all" else settings.keep_images
-        shown = {pair.image for pair in pairs[:kept]}
-        share: list[Scored] = []
-        pixels = 0
-        states: States | None = None
-        batches = _restored(evaluation, card, pairs, settings, device, world, meter)
-        label = f"{run.task} {run.method} seed {run.seed}, {evaluation.options.name}"
-        total = -(-len(pairs) // world.size)
-        for batch in track(batches, label, total, size=lambda batch: len(batch.pairs)):
-            pixels += batch.restored[..., 0].size
-            states = states or batch.states
-            share += _scored(batch, settings.protocol, device, shown)
-        scored = {row.image: row for part in world.gather(share) for row in part}
+    data = prepared_card(pairs_folder(run.profile, run.task, evaluation.dataset))
+    pairs = shared.pairs(evaluation.dataset)
+    world = shared.world
+    meter = Meter(shared.device())
+    kept = len(pairs) if settings.keep_images == "all" else settings.keep_images
+    shown = {pair.image for pair in pairs[:kept]}
+    parts = world.gathered(lambda: _part(evaluation, card, pairs, shared, meter, shown))
+    scored = {row.image: row for part in parts for row in part.rows}
     if not world.is_first:
         return ""
+    own = parts[0]
     in_order = [scored[pair.image] for pair in pairs]
     table = pd.DataFrame([row.values for row in in_order], columns=list(PER_IMAGE_COLUMNS))
     lines = [line for row in in_order for line in row.score.by_protocol]
@@ -188,8 +301,8 @@ def evaluate(
         for row in in_order:
             if row.pixels is not None:
                 write_image(temporary / "images" / f"{row.image}.png", row.pixels)
-        if states is not None:
-            states.write(temporary / "states")
+        if own.states is not None:
+            own.states.write(temporary / "states")
         write_table(temporary / PER_IMAGE, table)
         write_table(temporary / PER_PROTOCOL, protocols)
         summary = Summary.model_validate(
@@ -224,8 +337,8 @@ def evaluate(
             temporary,
             {
                 "seconds": meter.seconds,
-                "seconds_per_image": meter.seconds / len(share),
-                "seconds_per_megapixel": 1e6 * meter.seconds / pixels,
+                "seconds_per_image": meter.seconds / len(own.rows),
+                "seconds_per_megapixel": 1e6 * meter.seconds / own.pixels,
                 **meter.memory(),
                 "joules": meter.joules,
             },
@@ -237,6 +350,27 @@ def evaluate(
     mean = mean_text(table, psnr)
     line = f"{evaluation.folder}: {name} {mean} dB over {len(table)} images{named}"
     return line + "".join(f"; the earlier one is kept in {place}" for place in earlier)
+
+
+def _part(
+    evaluation: Evaluation,
+    card: RunCard,
+    pairs: Sequence[Pair],
+    shared: Shared,
+    meter: Meter,
+    shown: Collection[str],
+) -> Part:
+    """Restore and score the pairs of this process."""
+    run, settings = evaluation.run, shared.settings
+    part = Part([], 0, None)
+    label = f"{run.task} {run.method} seed {run.seed}, {evaluation.options.name}"
+    total = -(-len(pairs) // shared.world.size)
+    batches = _restored(evaluation, card, pairs, shared, meter)
+    for batch in track(batches, label, total, size=lambda batch: len(batch.pairs)):
+        part.pixels += batch.restored[..., 0].size
+        part.states = part.states or batch.states
+        part.rows += _scored(batch, settings.protocol, shared.device(), shown)
+    return part
 
 
 def _scored(
@@ -267,18 +401,17 @@ def _restored(
     evaluation: Evaluation,
     card: RunCard,
     pairs: Sequence[Pair],
-    settings: EvaluationSettings,
-    device: "torch.device",
-    world: World,
+    shared: Shared,
     meter: Meter,
 ) -> Iterator[Batch]:
     """Pairs of this process with their restored images, batch by batch."""
     kind = method_of(evaluation.run.method).kind
     if kind in ("regression", "process", "published"):
-        yield from _restored_by_network(evaluation, pairs, settings, device, world, meter)
+        yield from _restored_by_network(evaluation, pairs, shared, meter)
         return
     restore = _direct(evaluation.run, card)
-    for batch in list(_batches(pairs, settings.batch))[world.rank :: world.size]:
+    world = shared.world
+    for batch in list(_batches(pairs, shared.settings.batch))[world.rank :: world.size]:
         with meter.running():
             restored = np.stack([restore(pair.mu) for pair in batch])
         _refuse_not_finite(batch, restored)
@@ -308,30 +441,17 @@ def _direct(run: Run, card: RunCard) -> Callable[[Image], Image]:
 
 
 def _restored_by_network(
-    evaluation: Evaluation,
-    pairs: Sequence[Pair],
-    settings: EvaluationSettings,
-    device: "torch.device",
-    world: World,
-    meter: Meter,
+    evaluation: Evaluation, pairs: Sequence[Pair], shared: Shared, meter: Meter
 ) -> Iterator[Batch]:
     import torch
 
-    from irsde.restoration.restorer import load_restorer
-    from irsde.restoration.weights import WEIGHTS, check_finite, raw_weights
     from irsde.seeds import torch_generator
 
-    run, options = evaluation.run, evaluation.options
+    run, options, settings = evaluation.run, evaluation.options, shared.settings
+    world, device = shared.world, shared.device()
     folder = pairs_folder(run.profile, run.task, evaluation.dataset)
     known = prepared_card(folder).noise_level
-    card, run_settings = provenance.read_network_run(run.folder)
-    restorer = load_restorer(run.folder, run_settings, device)
-    provenance.check_weights(run.folder / WEIGHTS, card)
-    if options.weights == "raw":
-        raw = raw_weights(run.folder / "checkpoint", card.identity)
-        for name, tensor in raw.items():
-            check_finite(run.folder / "checkpoint", name, tensor)
-        restorer.network.load_state_dict(raw)
+    restorer = shared.restorer(options.weights)
     estimated = settings.noise_level == "estimated" and not restorer.conditional
     batches = list(_batches(pairs, 1 if estimated else settings.batch))
     for index in range(world.rank, len(batches), world.size):

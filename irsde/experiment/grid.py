@@ -7,7 +7,7 @@ grammar of paths; Snakemake, DVC, MLflow and the reports all take it from here.
 import itertools
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict
@@ -36,6 +36,8 @@ from irsde.files import DATA, RESULTS, InputError, check_name, digest_json, writ
 from irsde.methods import METHODS, MethodName, method_of
 
 IMPORTED = "authors"  # variant that a run of imported weights is
+
+EVALUATED = "evaluated.json"  # in a run's folder: which evaluations Snakemake has had made
 
 OUTSIDE = "outside"  # in place of a method, for results made elsewhere
 
@@ -101,6 +103,11 @@ class Evaluation:
         return self.run.folder / "evaluations" / self.dataset / self.options.name
 
     @property
+    def place(self) -> str:
+        """`<dataset>/<name of the options>`, below the evaluations of the run."""
+        return f"{self.dataset}/{self.options.name}"
+
+    @property
     def arguments(self) -> str:
         """Arguments of `irsde evaluate` that choose this evaluation of the run, for a shell."""
         run = ["--run", self.run.folder.as_posix()]
@@ -116,6 +123,33 @@ def evaluation_of(run: Run, dataset: str, name: str) -> Evaluation:
         If the name is of another form.
     """
     return Evaluation(run, dataset, options_of(name))
+
+
+def evaluation_at(run: Run, place: str) -> Evaluation:
+    """The evaluation of an `Evaluation.place`, read back.
+
+    Raises
+    ------
+    InputError
+        If it is of another form.
+    """
+    dataset, _, name = place.partition("/")
+    return evaluation_of(run, check_form("--evaluation", dataset), name)
+
+
+def by_run(evaluations: Iterable[Evaluation]) -> dict[Run, list[Evaluation]]:
+    """Evaluations of each run, which one process makes, in their order."""
+    found: dict[Run, list[Evaluation]] = {}
+    for evaluation in evaluations:
+        found.setdefault(evaluation.run, []).append(evaluation)
+    return found
+
+
+def arguments_of(evaluations: Sequence[Evaluation]) -> str:
+    """Arguments of `irsde evaluate` that choose these evaluations of one run, for a shell."""
+    run = ["--run", evaluations[0].run.folder.as_posix()]
+    places = [part for one in evaluations for part in ("--evaluation", one.place)]
+    return shlex.join([*run, *places])
 
 
 def refuse_without_effect(options: EvaluationOptions, method: str) -> None:
@@ -395,11 +429,9 @@ class RunItem(TypedDict):
 
 
 class EvaluationItem(TypedDict):
-    """An evaluation in params.yaml."""
+    """The evaluations of a run in params.yaml."""
 
-    run: str
     task: str
-    dataset: str
     arguments: str
     folder: str
     settings: str
@@ -434,21 +466,16 @@ def parameters(profile: Profile, given: Collection[Path] = ()) -> str:
         }
         if run.stage == "import":
             stage[run.key]["weights"] = weights_of(run.method).sha256
-    usual = dict.fromkeys(evaluations(profile))
-    for evaluation in [*usual, *further_evaluations(profile)]:
-        if evaluation.folder in given:
-            continue
-        name = f"{evaluation.run.key}_{evaluation.dataset}"
-        name += "" if evaluation in usual else f"_{evaluation.options.name}"
-        _check_key(name, evaluation.folder, evaluate)
-        settings_of = profile.for_method(evaluation.run.method).evaluation
-        evaluate[name] = {
-            "run": evaluation.run.folder.as_posix(),
-            "task": evaluation.run.task,
-            "dataset": evaluation.dataset,
-            "arguments": evaluation.arguments,
-            "folder": evaluation.folder.as_posix(),
-            "settings": digest_json(settings_of.model_dump(mode="json")),
+    wanted = [*evaluations(profile), *further_evaluations(profile)]
+    for run, of_run in by_run(one for one in wanted if one.folder not in given).items():
+        _check_key(run.key, run.folder, evaluate)
+        evaluate[run.key] = {
+            "task": run.task,
+            "arguments": arguments_of(of_run),
+            "folder": run.folder.as_posix(),
+            "settings": digest_json(
+                profile.for_method(run.method).evaluation.model_dump(mode="json")
+            ),
         }
     content = {
         "profile": profile.name,

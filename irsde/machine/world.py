@@ -1,7 +1,7 @@
 """Several processes that train one network: who does which part of a batch, and their sums."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -69,6 +69,28 @@ class World:
         parts = [part] * self.size
         distributed.all_gather_object(parts, part)
         return parts
+
+    def gathered(self, make: Callable[[], T]) -> list[T]:
+        """What each process makes, in the order of their ranks.
+
+        Raises
+        ------
+        InputError
+            In all processes, if one of them raises it.
+        """
+        if self.size == 1:
+            return [make()]
+        part: T | InputError
+        try:
+            part = make()
+        except InputError as error:
+            part = error
+        made: list[T] = []
+        for found in self.gather(part):
+            if isinstance(found, InputError):
+                raise found
+            made.append(found)
+        return made
 
     def wrapped(self, network: "nn.Module") -> "nn.Module":
         """Network whose gradients are averaged over all processes."""

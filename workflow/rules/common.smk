@@ -9,16 +9,18 @@ from snakemake.resources import Resources
 
 from irsde.experiment.code import current
 from irsde.experiment.profile import load_profile, run_settings
-from irsde.evaluation.current import metric_weights, own_contents
+from irsde.evaluation.current import is_complete, metric_weights, own_contents
 from irsde.audit.evidence import given
 from irsde.files import InputError, digest_json
 from irsde.experiment.published_weights import weights_file, weights_of
 from irsde.methods import method_of
 from irsde.experiment.grid import (
+    EVALUATED,
     Run,
+    arguments_of,
+    by_run,
     datasets,
     datasets_of_task,
-    evaluation_of,
     evaluations,
     further_evaluations,
     needed_datasets,
@@ -33,11 +35,20 @@ signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 try:
     PROFILE = load_profile(config["profile"])
+    RUNS = runs(PROFILE)
+    GIVEN = given(PROFILE)
+    EVALUATIONS = [*evaluations(PROFILE), *further_evaluations(PROFILE)]
+    WANTED = by_run(one for one in EVALUATIONS if one.folder not in GIVEN)
+    ABSENT = [run for run in WANTED if not all(is_complete(one.folder) for one in WANTED[run])]
 except InputError as error:
     sys.exit(f"irsde: {error}")
-RUNS = runs(PROFILE)
-GIVEN = given(PROFILE)
-EVALUATIONS = [*evaluations(PROFILE), *further_evaluations(PROFILE)]
+
+# A job makes all evaluations of a run and writes a list of them, which is what Snakemake sees: of
+# files that it saw it would delete the good ones where another evaluation fails. The list is no
+# longer true where an evaluation has been taken away.
+if workflow.is_main_process:
+    for run in ABSENT:
+        (run.folder / EVALUATED).unlink(missing_ok=True)
 
 # Jobs go to other machines, by an executor such as that of Slurm, if --jobs says how many at a time.
 ON_CLUSTER = workflow.resource_settings.nodes is not None or workflow.remote_exec
@@ -171,15 +182,15 @@ def settings_hash(wildcards):
 
 
 def evaluation_inputs(wildcards):
-    """Run and pairs of an evaluation, and what the leakage check found."""
+    """Run and pairs of the evaluations of a run, and what the leakage check found."""
     run = run_of(wildcards)
-    files = [
+    sets = dict.fromkeys(evaluation.dataset for evaluation in WANTED[run])
+    prepared = f"data/prepared/{run.profile}/{run.task}"
+    return [
         (run.folder / "run.json").as_posix(),
-        f"data/prepared/{run.profile}/{run.task}/{wildcards.dataset}/dataset.json",
+        *[f"{prepared}/{name}/dataset.json" for name in sets],
         f"data/leakage/{run.profile}/{run.task}.json",
     ]
-    evaluation = evaluation_of(run, wildcards.dataset, wildcards.evaluation)
-    return inputs_of(evaluation.folder, files)
 
 
 def evaluation_settings(wildcards):
@@ -188,8 +199,17 @@ def evaluation_settings(wildcards):
 
 
 def evaluation_arguments(wildcards):
-    """Arguments of `irsde evaluate` for a path of the grammar."""
-    return evaluation_of(run_of(wildcards), wildcards.dataset, wildcards.evaluation).arguments
+    """Arguments of `irsde evaluate` for the evaluations of a run."""
+    return arguments_of(WANTED[run_of(wildcards)])
+
+
+def finished_evaluations(_):
+    """What a report is made of: lists of evaluations made here, and files of imported ones."""
+    imported = [one.folder for one in EVALUATIONS if one.folder in GIVEN]
+    files = [
+        f"{folder}/{name}" for folder in imported for name in ("summary.json", "per_image.csv")
+    ]
+    return [*[f"{run.folder}/{EVALUATED}" for run in WANTED], *files]
 
 
 wildcard_constraints:
@@ -197,4 +217,3 @@ wildcard_constraints:
     task=names(PROFILE.tasks),
     method=names(run.method for run in RUNS),
     seed=r"\d+",
-    evaluation=r"[^/]+-\d+[^/]*",

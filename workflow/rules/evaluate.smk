@@ -2,20 +2,9 @@ rule evaluate:
     input:
         evaluation_inputs,
     output:
-        images=update(
-            "results/{profile}/{task}/{method}/seed{seed}/evaluations/{dataset}/{evaluation}/per_image.csv"
-        ),
-        summary=update(
-            "results/{profile}/{task}/{method}/seed{seed}/evaluations/{dataset}/{evaluation}/summary.json"
-        ),
-        protocols=update(
-            "results/{profile}/{task}/{method}/seed{seed}/evaluations/{dataset}/{evaluation}/protocols.csv"
-        ),
-        cost=update(
-            "results/{profile}/{task}/{method}/seed{seed}/evaluations/{dataset}/{evaluation}/cost.json"
-        ),
+        done="results/{profile}/{task}/{method}/seed{seed}/evaluated.json",
     log:
-        "logs/{profile}/{task}/{method}/seed{seed}/evaluate-{dataset}-{evaluation}.log",
+        "logs/{profile}/{task}/{method}/seed{seed}/evaluate.log",
     retries: retries(2)
     conda:
         "../envs/irsde.yaml"
@@ -29,4 +18,4 @@ rule evaluate:
         weights=metric_weights(),
         code=current("evaluate"),
     shell:
-        "{ATTEMPT} {log:q} irsde evaluate {params.arguments}"
+        "{ATTEMPT} {log:q} irsde evaluate {params.arguments} --done {output.done:q}"

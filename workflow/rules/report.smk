@@ -1,6 +1,6 @@
 rule report:
     input:
-        [f"{e.folder}/{name}" for e in EVALUATIONS for name in ("summary.json", "per_image.csv")],
+        finished_evaluations,
         [f"{folder}/summary.json" for folder in outside_evaluations(PROFILE.name)],
         expand("reports/degradations/{task}.png", task=PROFILE.tasks),
     output:

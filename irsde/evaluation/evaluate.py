@@ -230,7 +230,7 @@ def evaluate_all(
                     raise
                 if shared.world.is_first:
                     told = str(error) if is_input else traceback.format_exc()
-                    print(f"irsde: {evaluation.folder}: {told}", file=sys.stderr)  # noqa: T201
+                    print(f"irsde: {evaluation.place}: {told}", file=sys.stderr)  # noqa: T201
                 failed.append(evaluation.place)
             else:
                 yield evaluation, line

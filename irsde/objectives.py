@@ -39,7 +39,7 @@ class Objective:
     label : str
         What the network predicts, in words.
     prediction : str
-        Its name: the key in `PREDICTIONS`.
+        Its name. Objectives of one prediction read it alike.
     error : callable (process, drawn, output) -> Tensor, shape (B, C, H, W)
         The output minus its target.
     read : callable (process, x_t, mu, output, t) -> (x0, noise)
@@ -121,7 +121,20 @@ OBJECTIVES: dict[str, Objective] = {
         ),
     ),
 }
-PREDICTIONS = {objective.prediction: objective for objective in OBJECTIVES.values()}
+
+
+def objective_of(prediction: str) -> Objective:
+    """The objective that trains a prediction: `Objective.prediction`.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message lists the predictions that exist.
+    """
+    known = {objective.prediction: objective for objective in OBJECTIVES.values()}
+    if prediction not in known:
+        raise ValueError(f"unknown prediction {prediction!r}: {', '.join(known)}")
+    return known[prediction]
 
 
 def per_image(error: Tensor, norm: Norm) -> Tensor:

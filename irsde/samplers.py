@@ -17,7 +17,7 @@ from functools import partial
 from math import exp, expm1, log, sqrt
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from irsde.objectives import PREDICTIONS, largest_step, read_clean
+from irsde.objectives import largest_step, objective_of, read_clean
 
 if TYPE_CHECKING:
     import torch
@@ -408,11 +408,9 @@ def trajectory(
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {sampler!r}: {', '.join(SAMPLERS)}")
-    if prediction not in PREDICTIONS:
-        raise ValueError(f"unknown prediction {prediction!r}: {', '.join(PREDICTIONS)}")
     if x_T.shape != mu.shape:
         raise ValueError(f"x_T {tuple(x_T.shape)} and mu {tuple(mu.shape)} differ in shape")
-    solver, objective = SAMPLERS[sampler], PREDICTIONS[prediction]
+    solver, objective = SAMPLERS[sampler], objective_of(prediction)
     if reason := solver.refusal(process):
         raise ValueError(reason)
     draw = _noise_source(noise, generators, x_T)
@@ -521,7 +519,7 @@ def sample(
     grid : str
         Step grid, a key of `GRIDS`.
     prediction : str
-        What the network predicts, a key of `objectives.PREDICTIONS`. "optimal-noise" is what the
+        What the network predicts: `objectives.Objective.prediction`. "optimal-noise" is what the
         maximum-likelihood objective trains: the clean image is then read off by the exact inverse
         (docs/mathematics.md, 5).
     noise : callable (t, shape) -> Tensor, optional

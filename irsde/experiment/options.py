@@ -34,7 +34,7 @@ class Option:
         Why another value than the default changes nothing, to follow the method's label; "" if
         it changes something.
     prefix : str
-        Precedes the value in the name of a folder.
+        Precedes the value in the names of folders and in tables.
     repeats : bool
         True for a seed: evaluations that differ in it only are averaged.
     least : int
@@ -177,7 +177,7 @@ class EvaluationOptions:
     @property
     def name(self) -> str:
         """Name of a folder: `<sampler>-<nfe>`, and what differs from the defaults."""
-        ends = [f"{OPTIONS[name].prefix}{value}" for name, value in self.differing.items()]
+        ends = [_shown(name, value) for name, value in self.differing.items()]
         return "-".join([self.sampler, str(self.nfe), *ends])
 
     @property
@@ -244,6 +244,10 @@ def check_options(given: Mapping[str, str | int]) -> None:
             check_name(name, str(value), choices)
 
 
+def _shown(name: str, value: str | int) -> str:
+    return f"{OPTIONS[name].prefix}{value}"
+
+
 def flag(name: str) -> str:
     """Option of the command line."""
     return f"--{name.replace('_', '-')}"
@@ -294,7 +298,7 @@ def alike(summary: object) -> tuple[str | int | None, ...]:
 def unusual(summary: object) -> list[str]:
     """Options in a summary, but for the seed, that are not at their default."""
     return [
-        str(getattr(summary, name))
+        _shown(name, getattr(summary, name))
         for name, default in DEFAULTS.items()
         if not OPTIONS[name].repeats and getattr(summary, name) != default
     ]

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, create_model, model_validator
 
 from irsde.experiment.cards import (
     AnyMethod,
@@ -14,7 +14,7 @@ from irsde.experiment.cards import (
     TaskName,
     Text,
 )
-from irsde.experiment.options import Conversion, EvaluationOptions
+from irsde.experiment.options import DEFAULTS, OPTIONS, EvaluationOptions
 from irsde.experiment.profile import Name
 from irsde.scoring.distributions import DISTANCES
 from irsde.scoring.metrics import METRICS
@@ -93,7 +93,21 @@ class EvaluatedWith(Stored):
     nfe: Count | None = None
 
 
-class Scores(Stored):
+def _options() -> dict[str, Any]:
+    """Options of evaluations that have a default: of one made before there was one, that."""
+    return {
+        name: (Count if OPTIONS[name].is_number else Text, default)
+        for name, default in DEFAULTS.items()
+    }
+
+
+if TYPE_CHECKING:
+    _Evaluated = Stored
+else:
+    _Evaluated = create_model("_Evaluated", __base__=Stored, **_options())
+
+
+class Scores(_Evaluated):
     """What `summary.json` holds of any scored images, whoever restored them.
 
     Parameters
@@ -127,10 +141,6 @@ class Scores(Stored):
     leaked: list[str] = Field([])
     sampler: Text | None = None
     nfe: Count | None = None
-    grid: Text = EvaluationOptions.grid
-    conversion: Conversion = EvaluationOptions.conversion
-    weights: Text = EvaluationOptions.weights
-    precision: Text = EvaluationOptions.precision
     sampling_seed: Count = EvaluationOptions.sampling_seed
     parameters: Count | None = None
     multiply_accumulates: FiniteFloat | None = None
@@ -186,7 +196,7 @@ class Summary(Scores):
         The test set.
     leaked : list of str
         Its images that the training data show.
-    sampler, nfe, grid, conversion, weights, precision, sampling_seed
+    sampler, nfe, sampling_seed, and the other fields of `EvaluationOptions`
         How it was restored; nfe is None where that is not known.
     parameters : int or None
     multiply_accumulates : float or None

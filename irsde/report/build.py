@@ -24,12 +24,9 @@ from irsde.files import (
     write_json,
     write_text,
 )
-from irsde.report import effects, paper, render, tables
-from irsde.report.charts import sweep_figure, sweeps, training_figures, write_process_figures
-from irsde.report.grids import comparison_figure, strip_figures
+from irsde.report import charts, effects, grids, paper, planes, render, tables
 from irsde.report.lineage import Departures, lineage
 from irsde.report.page import write_page
-from irsde.report.planes import plane_figure, scatter_figure
 from irsde.report.results import Row, by_table, read_rows
 from irsde.report.table import Figure, Table
 
@@ -96,21 +93,21 @@ def write_figures(
         By task: comparison, states of processes, perception and distortion, image by image,
         samplers, training. What cannot be drawn from the results is skipped.
     """
-    swept = sweeps(sweep_rows)
-    tables = by_table(rows)
+    swept = charts.sweeps(sweep_rows)
+    tables_of = by_table(rows)
     drawn: list[Figure | None] = []
-    for task in dict.fromkeys(task for task, _ in tables):
-        for (of_task, dataset), of_table in tables.items():
+    for task in dict.fromkeys(task for task, _ in tables_of):
+        for (of_task, dataset), of_table in tables_of.items():
             if of_task != task:
                 continue
             here = [s for s in swept if (s.first.task, s.first.dataset) == (task, dataset)]
-            drawn.append(comparison_figure(of_table, budget, folder))
-            drawn += strip_figures(of_table, budget, folder)
-            drawn.append(plane_figure(of_table, here, budget, folder))
-            drawn.append(scatter_figure(of_table, budget, folder))
-            drawn += [sweep_figure(sweep, budget, folder) for sweep in here]
+            drawn.append(grids.comparison_figure(of_table, budget, folder))
+            drawn += grids.strip_figures(of_table, budget, folder)
+            drawn.append(planes.plane_figure(of_table, here, budget, folder))
+            drawn.append(planes.scatter_figure(of_table, budget, folder))
+            drawn += [charts.sweep_figure(sweep, budget, folder) for sweep in here]
         of_task_rows = [row for row in rows if row.task == task]
-        drawn += training_figures(of_task_rows, budget, folder)
+        drawn += charts.training_figures(of_task_rows, budget, folder)
     return [figure for figure in drawn if figure is not None]
 
 
@@ -156,7 +153,7 @@ def compile_report(profile: Profile, *, partial: bool = False) -> str:
     with replacing_folder(folder) as temporary:
         figures = write_figures(rows, sweep_rows, budget, temporary)
         figures = [departures.in_figure(figure) for figure in figures]
-        figures += write_process_figures(temporary)
+        figures += charts.write_process_figures(temporary)
     with replacing(REPORTS / "tables.csv") as temporary:
         render.csv_lines(compiled).to_csv(temporary, index=False, lineterminator="\n")
     with replacing(REPORTS / "training.csv") as temporary:

@@ -17,12 +17,13 @@ from irsde.images import read_image, to_float, to_pixels, write_image
 from irsde.methods import METHODS
 from irsde.objectives import OBJECTIVES, Drawn
 from irsde.processes import mean_reverting
-from irsde.report.build import write_figures, write_process_figures
+from irsde.report.build import write_figures
 from irsde.report.charts import (
     PAPERS_SAMPLER,
     sweep_figure,
     sweeps,
     training_figures,
+    write_process_figures,
 )
 from irsde.report.grids import _most_degraded, comparison_figure, strip_figures
 from irsde.report.looks import look, sampler_look

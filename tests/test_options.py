@@ -1,8 +1,5 @@
 """Options of evaluations: one field of `EvaluationOptions`, from which all else follows."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -15,19 +12,10 @@ from irsde.experiment.options import (
     options_of,
     unusual,
 )
-from irsde.files import InputError
+from irsde.experiment.summary import SUMMARY, read_summary
+from irsde.files import InputError, read_json, write_json
 from irsde.samplers import GRIDS
-from tests.project import copy_project
-
-FIELD = """    sampling_seed: Annotated[
-        int,"""
-ADDED = (
-    """    rounding: Annotated[
-        Literal["none", "half-even"], Option("Of the result", "roundings", prefix="rounded-")
-    ] = "none"
-"""
-    + FIELD
-)
+from tests.fabricated import fabricate
 
 
 def test_step_grids_are_those_of_the_samplers():
@@ -58,30 +46,16 @@ def test_labels_leave_out_what_is_usual_and_seeds():
     assert alike(summary) != alike(replace(summary, grid="log-snr"))
 
 
-def test_an_option_is_added_by_one_field(tmp_path):
-    """Command line, sweeps, names of folders and DVC's arguments have it."""
-    copy_project(tmp_path)
-    code = tmp_path / "irsde/experiment/options.py"
-    code.write_text(code.read_text().replace(FIELD, ADDED))
-    profile = tmp_path / "workflow/config/smoke.yaml"
-    swept = "nfe: [1, 3], roundings: [none, half-even]}"
-    profile.write_text(profile.read_text().replace("nfe: [1, 3]}", swept))
-
-    def irsde(*arguments):
-        done = subprocess.run(
-            [sys.executable, "-m", "irsde.cli", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout + done.stderr
-
-    assert "--rounding" in irsde("evaluate", "--help")
-    wrong = irsde("evaluate", "--run", "results/smoke/denoising/ir-sde/seed0", "--rounding", "up")
-    assert "unknown rounding 'up': choose from none, half-even" in wrong
-    irsde("plan", "--profile", "smoke")
-    planned = (tmp_path / "params.yaml").read_text()
-    assert "/photographs-test/ddim-3-rounded-half-even\n" in planned
-    assert "--sampler ddim --nfe 3 --rounding half-even" in " ".join(planned.split())
+def test_an_earlier_evaluation_was_made_with_the_defaults_of_what_came_later(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (folder,) = fabricate(("ir-sde",))
+    content = read_json(folder / SUMMARY)
+    without = {name: value for name, value in content.items() if name not in DEFAULTS}
+    write_json(folder / SUMMARY, without)
+    summary = read_summary(folder)
+    assert {name: getattr(summary, name) for name in DEFAULTS} == DEFAULTS
+    assert summary.content() == without
+    for name in DEFAULTS:
+        write_json(folder / SUMMARY, {**without, name: [0]})
+        with pytest.raises(InputError, match=f"of this version: {name}: "):
+            read_summary(folder)

@@ -66,7 +66,7 @@ def figure_caption(key):
 def without_figures_of_processes():
     """They do not depend on results."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("irsde.report.build.write_process_figures", lambda _: [])
+        patch.setattr("irsde.report.charts.write_process_figures", lambda _: [])
         yield
 
 

@@ -110,7 +110,7 @@ def test_where_a_network_is_first_called(name):
 def test_what_each_sampler_is():
     """Order, and whether it draws noise on the way."""
     facts = {name: (one.order, one.stochastic) for name, one in SAMPLERS.items()}
-    assert facts | {
+    known = {
         "euler-maruyama": (1, True),
         "posterior": (1, True),
         "probability-flow": (1, False),
@@ -124,7 +124,8 @@ def test_what_each_sampler_is():
         "mrs-sde-2-data": (2, True),
         "mrs-ode-1-data": (1, False),
         "mrs-ode-2-data": (2, False),
-    } == facts
+    }
+    assert facts | known == facts
 
 
 def test_which_sampler_is_for_which_process():

@@ -94,10 +94,10 @@ def write_figures(
         samplers, training. What cannot be drawn from the results is skipped.
     """
     swept = charts.sweeps(sweep_rows)
-    tables_of = by_table(rows)
+    grouped = by_table(rows)
     drawn: list[Figure | None] = []
-    for task in dict.fromkeys(task for task, _ in tables_of):
-        for (of_task, dataset), of_table in tables_of.items():
+    for task in dict.fromkeys(task for task, _ in grouped):
+        for (of_task, dataset), of_table in grouped.items():
             if of_task != task:
                 continue
             here = [s for s in swept if (s.first.task, s.first.dataset) == (task, dataset)]

@@ -215,14 +215,12 @@ def _all_tables(
     profile: Profile, rows: list[Row], sweep_rows: list[Row], departures: Departures
 ) -> list[Table]:
     """Every table of a profile but that of costs, in the order of the report."""
-    made = [
-        *tables.quality_tables(rows, _absent(profile)),
-        *paper.paper_tables([*rows, *sweep_rows], profile.caption.strip()),
-        *paper.ablation_tables(rows),
-        *effects.causes_tables(profile),
-        *tables.sweep_tables(sweep_rows),
-        *effects.significance_tables(rows),
-        *effects.seed_tables(rows),
-        *effects.protocol_tables(rows),
-    ]
+    made = tables.quality_tables(rows, _absent(profile))
+    made += paper.paper_tables([*rows, *sweep_rows], profile.caption.strip())
+    made += paper.ablation_tables(rows)
+    made += effects.causes_tables(profile)
+    made += tables.sweep_tables(sweep_rows)
+    made += effects.significance_tables(rows)
+    made += effects.seed_tables(rows)
+    made += effects.protocol_tables(rows)
     return [departures.in_table(table) for table in made]

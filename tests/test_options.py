@@ -54,7 +54,7 @@ def test_an_earlier_evaluation_was_made_with_the_defaults_of_what_came_later(tmp
     write_json(folder / SUMMARY, without)
     summary = read_summary(folder)
     assert {name: getattr(summary, name) for name in DEFAULTS} == DEFAULTS
-    assert summary.content() == without
+    assert not DEFAULTS.keys() & summary.content().keys()
     for name in DEFAULTS:
         write_json(folder / SUMMARY, {**without, name: [0]})
         with pytest.raises(InputError, match=f"of this version: {name}: "):

@@ -850,6 +850,36 @@ def explain(
 
 
 @app.command()
+def diagnose(
+    row: Annotated[str, typer.Argument(help="Printed row, such as rain100h-test/PReNet.")],
+    restored: Annotated[Path | None, typer.Option(help="Folder of your restored images.")] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="With --restored: folder of the clean images.")
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="With --restored: how its files are named.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="With --restored: how you scored; default: rgb.")
+    ] = None,
+    psnr: Annotated[float | None, typer.Option(help="Your number, in dB.")] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="Option file of the authors' programs, YAML.")
+    ] = None,
+    log: Annotated[Path | None, typer.Option(help="Log of the authors' programs.")] = None,
+) -> None:
+    """Rank what could explain the gap between your number and a printed row.
+
+    Images are scored in every way; what they cannot show has the effect that the committed study
+    measured. Option file and log are those of the authors' train.py and test.py.
+    """
+    from irsde.audit.diagnose.gap import Given
+    from irsde.audit.diagnose.gap import diagnose as explain_gap
+
+    print(explain_gap(row, Given(restored, reference, pattern, protocol, settings, log, psnr)))
+
+
+@app.command()
 def verify(
     profile: ProfileOption = None,
     recompute: Annotated[

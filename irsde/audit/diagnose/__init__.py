@@ -1,0 +1,1 @@
+"""Why somebody else's number differs from the printed one."""

@@ -272,11 +272,11 @@ class _Scored:
 
 def _check_same(folder: Path, name: str, identity: dict[str, str], protocol: str) -> None:
     """Refuse a folder that holds anything but the same images, scored in the same way."""
-    found = None
+    present = None
     with suppress(InputError):
         there = Scores.read(folder / SUMMARY)
-        found = (there.method_label, there.identity, there.protocol.name)
-    if found != (name, identity, protocol):
+        present = (there.method_label, there.identity, there.protocol.name)
+    if present != (name, identity, protocol):
         raise InputError(
             f"{folder}: exists already with other results, which are kept; choose "
             "another --out or --name"
@@ -307,7 +307,7 @@ def _check_run_card(run: Run, name: str) -> None:
 
 def _scored(pairs: Sequence[RestoredPair], name: str, protocol: str) -> dict[str, _Scored]:
     """Scores of every image by its name."""
-    found: dict[str, _Scored] = {}
+    scored: dict[str, _Scored] = {}
     with compute_device(1) as device:
         for batch in track(_batches(pairs), f"scoring {name}", len(pairs), size=len):
             names = [loaded.name for loaded in batch]
@@ -315,8 +315,8 @@ def _scored(pairs: Sequence[RestoredPair], name: str, protocol: str) -> dict[str
             clean = np.stack([loaded.clean for loaded in batch])
             scores = score(names, images, clean, protocol, str(device))
             for loaded, of_image in zip(batch, scores, strict=True):
-                found[loaded.name] = _Scored(of_image, reference_hash(loaded.clean))
-    return found
+                scored[loaded.name] = _Scored(of_image, reference_hash(loaded.clean))
+    return scored
 
 
 def _mean(table: pd.DataFrame, metric: str, reason: str) -> str:

@@ -83,16 +83,17 @@ def pair_images(
             raise InputError(f"{reference}: lacks {lacking[0]} of the test set")
         theirs = {stem: path for stem, path in theirs.items() if stem in names}
     if pattern is not None:
-        found = _by_pattern(restored, pattern, ours, theirs)
+        pairing = _by_pattern(restored, pattern, ours, theirs)
     elif set(theirs) <= set(ours):
-        found = {stem: (stem, stem) for stem in theirs}
+        pairing = {stem: (stem, stem) for stem in theirs}
     else:
-        found = _by_rules(restored, reference, ours, theirs, dataset, of_versions=not names)
+        pairing = _by_rules(restored, reference, ours, theirs, dataset, of_versions=not names)
     pairs = [
-        RestoredPair(name, ours[our], theirs[their]) for name, (our, their) in sorted(found.items())
+        RestoredPair(name, ours[our], theirs[their])
+        for name, (our, their) in sorted(pairing.items())
     ]
     notes = [line for line in (of_restored.left_out, of_reference.left_out) if line]
-    if unused := sorted(set(ours) - {our for our, _ in found.values()}):
+    if unused := sorted(set(ours) - {our for our, _ in pairing.values()}):
         notes.append(f"skipped in {restored}: {len(unused)} other images ({first_names(unused)})")
     return Pairing(tuple(pairs), tuple(notes))
 
@@ -113,23 +114,23 @@ def _by_pattern(
     for ending in (".png", ".jpg"):
         stem = stem.removesuffix(ending)
     expression = re.escape(stem).replace(re.escape(NAME), "(?P<image>.+)").replace(r"\*", ".*")
-    found: _Found = {}
+    fitting: _Found = {}
     for our in ours:
         match = re.fullmatch(expression, our)
         if match is None or match["image"] not in theirs:
             continue
         name = match["image"]
-        if name in found:
+        if name in fitting:
             raise InputError(
-                f"{restored}: {found[name][0]} and {our} both fit {pattern!r} for {name}"
+                f"{restored}: {fitting[name][0]} and {our} both fit {pattern!r} for {name}"
             )
-        found[name] = (our, name)
-    if missing := sorted(set(theirs) - set(found)):
+        fitting[name] = (our, name)
+    if missing := sorted(set(theirs) - set(fitting)):
         raise InputError(
             f"{restored}: no image fits {pattern!r} for {first_names(missing)} "
             f"({len(missing)} of {len(theirs)})"
         )
-    return found
+    return fitting
 
 
 def _by_rules(
@@ -142,25 +143,25 @@ def _by_rules(
     of_versions: bool,
 ) -> _Found:
     """Pairs by the one rule of the catalogue that serves every clean image."""
-    found: list[_Found] = []
+    pairings: list[_Found] = []
     for rule in _rules(dataset):
         one = _by_rule(rule, ours, theirs, of_versions=of_versions)
-        if one and one not in found:
-            found.append(one)
-    if len(found) > 1:
-        our, their = next(iter(found[0].values()))
+        if one and one not in pairings:
+            pairings.append(one)
+    if len(pairings) > 1:
+        our, their = next(iter(pairings[0].values()))
         raise InputError(
-            f"{restored}: can be paired with {reference} in {len(found)} ways, in one of them "
+            f"{restored}: can be paired with {reference} in {len(pairings)} ways, in one of them "
             f"{our} with {their}; rename the files, or give --pattern"
         )
-    if not found:
+    if not pairings:
         missing = sorted(set(theirs) - set(ours))
         raise InputError(
             f"{restored}: no image named {missing[0]} ({len(missing)} of {len(theirs)} in "
             f"{reference} have none of their name, nor by a rule of the catalogue); give "
             f"--pattern, such as '{NAME}_x4_Net'"
         )
-    return found[0]
+    return pairings[0]
 
 
 def _rules(dataset: str | None) -> list[_Rule]:
@@ -195,21 +196,21 @@ def _by_rule(
         if not image or image in images:
             return {}
         images[image] = stem
-    found: _Found = {}
+    pairing: _Found = {}
     for our in ours:
         image, version = _pieces(rule.degraded, our, images)
         if not image:
             continue
         name = f"{image}_{version}" if version else image
-        if name in found:
+        if name in pairing:
             return {}
-        found[name] = (our, images[image])
-    served = [their for _, their in found.values()]
+        pairing[name] = (our, images[image])
+    served = [their for _, their in pairing.values()]
     if set(served) != set(images.values()):
         return {}
     if len(served) == len(images):
-        return {their: (our, their) for our, their in found.values()}
-    return found
+        return {their: (our, their) for our, their in pairing.values()}
+    return pairing
 
 
 def _pieces(text: str, stem: str, images: Mapping[str, str]) -> tuple[str, str]:

@@ -667,7 +667,7 @@ def _as_published(table: PublishedTable, published: Published, run: set[str]) ->
     notes = [f"{m.label}: {m.note}." for m in table.methods if m.note]
     caption = [
         f"As published, on {table.images} images; nothing here was measured by us.",
-        "Unconfirmed marks numbers that no source has." if _has_doubtful(table) else "",
+        "Unconfirmed marks numbers found in no source." if _has_doubtful(table) else "",
         table.note,
         *notes,
         "Sources: " + "; ".join(f"{s.label} ({s.citation})" for s in citations) + ".",

@@ -5,10 +5,9 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
-from mlflow.entities import ViewType  # noqa: TID253 (imported by one command only)
+from mlflow.entities import Run, ViewType  # noqa: TID253 (imported by one command only)
 
 from irsde.experiment.grid import run_of
 from irsde.files import RESULTS, InputError, temporary_folder
@@ -83,7 +82,7 @@ def _uri(store: Path) -> str:
     return f"sqlite:///{store.resolve()}"
 
 
-def _runs(client: MlflowClient) -> list[tuple[str, Any]]:
+def _runs(client: MlflowClient) -> list[tuple[str, Run]]:
     """Runs of a store, deleted ones too, each with the name of its experiment."""
     names = {each.experiment_id: each.name for each in client.search_experiments()}
     runs = client.search_runs(list(names), "", ViewType.ALL, max_results=50_000)
@@ -147,12 +146,14 @@ def _copy(source: Path, target: Path) -> None:
 def _carry_over(old: MlflowClient, new: MlflowClient) -> tuple[list[str], set[Path]]:
     """Put what a user wrote on runs onto the same runs of the new store; name the rest."""
     left_behind, outdated = [], set()
-    again = {(name, run.data.tags[PATH_TAG]): run.info.run_id for name, run in _runs(new)}
+    again: dict[tuple[str, str | None], str] = {
+        (name, run.data.tags[PATH_TAG]): run.info.run_id for name, run in _runs(new)
+    }
     for experiment in old.search_experiments():
-        if found := new.get_experiment_by_name(experiment.name):
+        if same := new.get_experiment_by_name(experiment.name):
             for key, value in experiment.tags.items():
-                if key not in found.tags or (key == NOTE_TAG and not is_own_description(value)):
-                    new.set_experiment_tag(found.experiment_id, key, value)
+                if key not in same.tags or (key == NOTE_TAG and not is_own_description(value)):
+                    new.set_experiment_tag(same.experiment_id, key, value)
     for name, run in _runs(old):
         path = run.data.tags.get(PATH_TAG)
         run_id = again.get((name, path))

@@ -295,15 +295,15 @@ def _times(card: Path, cost: Cost) -> tuple[int, int]:
 
 def _training_inputs(card: RunCard) -> list[Input]:
     """Training and validation data by the fingerprints in the run's identity."""
-    found = []
+    inputs = []
     data = card.settings.data
     for role, names in (("train", data.train), ("validation", data.validation)):
         fingerprint = card.identity.get(f"{role}_data")
         if fingerprint and names:
             folders = [pairs_folder(card.home, card.task, name) for name in names]
             paths = tuple(folder.as_posix() for folder in folders)
-            found.append(Input("+".join(names), role, fingerprint, paths))
-    return found
+            inputs.append(Input("+".join(names), role, fingerprint, paths))
+    return inputs
 
 
 def _model(folder: Path, card: RunCard) -> Model | None:

@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -24,6 +23,7 @@ import logging
 
 from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -103,8 +103,8 @@ class Tracker:
 
     def _experiment(self) -> str:
         """Experiment of the profile, made or taken out of the bin where that is needed."""
-        found = self.client.get_experiment_by_name(self.profile)
-        if found is None:
+        experiment = self.client.get_experiment_by_name(self.profile)
+        if experiment is None:
             location = (ARTIFACTS / self.profile).resolve().as_uri()
             name = self.client.create_experiment(self.profile, artifact_location=location)
             tags = {
@@ -114,9 +114,9 @@ class Tracker:
             for key, value in tags.items():
                 self.client.set_experiment_tag(name, key, value)
             return str(name)
-        if found.lifecycle_stage == "deleted":
-            self.client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
+        if experiment.lifecycle_stage == "deleted":
+            self.client.restore_experiment(experiment.experiment_id)
+        return str(experiment.experiment_id)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -125,17 +125,17 @@ class Tracker:
             self.experiment = self._experiment()
             yield
 
-    def _find(self, path: str) -> Any | None:
-        found = self.client.search_runs(
+    def _find(self, path: str) -> MlflowRun | None:
+        runs = self.client.search_runs(
             [self.experiment], f"tags.`{PATH_TAG}` = '{path}'", max_results=1
         )
-        return found[0] if found else None
+        return runs[0] if runs else None
 
     def _task_run(self, task: str) -> str:
         """MLflow run that the runs of a task are nested in."""
         path = f"task:{task}"
-        if found := self._find(path):
-            return str(found.info.run_id)
+        if known := self._find(path):
+            return str(known.info.run_id)
         tags = {PATH_TAG: path, "task": task, "stage": "task"}
         run = self.client.create_run(self.experiment, run_name=task, tags=tags)
         self.client.set_terminated(run.info.run_id)
@@ -147,16 +147,16 @@ class Tracker:
         if not record.metrics:
             return
         with self._alone():
-            found = self._find(record.path)
+            logged = self._find(record.path)
             kept: Mapping[str, str] = {}
-            if found and CARD_TAG in found.data.tags:
-                kept = self._drop(found)
-                found = None
-            done = int(found.data.tags.get(LOGGED_TAG, "0")) if found else 0
+            if logged and CARD_TAG in logged.data.tags:
+                kept = self._drop(logged)
+                logged = None
+            done = int(logged.data.tags.get(LOGGED_TAG, "0")) if logged else 0
             new = [metric for metric in record.metrics if metric[2] > done]
             if not new:
                 return
-            run_id = str(found.info.run_id) if found else self._create(record, kept)
+            run_id = str(logged.info.run_id) if logged else self._create(record, kept)
             self._log_metrics(run_id, new)
             self._log_files(run_id, record.files)
             self.client.set_tag(run_id, LOGGED_TAG, max(step for _, _, step in new))
@@ -179,15 +179,15 @@ class Tracker:
     def _log(self, record: Record) -> bool:
         """Log a finished folder; the card's hash is written last."""
         with self._alone():
-            found = self._find(record.path)
-            if found and found.data.tags.get(CARD_TAG) == record.card:
+            logged = self._find(record.path)
+            if logged and logged.data.tags.get(CARD_TAG) == record.card:
                 return False
             kept: Mapping[str, str] = {}
-            if found and not self._goes_on(found, record):
-                kept = self._drop(found)
-                found = None
-            run_id = str(found.info.run_id) if found else self._create(record, kept)
-            done = int(found.data.tags.get(LOGGED_TAG, "0")) if found else -1
+            if logged and not self._goes_on(logged, record):
+                kept = self._drop(logged)
+                logged = None
+            run_id = str(logged.info.run_id) if logged else self._create(record, kept)
+            done = int(logged.data.tags.get(LOGGED_TAG, "0")) if logged else -1
             self._log_metrics(run_id, [m for m in record.metrics if m[2] > done or not m[2]])
             parameters = [Param(key, value) for key, value in record.parameters.items()]
             tags = [RunTag(key, value) for key, value in record.tags.items()]
@@ -196,25 +196,25 @@ class Tracker:
             self._log_files(run_id, record.files)
             if record.model:
                 self._register(run_id, record.model)
-            if found and LOGGED_TAG in found.data.tags:
+            if logged and LOGGED_TAG in logged.data.tags:
                 self.client.delete_tag(run_id, LOGGED_TAG)
             self.client.set_terminated(run_id, end_time=record.ended)
             self.client.set_tag(run_id, CARD_TAG, record.card)
         return True
 
-    def _goes_on(self, found: Any, record: Record) -> bool:
+    def _goes_on(self, logged: MlflowRun, record: Record) -> bool:
         """True if a run in the store is the beginning of the record, still unfinished."""
-        if CARD_TAG in found.data.tags or found.data.params:
+        if CARD_TAG in logged.data.tags or logged.data.params:
             return False
         wanted = {(name, step): value for name, value, step in record.metrics}
-        for name in found.data.metrics:
-            for metric in self.client.get_metric_history(found.info.run_id, name):
+        for name in logged.data.metrics:
+            for metric in self.client.get_metric_history(logged.info.run_id, name):
                 value = wanted.get((name, metric.step))
                 if value is None or repr(value) != repr(metric.value):
                     return False
         return True
 
-    def _drop(self, run: Any) -> dict[str, str]:
+    def _drop(self, run: MlflowRun) -> dict[str, str]:
         """Delete a run that its files have left behind; what a user wrote on it."""
         self.client.delete_run(run.info.run_id)
         return notes_of(run)
@@ -309,18 +309,18 @@ def own_note(path: str) -> str:
     return f"`{path}`"
 
 
-def notes_of(run: Any) -> dict[str, str]:
+def notes_of(run: MlflowRun) -> dict[str, str]:
     """Tags and the description of a run that are a user's and not ours."""
     tags = dict(run.data.tags)
     note = tags.get(NOTE_TAG)
-    found = {
+    notes = {
         key: value
         for key, value in tags.items()
         if key not in OWN_TAGS and not key.startswith("mlflow.")
     }
     if note is not None and note != own_note(tags.get(PATH_TAG, "")):
-        found[NOTE_TAG] = note
-    return found
+        notes[NOTE_TAG] = note
+    return notes
 
 
 def sync(profile: str, uri: str | None = None) -> tuple[int, int]:

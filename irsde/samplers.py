@@ -4,7 +4,7 @@ A sampler never sees a progress bar, a file or a random seed of its own: the net
 and the grid are arguments, and whoever wants to watch iterates over `trajectory`. `t` and `s` are
 indices of steps; a step goes from t down to s. Formulas and symbols are those of
 docs/mathematics.md, 4: [L] is IR-SDE, arXiv 2301.11699, [P] its posterior sampler, 2404.09732,
-[M] MaRS, 2502.07856. Importing this module does not import torch.
+[M] MaRS, 2502.07856, [B] DBIM, 2405.15885. Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class Step:
     z : callable () -> Tensor or 0.0
         Draws standard normals, if the sampler does.
     before : Step, optional
-        The step that led to t, for samplers of order 2.
+        The step that led to t, for samplers that look back.
+    ahead : callable (x_s) -> (x0, noise), optional
+        Estimates at s, for samplers that look ahead.
     """
 
     process: GaussianProcess
@@ -79,6 +81,7 @@ class Step:
     noise: Tensor
     z: Callable[[], Tensor | float]
     before: Step | None = None
+    ahead: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
     @property
     def sde(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -111,6 +114,20 @@ class Step:
         change: Tensor = getattr(self, estimate) - getattr(self.before, estimate)
         return weight / (self.level(self.t) - self.level(self.before.t)) * change
 
+    def bend(self, weight: float, estimate: str) -> Tensor | float:
+        """A weight times the second divided difference of an estimate in l; 0 at first."""
+        if self.before is None or self.before.before is None:
+            return 0.0
+        change = self.slope(weight, estimate) - self.before.slope(weight, estimate)
+        return change / (self.level(self.t) - self.level(self.before.before.t))
+
+    def within(self, order: int) -> Step | None:
+        """The step as the one before the next, with as many behind it as an order looks at."""
+        if order < 2:
+            return None
+        before = self.before.within(order - 1) if self.before else None
+        return replace(self, before=before, ahead=None)
+
 
 def euler_maruyama(step: Step) -> Tensor:
     """Reverse SDE of [L]: dx = [f - sigma^2 score] dt + sigma dw, f = theta (mu - x) (4.2)."""
@@ -141,6 +158,26 @@ def ddim(step: Step) -> Tensor:
     a_t, b_t, c_t, a_s, b_s, c_s = step.tables
     rho = c_s / c_t
     return rho * step.x + (a_s - rho * a_t) * step.x0 + (b_s - rho * b_t) * step.mu
+
+
+def dbim(step: Step, eta: float) -> Tensor:
+    """DBIM of order 1: DDIM with `eta` times the noise of the posterior sampler ([B]; 4.1)."""
+    a_t, b_t, c_t, a_s, b_s, c_s = step.tables
+    tau = eta * float(step.process.posterior_coefficients(step.t, step.s, step.x)[3])
+    rho = sqrt(c_s**2 - tau**2) / c_t
+    mean = rho * step.x + (a_s - rho * a_t) * step.x0 + (b_s - rho * b_t) * step.mu
+    return mean + tau * step.z()
+
+
+def heun(step: Step) -> Tensor:
+    """Heun's method for the probability flow dy = noise d(c/a), y = (x - b mu) / a (4.1)."""
+    a_t, b_t, c_t, a_s, b_s, c_s = step.tables
+    y = (step.x - b_t * step.mu) / a_t
+    dc, noise = c_s - a_s / a_t * c_t, step.noise
+    if step.ahead is not None:
+        _, noise_s = step.ahead(b_s * step.mu + a_s * y + dc * noise)
+        noise = (noise + noise_s) / 2
+    return b_s * step.mu + a_s * y + dc * noise
 
 
 def mrs_ode(step: Step) -> Tensor:
@@ -177,6 +214,22 @@ def mrs_ode_data(step: Step) -> Tensor:
         + c_s / c_t * (x_t - b_t * mu)
         - a_s * expm1(-h) * x0
         + step.slope(a_s * (h + expm1(-h)), "x0")
+    )
+
+
+def dbim_multistep(step: Step) -> Tensor:
+    """Probability-flow ODE, exact for an x0 that is linear or quadratic in l ([B]; 4.3)."""
+    _, b_t, c_t, a_s, b_s, c_s = step.tables
+    x_t, mu, x0, h = step.x, step.mu, step.x0, step.h
+    first = a_s * (h + expm1(-h))
+    second = a_s * (h**2 - 2 * h - 2 * expm1(-h))
+    since = step.level(step.t) - step.level(step.before.t) if step.before else 0.0
+    return (
+        b_s * mu
+        + c_s / c_t * (x_t - b_t * mu)
+        - a_s * expm1(-h) * x0
+        + step.slope(first, "x0")
+        + step.bend(first * since + second, "x0")
     )
 
 
@@ -224,8 +277,7 @@ class Sampler:
     step : callable (Step) -> Tensor
         State at s.
     order : int
-        Order of convergence (in law, for stochastic samplers), 1 or 2; with 2 it is given the
-        step before.
+        Order of convergence (in law, for stochastic samplers), 1 to 3.
     stochastic : bool
         True if it draws noise on the way.
     needs : tuple of Need
@@ -236,6 +288,11 @@ class Sampler:
     leaving : callable (GaussianProcess) -> float
         Deviation of the noise with which a bridge whose network predicts noise is left from T to
         T - 1 (docs/mathematics.md, 4.4); 0 to leave any bridge without noise.
+    looks_ahead : bool
+        True if the network is evaluated at both ends of a step, unless it is the first of a bridge
+        or the last; otherwise an order above 1 comes from the steps before.
+    eases_out : bool
+        True if below 10 evaluations the last step but one is of order 1, as in [M]'s code.
     """
 
     label: str
@@ -245,6 +302,8 @@ class Sampler:
     needs: tuple[Need, ...] = ()
     is_euler: bool = False
     leaving: Callable[[GaussianProcess], float] = lambda p: float(p.c[-2])
+    looks_ahead: bool = False
+    eases_out: bool = False
 
     def refusal(self, process: GaussianProcess) -> str | None:
         """Why the sampler cannot be used with a process, or None if it can."""
@@ -271,13 +330,20 @@ SAMPLERS: dict[str, Sampler] = {
     ),
     "ddim": Sampler("DDIM", ddim, 1, False),
     "mrs-sde-1": Sampler("MRS SDE 1", mrs_sde, 1, True, (TRACE, OWN_DRIFT)),
-    "mrs-sde-2": Sampler("MRS SDE 2", mrs_sde, 2, True, (TRACE, OWN_DRIFT)),
+    "mrs-sde-2": Sampler("MRS SDE 2", mrs_sde, 2, True, (TRACE, OWN_DRIFT), eases_out=True),
     "mrs-ode-1": Sampler("MRS ODE 1", mrs_ode, 1, False, (TRACE,)),
-    "mrs-ode-2": Sampler("MRS ODE 2", mrs_ode, 2, False, (TRACE,)),
+    "mrs-ode-2": Sampler("MRS ODE 2", mrs_ode, 2, False, (TRACE,), eases_out=True),
     "mrs-sde-1-data": Sampler("MRS SDE 1, data", mrs_sde_data, 1, True, (OWN_DRIFT,)),
-    "mrs-sde-2-data": Sampler("MRS SDE 2, data", mrs_sde_data, 2, True, (OWN_DRIFT,)),
+    "mrs-sde-2-data": Sampler(
+        "MRS SDE 2, data", mrs_sde_data, 2, True, (OWN_DRIFT,), eases_out=True
+    ),
     "mrs-ode-1-data": Sampler("MRS ODE 1, data", mrs_ode_data, 1, False),
-    "mrs-ode-2-data": Sampler("MRS ODE 2, data", mrs_ode_data, 2, False),
+    "mrs-ode-2-data": Sampler("MRS ODE 2, data", mrs_ode_data, 2, False, eases_out=True),
+    "dbim-half": Sampler("DBIM, eta 0.5", partial(dbim, eta=0.5), 1, True),
+    "dbim-2": Sampler("DBIM 2", dbim_multistep, 2, False),
+    "dbim-3": Sampler("DBIM 3", dbim_multistep, 3, False),
+    "unidb-2": Sampler("UniDB++ 2", mrs_sde_data, 2, True, (OWN_DRIFT, BRIDGE)),
+    "heun": Sampler("Heun", heun, 2, False, (TRACE,), looks_ahead=True),
 }
 
 
@@ -422,19 +488,27 @@ def trajectory(
         yield State(process.steps, x, 0)
         std = solver.leaving(process)
         x = mu + std * draw(process.steps) if std else mu
-    steps = step_grid(process, nfe, grid, first if start is None else start)
+    begin = first if start is None else start
+    count = _step_count(nfe, bool(process.c[begin] == 0)) if solver.looks_ahead else nfe
+    steps = step_grid(process, count, grid, begin)
     yield State(steps[0], x, 0)
-    before = None
-    for calls, (t, s) in enumerate(itertools.pairwise(steps), start=1):
+    calls, before = 0, None
+
+    def estimates(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        nonlocal calls
+        calls += 1
         output = network(x, mu, t)
         if solver.is_euler and objective.is_noise:
-            x0, predicted_noise = x, output  # Euler steps use the noise alone
-        else:
-            x0, predicted_noise = objective.read(process, x, mu, output, t)
-            if clean_range is not None:
-                x0 = x0.clamp(*clean_range)
-                _, predicted_noise = read_clean(process, x, mu, x0, t)
-        if nfe < FEW_STEPS and s == steps[-2]:
+            return x, output  # Euler steps use the noise alone
+        x0, predicted_noise = objective.read(process, x, mu, output, t)
+        if clean_range is not None:
+            x0 = x0.clamp(*clean_range)
+            _, predicted_noise = read_clean(process, x, mu, x0, t)
+        return x0, predicted_noise
+
+    for left, (t, s) in zip(range(count - 1, -1, -1), itertools.pairwise(steps), strict=True):
+        x0, predicted_noise = estimates(x, t)
+        if solver.eases_out and nfe < FEW_STEPS and s == steps[-2]:
             before = None
         step = Step(process, t, s, x, mu, x0, predicted_noise, partial(draw, t), before)
         if process.c[t] == 0:
@@ -442,9 +516,17 @@ def trajectory(
         elif s == 0 and not solver.is_euler:
             x = x0
         else:
+            if solver.looks_ahead and calls + left < nfe:
+                step = replace(step, ahead=partial(estimates, t=s))
             x = solver.step(step)
-            before = replace(step, before=None) if solver.order == 2 else None
+            before = step.within(solver.order) if not solver.looks_ahead else None
         yield State(s, x, calls)
+
+
+def _step_count(nfe: int, is_drawn: bool) -> int:
+    """Steps of a solver that looks ahead where it can: not at the last step, nor a drawn first."""
+    single = min(nfe, 1 + is_drawn)
+    return single + (nfe - single + 1) // 2
 
 
 def _noise_source(

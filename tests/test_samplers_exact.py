@@ -124,6 +124,11 @@ def test_what_each_sampler_is():
         "mrs-sde-2-data": (2, True),
         "mrs-ode-1-data": (1, False),
         "mrs-ode-2-data": (2, False),
+        "dbim-half": (1, True),
+        "dbim-2": (2, False),
+        "dbim-3": (3, False),
+        "unidb-2": (2, True),
+        "heun": (2, False),
     }
     assert facts | known == facts
 
@@ -131,16 +136,17 @@ def test_what_each_sampler_is():
 def test_which_sampler_is_for_which_process():
     """Mean-ODE is for bridges, Euler and stochastic MRS are for SDEs of their own, and so on."""
     every = set(SAMPLERS)
-    of_noise = {"mrs-sde-1", "mrs-sde-2", "mrs-ode-1", "mrs-ode-2"}
+    of_noise = {"mrs-sde-1", "mrs-sde-2", "mrs-ode-1", "mrs-ode-2", "heun"}
+    bridges = {"mean-ode", "unidb-2"}
     stochastic = {name for name in every if name.startswith("mrs-sde")}
     euler = {"euler-maruyama", "probability-flow", "mean-ode"}
     refused = {
-        "reverting": {"mean-ode"},
-        "diffusion": {"mean-ode"},
+        "reverting": bridges,
+        "diffusion": bridges,
         "bridge": set(),
         "goub": set(),
-        "shift": {"mean-ode"} | stochastic,
-        "interpolant": euler | stochastic | of_noise,
+        "shift": bridges | stochastic,
+        "interpolant": euler | bridges | stochastic | of_noise,
     }
     for name, process in PROCESSES.items():
         found = {key for key, solver in SAMPLERS.items() if solver.refusal(process)}
@@ -163,13 +169,15 @@ def drawn(t):
     return math.cos(3 * t)
 
 
-def by_hand(process, name, steps, x, *, clipped=False, few=False):
+def by_hand(process, name, steps, x, *, nfe, clipped=False):
     """A sampler in plain arithmetic with the noise of `clean_estimate`: its states.
 
     The formulas of docs/mathematics.md, 4, in terms of a, b, c, g and the integrals Q and D.
     """
-    solver, before, states = SAMPLERS[name], None, [x]
-    data = name.endswith("-data")
+    solver, before, states = SAMPLERS[name], [], [x]
+    data = name.endswith("-data") or name in ("dbim-2", "dbim-3", "unidb-2")
+    few = nfe < 10 and name.startswith("mrs")
+    spare = nfe - (len(steps) - 1)  # evaluations at the ends of steps
     for t, s in itertools.pairwise(steps):
         (a, b, c), (a_s, b_s, c_s) = (
             [float(table[k]) for table in (process.a, process.b, process.c)] for k in (t, s)
@@ -199,13 +207,31 @@ def by_hand(process, name, steps, x, *, clipped=False, few=False):
             x = a_s * clean + b_s * MU + rho * c * noise + std * drawn(t)
         elif name == "ddim":
             x = a_s * clean + b_s * MU + c_s * noise
+        elif name == "dbim-half":
+            rho = float(process.g[t] / process.g[s]) * c_s**2 / c**2
+            std = math.sqrt(max(c_s**2 - rho**2 * c**2, 0)) / 2
+            x = a_s * clean + b_s * MU + math.sqrt(c_s**2 - std**2) * noise + std * drawn(t)
+        elif name == "heun":
+            y = (x - b * MU) / a
+            if spare > 0:
+                spare -= 1
+                x_s = b_s * MU + a_s * (y + (c_s / a_s - c / a) * noise)
+                clean_s = clean_estimate(x_s, s)
+                if clipped:
+                    clean_s = min(max(clean_s, CLIPPED[0]), CLIPPED[1])
+                noise = (noise + (x_s - a_s * clean_s - b_s * MU) / c_s) / 2
+            x = b_s * MU + a_s * (y + (c_s / a_s - c / a) * noise)
         else:
             level, next_level = math.log(a / c), math.log(a_s / c_s)
             h, value = next_level - level, clean if data else noise
-            slope = 0.0
-            if solver.order == 2 and before and not (few and s == steps[-2]):
-                slope = (value - before[1]) / (level - before[0])
-            before = level, value
+            slope = bend = 0.0
+            if solver.order > 1 and before and not (few and s == steps[-2]):
+                slope = (value - before[-1][1]) / (level - before[-1][0])
+            if solver.order == 3 and len(before) > 1:
+                (l2, v2), (l1, v1) = before[-2:]
+                bend = (slope - (v1 - v2) / (l1 - l2)) / (level - l2)
+                slope += bend * (level - l1)  # of the parabola through all three, at the last
+            before.append((level, value))
             y = x - b * MU
             if data and solver.stochastic:
                 x = c_s / c * math.exp(-h) * y + a_s * (1 - math.exp(-2 * h)) * value
@@ -214,6 +240,7 @@ def by_hand(process, name, steps, x, *, clipped=False, few=False):
             elif data:
                 x = c_s / c * y + a_s * (1 - math.exp(-h)) * value
                 x += a_s * (h - 1 + math.exp(-h)) * slope
+                x += a_s * (h**2 / 2 - h + 1 - math.exp(-h)) * 2 * bend
             else:
                 factor = 2 if solver.stochastic else 1
                 x = a_s / a * y - factor * c_s * (math.exp(h) - 1) * value
@@ -253,19 +280,21 @@ def sampled(process, name, nfe, grid="uniform", start=None, **options):
 def test_every_sampler_in_plain_arithmetic(name, process, nfe):
     table = PROCESSES[process]
     steps, found, calls = zip(*sampled(table, name, nfe, start=table.steps - 1), strict=True)
-    assert list(steps) == step_grid(table, nfe, "uniform", table.steps - 1)
-    assert list(calls) == list(range(nfe + 1))
-    expected = by_hand(table, name, steps, 0.25, few=nfe < 10)
+    count = nfe // 2 + 1 if name == "heun" else nfe
+    assert list(steps) == step_grid(table, count, "uniform", table.steps - 1)
+    assert calls[-1] == nfe
+    assert name == "heun" or list(calls) == list(range(nfe + 1))
+    expected = by_hand(table, name, steps, 0.25, nfe=nfe)
     assert found == pytest.approx(expected, rel=1e-7)
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "mean-ode"])
+@pytest.mark.parametrize("name", [n for n in SAMPLERS if n not in ("mean-ode", "unidb-2")])
 @pytest.mark.parametrize("grid", GRIDS)
 def test_every_sampler_on_other_grids_and_with_clipped_estimates(name, grid):
     table = PROCESSES["reverting"]
     steps, found, _ = zip(*sampled(table, name, 6, grid, clean_range=CLIPPED), strict=True)
-    assert list(steps) == step_grid(table, 6, grid)
-    expected = by_hand(table, name, steps, 0.25, clipped=True, few=True)
+    assert list(steps) == step_grid(table, 4 if name == "heun" else 6, grid)
+    expected = by_hand(table, name, steps, 0.25, nfe=6, clipped=True)
     assert found == pytest.approx(expected, rel=1e-7)
 
 
@@ -277,14 +306,14 @@ def test_a_bridge_whose_network_predicts_noise_leaves_its_end_without_it(name, p
     (first, *rest) = sampled(table, name, 5)
     assert first == (20, 0.25, 0)
     steps, found, calls = zip(*rest, strict=True)
-    assert list(steps) == step_grid(table, 5, start=19)
-    assert list(calls) == list(range(6))
+    assert list(steps) == step_grid(table, 3 if name == "heun" else 5, start=19)
+    assert list(calls) == ([0, 2, 4, 5] if name == "heun" else list(range(6)))
     start = MU + float(table.c[19]) * drawn(20)
     if name == "mean-ode":
         start = MU
     if name == "euler-maruyama":
         start = MU - math.sqrt(float(table.diffusion[20] - table.diffusion[19])) * drawn(20)
-    assert found == pytest.approx(by_hand(table, name, steps, start, few=True), rel=1e-7)
+    assert found == pytest.approx(by_hand(table, name, steps, start, nfe=5), rel=1e-7)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -297,12 +326,12 @@ def test_a_bridge_whose_network_predicts_the_clean_image_starts_at_its_end(name,
         name, 4, "uniform", "clean", noise,
     )  # fmt: skip
     steps, found, calls = zip(*((s.t, float(s.x), s.nfe) for s in states), strict=True)
-    assert steps == (20, 15, 10, 5, 0)
-    assert calls == (0, 1, 2, 3, 4)
-    a, b, c = (float(values[15]) for values in (table.a, table.b, table.c))
+    assert steps == ((20, 13, 7, 0) if name == "heun" else (20, 15, 10, 5, 0))
+    assert calls == ((0, 1, 3, 4) if name == "heun" else (0, 1, 2, 3, 4))
+    a, b, c = (float(values[steps[1]]) for values in (table.a, table.b, table.c))
     second = a * clean_estimate(MU, 20) + b * MU + (0 if name == "mean-ode" else c * drawn(20))
     assert found[1] == pytest.approx(second, rel=1e-9)
-    expected = by_hand(table, name, steps[1:], second, few=True)
+    expected = by_hand(table, name, steps[1:], second, nfe=3)
     assert found[1:] == pytest.approx(expected, rel=1e-7)
 
 

@@ -75,10 +75,10 @@ class PlainNAFNet(nn.Module):
         for blocks, down in zip(network.encoders, network.downs, strict=True):
             x = through(blocks, x)
             skips.append(x)
-            x = down(x)
+            x = nn.functional.conv2d(x, down.weight, down.bias, stride=2)
         x = through(network.middle_blks, x)
         for blocks, up in zip(network.decoders, network.ups, strict=True):
-            x = through(blocks, up(x) + skips.pop())
+            x = through(blocks, nn.functional.pixel_shuffle(up[0](x), 2) + skips.pop())
         return network.ending(x)[..., :height, :width]
 
 

@@ -6,16 +6,39 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from irsde.networks.layers import LayerNorm2d, StepMLP, modulate, stack_inputs
+from irsde.networks.layers import LayerNorm2d, StepMLP, stack_inputs
 
 
 class SimpleGate(nn.Module):
-    """The first half of the channels times the second half."""
+    """The first half of the channels times the second half; channels are the last axis."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Gate x of shape (B, 2 C, ...): shape (B, C, ...)."""
-        first, second = x.chunk(2, dim=1)
+        """Gate x of shape (..., 2 C): shape (..., C)."""
+        first, second = x.chunk(2, dim=-1)
         return first * second
+
+
+def matrix_of(conv: nn.Conv2d) -> Tensor:
+    """Weights of a 1x1 convolution, shape (out, in)."""
+    return conv.weight.flatten(1)
+
+
+def transform(x: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
+    """Linear map of each pixel, with weights of each image or the same for all.
+
+    Parameters
+    ----------
+    x : Tensor, shape (B, N, in)
+    weights : Tensor, shape (B, out, in) or (1, out, in)
+    bias : Tensor, shape (B, out) or (1, out)
+
+    Returns
+    -------
+    Tensor, shape (B, N, out)
+    """
+    if len(weights) == 1:
+        return nn.functional.linear(x, weights[0], bias[0])
+    return torch.baddbmm(bias[:, None], x, weights.transpose(1, 2))
 
 
 class NAFBlock(nn.Module):
@@ -30,6 +53,12 @@ class NAFBlock(nn.Module):
         Number of channels C, in and out.
     step_features : int
         Number of features of the step.
+
+    Notes
+    -----
+    Layers have the authors' names and shapes. Whatever scales channels only (gain of the norm,
+    step, attention, gain of the residual) is multiplied into the weights of the 1x1 convolution
+    beside it, which are few, and not into the pixels; a 1x1 convolution is a product of matrices.
     """
 
     def __init__(self, channels: int, step_features: int) -> None:
@@ -49,16 +78,40 @@ class NAFBlock(nn.Module):
 
     def forward(self, x: Tensor, step: Tensor) -> Tensor:
         """Transform x of shape (B, C, H, W) given features of the step, (1 or B, features)."""
-        modulation = self.mlp(step)[:, :, None, None].chunk(4, dim=1)
-        shift_attention, scale_attention, shift_forward, scale_forward = modulation
+        batch, channels, height, width = x.shape
+        shift_attention, scale_attention, shift_forward, scale_forward = self.mlp(step).chunk(4, 1)
+        x = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
 
-        y = modulate(self.norm1(x), scale_attention, shift_attention)
-        y = self.gate(self.conv2(self.conv1(y)))
-        x = x + self.beta * self.conv3(y * self.sca(y))
+        y = self._modulated(x, self.norm1, self.conv1, scale_attention, shift_attention)
+        y = self.conv2(y.view(batch, height, width, 2 * channels).permute(0, 3, 1, 2))
+        y = self.gate(y.permute(0, 2, 3, 1).reshape(batch, height * width, 2 * channels))
+        pooled = self.sca[1]
+        assert isinstance(pooled, nn.Conv2d)
+        attention = nn.functional.linear(y.mean(dim=1), matrix_of(pooled), pooled.bias)
+        weights, bias = self._scaled(self.conv3, self.beta)
+        x = x + transform(y, weights * attention[:, None], bias.expand(batch, channels))
 
-        y = modulate(self.norm2(x), scale_forward, shift_forward)
-        out: Tensor = x + self.gamma * self.conv5(self.gate(self.conv4(y)))
-        return out
+        y = self._modulated(x, self.norm2, self.conv4, scale_forward, shift_forward)
+        x = x + nn.functional.linear(self.gate(y), *self._scaled(self.conv5, self.gamma))
+        return x.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+    @staticmethod
+    def _modulated(
+        x: Tensor, norm: LayerNorm2d, conv: nn.Conv2d, scale: Tensor, shift: Tensor
+    ) -> Tensor:
+        """Normalize pixels (B, N, C), scale and shift them by (1 or B, C), apply the layer."""
+        normalized = nn.functional.layer_norm(x, x.shape[2:], eps=norm.eps)
+        weights = matrix_of(conv)
+        gain = norm.g.flatten() * (scale + 1)
+        return transform(
+            normalized, weights * gain[:, None], nn.functional.linear(shift, weights, conv.bias)
+        )
+
+    @staticmethod
+    def _scaled(conv: nn.Conv2d, gain: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights and bias of a 1x1 convolution whose output is multiplied by a gain."""
+        assert conv.bias is not None
+        return matrix_of(conv) * gain.view(-1, 1), conv.bias * gain.flatten()
 
 
 class NAFBlocks(nn.ModuleList):
@@ -69,6 +122,53 @@ class NAFBlocks(nn.ModuleList):
         for block in self:
             x = block(x, step)
         return x
+
+
+class Halving(nn.Conv2d):
+    """A 2x2 convolution of stride 2, computed as a matrix applied to blocks of pixels.
+
+    Parameters
+    ----------
+    fine, coarse : int
+        Channels of input and output.
+    """
+
+    def __init__(self, fine: int, coarse: int) -> None:
+        super().__init__(fine, coarse, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reduce x of shape (B, fine, H, W), H and W even: shape (B, coarse, H / 2, W / 2)."""
+        batch, channels, height, width = x.shape
+        rows = x.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2 * channels)
+        blocks = rows.transpose(2, 3).flatten(3)
+        weights = self.weight.permute(0, 2, 3, 1).flatten(1)
+        return nn.functional.linear(blocks, weights, self.bias).permute(0, 3, 1, 2)
+
+
+class Doubling(nn.ModuleList):
+    """A 1x1 convolution whose channels become blocks of 2x2 pixels, and a skip added to them.
+
+    Parameters
+    ----------
+    coarse : int
+        Channels of the input; the output and the skip have half as many.
+    """
+
+    def __init__(self, coarse: int) -> None:
+        super().__init__([nn.Conv2d(coarse, 2 * coarse, 1, bias=False)])
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Enlarge x of shape (B, coarse, H, W) to that of the skip, (B, coarse / 2, 2 H, 2 W)."""
+        batch, coarse, height, width = x.shape
+        fine = coarse // 2
+        (conv,) = self
+        assert isinstance(conv, nn.Conv2d)
+        # from the order of torch's pixel shuffle to channels within a pixel
+        weights = matrix_of(conv).view(fine, 4, coarse).transpose(0, 1).reshape(4 * fine, coarse)
+        blocks = nn.functional.linear(x.permute(0, 2, 3, 1), weights)
+        rows = blocks.view(batch, height, width, 2, coarse).transpose(2, 3)
+        image = skip.permute(0, 2, 3, 1).reshape(batch, height, 2, width, coarse) + rows
+        return image.reshape(batch, 2 * height, 2 * width, fine).permute(0, 3, 1, 2)
 
 
 class ConditionalNAFNet(nn.Module):
@@ -93,8 +193,8 @@ class ConditionalNAFNet(nn.Module):
     Images of any size: they are padded with zeros at the right and the bottom to a multiple of
     2 to the number of levels, and the output is cropped.
 
-    Computes in the channels-last memory format whatever that of the input is, because norms, gates
-    and 1x1 convolutions work along the channels, which a CPU then does faster.
+    Between the first and the last convolution images lie in memory with channels last, whatever
+    that of the input and the weights is: norms, gates and matrices work along the channels.
 
     References
     ----------
@@ -136,15 +236,9 @@ class ConditionalNAFNet(nn.Module):
         self.encoders = nn.ModuleList(map(blocks, enc_blk_nums, range(levels)))
         self.decoders = nn.ModuleList(map(blocks, dec_blk_nums, upward))
         self.middle_blks = blocks(middle_blk_num, levels)
-        self.ups = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(widths[level + 1], 2 * widths[level + 1], 1, bias=False),
-                nn.PixelShuffle(2),
-            )
-            for level in upward
-        )
+        self.ups = nn.ModuleList(Doubling(widths[level + 1]) for level in upward)
         self.downs = nn.ModuleList(
-            nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in itertools.pairwise(widths)
+            Halving(fine, coarse) for fine, coarse in itertools.pairwise(widths)
         )
 
     @property
@@ -184,6 +278,6 @@ class ConditionalNAFNet(nn.Module):
             x = down(x)
         x = self.middle_blks(x, features)
         for blocks, up in zip(self.decoders, self.ups, strict=True):
-            x = blocks(up(x) + skips.pop(), features)
+            x = blocks(up(x, skips.pop()), features)
         prediction: Tensor = self.ending(x)
         return prediction[..., :height, :width].contiguous()

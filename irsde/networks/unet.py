@@ -6,7 +6,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from irsde.networks.layers import LayerNorm2d, StepMLP, modulate, stack_inputs
+from irsde.networks.layers import LayerNorm2d, StepMLP, stack_inputs
 
 HEADS, HEAD_DIM = 4, 32
 HIDDEN = HEADS * HEAD_DIM
@@ -76,7 +76,7 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor, step: Tensor) -> Tensor:
         """Transform x of shape (B, C, H, W) given features of the step, (1 or B, features)."""
         scale, shift = self.mlp(step)[:, :, None, None].chunk(2, dim=1)
-        y = nn.functional.silu(modulate(self.block1(x), scale, shift))
+        y = nn.functional.silu(self.block1(x) * (scale + 1) + shift)
         out: Tensor = nn.functional.silu(self.block2(y)) + self.res_conv(x)
         return out
 

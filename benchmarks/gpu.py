@@ -31,7 +31,7 @@ import torch
 import yaml
 from tabulate import tabulate
 
-from benchmarks.steps import Job, bare_step, our_step, plain_step, seconds
+from benchmarks.steps import Job, bare_step, our_step, plain_step, processor, seconds
 from irsde.experiment.grid import Run
 from irsde.experiment.profile import load_profile, run_settings
 from irsde.experiment.provenance import commit
@@ -442,7 +442,7 @@ def described(kind: str) -> dict[str, Any]:
         "device": torch.cuda.get_device_name()
         if kind == "cuda"
         else device_name(torch.device(kind)),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -462,18 +462,6 @@ def described(kind: str) -> dict[str, Any]:
             "driver": driver.stdout.strip().split("\n")[0],
         }
     return found
-
-
-def _processor() -> str:
-    """Name of the processor, and whether it multiplies in bfloat16."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor()
-    name = re.search(r"model name\s*: (.*)", text)
-    has = any(flag in text for flag in ("avx512_bf16", "amx_bf16"))
-    without = "with" if has else "without"
-    return f"{name[1] if name else platform.machine()}, {without} bfloat16 instructions"
 
 
 def shown(value: Any) -> str:

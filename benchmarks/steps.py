@@ -1,9 +1,12 @@
 """A training step in several ways, for the benchmarks that time them side by side."""
 
 import copy
+import platform
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -139,3 +142,15 @@ def seconds(device, function, *arguments):
     if on_gpu:
         torch.cuda.synchronize(device)
     return clock() - begin
+
+
+def processor() -> str:
+    """Name of the processor, and whether it multiplies in bfloat16."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor()
+    name = re.search(r"model name\s*: (.*)", text)
+    has = any(flag in text for flag in ("avx512_bf16", "amx_bf16"))
+    without = "with" if has else "without"
+    return f"{name[1] if name else platform.machine()}, {without} bfloat16 instructions"

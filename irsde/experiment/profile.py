@@ -346,7 +346,7 @@ class TrainingSettings(Settings):
         description="torch.compile for the network (slower on our CPU); cuda-graphs records "
         "graphs on a GPU as well",
     )
-    channels_last: bool = Field(True, description="memory layout of the network and its images")
+    channels_last: bool = Field(True, description="memory layout of the weights and images")
     checkpoint_every: Iterations = Field(description="iterations between checkpoints")
     keep_checkpoints: Count = Field(2, description="checkpoints that are kept, the last ones")
     validate_every: Iterations = Field(description="iterations between validations")

@@ -35,6 +35,7 @@ PARTS = (
     "Snakefile",
     "data/catalogue.yaml",
     "data/fingerprints",
+    "data/published_weights.yaml",
     "dvc.yaml",
     "irsde",
     "profiles",

@@ -11,8 +11,9 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from irsde.files import read_json
+from irsde.files import digest_file, read_json
 from irsde.images import read_image, write_image
 from irsde.methods import METHODS
 from irsde.report.looks import look
@@ -69,11 +70,24 @@ def project(tmp_path_factory):
         write_image(folder / f"Lanterns/{name}.png", coarse.repeat(6, axis=0).repeat(6, axis=1))
     steps = steps_of()
     follow(folder, [step for step in steps if step["kind"] != "bash"])
+    put_weights(folder)
     commands = "".join(step["text"] for step in steps if step["kind"] == "bash")
     (folder / "output.txt").write_text(
         call(folder, "bash", "-ec", commands, PYTHONPATH=str(folder))
     )
     return folder
+
+
+def put_weights(folder):
+    """Make a file of the published network, and give its record the bytes of that."""
+    file = folder / "Weights/downloaded.pth"
+    file.parent.mkdir()
+    torch.save({"layer.weight": torch.zeros(3, 3, 3, 3), "layer.bias": torch.zeros(3)}, file)
+    catalogue = folder / "data/published_weights.yaml"
+    head, record = catalogue.read_text().split("\nsharpener:\n")
+    record = re.sub(r"(?<=sha256: )\w+", digest_file(file), record)
+    record = re.sub(r"(?<=size: )\w+", str(file.stat().st_size), record)
+    catalogue.write_text(f"{head}\nsharpener:\n{record}")
 
 
 def irsde(folder, *commands):
@@ -232,6 +246,14 @@ def test_the_data_set_is_listed_and_recognised(project):
     assert re.search(r"^lanterns-test .*2", listed, re.MULTILINE)
     assert len(pd.read_csv(project / "data/fingerprints/lanterns-test.csv")) == 2
     assert "Lanterns: 2 images" in (project / "reports/tables.md").read_text()
+
+
+def test_the_published_network_is_known_and_evaluated(project):
+    listed, _ = irsde(project, ["weights", "list"])
+    assert re.search(r"^sharpener .*agrees$", listed, re.MULTILINE)
+    folder = project / f"{RUNS}/sharpener/{EVALUATED}/direct-1"
+    assert read_json(folder / "summary.json")["parameters"] == 84
+    assert re.search(r"^\| \[?Sharpener", (project / "reports/tables.md").read_text(), re.MULTILINE)
 
 
 def test_the_figure_and_the_table_are_in_the_report(project):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from irsde.experiment.grid import Run
+from irsde.experiment.grid import Run, sweep_evaluations
 from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError
 from irsde.training.averaging import WIDTHS, average, coefficients, decay, exponent, found_snapshots
@@ -81,6 +81,55 @@ def test_an_average_becomes_a_run_that_can_be_evaluated(project):
     folder = derived.relative_to(project)
     line = call(project, "irsde", "evaluate", "--run", str(folder), "--nfe", "2", "--no-track")
     assert " dB over 4 images" in line
+
+
+def test_a_snapshot_is_evaluated_as_the_weights_it_stores(project):
+    train(RUN, settings(iterations=12, ema_snapshots=4), overwrite=False)
+    average(RUN, 0.1)
+    evaluate = ("irsde", "evaluate", "--dataset", "photographs-test", "--nfe", "2", "--no-track")
+    images = "evaluations/photographs-test/posterior-2{}/images/{}.png"
+
+    def restored(run, name=""):
+        files = sorted((project / run).glob(images.format(name, "*")))
+        assert len(files) == 2
+        return [file.read_bytes() for file in files]
+
+    derived = Run("smoke", TASK, "ir-sde+width0.1", 0).folder
+    for iteration in (3, 12):
+        call(project, *evaluate, "--run", RUN.folder.as_posix(), "--snapshot", str(iteration))
+    call(project, *evaluate, "--run", derived.as_posix())
+    first, last = (restored(RUN.folder, f"-at{iteration}") for iteration in (3, 12))
+    assert first != last == restored(derived)
+
+    command = (*evaluate, "--run", RUN.folder.as_posix(), "--snapshot")
+    output = call(project, *command, "4", code=2)
+    assert "no weights of iteration 4 are stored (there are 3, 6, 9, 12)" in output
+    output = call(project, *command, "3", "--weights", "raw", code=2)
+    assert "has averages alone at --snapshot: omit --weights" in output
+
+
+def test_a_profile_sweeps_over_snapshots_that_its_training_stores(tmp_path, monkeypatch):
+    copy_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    file = Path("workflow/config/steps.yaml")
+    sweep = "{{tasks: [denoising], methods: [regression], snapshots: {}}}"
+
+    def profile(stored, wanted):
+        file.write_text(
+            "like: smoke\ntasks: [denoising]\nmethods: [regression, identity]\nmore: []\n"
+            f"training: {{iterations: 30, ema_snapshots: {stored}}}\n"
+            f"sweeps: [{sweep.format(wanted)}]\n"
+        )
+        return load_profile("steps")
+
+    of_sweep = sweep_evaluations(profile(4, [8, 15, 30]))
+    assert {one.options.name for one in of_sweep} == {f"direct-1-at{i}" for i in (8, 15, 30)}
+    assert profile(4, [8]).training.snapshots == (8, 15, 23, 30)
+    assert profile(60, [8]).training.snapshots == tuple(range(1, 31))
+    with pytest.raises(InputError, match=r"stores no such weights \(it has: 8, 15, 23, 30\)"):
+        sweep_evaluations(profile(4, [9]))
+    with pytest.raises(InputError, match=r"stores no such weights \(it has: none\)"):
+        sweep_evaluations(profile(0, [9]))
 
 
 def test_an_average_is_made_once_and_nothing_beside_it_is_ever_deleted(project):

@@ -176,9 +176,9 @@ class Shared:
     def _pairs(self, dataset: str) -> list[Pair]:
         return load_pairs(pairs_folder(self.run.profile, self.run.task, dataset))
 
-    def _restorer(self, weights: str) -> "Restorer":
+    def _restorer(self, weights: str, snapshot: int) -> "Restorer":
         from irsde.restoration.restorer import load_restorer
-        from irsde.restoration.weights import WEIGHTS, check_finite, raw_weights
+        from irsde.restoration.weights import WEIGHTS, check_finite, load_snapshot, raw_weights
 
         folder = self.run.folder
         card, run_settings = provenance.read_network_run(folder)
@@ -189,6 +189,8 @@ class Shared:
             for name, tensor in raw.items():
                 check_finite(folder / "checkpoint", name, tensor)
             restorer.network.load_state_dict(raw)
+        if snapshot:
+            load_snapshot(restorer.network, folder, snapshot)
         return restorer
 
 
@@ -451,7 +453,7 @@ def _restored_by_network(
     world, device = shared.world, shared.device()
     folder = pairs_folder(run.profile, run.task, evaluation.dataset)
     known = prepared_card(folder).noise_level
-    restorer = shared.restorer(options.weights)
+    restorer = shared.restorer(options.weights, options.snapshot)
     estimated = settings.noise_level == "estimated" and not restorer.conditional
     batches = list(_batches(pairs, 1 if estimated else settings.batch))
     for index in range(world.rank, len(batches), world.size):

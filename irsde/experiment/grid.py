@@ -212,6 +212,14 @@ def checkpoints_in(folder: Path, every: int = 1) -> list[Path]:
     return [path for path in files if int(path.stem) % every == 0]
 
 
+SNAPSHOTS = Path("checkpoint") / "snapshots"  # in a run's folder: averages stored on the way
+
+
+def snapshot_file(run: Path, iteration: int, width: float) -> Path:
+    """Average of the weights of a relative width at an iteration, in a run's folder."""
+    return run / SNAPSHOTS / f"{iteration:08d}-{width:.3f}.safetensors"
+
+
 def runs(profile: Profile) -> list[Run]:
     """All runs of a profile, in the order of its lists."""
     return [
@@ -300,11 +308,18 @@ def sweep_evaluations(profile: Profile) -> list[Evaluation]:
 
 def _check_options(evaluation: Evaluation, profile: Profile, *place: str | int) -> None:
     """Refuse an evaluation in a profile's file whose options would change nothing."""
-    options = evaluation.options
+    options, run = evaluation.options, evaluation.run
     if not options.differing:
         return
+    recipe = profile.for_method(run.method).training if run.profile == profile.name else None
+    if options.snapshot and recipe and options.snapshot not in recipe.snapshots:
+        stored = ", ".join(map(str, recipe.snapshots)) or "none"
+        message = (
+            f"{options.name}: training.ema_snapshots stores no such weights (it has: {stored})"
+        )
+        raise wrong_in_profile(profile, message, *place)
     try:
-        refuse_without_effect(options, evaluation.run.method)
+        refuse_without_effect(options, run.method)
     except InputError as error:
         raise wrong_in_profile(profile, f"{options.name}: {error}", *place) from None
 

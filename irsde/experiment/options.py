@@ -70,6 +70,15 @@ def _without_network(_: "EvaluationOptions", method: "Method") -> str:
     return "" if method.has_network else "has no network"
 
 
+def _without_training(_: "EvaluationOptions", method: "Method") -> str:
+    return "" if method.is_trained else "is not trained"
+
+
+def _without_raw(options: "EvaluationOptions", method: "Method") -> str:
+    of_averages = "has averages alone at --snapshot" if options.snapshot else ""
+    return _without_network(options, method) or of_averages
+
+
 def _without_steps(options: "EvaluationOptions", method: "Method") -> str:
     if method.kind == "process":
         return ""
@@ -121,6 +130,9 @@ class EvaluationOptions:
         Of the network's arithmetic.
     sampling_seed : int
         Seed of the sampling noise.
+    snapshot : int
+        Iteration at which the training stored its average of relative width 0.1, or 0 for what
+        `weights` says.
 
     Raises
     ------
@@ -145,9 +157,7 @@ class EvaluationOptions:
     ] = "exact"
     weights: Annotated[
         Literal["ema", "raw"],
-        Option(
-            "ema, or raw: the last iteration's, from the checkpoint", "weights", _without_network
-        ),
+        Option("ema, or raw: the last iteration's, from the checkpoint", "weights", _without_raw),
     ] = "ema"
     precision: Annotated[
         Literal["float32", "bfloat16"],
@@ -161,6 +171,15 @@ class EvaluationOptions:
             _without_noise,
             prefix="sampling",
             repeats=True,
+        ),
+    ] = 0
+    snapshot: Annotated[
+        int,
+        Option(
+            "Iteration whose stored average (training.ema_snapshots) is taken, not the last one's",
+            "snapshots",
+            _without_training,
+            prefix="at",
         ),
     ] = 0
 

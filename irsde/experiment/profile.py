@@ -333,8 +333,8 @@ class TrainingSettings(Settings):
         ge=0,
         le=1000,
         strict=True,
-        description="moments at which averages are stored, from which `irsde average` makes one "
-        "of any width",
+        description="evenly spaced iterations at which averages are stored, to be evaluated "
+        "(`snapshots` of a sweep) or combined into one of any width (`irsde average`)",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
@@ -379,6 +379,12 @@ class TrainingSettings(Settings):
         if self.milestones and self.learning_rate_schedule == "cosine":
             raise _PlacedError("have no effect on a cosine schedule; omit them", "milestones")
         return self
+
+    @property
+    def snapshots(self) -> tuple[int, ...]:
+        """Iterations at which averages are stored, evenly spaced up to the last."""
+        count = min(self.ema_snapshots, self.iterations)
+        return tuple(-(-k * self.iterations // count) for k in range(1, count + 1))
 
 
 SINCE_FIRST_RUNS = {"channels_last": True, "validation_images": None, "validation_window": None}

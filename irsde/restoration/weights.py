@@ -7,10 +7,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from irsde.experiment.code import is_same_run
-from irsde.experiment.grid import checkpoints_in
+from irsde.experiment.grid import SNAPSHOTS, checkpoints_in, snapshot_file
 from irsde.files import InputError
 
 WEIGHTS = "weights.safetensors"
+SNAPSHOT_WIDTH = 0.1
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
@@ -43,6 +44,25 @@ def load_weights(network: nn.Module, path: Path) -> None:
         raise InputError(f"{path}: no such file; run irsde train again") from None
     except SafetensorError as error:
         raise InputError(f"{path}: not a readable safetensors file ({error})") from None
+
+
+def load_snapshot(network: nn.Module, run: Path, iteration: int) -> None:
+    """Load the average that a training stored at an iteration, of relative width 0.1.
+
+    Raises
+    ------
+    InputError
+        If there is none, or as in `load_weights`.
+    """
+    path = snapshot_file(run, iteration, SNAPSHOT_WIDTH)
+    if not path.is_file():
+        stored = sorted({int(file.name[:8]) for file in (run / SNAPSHOTS).glob("????????-*")})
+        known = f"there are {', '.join(map(str, stored))}" if stored else "there are none"
+        raise InputError(
+            f"{run}: no weights of iteration {iteration} are stored ({known}); set "
+            "training.ema_snapshots and train"
+        )
+    load_weights(network, path)
 
 
 def check_finite(path: Path, name: str, tensor: Tensor) -> None:

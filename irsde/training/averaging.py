@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from irsde.experiment import provenance
-from irsde.experiment.grid import Run
+from irsde.experiment.grid import SNAPSHOTS, Run
 from irsde.files import InputError, digest_file, digest_json, replacing_folder
 from irsde.machine.meters import peak_memory_bytes
 from irsde.methods import MethodName
@@ -28,7 +28,6 @@ from irsde.restoration.weights import WEIGHTS
 from irsde.training.checkpoints import write_tensors
 
 WIDTHS = (0.05, 0.10)
-SNAPSHOTS = Path("checkpoint") / "snapshots"
 
 
 def exponent(width: float) -> float:
@@ -57,11 +56,6 @@ class Snapshot:
     iteration: int
     width: float
     file: Path
-
-
-def file_of(run: Path, iteration: int, width: float) -> Path:
-    """File of a snapshot in a run's folder."""
-    return run / SNAPSHOTS / f"{iteration:08d}-{width:.3f}.safetensors"
 
 
 def found_snapshots(run: Path) -> list[Snapshot]:

@@ -19,7 +19,13 @@ from irsde.data.leakage.record import Leak, counts
 from irsde.data.pairs import Pair, load_all
 from irsde.data.sets import degradation_of
 from irsde.experiment import provenance
-from irsde.experiment.grid import PROGRESS, Run, checkpoints_in
+from irsde.experiment.grid import (
+    PROGRESS,
+    SNAPSHOTS,
+    Run,
+    checkpoints_in,
+    snapshot_file,
+)
 from irsde.experiment.profile import RunSettings
 from irsde.experiment.replaced import LOCK
 from irsde.experiment.result_tables import HISTORY, HISTORY_COLUMNS
@@ -47,7 +53,7 @@ from irsde.restoration.restorer import build_network, restorer_of
 from irsde.restoration.weights import WEIGHTS, load_weights
 from irsde.seeds import seed_from
 from irsde.tasks import TASKS
-from irsde.training.averaging import SNAPSHOTS, WIDTHS, file_of, found_snapshots
+from irsde.training.averaging import WIDTHS, found_snapshots
 from irsde.training.checkpoints import Row, TrainingState, resume, save, write_tensors
 from irsde.training.starting import Start
 from irsde.training.update import (
@@ -200,6 +206,7 @@ class Trainer:
         self.run, self.settings, self.recipe = run, settings, settings.training
         self.identity, self.validation = identity, validation
         self.world, self.device = world, device
+        self.snapshots = frozenset(self.recipe.snapshots)
         self.folder = run.folder / CHECKPOINTS
         self.batches = Batches(
             pairs, TASKS[run.task], degradation_of(settings.data), self.recipe, world
@@ -269,7 +276,7 @@ class Trainer:
             path.unlink(missing_ok=True)
         if self.start and self.start.continued:
             for snapshot in found_snapshots(self.start.continued):
-                target = file_of(self.run.folder, snapshot.iteration, snapshot.width)
+                target = snapshot_file(self.run.folder, snapshot.iteration, snapshot.width)
                 with replacing(target) as temporary:
                     shutil.copyfile(snapshot.file, temporary)
             best = self.start.continued / CHECKPOINTS / BEST
@@ -389,11 +396,11 @@ class Trainer:
 
     def _store_snapshots(self) -> None:
         """Store the averages of power profiles at evenly spaced iterations."""
-        count, total = self.recipe.ema_snapshots, self.recipe.iterations
         now = self.state.iteration
-        if count and self.world.is_first and now * count // total > (now - 1) * count // total:
+        if self.world.is_first and now in self.snapshots:
             for width, profile in self.state.profiles.items():
-                write_tensors(file_of(self.run.folder, now, width), _contiguous(profile))
+                path = snapshot_file(self.run.folder, now, width)
+                write_tensors(path, _contiguous(profile))
 
     def _prefetched(self, iterations: range) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches on the device; beside a GPU the next one is drawn while it computes."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from irsde.experiment.options import OPTIONS, Option, check_options, flag
 from irsde.files import INPUT_EXIT_CODE, InputError, is_present
 from irsde.machine.signals import STOPPED_EXIT_CODE, StoppedError
 from irsde.terminal import write_plainly
+
+if TYPE_CHECKING:
+    from irsde.evaluation.outside import PreparedSet
 
 app = typer.Typer(
     context_settings={"max_content_width": 120},
@@ -492,24 +495,13 @@ def evaluate(
             run, dataset, chosen, [*places], done, all_protocols=all_protocols, track=track
         )
         return
-    from irsde.data.leakage.record import leaked_images, read_leaks
-    from irsde.evaluation.outside import PreparedSet, evaluate_restored
-    from irsde.experiment.profile import check_task, load_profile
-    from irsde.files import check_name
+    from irsde.evaluation.outside import evaluate_restored
 
     if name is None or restored is None:
         raise InputError("irsde evaluate --restored: give the method's --name")
     if (task is None) != (dataset is None) or (profile and not task):
         raise InputError("irsde evaluate --restored: --task and --dataset go together")
-    test_set = None
-    if task and dataset:
-        check_task(task)
-        loaded = load_profile(_profile_name(profile))
-        check_name("task", task, loaded.tasks)
-        of_task = loaded.data.of(task)
-        check_name("test set", dataset, of_task.test)
-        leaks = read_leaks(loaded.name, task, of_task)
-        test_set = PreparedSet(loaded, task, dataset, leaked_images(leaks, dataset))
+    test_set = _test_set(profile, task, dataset) if task and dataset else None
     usual = test_set.profile.evaluation.protocol if test_set else "rgb"
     text, folder = evaluate_restored(
         restored,
@@ -524,6 +516,21 @@ def evaluate(
     print(text)
     if test_set and track:
         _track(test_set.profile.name, evaluation=folder)
+
+
+def _test_set(profile: str | None, task: str, dataset: str) -> "PreparedSet":
+    from irsde.data.leakage.record import leaked_images, read_leaks
+    from irsde.evaluation.outside import PreparedSet
+    from irsde.experiment.profile import check_task, load_profile
+    from irsde.files import check_name
+
+    check_task(task)
+    loaded = load_profile(_profile_name(profile))
+    check_name("task", task, loaded.tasks)
+    of_task = loaded.data.of(task)
+    check_name("test set", dataset, of_task.test)
+    leaks = read_leaks(loaded.name, task, of_task)
+    return PreparedSet(loaded, task, dataset, leaked_images(leaks, dataset))
 
 
 def _evaluate_run(

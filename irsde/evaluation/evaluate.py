@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -299,29 +300,16 @@ def evaluate(
     lines = [line for row in in_order for line in row.score.by_protocol]
     protocols = pd.DataFrame(lines, columns=list(PER_PROTOCOL_COLUMNS))
     with replacing_evaluation(evaluation.folder) as (temporary, earlier):
-        (temporary / "images").mkdir()
-        for row in in_order:
-            if row.pixels is not None:
-                write_image(temporary / "images" / f"{row.image}.png", row.pixels)
-        if own.states is not None:
-            own.states.write(temporary / "states")
+        _write_images(temporary, in_order, own.states)
         write_table(temporary / PER_IMAGE, table)
         write_table(temporary / PER_PROTOCOL, protocols)
         summary = Summary.model_validate(
             {
-                "profile": run.profile,
-                "task": run.task,
-                "task_label": TASKS[run.task].label,
-                "method": run.method,
-                "method_label": card.label,
-                "seed": run.seed,
-                "run": run.folder.as_posix(),
-                "run_identity": digest_json(card.identity),
+                **_run_facts(run, card),
                 "dataset": data,
                 "leaked": [pair.image for pair in pairs if pair.source in leaked],
                 **asdict(evaluation.options),
                 "versions": provenance.versions(),
-                "parameters": card.parameters,
                 "multiply_accumulates": _multiply_accumulates(run, pairs, table["nfe"].tolist()),
                 "settings": settings.model_dump(mode="json"),
                 "code": code_hash("evaluate"),
@@ -335,23 +323,53 @@ def evaluate(
             }
         )
         summary.write(temporary / SUMMARY)
-        provenance.write_cost(
-            temporary,
-            {
-                "seconds": meter.seconds,
-                "seconds_per_image": meter.seconds / len(own.rows),
-                "seconds_per_megapixel": 1e6 * meter.seconds / own.pixels,
-                **meter.memory(),
-                "joules": meter.joules,
-            },
-        )
-    psnr = PROTOCOLS[settings.protocol].headline[0]
+        provenance.write_cost(temporary, _cost(meter, own))
+    kept_in = "".join(f"; the earlier one is kept in {place}" for place in earlier)
+    return f"{evaluation.folder}: {_headline(table, settings.protocol)}{kept_in}"
+
+
+def _run_facts(run: Run, card: RunCard) -> dict[str, object]:
+    """What the summary says of the run."""
+    return {
+        "profile": run.profile,
+        "task": run.task,
+        "task_label": TASKS[run.task].label,
+        "method": run.method,
+        "method_label": card.label,
+        "seed": run.seed,
+        "run": run.folder.as_posix(),
+        "run_identity": digest_json(card.identity),
+        "parameters": card.parameters,
+    }
+
+
+def _write_images(folder: Path, rows: Sequence[Scored], states: States | None) -> None:
+    (folder / "images").mkdir()
+    for row in rows:
+        if row.pixels is not None:
+            write_image(folder / "images" / f"{row.image}.png", row.pixels)
+    if states is not None:
+        states.write(folder / "states")
+
+
+def _cost(meter: Meter, own: Part) -> dict[str, float | None]:
+    """What the restoration took in this process."""
+    return {
+        "seconds": meter.seconds,
+        "seconds_per_image": meter.seconds / len(own.rows),
+        "seconds_per_megapixel": 1e6 * meter.seconds / own.pixels,
+        **meter.memory(),
+        "joules": meter.joules,
+    }
+
+
+def _headline(table: pd.DataFrame, protocol: str) -> str:
+    """Mean PSNR of a protocol in words."""
+    psnr = PROTOCOLS[protocol].headline[0]
     name = METRICS[psnr].label.removesuffix(" (dB)")
     exact = exact_images(table)
     named = f", restored exactly: {exact}" if exact else ""
-    mean = mean_text(table, psnr)
-    line = f"{evaluation.folder}: {name} {mean} dB over {len(table)} images{named}"
-    return line + "".join(f"; the earlier one is kept in {place}" for place in earlier)
+    return f"{name} {mean_text(table, psnr)} dB over {len(table)} images{named}"
 
 
 def _part(

@@ -29,7 +29,7 @@ def test_every_value_is_read_back_from_the_name_of_a_folder():
                 options = EvaluationOptions(sampler, 10, **{name: value})
                 assert options_of(options.name) == options
                 assert (options.name == f"{sampler}-10") == (value == default)
-    every = EvaluationOptions("ddim", 5, "log-snr", "plain", "raw", "bfloat16", 3)
+    every = EvaluationOptions("ddim", 5, "log-snr", "plain", "raw", "bfloat16", sampling_seed=3)
     assert every.name == "ddim-5-log-snr-plain-raw-bfloat16-sampling3"
     assert options_of(every.name) == every
 

@@ -19,6 +19,7 @@ from irsde.files import InputError
 from irsde.images import read_image
 from irsde.report.judging import Metric
 from irsde.report.page import OfTask, headline_table, with_cost, write_page
+from irsde.report.page_images import Album
 from irsde.report.results import by_table, evaluation_command, read_rows, run_command
 from irsde.report.table import Cell, Column, Figure, Line, Table
 from tests.browser import BROWSER, browser
@@ -48,7 +49,8 @@ def compile_page(folders, path, **options):
         Line("b", (Cell("B"), Cell("n/a", reason="not in the paper"))),
         Line("c", (Cell("C"), Cell("30.00", 30.0))),
     )
-    tables.append(Table("paper", "Paper", "Against the paper", "Quoted.", columns, lines))
+    caption = "Quoted, with much to say of it. " * 20
+    tables.append(Table("paper", "Paper", "Against the paper", caption, columns, lines))
     figures = Path("reports/figures")
     figures.mkdir(parents=True, exist_ok=True)
     PNG.save(figures / "strip.png")
@@ -220,6 +222,40 @@ def test_images_beyond_the_budget_are_linked_and_the_page_says_so(project):
     assert "are read from the project" in text
     assert "are read from the project" not in Path("reports/index.html").read_text()
     assert all(link.startswith("../") for link in linked)
+
+
+def test_a_page_with_many_images_has_six_megabytes_at_most(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = fabricate(METHODS[:3], images=20, kept=20, side=160)
+    folders += fabricate(METHODS[:2], images=2, kept=2, side=64, task="deraining")
+    path = compile_page(folders, Path("reports/index.html"))
+    assert 4e6 < path.stat().st_size < 6e6
+    pictures = embedded(path.read_text(), "page-data")["pictures"]
+    for number in (0, 1):
+        of_first = [
+            variant["pictures"][0]
+            for variant in embedded(path.read_text(), f"set-{number}")["viewer"]["variants"]
+        ]
+        assert all("type" in pictures[place] for place in of_first)
+    assert any("link" in picture for picture in pictures)
+
+
+@pytest.mark.parametrize("kind", ["photograph", "chart"])
+def test_a_figure_is_embedded_in_its_smallest_form(tmp_path, kind):
+    generator = np.random.default_rng(0)
+    pixels = np.full((200, 300, 3), 255, np.uint8)
+    if kind == "photograph":
+        pixels = generator.integers(0, 255, pixels.shape, np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    shown = Album(tmp_path, 10**6).figure(tmp_path / "a.png", tmp_path / "a.svg")
+    content = base64.b64decode(shown.content)
+    exact = np.array_equal(np.array(Image.open(io.BytesIO(content)).convert("RGB")), pixels)
+    assert exact == (kind == "chart")
+    assert len(content) < (tmp_path / "a.png").stat().st_size / 1.5
+    (tmp_path / "a.svg").write_text("<svg/>")
+    assert (
+        Album(tmp_path, 10**6).figure(tmp_path / "a.png", tmp_path / "a.svg").kind.endswith("+xml")
+    )
 
 
 def test_damaged_image_is_one_clear_line(tmp_path, monkeypatch):
@@ -463,17 +499,17 @@ def test_cell_opens_with_the_keyboard_keeps_the_focus_and_closes_with_escape(pag
 
 
 @needs_browser
-def test_cost_beside_quality_can_be_hidden(page):
+def test_cost_beside_quality_is_hidden_where_it_does_not_fit(page):
     shown = (
         f"[...document.querySelectorAll('{TABLE} thead th')].filter((e) => e.offsetWidth > 0)"
         ".map((e) => e.innerText.trim())"
     )
+    assert [name.split()[0] for name in page.run(shown)] == ["method", "PSNR", "SSIM", "LPIPS"]
+    page.run(f"document.querySelector('{TABLE} select').focus()")
+    page.press("ArrowUp")
     assert [name.split()[0] for name in page.run(shown)] == [
         "method", "PSNR", "SSIM", "LPIPS", "seconds", "peak",
     ]  # fmt: skip
-    page.run(f"document.querySelector('{TABLE} select').focus()")
-    page.press("ArrowDown")
-    assert [name.split()[0] for name in page.run(shown)] == ["method", "PSNR", "SSIM", "LPIPS"]
 
 
 @needs_browser
@@ -692,6 +728,15 @@ def test_page_never_scrolls_sideways(page, width):
 
 
 @needs_browser
+def test_tables_fit_on_a_screen_of_1280(page):
+    wide = (
+        "[...document.querySelectorAll('.region')].filter((r) => r.scrollWidth > r.clientWidth)"
+        ".map((r) => r.ariaLabel)"
+    )
+    assert [label for label in page.run(wide) if not label.startswith("Values of")] == []
+
+
+@needs_browser
 def test_colours_follow_the_system_and_the_button(page):
     ground = "getComputedStyle(document.body).backgroundColor"
     assert page.run(ground) == "rgb(255, 255, 255)"
@@ -740,6 +785,37 @@ def test_controls_have_names_and_one_heading_leads(page):
         "return ids.filter((id, index) => ids.indexOf(id) !== index); })()"
     )
     assert twice == []
+
+
+@needs_browser
+def test_long_captions_have_two_lines_until_they_are_unfolded(page):
+    caption = "document.querySelector('#paper .caption')"
+    tall = f"{caption}.querySelector('.text').offsetHeight"
+    line = page.run(f"parseFloat(getComputedStyle({caption}).lineHeight)")
+    assert page.run(f"{caption}.querySelector('.more').hidden") is False
+    assert page.run(tall) <= 2 * line + 1
+    page.run(f"{caption}.querySelector('.more').click()")
+    assert page.run(tall) > 3 * line
+    assert page.run(f"{caption}.querySelector('.more').textContent") == "Less"
+    page.run(f"{caption}.querySelector('.more').click()")
+    page.wait(f"{tall} <= {2 * line + 1}")
+    assert page.run(f"document.querySelector('{TABLE} .more').hidden") is True
+    page.media(media="print")
+    assert page.run(f"{caption}.offsetHeight") > 3 * line
+    page.media(media="screen")
+
+
+@needs_browser
+def test_images_whose_files_are_gone_say_so(project, tab, tmp_path):
+    path = compile_page(project[1], Path("reports/alone.html"), image_budget=0)
+    alone = tmp_path / "alone.html"
+    alone.write_text(path.read_text())
+    tab.open(alone)
+    tab.middle(VIEWER)
+    tab.wait(f"document.querySelector('{VIEWER} .layer.gone') !== null")
+    said = tab.run(f"getComputedStyle(document.querySelector('{VIEWER} .gone'), '::after').content")
+    assert "not beside this page" in said
+    tab.problems.clear()
 
 
 @needs_browser

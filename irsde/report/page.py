@@ -178,6 +178,17 @@ def with_cost(table: Table, cost: Table | None) -> Table:
     return replace(table, columns=columns, lines=tuple(lines))
 
 
+def with_numbers(table: Table) -> Table:
+    """The table without the columns of numbers that have none, such as joules without a counter."""
+    kept = [
+        place
+        for place, column in enumerate(table.columns)
+        if not column.numeric or any(line.cells[place].value is not None for line in table.lines)
+    ]
+    lines = [replace(line, cells=tuple(line.cells[k] for k in kept)) for line in table.lines]
+    return replace(table, columns=tuple(table.columns[k] for k in kept), lines=tuple(lines))
+
+
 def _in_common(first: Line, second: Line) -> int:
     """How many sources two lines share."""
     return len(_sources(first) & _sources(second))
@@ -362,7 +373,7 @@ def missing(tables: Sequence[Table]) -> dict[str, list[str]]:
     return places
 
 
-IMAGE_BUDGET = 40_000_000
+IMAGE_BUDGET = 4_600_000  # characters; with tables and values the page has 6 MB at most
 
 COST_CHAPTER = "Cost"
 
@@ -522,15 +533,14 @@ class Part:
 
 
 def _figure(figure: Figure, folder: Path, album: Album) -> Block:
-    """A figure; as a drawing where there is one that is no larger than its picture."""
+    """A figure, which links to its exact file."""
     picture, drawing = folder / f"{figure.key}.png", folder / f"{figure.key}.svg"
     if not picture.is_file():
         raise InputError(f"{picture}: no such file; run irsde report again")
-    is_drawn = drawing.is_file() and drawing.stat().st_size <= picture.stat().st_size
     width, height = (round(FIGURE_SCALE * side) for side in image_size(picture))
     return "figure", {
         "figure": figure,
-        "address": album.figure(drawing if is_drawn else picture).address,
+        "address": album.figure(picture, drawing).address,
         "link": album.link(picture),
         "width": width,
         "height": height,
@@ -632,7 +642,7 @@ def _chapters(contents: Contents) -> Iterator[Part]:
         tables = [table for table in contents.tables if table.section == name]
         body = [block for table in tables for block in contents.table(table)]
         if name == COST_CHAPTER and contents.cost:
-            body.append(contents.shown.add(contents.cost, {}))
+            body.append(contents.shown.add(with_numbers(contents.cost), {}))
         body += contents.place(figure for figure in contents.figures if figure.section == name)
         if body:
             yield Part(anchor("chapter", name), name, body)

@@ -26,6 +26,8 @@ WEBP_SIDE = 16383  # the largest that the format can hold
 
 WEBP_EFFORT = 2  # of 6; more costs several times the seconds for a few percent of the bytes
 
+FIGURE_QUALITY = 80  # of 100, of figures with photographs; the page links each to its exact file
+
 TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".webp": "image/webp"}
 
 
@@ -97,13 +99,24 @@ class Album:
             self._known[key] = self._add(picture)
         return self._known[key]
 
-    def figure(self, path: Path) -> Picture:
-        """A figure's file as it is, embedded or linked; it gets no index."""
-        content, kind = path.read_bytes(), TYPES[path.suffix]
-        if not self.is_full and path.suffix == ".png":
-            content, kind = _smaller(path, np.array(PILImage.open(path).convert("RGB")))
-        picture = None if self.is_full else self._embed(content, kind)
-        return picture or Picture(kind, link=self.link(path))
+    def figure(self, picture: Path, drawing: Path) -> Picture:
+        """A figure in the smallest of its forms, embedded or linked; it gets no index.
+
+        Parameters
+        ----------
+        picture : Path
+            PNG file, which is embedded as WebP, with losses where that is smaller.
+        drawing : Path
+            SVG file, if there is one.
+        """
+        if self.is_full:
+            return Picture(TYPES[".png"], link=self.link(picture))
+        pixels = np.array(PILImage.open(picture).convert("RGB"))
+        forms = [_smaller(picture, pixels), _encoded(pixels, FIGURE_QUALITY)]
+        if drawing.is_file():
+            forms.append((drawing.read_bytes(), TYPES[drawing.suffix]))
+        smallest = min(forms, key=lambda form: len(form[0]))
+        return self._embed(*smallest) or Picture(TYPES[".png"], link=self.link(picture))
 
     def link(self, path: Path) -> str:
         """Address of a file relative to the page."""
@@ -129,12 +142,15 @@ def _smaller(path: Path, pixels: Pixels) -> tuple[bytes, str]:
     return (stored, TYPES[".png"]) if len(stored) <= len(content) else (content, kind)
 
 
-def _encoded(pixels: Pixels) -> tuple[bytes, str]:
-    """Pixels as lossless WebP, as PNG where that format is unavailable or too small."""
+def _encoded(pixels: Pixels, quality: int | None = None) -> tuple[bytes, str]:
+    """Pixels as WebP, lossless unless a quality is given; as PNG where that cannot be had."""
     stream = io.BytesIO()
     image = PILImage.fromarray(pixels)
     if features.check("webp") and max(image.size) <= WEBP_SIDE:
-        image.save(stream, format="WEBP", lossless=True, method=WEBP_EFFORT, exact=True)
+        if quality is None:
+            image.save(stream, format="WEBP", lossless=True, method=WEBP_EFFORT, exact=True)
+        else:
+            image.save(stream, format="WEBP", quality=quality, method=WEBP_EFFORT)
         return stream.getvalue(), TYPES[".webp"]
     image.save(stream, format="PNG", optimize=True)
     return stream.getvalue(), TYPES[".png"]

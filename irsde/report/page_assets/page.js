@@ -39,7 +39,25 @@ const fillCard = (details) => {
   details.append(inside);
 };
 
+// Captions of two lines; the rest is unfolded by a button.
+const fold = (text) => {
+  const button = el("button", { type: "button", class: "more", "aria-expanded": "false" }, "More");
+  const measure = () => {
+    if (text.classList.contains("folded")) button.hidden = text.scrollHeight <= text.clientHeight + 1;
+  };
+  button.addEventListener("click", () => {
+    const isFolded = text.classList.toggle("folded");
+    button.setAttribute("aria-expanded", String(!isFolded));
+    button.textContent = isFolded ? "More" : "Less";
+    measure();
+  });
+  text.classList.add("folded");
+  text.after(button);
+  new ResizeObserver(measure).observe(text);
+};
+
 const started = performance.now();
+document.querySelectorAll(".caption > .text, figcaption > .text").forEach(fold);
 document.querySelectorAll("[data-table]").forEach(enhanceTable);
 document.querySelectorAll("[data-set]").forEach((section) => {
   const set = read(section.dataset.set);

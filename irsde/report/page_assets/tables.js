@@ -33,7 +33,7 @@ const typeset = (cell, mark) => {
   let text = cell.textContent;
   const hanging = mark && text.endsWith(mark) ? [el("span", { class: "mark" }, ` ${mark}`)] : [];
   if (hanging.length) text = text.slice(0, -mark.length).trimEnd();
-  const at = text.indexOf(" ± ");
+  const at = text.search(/ ± | \[/);
   if (at < 0 && !hanging.length) return;
   const half = at < 0 ? [] : [el("span", { class: "half" }, text.slice(at))];
   cell.replaceChildren(at < 0 ? text : text.slice(0, at), ...half, ...hanging);
@@ -74,6 +74,9 @@ const enhanceTable = (holder) => {
   });
 
   const tools = holder.querySelector(".tools");
+  const region = holder.querySelector(".region");
+  const tooWide = () => region.scrollWidth > region.clientWidth;
+  let withoutCost = () => {};
   if (meta.cost) {
     const first = meta.columns.length - meta.cost;
     const shown = {
@@ -82,12 +85,14 @@ const enhanceTable = (holder) => {
       [`${meta.columns[1].replace(/ \(.*/, "")} and cost`]: (column) => column < 2 || column >= first,
     };
     const choice = el("select", {}, ...Object.keys(shown).map((name) => option(name, name)));
-    choice.addEventListener("change", () => {
+    const choose = () => {
       [...table.rows].forEach((row) => [...row.cells].forEach((cell, column) => {
         cell.hidden = !shown[choice.value](column);
       }));
       if (current.hidden) enter(current.parentElement.cells[0], false);
-    });
+    };
+    choice.addEventListener("change", choose);
+    withoutCost = () => { choice.value = "quality"; choose(); };
     tools.append(labelled("Columns", choice));
   }
   if (rows.length > 5) {
@@ -155,4 +160,6 @@ const enhanceTable = (holder) => {
     else return;
     event.preventDefault();
   });
+  if (tooWide()) withoutCost();
+  if (tooWide()) table.classList.add("tight");
 };

@@ -137,11 +137,12 @@ const makeViewer = (holder, set) => {
   };
   const put = (layer, picture, index) => {
     const place = variants[index].pictures[state.image];
-    layer.classList.toggle("absent", place === null);
-    picture.hidden = place === null;
     picture.alt = `${set.images[images[state.image]]}, ${variants[index].label}`;
     if (picture.dataset.place === String(place)) return;
     picture.dataset.place = String(place);
+    layer.classList.toggle("absent", place === null);
+    layer.classList.remove("gone");
+    picture.hidden = place === null;
     if (place === null) picture.removeAttribute("src");
     else picture.src = source(place);
   };
@@ -204,7 +205,10 @@ const makeViewer = (holder, set) => {
     listen(stage);
     return stage;
   };
-  const picture = () => el("img", { decoding: "async", draggable: "false", alt: "", load: () => apply() });
+  const picture = () => el("img", {
+    decoding: "async", draggable: "false", alt: "", load: () => apply(),
+    error: ({ target }) => { target.parentElement.classList.add("absent", "gone"); target.hidden = true; },
+  });
 
   const moveDivider = (divider, stage) => {
     const moveTo = (value) => { state.divider = Math.min(1, Math.max(0, value)); apply(); };

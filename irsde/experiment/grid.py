@@ -71,6 +71,8 @@ class Run:
     @property
     def label(self) -> str:
         """Method as tables show it, unless the run says more exactly what it was."""
+        if self.stage == "import":
+            return weights_of(self.method).label
         label, variant = method_of(self.method).label, MethodName.parse(self.method).variant
         return f"{label} + {variant}" if variant else label
 
@@ -237,6 +239,8 @@ def refusals(profile: Profile) -> dict[str, dict[str, str]]:
     for task in profile.tasks:
         for method in profile.runs_of(task):
             record = method_of(method)
+            if record.kind == "published":
+                continue  # it is in the tables of its own task
             if reason := method_refusal(record, task):
                 reasons.setdefault(task, {})[record.label] = reason
     return reasons

@@ -60,6 +60,7 @@ class PublishedRow(Settings):
     confirmed: Annotated[Literal["yes", "quoted"], BeforeValidator(_word)] = Field(
         description="read where its authors published it, or where others quote it"
     )
+    parts: tuple[TestSetName, ...] = Field((), description="test sets that are a part of this one")
     in_paper: bool = Field(False, description="whether the paper's own tables print it too")
     note: str = Field("", description="what a reader must know of the numbers")
 
@@ -91,7 +92,8 @@ class PublishedWeights(Settings):
     @property
     def test_sets(self) -> tuple[str, ...]:
         """Test sets that it is evaluated on."""
-        return (*(row.dataset for row in self.rows), *self.also)
+        of_rows = [name for row in self.rows for name in (row.dataset, *row.parts)]
+        return (*of_rows, *self.also)
 
     @property
     def ending(self) -> str:

@@ -24,7 +24,7 @@ from irsde.files import (
     write_json,
     write_text,
 )
-from irsde.report import charts, effects, grids, paper, planes, render, tables
+from irsde.report import charts, effects, grids, paper, planes, render, reproduced, tables
 from irsde.report.lineage import Departures, lineage
 from irsde.report.page import write_page
 from irsde.report.results import Row, by_table, read_rows
@@ -215,7 +215,8 @@ def _all_tables(
     profile: Profile, rows: list[Row], sweep_rows: list[Row], departures: Departures
 ) -> list[Table]:
     """Every table of a profile but that of costs, in the order of the report."""
-    made = tables.quality_tables(rows, _absent(profile))
+    made = reproduced.reproduced_tables(rows)
+    made += tables.quality_tables(rows, _absent(profile))
     made += paper.paper_tables([*rows, *sweep_rows], profile.caption.strip())
     made += paper.ablation_tables(rows)
     made += effects.causes_tables(profile)

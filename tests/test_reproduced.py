@@ -1,0 +1,103 @@
+"""Published rows measured again: verdicts, protocols, parts of sets, draws of the noise."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from irsde.report.reproduced import NOT_REPRODUCED, REPRODUCED, reproduced_tables
+from irsde.report.results import read_rows
+from irsde.scoring.protocols import PROTOCOLS
+from tests.fabricated import fabricate
+from tests.project import PROJECT
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    Path(tmp_path, "data").mkdir()
+    for name in ("catalogue.yaml", "published_weights.yaml"):
+        shutil.copy(PROJECT / "data" / name, tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+
+
+def evaluated(method, task, dataset, images, means):
+    """An evaluation whose means under each protocol are chosen; others are 3 dB away."""
+    (folder,) = fabricate((method,), images=images, task=task, dataset=dataset)
+    table = pd.read_csv(folder / "per_image.csv")
+    spread = np.linspace(-1, 1, images)
+    lines = []
+    for protocol in PROTOCOLS:
+        psnr, ssim = means.get(protocol, (26.0, 0.7))
+        lines += [
+            {
+                "image": image,
+                "protocol": protocol,
+                "psnr": psnr + one,
+                "ssim": ssim + one / 100,
+                "psnr_y": psnr + one,
+                "ssim_y": ssim + one / 100,
+            }
+            for image, one in zip(table["image"], spread, strict=True)
+        ]
+    pd.DataFrame(lines).to_csv(folder / "protocols.csv", index=False)
+    return folder
+
+
+def rain(truncated, images=100):
+    means = {"truncated-y": truncated, "y": (29.5, 0.9)}
+    folder = evaluated("prenet+rain100h", "deraining", "rain100h-test", images, means)
+    (table,) = reproduced_tables(read_rows([folder]))
+    return table
+
+
+def text(table, column):
+    return table.cell(table.lines[0].key, column).text
+
+
+@pytest.mark.parametrize(
+    ("means", "verdict"),
+    [
+        ((29.41, 0.897), REPRODUCED),
+        ((29.51, 0.901), REPRODUCED),
+        ((29.40, 0.899), NOT_REPRODUCED),
+        ((29.46, 0.902), NOT_REPRODUCED),
+    ],
+)
+def test_a_row_is_reproduced_within_five_hundredths_and_two_thousandths(means, verdict):
+    table = rain(means)
+    assert text(table, "verdict") == verdict
+    assert text(table, "printed") == "29.46 / 0.899 ★"
+    assert text(table, "protocol") == "truncated-y"
+
+
+def test_other_protocols_say_how_far_they_would_be_off():
+    others = text(rain((29.46, 0.899)), "others")
+    assert "(y +0.04)" in others  # it agrees too
+    assert "rgb −3.46" in others
+
+
+def test_a_part_of_a_set_has_no_verdict_and_says_so():
+    assert text(rain((29.46, 0.899), images=40), "verdict") == "none: 40 of 100 images"
+    folder = evaluated("gcanet", "dehazing", "sots-indoor-17", 51, {"rgb": (30.23, 0.98)})
+    (table,) = reproduced_tables(read_rows([folder]))
+    assert text(table, "verdict") == "none: 51 of 500 images"
+    assert text(table, "psnr-difference") == "0.000"
+
+
+def test_draws_of_the_noise_have_a_table():
+    folders = [
+        evaluated("ffdnet", "denoising", f"mcmaster+sigma25{draw}", 18, {"rgb": (mean, 0.9)})
+        for draw, mean in (("", 32.35), ("+draw1", 32.37), ("+draw2", 32.36))
+    ]
+    rows, draws = reproduced_tables(read_rows(folders))
+    assert [line.key for line in rows.lines] == ["ffdnet-mcmaster-sigma25"]
+    assert text(rows, "verdict") == REPRODUCED
+    assert (text(draws, "draws"), text(draws, "mean")) == ("3", "32.360")
+    assert text(draws, "deviation") == "0.010"
+    assert text(draws, "range") == "32.350 to 32.370"
+
+
+def test_without_published_systems_there_is_no_table():
+    assert reproduced_tables(read_rows(fabricate(("identity", "regression")))) == []

@@ -252,6 +252,23 @@ def test_the_first_table_is_that_of_the_study():
     assert compared >= 20
 
 
+def test_published_rows_are_those_of_the_study():
+    study = PROJECT / "reports/study/published/tables.csv"
+    table = pd.read_csv(study, dtype=str, keep_default_na=False)
+    table = table[table["table"] == "published-rows"]
+    lines = {
+        key: dict(zip(g["column"], g["text"], strict=True)) for key, g in table.groupby("line")
+    }
+    by_name = {(line["system"], line["dataset"]): line for line in lines.values()}
+    _, _, *rows = table_below("that their authors published:")
+    assert len(rows) == len(lines) > 0
+    for system, dataset, printed, here, verdict in rows:
+        line = by_name[system, dataset]
+        assert (printed, verdict) == (line["printed"], line["verdict"])
+        found = [line[name].split(" ")[0] for name in ("psnr", "ssim")]
+        assert here.split(" / ") == found[: len(printed.split(" / "))]
+
+
 def test_effects_of_the_causes_are_those_of_the_study():
     table = pd.read_csv(STUDY, dtype=str, keep_default_na=False)
     causes = table[table["table"].str.startswith("causes-deraining")]

@@ -206,6 +206,8 @@ def _absent(profile: Profile) -> dict[str, dict[str, str]]:
     """Task → label of a method without results → the reason."""
     reasons = refusals(profile)
     for evaluation in evaluations(profile):
+        if evaluation.run.stage == "import":
+            continue  # it is evaluated on its own test sets only
         if not _is_finished(evaluation.folder):
             reasons.setdefault(evaluation.run.task, {})[evaluation.run.label] = NOT_EVALUATED
     return reasons

@@ -5,10 +5,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import MofNCompleteColumn, Progress
-
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -37,26 +33,41 @@ def track(
     size : callable (item) -> int
         How much of the total an item is.
     """
-    is_terminal, unit = sys.stderr.isatty(), "patches" if patches else "items"
-    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    if sys.stderr.isatty():
+        yield from _with_bar(items, label, total, done, size)
+        return
+    unit = "patches" if patches else "items"
     start = last = time.monotonic()
+    completed = done
+    for item in items:
+        yield item
+        completed += size(item)
+        now = time.monotonic()
+        if completed >= total or now - last >= SECONDS_BETWEEN_LINES:
+            last, rate = now, (completed - done) / max(now - start, 1e-9)
+            print(  # noqa: T201 (the log is what this is for)
+                f"{label}: {completed}/{total}, {rate * (patches or 1):.2f} {unit}/s, "
+                f"{(total - completed) / rate:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _with_bar(
+    items: Iterable[T], label: str, total: int, done: int, size: Callable[[T], int]
+) -> Iterator[T]:
+    """Iterate beside a bar on a terminal."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import MofNCompleteColumn, Progress
+
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(
         *columns,
         console=Console(stderr=True),
-        disable=not is_terminal,
         speed_estimate_period=600,  # an item may take minutes
     ) as progress:
-        progress.add_task(escape(label), total=total, completed=done)
-        task = progress.tasks[0]
+        task = progress.add_task(escape(label), total=total, completed=done)
         for item in items:
             yield item
-            progress.advance(task.id, size(item))
-            now = time.monotonic()
-            if not is_terminal and (task.finished or now - last >= SECONDS_BETWEEN_LINES):
-                last, rate = now, (task.completed - done) / max(now - start, 1e-9)
-                print(  # noqa: T201 (the log is what this is for)
-                    f"{label}: {task.completed}/{total}, {rate * (patches or 1):.2f} {unit}/s, "
-                    f"{(total - task.completed) / rate:.0f} s left",
-                    file=sys.stderr,
-                    flush=True,
-                )
+            progress.advance(task, size(item))

@@ -11,7 +11,15 @@ import pytest
 from irsde.files import InputError, digest
 from irsde.scoring import score as scoring
 from irsde.scoring.metrics import METRICS
-from irsde.scoring.score import exact_images, mean_text, protocol_means, reference_hash, score
+from irsde.scoring.score import (
+    exact_images,
+    mean_text,
+    protocol_means,
+    reference_hash,
+    score,
+    table_of,
+    write_table,
+)
 from irsde.scoring.statistics import mean_estimate
 
 INF, NAN = math.inf, math.nan
@@ -67,6 +75,23 @@ def test_means_of_protocols_leave_out_what_is_exact_and_say_what_is_lacking():
     found = [line.split()[:3] for line in lines[2:] if line[0] != " "]
     assert found == [["y", "22.50", "n/a"], ["rgb", "30.00", "(1"]]
     assert lines[0].split() == ["protocol", "PSNR", "(dB)", "SSIM", "what", "it", "is"]
+
+
+def test_a_table_is_written_as_pandas_writes_it(tmp_path):
+    random = np.random.default_rng(0)
+    numbers = [*(random.standard_normal(500) * 10.0 ** random.integers(-20, 20, 500)), INF, -INF]
+    numbers += [NAN, 0.0, -0.0, 1e16, 1e15, 1e-4, 1e-5, 0.1, 1 / 3, 100.0]
+    names = ["plain", 'with "quotes"', "with, comma", "two\nlines", "Straße 雨"]
+    rows = [
+        {"image": names[k % 5], "psnr": float(value), "lpips": None, "nfe": k}
+        for k, value in enumerate(numbers)
+    ]
+    columns = ("image", "psnr", "lpips", "absent", "nfe")
+    write_table(tmp_path / "ours.csv", table_of(rows, columns))
+    pd.DataFrame(rows, columns=list(columns)).to_csv(
+        tmp_path / "theirs.csv", index=False, lineterminator="\n"
+    )
+    assert (tmp_path / "ours.csv").read_bytes() == (tmp_path / "theirs.csv").read_bytes()
 
 
 def feature_network(**changes):

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, zoom
 
 from irsde.degradations.noise import Image
 
@@ -179,6 +178,8 @@ def _moved(padded: Image, shift: NDArray[np.float64], radius: int) -> Image:
 
 def _mirrored_behind(image: Image, region: NDArray[np.bool_]) -> Image:
     """Image whose pixels in `region` are those at the same distance beyond its outline."""
+    from scipy.ndimage import distance_transform_edt
+
     nearest = distance_transform_edt(region, return_distances=False, return_indices=True)
     here = np.indices(region.shape)
     limit = np.array(region.shape)[:, np.newaxis, np.newaxis] - 1
@@ -189,6 +190,8 @@ def _mirrored_behind(image: Image, region: NDArray[np.bool_]) -> Image:
 
 def _object_mask(height: int, width: int, generator: np.random.Generator) -> NDArray[np.float32]:
     """Opacity of one smooth region, shape (height, width), 1 inside; its edge is 2 pixels wide."""
+    from scipy.ndimage import zoom
+
     center = generator.uniform(0.25, 0.75, (2, 1, 1))
     y, x = np.mgrid[:height, :width] / np.array([height, width]).reshape(2, 1, 1) - center
     coarse = generator.standard_normal((5, 5))

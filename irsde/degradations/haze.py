@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import zoom
 
 from irsde.degradations.noise import Image
 
@@ -62,6 +61,8 @@ def _checked(depth: NDArray[np.floating], image: Image) -> NDArray[np.float64]:
 
 def _depth(height: int, width: int, generator: np.random.Generator) -> NDArray[np.float64]:
     """Smooth depth in [0.1, 1], shape (height, width), on average larger at the top."""
+    from scipy.ndimage import zoom
+
     coarse = generator.standard_normal((4, 4))
     bumps = zoom(coarse, (height / 4, width / 4), order=3, mode="reflect", grid_mode=True)
     ramp = np.linspace(generator.uniform(1, 4), 0, height)[:, np.newaxis]

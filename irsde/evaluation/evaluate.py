@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from irsde.data.pairs import Pair, load_pairs
@@ -50,11 +49,13 @@ from irsde.scoring.metrics import METRICS
 from irsde.scoring.protocols import PROTOCOLS
 from irsde.scoring.score import (
     Score,
+    Table,
     exact_images,
     mean_text,
     reference_hash,
     score,
     score_card,
+    table_of,
     write_table,
 )
 from irsde.tasks import TASKS
@@ -296,9 +297,9 @@ def evaluate(
         return ""
     own = parts[0]
     in_order = [scored[pair.image] for pair in pairs]
-    table = pd.DataFrame([row.values for row in in_order], columns=list(PER_IMAGE_COLUMNS))
+    table = table_of((row.values for row in in_order), PER_IMAGE_COLUMNS)
     lines = [line for row in in_order for line in row.score.by_protocol]
-    protocols = pd.DataFrame(lines, columns=list(PER_PROTOCOL_COLUMNS))
+    protocols = table_of(lines, PER_PROTOCOL_COLUMNS)
     with replacing_evaluation(evaluation.folder) as (temporary, earlier):
         _write_images(temporary, in_order, own.states)
         write_table(temporary / PER_IMAGE, table)
@@ -310,7 +311,7 @@ def evaluate(
                 "leaked": [pair.image for pair in pairs if pair.source in leaked],
                 **asdict(evaluation.options),
                 "versions": provenance.versions(),
-                "multiply_accumulates": _multiply_accumulates(run, pairs, table["nfe"].tolist()),
+                "multiply_accumulates": _multiply_accumulates(run, pairs, table["nfe"]),
                 "settings": settings.model_dump(mode="json"),
                 "code": code_hash("evaluate"),
                 **provenance.commit(),
@@ -363,13 +364,13 @@ def _cost(meter: Meter, own: Part) -> dict[str, float | None]:
     }
 
 
-def _headline(table: pd.DataFrame, protocol: str) -> str:
+def _headline(table: Table, protocol: str) -> str:
     """Mean PSNR of a protocol in words."""
     psnr = PROTOCOLS[protocol].headline[0]
     name = METRICS[psnr].label.removesuffix(" (dB)")
     exact = exact_images(table)
     named = f", restored exactly: {exact}" if exact else ""
-    return f"{name} {mean_text(table, psnr)} dB over {len(table)} images{named}"
+    return f"{name} {mean_text(table, psnr)} dB over {len(table['image'])} images{named}"
 
 
 def _part(

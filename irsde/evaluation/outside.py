@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from irsde.data.sets import prepared_card, read_records
 from irsde.evaluation.restored_pairs import RestoredPair, pair_images
@@ -16,7 +15,7 @@ from irsde.experiment.code import code_hash
 from irsde.experiment.grid import OUTSIDE, Evaluation, Run, pairs_folder
 from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import Profile
-from irsde.experiment.result_tables import PER_IMAGE, PER_PROTOCOL
+from irsde.experiment.result_tables import PER_IMAGE, PER_IMAGE_COLUMNS, PER_PROTOCOL
 from irsde.experiment.summary import SUMMARY, Scores, Summary
 from irsde.files import (
     InputError,
@@ -36,12 +35,14 @@ from irsde.scoring.metrics import METRICS
 from irsde.scoring.protocols import PROTOCOLS
 from irsde.scoring.score import (
     Score,
+    Table,
     exact_images,
     mean_text,
     protocol_means,
     reference_hash,
     score,
     score_card,
+    table_of,
     write_table,
 )
 from irsde.tasks import TASKS
@@ -151,7 +152,8 @@ def evaluate_restored(
     scored = _scored(pairs, name, protocol)
     order = list(scenes) or list(scored)
     table = _per_image({image: scored[image] for image in order}, scenes)
-    protocols = pd.DataFrame([line for i in order for line in scored[i].score.by_protocol])
+    lines = [line for image in order for line in scored[image].score.by_protocol]
+    protocols = table_of(lines, dict.fromkeys(name for line in lines for name in line))
     features = [scored[image].score.features for image in order]
     card = {
         "method_label": name,
@@ -162,7 +164,7 @@ def evaluate_restored(
         "identity": identity,
         **score_card(protocol, table, features, dataset or name),
     }
-    summary = _summary(card, len(table), test_set, run)
+    summary = _summary(card, len(order), test_set, run)
     kept: list[str] = []
     if test_set is not None and run is not None:
         keep = test_set.profile.evaluation.keep_images
@@ -172,7 +174,7 @@ def evaluate_restored(
         _write(folder, [pair for pair in pairs if pair.name in kept], table, protocols, summary)
     return "\n".join(
         [
-            f"{name}: {len(table)} images under protocol {protocol}, {PROTOCOLS[protocol].label}",
+            f"{name}: {len(order)} images under protocol {protocol}, {PROTOCOLS[protocol].label}",
             *_means(table, summary),
             *pairing.notes,
             *(["", protocol_means(protocols), ""] if all_protocols else []),
@@ -198,14 +200,24 @@ def _check_protocol(test_set: PreparedSet, protocol: str) -> None:
         )
 
 
-def _per_image(scored: Mapping[str, "_Scored"], scenes: Mapping[str, str]) -> pd.DataFrame:
+def _per_image(scored: Mapping[str, "_Scored"], scenes: Mapping[str, str]) -> Table:
     """A row for each image; with its scene where it is of a test set."""
-    table = pd.DataFrame([{"image": image, **one.score.values} for image, one in scored.items()])
-    if scenes:
-        table.insert(1, "scene", [scenes[image] for image in scored])
-        table["nfe"] = 0
-    table["reference"] = [one.reference for one in scored.values()]
-    return table
+    columns = [
+        name
+        for name in PER_IMAGE_COLUMNS
+        if name in ("image", "reference", *METRICS) or (scenes and name in ("scene", "nfe"))
+    ]
+    rows = (
+        {
+            "image": image,
+            "scene": scenes.get(image),
+            **one.score.values,
+            "nfe": 0,
+            "reference": one.reference,
+        }
+        for image, one in scored.items()
+    )
+    return table_of(rows, columns)
 
 
 def _summary(
@@ -226,8 +238,8 @@ def _summary(
 def _write(
     folder: Path,
     kept: Sequence[RestoredPair],
-    table: pd.DataFrame,
-    protocols: pd.DataFrame,
+    table: Table,
+    protocols: Table,
     summary: Scores,
 ) -> None:
     """Write a folder like that of an evaluation of ours."""
@@ -241,7 +253,7 @@ def _write(
         write_json(temporary / "cost.json", {})
 
 
-def _means(table: pd.DataFrame, summary: Scores) -> Iterator[str]:
+def _means(table: Table, summary: Scores) -> Iterator[str]:
     """A line for each metric, and one on images that are restored exactly."""
     for name, metric in METRICS.items():
         yield f"{metric.label}: {_mean(table, name, summary.missing(name))}"
@@ -319,7 +331,7 @@ def _scored(pairs: Sequence[RestoredPair], name: str, protocol: str) -> dict[str
     return scored
 
 
-def _mean(table: pd.DataFrame, metric: str, reason: str) -> str:
+def _mean(table: Table, metric: str, reason: str) -> str:
     text = mean_text(table, metric)
     return f"n/a, {reason}" if text == "n/a" and reason else text
 

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from irsde.files import RESULTS, InputError
 from irsde.machine.world import ALONE, World
 
 if TYPE_CHECKING:
     import torch
+    from filelock import FileLock
 
 SLOTS = RESULTS / ".slots"
 SECONDS_BETWEEN_TRIES = 1.0
@@ -40,7 +39,7 @@ def compute_device(threads: int, world: World = ALONE) -> "Iterator[torch.device
     import torch
 
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # without the compiler, which takes 2 s to import
     if torch.cuda.device_count() == 0:
         yield torch.device("cpu")
         return
@@ -82,6 +81,8 @@ def held_gpus(count: int) -> Iterator[list[int]]:
             f"{count} processes need a GPU each and this machine has {present}; set fewer "
             "processes in the profile"
         )
+    from filelock import FileLock
+
     SLOTS.mkdir(parents=True, exist_ok=True)
     names = [torch.cuda.get_device_properties(number).uuid for number in range(present)]
     locks = [FileLock(SLOTS / f"{name}.lock") for name in names]
@@ -98,8 +99,10 @@ def held_gpus(count: int) -> Iterator[list[int]]:
             locks[number].release()
 
 
-def _acquired(locks: Sequence[FileLock], count: int) -> list[int]:
+def _acquired(locks: "Sequence[FileLock]", count: int) -> list[int]:
     """Numbers of the locks that were taken: so many of them, or none."""
+    from filelock import Timeout
+
     taken: list[int] = []
     for number, lock in enumerate(locks):
         if len(taken) == count:

@@ -10,10 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, uniform_filter
-from skimage.color import rgb2gray
-from skimage.morphology import dilation, erosion, opening
-from skimage.restoration import denoise_nl_means, inpaint_biharmonic
 
 from irsde.files import InputError
 from irsde.tasks import TASKS
@@ -63,6 +59,8 @@ def open_across_streaks(image: Image, width: float) -> Image:
     Added rain only brightens and covers most pixels, so a median filter gains less than 1 dB on
     Rain100H's test images, the opening 7 dB at width 17.
     """
+    from skimage.morphology import opening
+
     return _clip(opening(image, np.ones((1, int(width), 1))))
 
 
@@ -110,6 +108,8 @@ def sharpen_enlarged(image: Image, amount: float) -> Image:
 def _sharpen(image: Image, radius: float, amount: float) -> Image:
     # Not skimage.filters.unsharp_mask: in 0.26 it returns uninitialised memory for
     # channel_axis=-1 (scikit-image issue 7264).
+    from scipy.ndimage import gaussian_filter
+
     return _clip(image + amount * (image - gaussian_filter(image, (radius, radius, 0))))
 
 
@@ -128,6 +128,8 @@ def average_similar_patches(image: Image, strength: float) -> Image:
     ndarray of float32, shape (H, W, 3)
         Image in [0, 1].
     """
+    from skimage.restoration import denoise_nl_means
+
     noise_level = estimate_noise_level(image)
     denoised = denoise_nl_means(
         image,
@@ -168,6 +170,9 @@ def fill_white_holes(image: Image, margin: float) -> Image:
     ndarray of float32, shape (H, W, 3)
         Image in [0, 1]; pixels outside the widened holes are unchanged.
     """
+    from skimage.morphology import dilation
+    from skimage.restoration import inpaint_biharmonic
+
     footprint = np.ones((2 * int(margin) + 1, 2 * int(margin) + 1))
     holes = dilation((image == 1).all(axis=2), footprint)
     if holes.all():
@@ -202,6 +207,8 @@ def invert_dark_channel(image: Image, omega: float) -> Image:
     .. [2] He et al., "Guided Image Filtering", IEEE Transactions on Pattern Analysis and Machine
        Intelligence, 2013.
     """
+    from skimage.color import rgb2gray
+
     dark = _dark_channel(image)
     haziest = dark >= np.quantile(dark, 0.999)
     airlight = np.maximum(image[haziest].mean(axis=0), 1e-3)
@@ -213,6 +220,8 @@ def invert_dark_channel(image: Image, omega: float) -> Image:
 
 def _dark_channel(image: Image) -> Image:
     """Smallest value of all channels in the 15x15 pixels about each pixel."""
+    from skimage.morphology import erosion
+
     return np.asarray(erosion(image.min(axis=2), np.ones((15, 15))), dtype=np.float32)
 
 
@@ -220,6 +229,7 @@ def _guided_filter(
     guide: Image, image: Image, radius: int, regularization: float
 ) -> NDArray[np.float64]:
     """Image smoothed except where the guide has edges; both of shape (H, W)."""
+    from scipy.ndimage import uniform_filter
 
     def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
         averaged: NDArray[np.float64] = uniform_filter(values, 2 * radius + 1)

@@ -3,8 +3,12 @@
 Columns, summaries, tables, figures, the page and MLflow follow from `METRICS`.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -108,6 +112,25 @@ def decibels(squared: Values) -> Values:
     return in_decibels
 
 
+@contextmanager
+def _parts_of(name: str) -> Iterator[None]:
+    """Let modules of a package be imported without what its `__init__` imports.
+
+    That of piq brings torchvision, which takes as long as torch.
+    """
+    if name in sys.modules:
+        yield
+        return
+    package, spec = ModuleType(name), find_spec(name)
+    assert spec is not None
+    package.__path__ = spec.submodule_search_locations or []
+    sys.modules[name] = package
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
 def haarpsi(restored: "Tensor", reference: "Tensor") -> "Tensor":
     """HaarPSI of colors (YIQ), in [0, 1]: 1 for identical images; symmetric.
 
@@ -119,10 +142,11 @@ def haarpsi(restored: "Tensor", reference: "Tensor") -> "Tensor":
     .. [1] Reisenhofer et al., "A Haar wavelet-based perceptual similarity index for image quality
        assessment", Signal Processing: Image Communication 61, 2018.
     """
-    import piq
+    with _parts_of("piq"):
+        from piq.haarpsi import haarpsi as of_piq
 
     channels_first = (image.permute(0, 3, 1, 2) for image in (restored, reference))
-    similarity: Tensor = piq.haarpsi(*channels_first, reduction="none", data_range=PEAK)
+    similarity: Tensor = of_piq(*channels_first, reduction="none", data_range=PEAK)
     # Two black images have no wavelet to weigh by, and would be infinitely alike.
     return similarity.where((restored != reference).flatten(1).any(1), 1.0)
 

@@ -1,12 +1,13 @@
 """What evaluations of runs and of other people's images have in common: scores and their card."""
 
+import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from irsde.files import InputError, digest, replacing
@@ -17,6 +18,29 @@ from irsde.scoring.protocols import PROTOCOLS, score_images, score_protocols
 from irsde.scoring.statistics import mean_estimate
 
 NAMED = 5  # exact images
+
+
+class Columns(Protocol):
+    """A table of images by its columns: a dict of lists, or a DataFrame."""
+
+    def __contains__(self, name: object, /) -> bool:
+        """Whether there is a column of that name."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """Values of a column; None or NaN where one is n/a."""
+
+
+Table = dict[str, list[Any]]
+
+
+def table_of(rows: Iterable[Mapping[str, object]], columns: Iterable[str]) -> Table:
+    """Rows as columns, in their order; None where a row lacks one."""
+    found = list(rows)
+    return {name: [row.get(name) for row in found] for name in columns}
+
+
+def _floats(table: Columns, name: str) -> NDArray[np.float64]:
+    return np.asarray(table[name], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -108,7 +132,7 @@ def _features(
 
 def score_card(
     protocol: str,
-    table: pd.DataFrame,
+    table: Columns,
     features: Sequence[tuple[Features, Features] | None],
     dataset: str,
 ) -> dict[str, object]:
@@ -117,7 +141,7 @@ def score_card(
     Parameters
     ----------
     protocol : str
-    table : DataFrame
+    table : Columns
         `per_image.csv`.
     features : sequence
         Of each image in the order of the table, as in `Score`.
@@ -157,24 +181,24 @@ def _weights(metric: Metric) -> dict[str, str] | None:
     return {"network": used.network, "label": used.label, "sha256": used.sha256}
 
 
-def _too_small(table: pd.DataFrame, name: str, metric: Metric) -> str:
+def _too_small(table: Columns, name: str, metric: Metric) -> str:
     """Why images have no value of a metric that can be computed; "" if all that are finite do."""
-    if not (table[name].isna() & table["psnr"].notna()).any():
+    if not (np.isnan(_floats(table, name)) & ~np.isnan(_floats(table, "psnr"))).any():
         return ""
     side = metric.smallest_side
     needing = metric.weights.load().label if metric.weights else metric.label
     return f"not of every image, for {needing} needs {side}x{side} pixels at least"
 
 
-def _estimate(table: pd.DataFrame, metric: str) -> dict[str, float | int | None]:
+def _estimate(table: Columns, metric: str) -> dict[str, float | int | None]:
     """Mean of a metric over images with finite values, its 95 % interval, how many have no such.
 
     Numbers that are n/a or infinite are None.
     """
-    values = table[metric].to_numpy(dtype=np.float64)
+    values = _floats(table, metric)
     if np.isnan(values).any():
         return {"mean": None, "low": None, "high": None, "exact": 0}
-    scenes = table["scene" if "scene" in table else "image"].astype(str).tolist()
+    scenes = [str(scene) for scene in table["scene" if "scene" in table else "image"]]
     estimate = mean_estimate(values[None], scenes)
     numbers = {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
     return {k: v if np.isfinite(v) else None for k, v in numbers.items()} | {
@@ -206,21 +230,27 @@ def _distribution(
     return {"network": name, "sha256": network.sha256, "fid": fid, "kid": kid}
 
 
-def protocol_means(table: pd.DataFrame) -> str:
+def protocol_means(table: Columns) -> str:
     """The means under every protocol, as text for a terminal; n/a where an image has no score.
 
     Parameters
     ----------
-    table : DataFrame
+    table : Columns
         `protocols.csv`: image, protocol, and the metrics `protocols.BY_PROTOCOL`.
     """
     from tabulate import tabulate
 
-    metrics = [name for name in METRICS if name in table.columns]
+    metrics = [name for name in METRICS if name in table]
+    protocols = [str(name) for name in table["protocol"]]
+    rows = {name: [of == name for of in protocols] for name in dict.fromkeys(protocols)}
+    parts = {
+        name: {metric: _floats(table, metric)[chosen] for metric in metrics}
+        for name, chosen in rows.items()
+    }
     return tabulate(
         [
-            [name, *(mean_text(part, metric) for metric in metrics), PROTOCOLS[str(name)].label]
-            for name, part in table.groupby("protocol", sort=False)
+            [name, *(mean_text(part, metric) for metric in metrics), PROTOCOLS[name].label]
+            for name, part in parts.items()
         ],
         ["protocol", *(METRICS[m].label for m in metrics), "what it is"],
         disable_numparse=True,
@@ -233,15 +263,15 @@ def _shown(mean: float, decimals: int) -> str:
     return "n/a" if math.isnan(mean) else f"{mean:.{decimals}f}"
 
 
-def mean_text(table: pd.DataFrame, metric: str) -> str:
+def mean_text(table: Columns, metric: str) -> str:
     """Mean of a metric as text for a terminal, and how many exact images it excludes.
 
     Examples
     --------
-    >>> mean_text(pd.DataFrame({"psnr": [30.0, 31.0, math.inf]}), "psnr")
+    >>> mean_text({"psnr": [30.0, 31.0, math.inf]}, "psnr")
     '30.50 (1 exact)'
     """
-    values = table[metric].to_numpy(dtype=np.float64)
+    values = _floats(table, metric)
     if np.isnan(values).any():
         return "n/a"
     finite = values[np.isfinite(values)]
@@ -251,14 +281,26 @@ def mean_text(table: pd.DataFrame, metric: str) -> str:
     return _shown(finite.mean(), METRICS[metric].decimals) + (f" ({exact} exact)" * (exact > 0))
 
 
-def exact_images(table: pd.DataFrame) -> str:
+def exact_images(table: Columns) -> str:
     """Names of the images that are restored exactly, the first few of many; "" if none is."""
-    names = table.loc[np.isinf(table["psnr"].to_numpy(dtype=np.float64)), "image"].tolist()
+    is_exact = np.isinf(_floats(table, "psnr"))
+    names = [name for name, exact in zip(table["image"], is_exact, strict=True) if exact]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"{', '.join(map(str, names[:NAMED]))}{more}"
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
+def write_table(path: Path, table: Table) -> None:
     """Write a table of images as CSV; what is n/a stays empty."""
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", na_rep="")
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(table)
+        writer.writerows(zip(*([_text(v) for v in of] for of in table.values()), strict=True))
+
+
+def _text(value: object) -> str:
+    """Value as it stands in a table: as many digits of a number as tell it from all others."""
+    if value is None:
+        return ""
+    if isinstance(value, float | np.floating):
+        return "" if math.isnan(value) else repr(float(value))
+    return str(value)

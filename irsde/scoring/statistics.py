@@ -13,9 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm, rankdata, t, wilcoxon
 
 Values = NDArray[np.float64]
 
@@ -116,7 +114,9 @@ class _Scenes:
 
     @classmethod
     def of(cls, scenes: "Sequence[str] | NDArray[np.int64]") -> "_Scenes":
-        of_image, _ = pd.factorize(np.asarray(scenes))
+        numbers: dict[str | int, int] = {}
+        found = [numbers.setdefault(s, len(numbers)) for s in np.asarray(scenes).tolist()]
+        of_image = np.array(found, dtype=np.int64)
         return cls(of_image, np.bincount(of_image).astype(np.float64))
 
     def sums(self, values: Values) -> Values:
@@ -256,6 +256,8 @@ def ranked(values: Sequence[ArrayLike], *, higher_is_better: bool) -> list[int]:
         scores = [float(array.mean()) for array in arrays]
     else:
         of_image = np.array([_over_seeds(array) for array in arrays])
+        from scipy.stats import rankdata
+
         scores = rankdata(of_image, axis=0).mean(axis=1).tolist()
     return sorted(range(len(arrays)), key=lambda k: scores[k])
 
@@ -350,7 +352,9 @@ def wilson(share: float, trials: float) -> tuple[float, float]:
     >>> [round(end, 3) for end in wilson(1.0, 10)]
     [0.722, 1.0]
     """
-    z2 = float(norm.ppf((1 + CONFIDENCE) / 2)) ** 2
+    from scipy.special import ndtri
+
+    z2 = float(ndtri((1 + CONFIDENCE) / 2)) ** 2
     center = (share + z2 / (2 * trials)) / (1 + z2 / trials)
     inner = share * (1 - share) / trials + z2 / (4 * trials**2)
     half = math.sqrt(z2 * inner) / (1 + z2 / trials)
@@ -391,7 +395,9 @@ class _Student:
     @property
     def estimate(self) -> Estimate:
         """The mean with its interval."""
-        half = float(t.ppf((1 + CONFIDENCE) / 2, self.freedom)) * self.error
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2)) * self.error
         return Estimate(self.mean, self.mean - half, self.mean + half)
 
     @property
@@ -399,7 +405,9 @@ class _Student:
         """Of a mean of 0, two-sided."""
         if self.error == 0:
             return float(self.mean == 0)
-        return float(2 * t.sf(abs(self.mean) / self.error, self.freedom))
+        from scipy.special import stdtr
+
+        return float(2 * stdtr(self.freedom, -abs(self.mean) / self.error))
 
 
 def _of_weights(w: Values) -> tuple[float, float]:
@@ -421,6 +429,8 @@ def _signed_rank(of_scene: Values) -> tuple[float, int]:
     """
     if len(of_scene) < 2:
         return math.nan, 0
+    from scipy.stats import rankdata, wilcoxon
+
     finite = np.abs(of_scene[np.isfinite(of_scene)])
     highest = 2 * float(finite.max(initial=0)) + 1
     d = np.nan_to_num(of_scene, nan=0.0, posinf=highest, neginf=-highest)

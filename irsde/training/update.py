@@ -179,6 +179,7 @@ def placed(network: nn.Module, recipe: TrainingSettings, device: torch.device) -
     """A network on a device, in the recipe's memory layout and compiled where it says so."""
     network = network.to(device).to(memory_format=layout_of(recipe))
     if recipe.compile:
+        torch.use_deterministic_algorithms(True)  # of compiled code too
         network.compile(mode="reduce-overhead" if recipe.compile == "cuda-graphs" else None)
     return network
 

@@ -1,0 +1,60 @@
+"""What a stage imports: no more than it uses, since every run and evaluation is a process."""
+
+import subprocess
+import sys
+
+import pytest
+
+from irsde.experiment.grid import Run
+from irsde.experiment.profile import load_profile, run_settings
+from irsde.training.run import train
+from tests.project import PROJECT, copy_project, prepare_task
+
+UNUSED = (
+    "lpips", "matplotlib", "mlflow", "pandas", "piq.fid", "rich", "scipy.ndimage", "scipy.stats",
+    "skimage", "torch._dynamo", "torch._inductor", "torchvision",
+)  # fmt: skip
+CODE = """
+import sys
+from irsde import cli
+sys.argv = ["irsde", *sys.argv[1:]]
+try:
+    cli.main()
+except SystemExit as ended:
+    assert not ended.code, ended.code
+print("imported:", *sorted(sys.modules))
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run without a network; the working directory of the tests here."""
+    patch = pytest.MonkeyPatch()
+    patch.chdir(copy_project(tmp_path_factory.mktemp("project")))
+    patch.setenv("IRSDE_LPIPS_WEIGHTS", "")
+    patch.setenv("PYTHONPATH", str(PROJECT))
+    prepare_task("smoke", "denoising")
+    run = Run("smoke", "denoising", "identity", 0)
+    settings = run_settings(load_profile("smoke"), run.task, run.method, run.seed)
+    train(run, settings, overwrite=False)
+    yield run
+    patch.undo()
+
+
+def imported(*arguments):
+    command = [sys.executable, "-P", "-c", CODE, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(done.stdout.rpartition("imported: ")[2].split())
+
+
+def test_an_evaluation_imports_what_it_uses(run):
+    modules = imported("evaluate", "--run", run.folder.as_posix(), "--no-track")
+    assert (run.folder / "evaluations/photographs-test/direct-0/summary.json").is_file()
+    assert {"torch", "numba"} <= modules  # they compute the scores
+    assert [name for name in UNUSED if name in modules] == []
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["plan", "--check"]])
+def test_what_computes_nothing_imports_no_torch(run, arguments):
+    modules = imported(*arguments, *(["--profile", "smoke"] if arguments[0] == "status" else []))
+    assert [name for name in (*UNUSED, "torch", "numba") if name in modules] == []

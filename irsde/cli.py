@@ -676,11 +676,11 @@ def import_weights(
 ) -> None:
     """Write published weights as a run, to be evaluated like a trained one.
 
-    A file of the catalogue is known by its SHA-256, or named; its run lies at
+    A file of the catalogue is known by its SHA-256, or named; its run is
     results/<profile>/<task>/<name>/seed0. Any other file is taken as the authors' own of IR-SDE or
-    Refusion and needs --task: its run lies at results/<profile>/<task>/ir-sde+authors/seed0, a
-    network that sees the noisy image only at .../denoising-ode+authors/seed0, and joins no table by
-    itself. A ConditionalUNet gets the process of the authors' IR-SDE configuration, a
+    Refusion and needs --task: its run is results/<profile>/<task>/ir-sde+authors/seed0, or
+    .../denoising-ode+authors/seed0 for a network that sees only the noisy image, and joins no table
+    by itself. A ConditionalUNet gets the process of the authors' IR-SDE configuration, a
     ConditionalNAFNet that of Refusion's; what was taken, and why, is printed. Such a run is
     evaluated with the plain conversion, as the authors' code reads the noise, unless irsde evaluate
     is told otherwise.

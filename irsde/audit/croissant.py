@@ -85,7 +85,7 @@ def croissant_of(card: PreparedCard, folder: Path) -> object:
     ----------
     card : PreparedCard
     folder : Path
-        Where the pairs lie; the Croissant card is to stand there too.
+        Folder of the pairs and, later, of the Croissant card.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def _files(mlc: ModuleType, column: str, endings: Collection[str]) -> "FileSet":
 
 
 def _pairs(mlc: ModuleType, columns: Collection[str]) -> "RecordSet":
-    """The table of pairs; columns of files that no pair has are left out."""
+    """The table of pairs; without columns of files that no pair has."""
     shown = [name for name in COLUMNS if name not in PARTS or name in columns]
     return mlc.RecordSet(
         id="pairs",
@@ -194,7 +194,7 @@ def _images(mlc: ModuleType, column: str) -> "RecordSet":
 
 
 def _licences(card: PreparedCard) -> list[str]:
-    """Terms of a set, those of each image where they differ and the set lies here."""
+    """Terms of a set, those of each image where they differ and the set is here."""
     folder = dataset_folder(card.dataset)
     of_images = dataset_card(folder).licences if is_present(folder / CARD) else None
     return sorted({*of_images.values()}) if of_images else [card.licence]

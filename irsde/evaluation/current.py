@@ -85,7 +85,7 @@ def is_complete(folder: Path) -> bool:
     Raises
     ------
     InputError
-        If something other than a file lies where one of them belongs.
+        If one of them is there but is not a file.
     """
     there = [is_present(folder / name) for name in (SUMMARY, PER_IMAGE)]
     return all(there)

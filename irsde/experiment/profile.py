@@ -281,7 +281,7 @@ class DataSettings(TaskData):
         Raises
         ------
         ValueError
-            If a set is missing, stands in two roles, or a setting belongs to another task.
+            If a set is missing, has two roles, or a setting belongs to another task.
         """
         own = self.tasks.get(task, TaskData())
         for key in own.model_fields_set:

@@ -1,7 +1,7 @@
 """The catalogue of weights that authors published: one record for each file.
 
 `data/published_weights.yaml` names every file by the method that it is of, with a variant where a
-method has several: `prenet+rain100h`, `ffdnet`. Files that were adopted or fetched lie in
+method has several: `prenet+rain100h`, `ffdnet`. Files that were adopted or fetched are in
 `data/weights/` under these names.
 """
 
@@ -153,5 +153,5 @@ def weights_of(method: str) -> PublishedWeights:
 
 
 def weights_file(method: str) -> Path:
-    """Where the file of a record lies once it was adopted or fetched."""
+    """Path of the file of a record once it was adopted or fetched."""
     return FOLDER / f"{method}.{weights_of(method).ending}"

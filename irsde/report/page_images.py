@@ -412,8 +412,7 @@ def _records(folder: Path, names: Sequence[str]) -> dict[str, Record]:
         for file in (record.gt, record.lq):
             if not (folder / file).resolve().is_relative_to(folder.resolve()):
                 raise InputError(
-                    f"{folder / 'pairs.csv'}: {file} lies outside of it; "
-                    "run irsde data prepare again"
+                    f"{folder / 'pairs.csv'}: {file} is outside of it; run irsde data prepare again"
                 )
     return chosen
 

@@ -11,7 +11,7 @@ from irsde.files import InputError
 from irsde.restoration.weight_files import MAX_BYTES, shown
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-OFFSETS = (0, 512)  # where it may stand; MATLAB writes words of its own before it
+OFFSETS = (0, 512)  # where it may be; MATLAB writes words of its own before it
 MOST_LAYERS = 200
 SILENT = ("SubP", "concat", "relu")  # layers without weights
 
@@ -96,7 +96,7 @@ def _dataset(file: Path, place: object, name: str) -> h5py.Dataset:
     for part in name.split("/"):
         link = place.get(part, getlink=True) if isinstance(place, h5py.Group) else None
         if not isinstance(place, h5py.Group) or not isinstance(link, h5py.HardLink):
-            raise InputError(f"{file}: has no {name}, or it lies elsewhere")
+            raise InputError(f"{file}: has no {name}, or it is elsewhere")
         place = place[part]
     return _own(file, place)
 

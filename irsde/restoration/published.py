@@ -73,7 +73,7 @@ def import_published(run: Run, settings: RunSettings, file: Path | None, *, over
     Raises
     ------
     InputError
-        If the file is absent or not the published one, or something else lies in the run's folder
+        If the file is absent or not the published one, or something else is in the run's folder
         and `overwrite` is False; nothing is written then.
     """
     started = time.monotonic()
@@ -160,7 +160,7 @@ def read_state(file: Path, method: str) -> dict[str, Tensor]:
 
 
 def adopt_weights(folder: Path, *, copy: bool = False) -> tuple[list[str], list[str]]:
-    """Put published files that lie below a folder into `data/weights/`, whatever their names.
+    """Put published files below a folder into `data/weights/`, whatever their names.
 
     Parameters
     ----------

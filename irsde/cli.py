@@ -839,7 +839,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two sets of results image by image: differences, intervals, where each wins."""
-    from irsde.report.compare import compare as compare_results
+    from irsde.audit.compare import compare as compare_results
 
     print(compare_results(a, b, picture))
 

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 from skimage import data
 
+from irsde.audit.compare import WIDTH, _binned, compare
+from irsde.audit.pairing import compared, paired, read_side, winning
 from irsde.evaluation.outside import evaluate_restored
 from irsde.experiment.grid import pairs_folder
 from irsde.experiment.summary import Summary
 from irsde.files import InputError, read_json, write_json
 from irsde.images import read_image, write_image
-from irsde.report.compare import WIDTH, _binned, compare
 from irsde.report.effects import by_protocol
-from irsde.report.pairing import compared, paired, read_side, winning
 from irsde.report.results import Entry, Row
 from tests.fabricated import PREPARED
 

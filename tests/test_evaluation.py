@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from irsde.cli import app
 from irsde.evaluation import evaluate as evaluation
-from irsde.evaluation.cost import multiply_accumulates
 from irsde.evaluation.evaluate import evaluate
 from irsde.experiment.grid import Evaluation, Run, pairs_folder
 from irsde.experiment.options import EvaluationOptions
@@ -24,6 +23,7 @@ from irsde.files import InputError, digest_file, read_json, write_json
 from irsde.images import read_image
 from irsde.machine import meters
 from irsde.restoration import restorer
+from irsde.restoration.cost import multiply_accumulates
 from irsde.restoration.restorer import Restorer
 from irsde.scoring.metrics import METRICS
 from irsde.scoring.protocols import PROTOCOLS

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from irsde.audit.compare import compare
 from irsde.experiment.summary import read_summary
-from irsde.report.compare import compare
 from irsde.report.page_images import image_sets
 from irsde.report.planes import plane_figure
 from irsde.report.render import full_caption

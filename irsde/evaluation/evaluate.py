@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from irsde.data.pairs import Pair, load_pairs
 from irsde.data.sets import prepared_card
-from irsde.evaluation.cost import multiply_accumulates
 from irsde.evaluation.current import is_scored
 from irsde.evaluation.states import States, Trail
 from irsde.experiment import provenance
@@ -45,6 +44,7 @@ from irsde.machine.world import joined, world_of_environment
 from irsde.methods import method_of
 from irsde.progress import track
 from irsde.restoration.classical import classical_method, estimate_noise_level
+from irsde.restoration.cost import multiply_accumulates
 from irsde.scoring.metrics import METRICS
 from irsde.scoring.protocols import PROTOCOLS
 from irsde.scoring.score import (

@@ -25,6 +25,7 @@ from irsde.files import (
     write_text,
 )
 from irsde.report import charts, effects, grids, paper, planes, render, reproduced, tables
+from irsde.report.compute import compute_figures, compute_tables
 from irsde.report.lineage import Departures, lineage
 from irsde.report.page import write_page
 from irsde.report.results import Row, by_table, read_rows
@@ -80,7 +81,8 @@ def write_figures(
     rows : sequence of Row
         Evaluations of the tables.
     sweep_rows : sequence of Row
-        Evaluations of the same runs with other samplers and network evaluations; may be empty.
+        Evaluations of the same runs with other samplers, network evaluations and stored weights;
+        may be empty.
     budget : str
         Caption of the profile: what the methods were trained with.
     folder : Path
@@ -93,7 +95,8 @@ def write_figures(
         By task: comparison, states of processes, perception and distortion, image by image,
         samplers, training. What cannot be drawn from the results is skipped.
     """
-    swept = charts.sweeps(sweep_rows)
+    along = [row for row in sweep_rows if row.summary.snapshot]
+    swept = charts.sweeps([row for row in sweep_rows if not row.summary.snapshot])
     grouped = by_table(rows)
     drawn: list[Figure | None] = []
     for task in dict.fromkeys(task for task, _ in grouped):
@@ -108,6 +111,7 @@ def write_figures(
             drawn += [charts.sweep_figure(sweep, budget, folder) for sweep in here]
         of_task_rows = [row for row in rows if row.task == task]
         drawn += charts.training_figures(of_task_rows, budget, folder)
+        drawn += compute_figures([row for row in along if row.task == task], budget, folder)
     return [figure for figure in drawn if figure is not None]
 
 
@@ -217,12 +221,15 @@ def _all_tables(
     profile: Profile, rows: list[Row], sweep_rows: list[Row], departures: Departures
 ) -> list[Table]:
     """Every table of a profile but that of costs, in the order of the report."""
+    along = [row for row in sweep_rows if row.summary.snapshot]
+    swept = [row for row in sweep_rows if not row.summary.snapshot]
     made = reproduced.reproduced_tables(rows)
     made += tables.quality_tables(rows, _absent(profile))
-    made += paper.paper_tables([*rows, *sweep_rows], profile.caption.strip())
+    made += paper.paper_tables([*rows, *swept], profile.caption.strip())
     made += paper.ablation_tables(rows)
     made += effects.causes_tables(profile)
-    made += tables.sweep_tables(sweep_rows)
+    made += tables.sweep_tables(swept)
+    made += compute_tables(along)
     made += effects.significance_tables(rows)
     made += effects.seed_tables(rows)
     made += effects.protocol_tables(rows)

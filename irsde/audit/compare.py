@@ -21,6 +21,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as TextTable
 
+from irsde.audit.pairing import (
+    NAMES,
+    Comparison,
+    Result,
+    Side,
+    budget_of,
+    compared,
+    paired,
+    prepared,
+    read_side,
+    winning,
+)
 from irsde.data.sets import TABLE, read_records
 from irsde.drawing import (
     ACCENT,
@@ -41,18 +53,6 @@ from irsde.files import InputError, replacing
 from irsde.images import ENDINGS, Pixels, read_image, to_pixels
 from irsde.report.captions import counted
 from irsde.report.judging import exact_text, interval_text, number_text, p_text, signed
-from irsde.report.pairing import (
-    NAMES,
-    Comparison,
-    Result,
-    Side,
-    budget_of,
-    compared,
-    paired,
-    prepared,
-    read_side,
-    winning,
-)
 from irsde.scoring.metrics import METRICS
 from irsde.scoring.perceptual import network_label
 from irsde.scoring.pixels import psnr

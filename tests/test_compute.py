@@ -1,0 +1,84 @@
+"""Quality against compute: curves of stored weights, their trends, and where they cross."""
+
+import math
+
+import numpy as np
+import pytest
+
+from irsde.experiment.profile import load_profile
+from irsde.files import read_json, write_json
+from irsde.report.compute import compute_figures, compute_tables, curves
+from irsde.report.results import read_rows
+from tests.fabricated import fabricate
+
+ITERATIONS = (10, 20, 40, 80)
+FIGURE_FILES = ("png", "svg", "pdf")
+
+
+@pytest.fixture
+def rows(tmp_path, monkeypatch):
+    """Regression gains 1 dB a doubling from 20, IR-SDE 2 dB from 18.5; scenes differ by 3 dB."""
+    profile, folders = load_profile("smoke"), []
+    monkeypatch.chdir(tmp_path)
+    for made in fabricate(("regression", "ir-sde"), profile=profile):
+        is_regression = "regression" in made.as_posix()
+        for k, iteration in enumerate(ITERATIONS):
+            folder = made.with_name(f"{made.name}-at{iteration}")
+            folder.mkdir()
+            summary = read_json(made / "summary.json") | {"snapshot": iteration}
+            write_json(folder / "summary.json", summary)
+            lines = (made / "per_image.csv").read_text().splitlines()
+            header = lines[0].split(",")
+            place = header.index("psnr")
+            for i in range(1, len(lines)):
+                cells = lines[i].split(",")
+                level = 20 + k if is_regression else 18.5 + 2 * k
+                cells[place] = repr(level + 3.0 * ((i - 1) // 2))
+                lines[i] = ",".join(cells)
+            (folder / "per_image.csv").write_text("\n".join(lines) + "\n")
+            folders.append(folder)
+    return read_rows(folders)
+
+
+def test_a_curve_has_its_values_and_what_they_cost(rows):
+    regression, ir_sde = curves(rows)
+    assert regression.iterations.tolist() == list(ITERATIONS)
+    means = [estimate.mean for estimate in regression.estimates("psnr")]
+    assert means == pytest.approx([23, 24, 25, 26])  # three scenes, 0, 3 and 6 dB above
+    assert regression.slope("psnr").mean == pytest.approx(1)
+    assert ir_sde.slope("psnr").mean == pytest.approx(2)
+    assert ir_sde.slope("psnr").high == pytest.approx(2)  # the same in every scene
+    ratio = regression.spent / regression.iterations
+    assert np.ptp(ratio) == 0
+    assert ratio[0] > 1e6
+    assert regression.spent[0] == ir_sde.spent[0]  # one network, one batch
+
+
+def test_crossings_are_between_stored_weights_or_by_the_trends(rows):
+    (table,) = compute_tables(rows)
+    words = table.cell("ir-sde", "psnr_crossing").text
+    place = 20 * 2 ** (0.5 / 1)  # half a doubling after 20 iterations
+    assert words == f"overtakes at {round(place)}"
+    assert table.cell("regression", "psnr_crossing").text == ""
+    assert table.cell("ir-sde", "psnr_doubling").text == "+2.00 (+2.00 to +2.00)"
+    assert table.cell("ir-sde", "psnr").value == pytest.approx(27.5)
+    early = [row for row in rows if row.summary.snapshot <= 20]
+    (table,) = compute_tables(early)
+    doublings = math.log2(place / 20)
+    assert doublings == 0.5
+    words = table.cell("ir-sde", "psnr_crossing").text
+    assert words == f"behind throughout; by the trends to {round(place)}"
+
+
+def test_figures_are_drawn_and_described(rows, tmp_path):
+    (tmp_path / "figures").mkdir()
+    (figure,) = compute_figures(rows, "a budget.", tmp_path / "figures")
+    for ending in FIGURE_FILES:
+        assert (tmp_path / "figures" / f"{figure.key}.{ending}").stat().st_size > 1000
+    assert "regression: PSNR (dB) from 23.00 at 10 to 26.00 at 80 iterations." in figure.alternative
+    assert "2 trainings" in figure.caption
+
+
+def test_one_stored_average_alone_is_no_curve(rows):
+    assert curves([row for row in rows if row.summary.snapshot == 80]) == []
+    assert compute_tables([]) == []

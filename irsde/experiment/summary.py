@@ -142,6 +142,7 @@ class Scores(_Evaluated):
     sampler: Text | None = None
     nfe: Count | None = None
     sampling_seed: Count = EvaluationOptions.sampling_seed
+    snapshot: Count = EvaluationOptions.snapshot
     parameters: Count | None = None
     multiply_accumulates: FiniteFloat | None = None
     outside: bool = False

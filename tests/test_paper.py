@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from irsde.data.catalogue import read_catalogue
-from irsde.data.published import PUBLISHED, QUANTITIES, read_published
+from irsde.data.published import PUBLISHED, QUANTITIES, Drift, read_published
 from irsde.experiment.summary import Summary
 from irsde.files import InputError, write_json
-from irsde.report.paper import ablation_tables, judged, paper_tables
+from irsde.report.paper import ablation_tables, drift_table, judged, paper_tables
 from irsde.report.results import Row
 from irsde.report.table import Table
 from irsde.scoring.statistics import Estimate
@@ -343,8 +343,8 @@ def test_a_set_that_was_not_run_has_its_published_numbers_only():
     assert len(tables) == len(read_published().tables)
     table = tables["published-deblurring-gopro-test"]
     assert table.cell("ir-sde", "psnr").text == "30.70"
-    assert table.cell("ir-sde", "here").text == "n/a, not run"
-    assert table.cell("dbgan", "here").text == "n/a, no such method"
+    assert table.cell("ir-sde", "here").text == "quoted, ours not run"
+    assert table.cell("dbgan", "here").text == "quoted"
 
 
 def test_every_missing_cell_has_a_reason_and_every_number_a_value(tmp_path):
@@ -423,3 +423,19 @@ def test_ablations_average_over_training_seeds(tmp_path):
     assert table.cell("ir-sde", "psnr_y").value == pytest.approx(31.5)
     assert table.cell("ir-sde-noise", "psnr_y-difference").value == pytest.approx(-1.5)
     assert "training seeds 0, 1 of ir-sde; 0 of ir-sde-noise" in table.caption
+
+
+def test_different_numbers_of_one_method_stand_together():
+    table = drift_table()
+    of_goub = [line for line in table.lines if line.cells[0].text == "GOUB"]
+    assert [line.cells[-1].text for line in of_goub] == ["GOUB, Table 3", "OFTSR"]
+    assert {line.cells[1].text for line in of_goub} == {"DIV2K validation, x4"}
+
+
+def test_equal_numbers_are_no_drift():
+    content = read_published().drift[0].model_dump()
+    content["numbers"] = [
+        {"sources": [name], "confirmed": "quoted", "psnr": "25.90"} for name in ("goub-3", "oftsr")
+    ]
+    with pytest.raises(ValueError, match="do not differ"):
+        Drift.model_validate(content)

@@ -12,14 +12,18 @@ import torch
 import yaml
 
 from irsde.cli import main
+from irsde.data.fetch import downloads
 from irsde.experiment.grid import evaluations, parameters, runs
 from irsde.experiment.profile import TestSet, load_profile
 from irsde.experiment.published_weights import read_weights_catalogue, weights_file
 from irsde.files import InputError, digest_file, read_json
 from irsde.networks.published import SYSTEMS
 from irsde.restoration.published import adopt_weights, read_state
+from tests import test_downloads
 from tests.project import PROJECT
+from tests.test_downloads import file as served
 
+server = test_downloads.server  # a fixture
 TestSet.__test__ = False  # no test of pytest's
 SMALL = "aod-net"
 CONVOLUTIONS = "cdncnn-s+sigma25"
@@ -224,3 +228,24 @@ def test_conditions_of_test_sets_are_checked(name, words):
     path.write_text(path.read_text().replace("mcmaster+sigma15", name))
     with pytest.raises(InputError, match=words):
         load_profile("published")
+
+
+def test_a_download_goes_on_where_it_was_cut_and_is_checked(server, monkeypatch, capsys):
+    source = small_file()
+    content = source.read_bytes()
+    monkeypatch.setattr(downloads, "CHUNK", 1000)
+    address = server.add(served(content, cut=5000), served(content), path="/a/net.pth")
+    path = Path("data/published_weights.yaml")
+    catalogue = yaml.safe_load(path.read_text())
+    catalogue[SMALL]["address"] = address
+    path.write_text(yaml.safe_dump(catalogue, sort_keys=False))
+    code, output = command(monkeypatch, capsys, "weights", "fetch", SMALL)
+    assert (code, "agrees" in output.out) == (0, True)
+    assert weights_file(SMALL).read_bytes() == content
+    assert server.ranges == [None, "bytes=5000-"]
+    weights_file(SMALL).unlink()
+    server.add(served(content[::-1]), path="/a/net.pth")
+    code, output = command(monkeypatch, capsys, "weights", "fetch", SMALL)
+    assert (code, output.err.count("\n")) == (2, 1)
+    assert "instead of the recorded" in output.err
+    assert not weights_file(SMALL).exists()

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from irsde.report.paper import paper_tables
 from irsde.report.reproduced import NOT_REPRODUCED, REPRODUCED, reproduced_tables
 from irsde.report.results import read_rows
 from irsde.scoring.protocols import PROTOCOLS
@@ -101,3 +102,15 @@ def test_draws_of_the_noise_have_a_table():
 
 def test_without_published_systems_there_is_no_table():
     assert reproduced_tables(read_rows(fabricate(("identity", "regression")))) == []
+
+
+def test_the_papers_own_table_says_what_was_measured_again():
+    means = {"truncated-y": (29.46, 0.899)}
+    folder = evaluated("prenet+rain100h", "deraining", "rain100h-test", 100, means)
+    rows = read_rows([folder])
+    tables = {table.key: table for table in paper_tables(rows, "")}
+    table = tables["published-deraining-rain100h-test"]
+    assert table.cell("prenet", "here").text == "re-measured: 29.46 / 0.8990 (truncated-y)"
+    assert table.cell("mprnet", "here").text == "quoted"
+    other = tables["published-deraining-rain100l-test"]
+    assert other.cell("prenet", "here").text == "quoted, not run here"

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from irsde.experiment.profile import (
     DatasetName,
+    MethodText,
     Number,
     Settings,
     TaskName,
@@ -121,6 +122,8 @@ class PublishedMethod(Settings):
         Name in tables.
     method : str, optional
         Key of `methods.METHODS`; None where there is no such method here.
+    weights : str, optional
+        Name of its own weights in `data/published_weights.yaml`, where they are published.
     nfe : int, optional
         Network evaluations of an image, where known.
     sampler : str, optional
@@ -138,6 +141,7 @@ class PublishedMethod(Settings):
 
     label: str = Field(min_length=1)
     method: str | None = None
+    weights: MethodText | None = None
     nfe: int | None = Field(None, ge=1)
     sampler: str | None = None
     protocol: str | None = None
@@ -240,6 +244,34 @@ class PublishedTable(Settings):
         return self
 
 
+class Drift(Settings):
+    """Different numbers of one method on one test set.
+
+    Parameters
+    ----------
+    label : str
+        Method.
+    task : str
+    dataset : str
+        Test set, as headings have it.
+    numbers : tuple of Numbers
+        Of each source, all of which differ in a metric that they share.
+    """
+
+    label: str = Field(min_length=1)
+    task: TaskName
+    dataset: str = Field(min_length=1)
+    numbers: tuple[Numbers, ...] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _differs(self) -> "Drift":
+        shared = set.intersection(*({*group.values} for group in self.numbers))
+        texts = [tuple(group.values[name] for name in sorted(shared)) for group in self.numbers]
+        if not shared or len(set(texts)) < len(texts):
+            raise ValueError(f"{self.label}, {self.dataset}: the numbers do not differ")
+        return self
+
+
 class Published(Settings):
     """All published numbers.
 
@@ -247,13 +279,19 @@ class Published(Settings):
     ----------
     sources : dict of str to Source
     tables : tuple of PublishedTable
+    drift : tuple of Drift
     """
 
     sources: dict[str, Source]
     tables: tuple[PublishedTable, ...]
+    drift: tuple[Drift, ...] = ()
 
     @model_validator(mode="after")
     def _names_its_sources(self) -> "Published":
+        for drift in self.drift:
+            for name in (name for group in drift.numbers for name in group.sources):
+                if name not in self.sources:
+                    raise ValueError(f"drift, {drift.label}: no source {name!r} is described")
         for table in self.tables:
             for method in table.methods:
                 named = [name for group in method.numbers for name in group.sources]

@@ -226,6 +226,7 @@ def _all_tables(
     made = reproduced.reproduced_tables(rows)
     made += tables.quality_tables(rows, _absent(profile))
     made += paper.paper_tables([*rows, *swept], profile.caption.strip())
+    made.append(paper.drift_table())
     made += paper.ablation_tables(rows)
     made += effects.causes_tables(profile)
     made += tables.sweep_tables(swept)

@@ -35,6 +35,7 @@ from irsde.report.judging import (
     rows_of,
     signed,
 )
+from irsde.report.reproduced import remeasured
 from irsde.report.results import Entry, Row, by_table, entries
 from irsde.report.table import MEAN, SUMMARY, Cell, Column, Line, Table
 from irsde.scoring.distributions import DISTANCES
@@ -503,7 +504,7 @@ def paper_tables(
         run = {line.method.label for line in compared}
         if compared:
             tables.append(_comparison(table, compared, evaluated, caption_budget))
-        tables.append(_as_published(table, published, run))
+        tables.append(_as_published(table, published, run, rows))
     return tables
 
 
@@ -633,19 +634,26 @@ def _legend(compared: Sequence[Compared]) -> list[str]:
     return legend
 
 
-def _as_published(table: PublishedTable, published: Published, run: set[str]) -> Table:
-    """The published numbers of all methods, whether they exist here or not."""
+def _as_published(
+    table: PublishedTable, published: Published, run: set[str], rows: Sequence[Row]
+) -> Table:
+    """The published numbers of all methods: quoted, measured again here, or beside ours."""
     lines = []
     used: list[str] = []
     for method in table.methods:
         names = list(dict.fromkeys(name for g in method.numbers for name in g.sources))
         used += [name for name in names if name not in used]
-        if method.label in run:
-            here = Cell("above")
+        again = None
+        if method.weights is not None:
+            again = remeasured(rows, method.weights, table.dataset, table.noise_level)
+        if again is not None:
+            here = again
+        elif method.label in run:
+            here = Cell("ours, above")
         elif method.method is None:
-            here = Cell("n/a, no such method")
+            here = Cell("quoted" if method.weights is None else "quoted, not run here")
         else:
-            here = Cell("n/a, not run")
+            here = Cell("quoted, ours not run")
         nfe = Cell(str(method.nfe), method.nfe) if method.nfe else Cell("n/a", reason="not known")
         source = "; ".join(published.sources[name].label for name in names)
         lines.append(
@@ -666,7 +674,7 @@ def _as_published(table: PublishedTable, published: Published, run: set[str]) ->
     citations = [published.sources[name] for name in used]
     notes = [f"{m.label}: {m.note}." for m in table.methods if m.note]
     caption = [
-        f"As published, on {table.images} images; nothing here was measured by us.",
+        f"As published, on {table.images} images; measured by us is only what the last column has.",
         "Unconfirmed marks numbers found in no source." if _has_doubtful(table) else "",
         table.note,
         *notes,
@@ -689,9 +697,59 @@ def _as_published(table: PublishedTable, published: Published, run: set[str]) ->
             ),
             Column("nfe", "NFE"),
             Column("source", "source", numeric=False),
-            Column("here", "reproduced", numeric=False),
+            Column("here", "here", numeric=False),
         ),
         lines=tuple(lines),
+    )
+
+
+def drift_table(published: Published | None = None) -> Table:
+    """Numbers of one method on one test set that differ between the places that print them."""
+    published = published or read_published()
+    groups = [(drift, group) for drift in published.drift for group in drift.numbers]
+    metrics = [name for name in QUANTITIES if any(name in group.values for _, group in groups)]
+    used = dict.fromkeys(name for _, group in groups for name in group.sources)
+    lines = tuple(
+        Line(
+            slug(f"{drift.label} {drift.dataset} {' '.join(group.sources)}"),
+            (
+                Cell(drift.label),
+                Cell(drift.dataset),
+                *(
+                    _published_cell(group.values[metric], group)
+                    if metric in group.values
+                    else Cell("n/a", reason="not printed there")
+                    for metric in metrics
+                ),
+                Cell("; ".join(published.sources[name].label for name in group.sources)),
+            ),
+        )
+        for drift, group in groups
+    )
+    citations = [published.sources[name] for name in used]
+    return Table(
+        key="published-drift",
+        title="One method, one test set, different numbers",
+        section=SECTION,
+        caption=(
+            "What several places print of one method on one test set. Where a number is quoted, "
+            "measured anew or of another training, its neighbors say by how much it may move. "
+            f"Sources: {'; '.join(f'{s.label} ({s.citation})' for s in citations)}."
+        ),
+        columns=(
+            Column("method", "method", numeric=False),
+            Column("dataset", "test set", numeric=False),
+            *(
+                Column(
+                    metric,
+                    QUANTITIES[metric].label,
+                    higher_is_better=QUANTITIES[metric].higher_is_better,
+                )
+                for metric in metrics
+            ),
+            Column("source", "printed in", numeric=False),
+        ),
+        lines=lines,
     )
 
 

@@ -130,6 +130,39 @@ def _measured(entry: Entry) -> list[Measured]:
     ]
 
 
+def remeasured(rows: Sequence[Row], weights: str, dataset: str, noise: float | None) -> Cell | None:
+    """What a method's own weights gave here on a test set, under the protocol of its row.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Evaluations of a profile.
+    weights : str
+        Name of the weights.
+    dataset : str
+        Data set, without the noise.
+    noise : float, optional
+        Its level, in the unit of images in [0, 1].
+
+    Returns
+    -------
+    Cell or None
+        None where they were not evaluated on it.
+    """
+    for entry in entries(row for row in rows if row.method == weights):
+        test_set = TestSet.parse(entry.first.dataset)
+        level = test_set.noise_level
+        if test_set.dataset != dataset or (level and not math.isclose(level, noise or 0)):
+            continue
+        for one in _measured(entry):
+            means = one.means.get(one.row.protocol, {})
+            texts = [number_text(mean.mean, METRICS[kind].decimals) for kind, mean in means.items()]
+            if texts:
+                text = f"re-measured: {' / '.join(texts)} ({one.row.protocol})"
+                return Cell(text, sources=entry.sources)
+    return None
+
+
 def _images_of(row: PublishedRow, scored: int) -> int:
     """Images of the set that a printed number is of, degraded ones where they are more."""
     if not CATALOGUE.is_file():

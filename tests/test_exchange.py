@@ -176,3 +176,16 @@ def test_model_cards_have_an_index_that_hubs_read(finished):
     assert found["psnr"].metric_args["sampler"] == "posterior"
     assert set(found) == {name for name, mean in stated.items() if mean is not None}
     assert "# Denoising by " in card.text
+
+
+def test_the_committed_model_cards_have_one_too():
+    cards = sorted((PROJECT / "reports/study/results").glob("*/*/*/*/README.md"))
+    assert len(cards) == len(list((PROJECT / "reports/study/results").rglob("*.safetensors"))) > 0
+    for path in cards:
+        data = ModelCard.load(path).data
+        for result in data.eval_results:
+            folder = path.parent / "evaluations" / result.dataset_type
+            options = f"{result.metric_args['sampler']}-{result.metric_args['nfe']}"
+            summary = read_json(folder / options / "summary.json")
+            stated = {metric["name"]: metric["mean"] for metric in summary["metrics"]}
+            assert stated[result.metric_type] == result.metric_value

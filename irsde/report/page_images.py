@@ -27,6 +27,7 @@ WEBP_SIDE = 16383  # the largest that the format can hold
 WEBP_EFFORT = 2  # of 6; more costs several times the seconds for a few percent of the bytes
 
 FIGURE_QUALITY = 80  # of 100, of figures with photographs; the page links each to its exact file
+FIGURE_SIZE = 0.75  # of these figures, which are shown smaller than they are
 
 TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".webp": "image/webp"}
 
@@ -105,14 +106,19 @@ class Album:
         Parameters
         ----------
         picture : Path
-            PNG file, which is embedded as WebP, with losses where that is smaller.
+            PNG file, which is embedded as WebP, smaller and with losses where that spares bytes.
         drawing : Path
             SVG file, if there is one.
         """
         if self.is_full:
             return Picture(TYPES[".png"], link=self.link(picture))
-        pixels = np.array(PILImage.open(picture).convert("RGB"))
-        forms = [_smaller(picture, pixels), _encoded(pixels, FIGURE_QUALITY)]
+        image = PILImage.open(picture).convert("RGB")
+        sides = [round(FIGURE_SIZE * side) for side in image.size]
+        reduced = image.resize((sides[0], sides[1]), PILImage.Resampling.LANCZOS)
+        forms = [
+            _smaller(picture, np.array(image)),
+            _encoded(np.array(reduced), FIGURE_QUALITY),
+        ]
         if drawing.is_file():
             forms.append((drawing.read_bytes(), TYPES[drawing.suffix]))
         smallest = min(forms, key=lambda form: len(form[0]))

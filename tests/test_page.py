@@ -273,7 +273,7 @@ def test_pairs_outside_of_their_folder_are_refused(tmp_path, monkeypatch):
     folders = fabricate(("identity",), images=2, kept=1)
     table = Path("data/prepared/made/denoising/photographs-test/pairs.csv")
     table.write_text(table.read_text().replace("GT/image_0000", "../../../../../secret"))
-    with pytest.raises(InputError, match="lies outside"):
+    with pytest.raises(InputError, match="is outside"):
         compile_page(folders, Path("page.html"))
 
 

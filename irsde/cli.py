@@ -12,13 +12,15 @@ import typer
 
 from irsde.experiment.options import OPTIONS, Option, check_options, flag
 from irsde.files import INPUT_EXIT_CODE, InputError, is_present
+from irsde.guide import Guide
 from irsde.machine.signals import STOPPED_EXIT_CODE, StoppedError
-from irsde.terminal import write_plainly
+from irsde.terminal import fold_to_terminal, folded, width_of, write_plainly
 
 if TYPE_CHECKING:
     from irsde.evaluation.outside import PreparedSet
 
 app = typer.Typer(
+    cls=Guide,
     context_settings={"max_content_width": 120},
     no_args_is_help=True,
     add_completion=False,
@@ -26,17 +28,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 data = typer.Typer(
-    help="Data sets: list, fetch, adopt and check them, prepare pairs.", no_args_is_help=True
+    cls=Guide,
+    help="Data sets: list, fetch, adopt and check them, prepare pairs.",
+    no_args_is_help=True,
 )
-tracking = typer.Typer(help="MLflow: log what the result files hold.", no_args_is_help=True)
+tracking = typer.Typer(
+    cls=Guide, help="MLflow: log what the result files hold.", no_args_is_help=True
+)
 exchange = typer.Typer(
-    help="Results and data in forms that archives and other tools read.", no_args_is_help=True
+    cls=Guide,
+    help="Results and data in forms that archives and other tools read.",
+    no_args_is_help=True,
 )
 evidence = typer.Typer(
-    help="Export small result files to git, or import them.", no_args_is_help=True
+    cls=Guide, help="Export small result files to git, or import them.", no_args_is_help=True
 )
 weights = typer.Typer(
-    help="Published weights: list, fetch, adopt, import them as runs.", no_args_is_help=True
+    cls=Guide,
+    help="Published weights: list, fetch, adopt, import them as runs.",
+    no_args_is_help=True,
 )
 app.add_typer(data, name="data")
 app.add_typer(evidence, name="evidence")
@@ -1085,6 +1095,7 @@ def doctor() -> None:
 def _become_tracker(folder: Path) -> None:
     """Log a run by replacing this process, whose memory torch and the data still fill."""
     command = [sys.executable, "-m", "irsde.cli", "track", "run", str(folder)]
+    sys.stdout.flush()
     os.execv(sys.executable, command)
 
 
@@ -1121,18 +1132,24 @@ def _reason(error: Exception) -> str:
 CLICK_EXCEPTION: type[Exception] = typer.BadParameter.__mro__[2]
 
 
+def _fail(text: str) -> None:
+    sys.stdout.flush()
+    print(folded(text, width_of(sys.stderr)), file=sys.stderr)
+
+
 def main() -> None:
     """Entry point: wrong input ends with one line on standard error and exit code 2."""
     write_plainly()
+    fold_to_terminal()
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="irsde", standalone_mode=False)
     except CLICK_EXCEPTION as error:
         message = str(getattr(error, "format_message", error.__str__)())
         is_help = message.startswith("Usage:")
-        print(message if is_help else f"irsde: {message.rstrip('.')}; try --help", file=sys.stderr)
+        _fail(message if is_help else f"irsde: {message.rstrip('.')}; try --help")
         sys.exit(INPUT_EXIT_CODE)
     except InputError as error:
-        print(f"irsde: {error}", file=sys.stderr)
+        _fail(f"irsde: {error}")
         sys.exit(INPUT_EXIT_CODE)
     except OSError as error:
         if error.filename is None:
@@ -1140,13 +1157,14 @@ def main() -> None:
         text = error.strerror
         if isinstance(error, FileExistsError):
             text = "exists and is no folder; move it away or choose another place"
-        print(f"irsde: {error.filename}: {text}", file=sys.stderr)
+        _fail(f"irsde: {error.filename}: {text}")
         sys.exit(INPUT_EXIT_CODE)
     except StoppedError as error:
-        print(f"irsde: {error}", file=sys.stderr)
+        _fail(f"irsde: {error}")
         sys.exit(STOPPED_EXIT_CODE)
     except typer.Abort:
         sys.exit(130)
+    sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else 0)
 
 

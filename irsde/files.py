@@ -1,6 +1,7 @@
 """Files written under a temporary name and renamed, digests, names, and paths inside a folder."""
 
 import csv
+import difflib
 import errno
 import fcntl
 import hashlib
@@ -43,7 +44,20 @@ def check_name(kind: str, name: str, known: Collection[str]) -> None:
         Says what exists.
     """
     if name not in known:
-        raise InputError(f"unknown {kind} {name[:100]!r}: choose from {', '.join(known)}")
+        choice = f"choose from {', '.join(known)}{nearest(name, known)}"
+        raise InputError(f"unknown {kind} {name[:100]!r}: {choice}")
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """What a misspelt name may mean, to end a message with; "" where nothing is near.
+
+    Examples
+    --------
+    >>> nearest("deranig", ["deraining", "denoising"])
+    '; did you mean deraining?'
+    """
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def slug(text: str) -> str:

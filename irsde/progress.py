@@ -47,7 +47,7 @@ def track(
             last, rate = now, (completed - done) / max(now - start, 1e-9)
             print(  # noqa: T201 (the log is what this is for)
                 f"{label}: {completed}/{total}, {rate * (patches or 1):.2f} {unit}/s, "
-                f"{(total - completed) / rate:.0f} s left",
+                f"{_duration((total - completed) / rate)} left",
                 file=sys.stderr,
                 flush=True,
             )
@@ -71,3 +71,11 @@ def _with_bar(
         for item in items:
             yield item
             progress.advance(task, size(item))
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as a reader takes them in: 40 s, 12 min, 3 h 20 min."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -41,8 +41,8 @@ def shown():
     """Output of `irsde status`, and the line of the run in it."""
     found = CliRunner().invoke(cli.app, ["status", "--profile", "smoke"])
     assert found.exit_code == 0, found.output + repr(found.exception)
-    lines = found.output.splitlines()
-    return found.output, next(line for line in lines if line.startswith("denoising/regression/"))
+    lines = found.stdout.splitlines()
+    return found.stdout, next(line for line in lines if line.startswith("denoising/regression/"))
 
 
 def test_numbers_that_are_zero_are_shown():

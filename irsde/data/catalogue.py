@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError, field_validator, model
 
 from irsde.degradations.masks import Holes
 from irsde.experiment.profile import DatasetName, Settings, TaskName, problem_of, read_yaml
-from irsde.files import DATA, InputError
+from irsde.files import DATA, InputError, nearest
 
 CATALOGUE = DATA / "catalogue.yaml"
 OWN = "dataset.yaml"
@@ -268,7 +268,7 @@ def find_split(name: str) -> tuple[Family, Split]:
             return family, family.splits[name]
     raise InputError(
         f"no data set {name!r}: neither in {CATALOGUE} (it has: {', '.join(split_names())}) "
-        f"nor described in {DATA / name / OWN}"
+        f"nor described in {DATA / name / OWN}{nearest(name, split_names())}"
     )
 
 

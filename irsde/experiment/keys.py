@@ -1,6 +1,5 @@
 """Keys of a profile: values, default and effect of each, read off the models that check them."""
 
-import difflib
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 
 from irsde.experiment.profile import Profile
-from irsde.files import InputError
+from irsde.files import InputError, nearest
 
 REQUIRED = "needed"
 LIKE = (
@@ -137,11 +136,8 @@ def described(part: str | None, width: int) -> str:
     keys = profile_keys()
     chosen = [key for key in keys if part is None or part in key.path]
     if not chosen:
-        near = difflib.get_close_matches(str(part), [key.path for key in keys], 1)
-        raise InputError(
-            f"no key of a profile has {str(part)[:100]!r} in its name"
-            + (f"; did you mean {near[0]}?" if near else "; irsde keys lists all")
-        )
+        near = nearest(str(part), [key.path for key in keys]) or "; irsde keys lists all"
+        raise InputError(f"no key of a profile has {str(part)[:100]!r} in its name{near}")
     return "\n".join(_entry(key, width) for key in chosen)
 
 

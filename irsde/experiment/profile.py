@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from irsde.experiment.options import DEFAULTS, OPTIONS
-from irsde.files import DATA, InputError, check_name, digest_json
+from irsde.files import DATA, InputError, check_name, digest_json, nearest
 from irsde.methods import METHODS, Method, MethodName, method_of
 from irsde.objectives import OBJECTIVES, largest_step
 from irsde.samplers import SAMPLERS
@@ -1003,7 +1003,7 @@ def load_profile(name: str) -> Profile:
         known = sorted(p.stem for p in PROFILE_FOLDER.glob("*.yaml"))
         raise InputError(
             f"no profile {name!r} in {PROFILE_FOLDER}/ (it has: {', '.join(known) or 'none'}); "
-            "run irsde in the project's folder"
+            f"run irsde in the project's folder{nearest(name, known)}"
         )
     node, content = read_yaml(path)
     if not isinstance(content, dict):

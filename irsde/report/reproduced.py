@@ -191,7 +191,6 @@ def _rows_table(measured: Sequence[Measured]) -> Table:
         if one.row.note
     )
     sources = dict.fromkeys(f"{one.record.label}: {one.row.source}" for one in measured)
-    ours = dict.fromkeys(f"{one.record.label}: {one.record.trained_on}" for one in measured)
     return Table(
         key="published-rows",
         title="Rows of published tables, measured again",
@@ -206,7 +205,7 @@ def _rows_table(measured: Sequence[Measured]) -> Table:
             "far PSNR would be off under each, those in brackets agree too. Seconds per image are "
             "of one thread on the machine of the evaluation. "
             f"Protocols: {'; '.join(f'{name}: {PROTOCOLS[name].label}' for name in shown)}. "
-            f"{' '.join(notes)} Printed in: {'; '.join(sources)}. Trained on: {'; '.join(ours)}."
+            f"{' '.join(notes)} Printed in: {'; '.join(sources)}."
         ).replace("  ", " "),
         columns=(
             Column("system", "system", numeric=False),
@@ -219,7 +218,7 @@ def _rows_table(measured: Sequence[Measured]) -> Table:
             Column("protocol", "protocol", numeric=False),
             Column("others", "other protocols (dB)", numeric=False),
             Column("verdict", "verdict", numeric=False),
-            Column("training", "training images", numeric=False),
+            Column("training", "trained by its authors on", numeric=False),
             Column("parameters", "parameters"),
             Column("seconds", "seconds per image"),
         ),
@@ -245,7 +244,7 @@ def _line(one: Measured) -> Line:
             Cell(one.row.protocol),
             Cell(_others(one), sources=sources),
             Cell(one.verdict, sources=sources),
-            Cell(", ".join(one.record.train) or "see the caption"),
+            Cell(one.record.trained_on),
             Cell(f"{parameters:,}", parameters),
             _seconds(one.entry),
         ),

@@ -14,9 +14,11 @@ from irsde.data.leakage.record import Evidence, Leak, counts, write_leaks
 from irsde.data.leakage.similarity import Description, describe, find_copies
 from irsde.data.sets import CARD, dataset_folder, read_records
 from irsde.experiment.grid import datasets_tested
-from irsde.experiment.profile import Profile
+from irsde.experiment.profile import Profile, method_refusal
+from irsde.experiment.published_weights import weights_of
 from irsde.files import InputError, digest, replacing
 from irsde.images import image_files, read_image, unread_line
+from irsde.methods import method_of
 
 SHOWN = 5
 
@@ -78,6 +80,23 @@ def _known(train: Sequence[str], test: Sequence[str], without: Sequence[str]) ->
         if known := common_scenes(shown, tested):
             left_out = "; without the scenes that are known by name" if tested in without else ""
             lines.append(f"  the catalogue says of {shown} and {tested}: {known}{left_out}")
+    return lines
+
+
+def _trained_elsewhere(profile: Profile, task: str, tests: Sequence[str]) -> list[str]:
+    """What is known of the training images of published systems, a line each.
+
+    Their images are not here: what they share with the test sets is known by name only.
+    """
+    lines = []
+    for method in profile.runs_of(task):
+        if (
+            method_of(method).kind == "published"
+            and method_refusal(method_of(method), task) is None
+        ):
+            record = weights_of(method)
+            lines.append(f"  {record.label} was trained by its authors on {record.trained_on}")
+            lines += _known(record.train, tests, ())
     return lines
 
 
@@ -164,6 +183,7 @@ def check_profile(
         write_leaks(profile.name, task, settings, leaks)
         lines.append(_described(task, leaks, len(shown)))
         lines += _known((*settings.train, *settings.validation), tests, settings.without)
+        lines += _trained_elsewhere(profile, task, tests)
         all_leaks += leaks
         seen += [*shown, *shown_in_tests]
     _write(all_leaks, seen, sheet, table)

@@ -10,7 +10,9 @@ import math
 import os
 import re
 import shutil
+import socket
 import tempfile
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +26,7 @@ INPUT_EXIT_CODE = 2
 TEMPORARY = ".part"  # ends the names of what is not whole yet
 LOCK = ".lock"  # in a temporary folder: held by the process that writes there
 MOVED = ".moved"  # in a temporary folder: what is being replaced
+DAYS_ELSEWHERE = 2.0  # after which a temporary folder of another machine is abandoned
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -138,6 +141,7 @@ def _held_folder(path: Path) -> tuple[Path, int]:
             is_ours = True
         except OSError as error:
             is_ours = error.errno not in HELD  # without locks nobody takes it for abandoned
+        os.write(lock, socket.gethostname().encode())
         if is_ours and (folder / LOCK).exists():
             return folder, lock
         os.close(lock)
@@ -155,12 +159,21 @@ def _remove_abandoned(parent: Path) -> None:
                 folder.rmdir()  # killed before it had a lock; nothing else is empty
             continue
         try:
+            if _may_be_elsewhere(lock):
+                continue
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _discard(folder)
         except OSError:
             continue  # held, or the file system has no locks
         finally:
             os.close(lock)
+
+
+def _may_be_elsewhere(lock: int) -> bool:
+    """Whether a process of another machine, whose locks may not be seen here, may hold a lock."""
+    host = os.pread(lock, 300, 0).decode(errors="replace")
+    is_old = time.time() - os.fstat(lock).st_mtime > DAYS_ELSEWHERE * 86400
+    return host != socket.gethostname() and not is_old
 
 
 def _discard(folder: Path) -> None:

@@ -42,7 +42,8 @@ def project(tmp_path, monkeypatch):
 def requests(text: str) -> dict[str, list[dict[str, str]]]:
     """Resources, threads and wildcards of every job of a dry run, by their rules."""
     found: dict[str, list[dict[str, str]]] = {}
-    for rule, lines in re.findall(r"^rule (\w+):\n((?: +.*\n)+)", text, re.MULTILINE):
+    jobs = r"^( *)rule (\w+):\n((?:\1 +\S.*\n)+)"
+    for _, rule, lines in re.findall(jobs, text, re.MULTILINE):
         job = dict(re.findall(r"(\w+)=([^,\s]+)", lines))
         threads = re.search(r"threads: (\d+)", lines)
         found.setdefault(rule, []).append(job | {"threads": threads[1] if threads else "1"})
@@ -88,8 +89,51 @@ def test_a_training_is_submitted_four_times_with_what_its_processes_need(project
 
 
 @pytest.mark.slow
+def test_a_site_says_where_jobs_with_a_gpu_go_and_of_which_kind_it_is(project):
+    prepare_task("smoke", "denoising")
+    profile = project / "workflow/profiles/slurm/config.yaml"
+    site = re.sub(r"^  # (?=slurm_part|gpu_)", "  ", profile.read_text(), flags=re.MULTILINE)
+    profile.write_text(site)
+    trained = submitted(project, RUN.replace("run.json", "evaluated.json"))
+    assert all("--gpus=a100:4" in line and "-p gpu" in line for line in trained)
+    classical = "results/smoke/denoising/classical/seed0/evaluated.json"
+    tuned = submitted(project, classical)
+    assert all("--gpus" not in line and "-p cpu" in line for line in tuned)
+    assert len(trained) == 4
+    assert len(tuned) == 3
+
+
+@pytest.mark.slow
 def test_data_are_fetched_where_snakemake_runs_and_their_preparation_is_tried_twice(project):
     lines = submitted(project, "data/prepared/smoke/denoising/photographs-test/dataset.json")
     assert (project / "data/photographs-test/dataset.json").is_file()
     assert len(lines) == 2
-    assert all("rule_prepare" in line and "--gpus" not in line for line in lines)
+    assert not any("--gpus" in line for line in lines)
+
+
+LARGE = """
+caption: A large grid.
+tasks: [denoising]
+methods: [regression, ir-sde, ddpm, i2sb]
+seeds: SEEDS
+data:
+  train: photographs-train
+  validation: photographs-validation
+  test: [photographs-test, kodak24, cbsd68]
+network: {name: nafnet, width: 8, encoder_blocks: [1], decoder_blocks: [1]}
+training:
+  {iterations: 6, batch: 2, patch: 16, learning_rate: 0.001, checkpoint_every: 2, validate_every: 3}
+evaluation: {nfe: 3}
+""".replace("SEEDS", str([*range(250)]))
+
+
+@pytest.mark.slow
+def test_a_run_with_its_evaluations_is_one_submission(project):
+    (project / "workflow/config/large.yaml").write_text(LARGE)
+    planned = call(project, "irsde", "plan", "--profile", "large")
+    assert "1000 runs, 3000 evaluations" in planned
+    text = call(project, *SLURM, "--dry-run", "--cores", "64", "reports/tables.md")
+    grouped = re.findall(r"Group job (\w+)", text)
+    alone = [rule for rule in re.findall(r"^rule (\w+):", text, re.MULTILINE) if rule != "fetch"]
+    assert grouped.count("run") == 1000
+    assert len(grouped) + len(alone) <= 1100

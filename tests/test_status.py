@@ -5,6 +5,8 @@ import os
 import shutil
 import socket
 import time
+from base64 import urlsafe_b64encode
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -116,3 +118,61 @@ def test_runs_beside_the_grid_are_shown_when_they_come_from_another():
         ("regression+to12", "running"),
         ("regression+width0.1", "finished"),
     ]
+
+
+LOG = Path("logs/smoke/denoising/regression/seed0/train.attempts.log")
+MARK = Path(".snakemake/incomplete") / urlsafe_b64encode(f"{RUN.folder}/run.json".encode()).decode()
+
+
+def log_attempt(code: int, again: str = "") -> None:
+    """A log as an attempt elsewhere leaves it."""
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    with LOG.open("a") as log:
+        log.write("== 2026-01-02 03:04:05 UTC, n1, process 7: attempt 1 of Slurm job 12\n")
+        log.write(f"== 2026-01-02 04:04:05 UTC, n1, process 7: ended with {code}{again}\n")
+
+
+def test_a_failed_job_is_shown_with_its_log_until_snakemake_submits_it_again():
+    log_attempt(1)
+    output, line = shown()
+    assert line.split()[1] == "failed"
+    assert (
+        output.splitlines()[-1]
+        == f"denoising/regression/seed0: ended with 1, see {LOG.parent}/train.log"
+    )
+    MARK.parent.mkdir(parents=True)
+    MARK.write_text("{}")
+    output, line = shown()
+    assert line.split()[1] == "queued"
+    assert "1 queued" in output
+    assert "failed" not in output
+
+
+def test_a_stopped_job_is_told_from_one_that_slurm_starts_again():
+    log_attempt(75)
+    assert shown()[1].split()[1] == "stopped"
+    log_attempt(75, ", Slurm starts the job again")
+    assert shown()[1].split()[1] == "requeued"
+    with LOG.open("a") as log:
+        log.write(f"== 2026-01-02 05:04:05 UTC, {socket.gethostname()}, process {os.getpid()}: ")
+        log.write("attempt 1 of Slurm job 12\n")
+    assert shown()[1].split()[1] == "running"
+
+
+def test_a_training_that_goes_on_by_hand_is_running_although_its_job_failed():
+    log_attempt(1)
+    write_json(RUN.folder / PROGRESS, RUNNING | {"time": 1.0})
+    assert shown()[1].split()[1:3] == ["failed", "3/6"]
+    write_json(RUN.folder / PROGRESS, RUNNING)
+    output, line = shown()
+    assert line.split()[1] == "running"
+    assert "failed" not in output
+
+
+def test_a_failed_evaluation_of_a_finished_run_is_named():
+    write_json(RUN.folder / "run.json", CARD)
+    log_attempt(1)
+    LOG.rename(LOG.with_name("evaluate.attempts.log"))
+    output, line = shown()
+    assert line.split()[1] == "finished"
+    assert output.splitlines()[-1].endswith(f"ended with 1, see {LOG.with_name('evaluate.log')}")

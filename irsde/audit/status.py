@@ -1,8 +1,5 @@
 """The progress of the runs of a profile, from their files: on any machine that sees the folder."""
 
-import os
-import socket
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +14,7 @@ from pydantic import (
 )
 from tabulate import tabulate
 
+from irsde.audit.jobs import Job, evaluation_job, is_alive, training_job
 from irsde.experiment.grid import PROGRESS, Run, evaluations, run_of, runs
 from irsde.experiment.profile import Profile
 from irsde.experiment.provenance import read_run_card
@@ -24,8 +22,8 @@ from irsde.experiment.summary import read_summary
 from irsde.files import RESULTS, InputError, digest_json, is_present, read_json
 from irsde.methods import METHODS, MethodName
 
-QUIET_SECONDS = 3600
-STATES = ("finished", "running", "stopped", "waiting", "damaged")
+STATES = ("finished", "running", "stopped", "waiting", "queued", "requeued", "failed", "damaged")
+RARE = frozenset(STATES[4:])  # are counted where there are any
 
 
 class Progress(BaseModel):
@@ -50,14 +48,16 @@ class Standing:
     Parameters
     ----------
     run : Run
-    state : {"finished", "running", "stopped", "waiting", "damaged"}
+    state : str
+        One of `STATES`. A queued run was submitted and has not begun; a requeued one is to be
+        started again by Slurm.
     iteration, iterations : int or None
     patches_per_second, seconds_left, validation_psnr : float or None
     evaluated, evaluations : int
         Evaluations of the profile that are finished, and all of them; those of an earlier training
         of the run are not.
     problem : str
-        What is wrong with the files of a damaged run.
+        What is wrong with the files of a damaged run, or which log says why a job failed.
     """
 
     run: Run
@@ -114,17 +114,27 @@ def _standing(run: Run, wanted: list[Path]) -> Standing:
             iterations, psnr = card.iterations, card.final_validation_psnr
             psnr = psnr if isinstance(psnr, float) else None
             return Standing(
-                run, "finished", done, len(wanted), iterations, iterations, validation_psnr=psnr
+                run,
+                "finished",
+                done,
+                len(wanted),
+                iterations,
+                iterations,
+                validation_psnr=psnr,
+                problem=_failure(run, evaluation_job(run)) if done < len(wanted) else "",
             )
+        job = training_job(run)
         if not is_present(run.folder / PROGRESS):
-            return Standing(run, "waiting", 0, len(wanted))
+            state = job.state or "waiting"
+            return Standing(run, state, 0, len(wanted), problem=_failure(run, job))
         progress = _read_progress(run.folder / PROGRESS)
     except InputError as error:
         return Standing(run, "damaged", 0, len(wanted), problem=str(error))
-    alive = _is_alive(progress)
+    is_older = progress.time <= job.since
+    alive = not is_older and is_alive(progress.host, progress.process, progress.time)
     return Standing(
         run,
-        "running" if alive else "stopped",
+        "running" if alive else (is_older and job.state) or "stopped",
         0,
         len(wanted),
         progress.iteration,
@@ -132,7 +142,15 @@ def _standing(run: Run, wanted: list[Path]) -> Standing:
         progress.patches_per_second if alive else None,
         progress.seconds_left if alive else None,
         progress.validation_psnr,
+        "" if alive else _failure(run, job),
     )
+
+
+def _failure(run: Run, job: Job) -> str:
+    """Which log says why a job failed; empty where it did not."""
+    if job.state != "failed":
+        return ""
+    return f"{run.task}/{run.method}/seed{run.seed}: ended with {job.code}, see {job.log}"
 
 
 def _is_of(evaluation: Path, run_identity: str) -> bool:
@@ -157,19 +175,6 @@ def _read_progress(path: Path) -> Progress:
         raise InputError(f"{path}: not the progress of a training; delete it") from None
 
 
-def _is_alive(progress: Progress) -> bool:
-    """True if the process that wrote the progress still runs, as far as this machine can tell."""
-    if progress.host != socket.gethostname():
-        return time.time() - progress.time < QUIET_SECONDS
-    try:
-        os.kill(progress.process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def table(listed: list[Standing]) -> str:
     """The standings as a table for a terminal, and a line that sums them up."""
     rows = [
@@ -187,7 +192,7 @@ def table(listed: list[Standing]) -> str:
     header = ["run", "state", "iteration", "patches/s", "left", "validation dB", "evaluated"]
     states = [s.state for s in listed]
     counts = ", ".join(
-        f"{states.count(name)} {name}" for name in STATES if name != "damaged" or name in states
+        f"{states.count(name)} {name}" for name in STATES if name not in RARE or name in states
     )
     align = ("left", "left", *["right"] * 5)
     text = tabulate(rows, header, "simple", colalign=align, disable_numparse=True)

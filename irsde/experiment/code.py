@@ -44,6 +44,7 @@ EXEMPT: dict[str, str] = {
     "experiment.provenance": "writes cards",
     "experiment.replaced": "sets finished results aside",
     "files": "reads and writes what others computed",
+    "machine.holding": "keeps two processes from the same work",
     "machine.meters": "measures seconds, memory and energy",
     "machine.signals": "answers signals",
     "progress": "shows progress",

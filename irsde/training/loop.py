@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 
 from irsde.data.leakage.record import Leak, counts
@@ -31,6 +30,7 @@ from irsde.experiment.replaced import LOCK
 from irsde.experiment.result_tables import HISTORY, HISTORY_COLUMNS
 from irsde.files import (
     INPUT_EXIT_CODE,
+    RESULTS,
     InputError,
     digest_file,
     json_number,
@@ -45,6 +45,7 @@ from irsde.machine.devices import (
     memory_text,
     refusing_too_little_memory,
 )
+from irsde.machine.holding import held_alone
 from irsde.machine.meters import peak_memory
 from irsde.machine.signals import STOPPED_EXIT_CODE, StoppedError, StopRequest, stop_on_signals
 from irsde.machine.world import World, joined, world_of_environment
@@ -156,22 +157,14 @@ def train_network(
 
 @contextmanager
 def _alone_with(run: Run, world: World) -> Iterator[None]:
-    """Hold the run's lock; the system releases that of a process which died."""
+    """Hold the run, among the processes of all machines that share the folder."""
     if not world.is_first:
         yield
         return
-    (run.folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run.folder / CHECKPOINTS / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise StoppedError(
-            f"{run.folder}: is being trained by another process; try again when that has ended"
-        ) from None
-    try:
+    lock = run.folder / CHECKPOINTS / LOCK
+    note = RESULTS / ".held" / run.folder.relative_to(RESULTS)
+    with held_alone(f"{run.folder}: is being trained", lock, note):
         yield
-    finally:
-        lock.release()
 
 
 class Trainer:

@@ -3,6 +3,7 @@ import re
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 import psutil
 from snakemake.resources import Resources
@@ -13,6 +14,7 @@ from irsde.evaluation.current import is_complete, metric_weights, own_contents
 from irsde.audit.evidence import given
 from irsde.files import InputError, digest_json
 from irsde.experiment.published_weights import weights_file, weights_of
+from irsde.machine.attempt import failures
 from irsde.methods import method_of
 from irsde.experiment.grid import (
     EVALUATED,
@@ -68,10 +70,16 @@ if not ON_CLUSTER and "mem" not in workflow.global_resources:
 
 GPU = int(config.get("gpu", 1 if ON_CLUSTER or shutil.which("nvidia-smi") else 0))
 
+# What a cluster's profile may say of its site, and the resource of Slurm's plugin that it becomes.
+SITE = {
+    "slurm_partition": "slurm_partition",
+    "gpu_partition": "slurm_partition",
+    "gpu_kind": "gpu_model",
+}
+
 # Each attempt of a job adds to its log. Slurm starts the job of a stopped training again.
-ATTEMPT = "python -m irsde.machine.attempt"
-if workflow.remote_exec and "SLURM_JOB_ID" in os.environ:
-    ATTEMPT += " --requeue"
+REQUEUE = "--requeue" if workflow.remote_exec and "SLURM_JOB_ID" in os.environ else ""
+ATTEMPT = f"python -m irsde.machine.attempt {REQUEUE} --number"
 
 
 def retries(count):
@@ -80,6 +88,19 @@ def retries(count):
     A job that was submitted has none of its own: whoever submitted it tries again.
     """
     return count if ON_CLUSTER and workflow.is_main_process else None
+
+
+def attempt_number(_, attempt):
+    """How often Snakemake has tried a job."""
+    return attempt
+
+
+def failures_in(log):
+    """How many calls failed at a job, for those whose earlier results stay where they fail.
+
+    Snakemake takes these for results of the failed job, unless a parameter says that it failed.
+    """
+    return lambda wildcards: failures(Path(log.format(**wildcards)))
 
 
 def names(values):
@@ -112,6 +133,25 @@ def training_threads(wildcards):
 def training_gpus(wildcards):
     """One GPU for each process of a training, where there are GPUs."""
     return GPU * profile_of(wildcards).training.processes
+
+
+def of_site(gpus):
+    """Partition and kind of GPU of jobs that use one, where a cluster's profile names them.
+
+    They are default resources `gpu_partition` and `gpu_kind`; as `gpu_model`, Slurm's plugin would
+    give a GPU to every job.
+    """
+    site = workflow.resource_settings._parsed_default_resources
+    named = {name: site[name].raw for name in SITE if name in site}
+    if "gpu_partition" in named and "slurm_partition" not in named:
+        sys.exit("irsde: the profile names a gpu_partition; name the slurm_partition of other jobs")
+    return {
+        resource: lambda wildcards, value=named[name], other=named.get(resource, ""): (
+            value if gpus(wildcards) else other
+        )
+        for name, resource in SITE.items()
+        if name in named and resource != name
+    }
 
 
 def training_memory(wildcards):

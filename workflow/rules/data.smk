@@ -13,10 +13,13 @@ rule fetch:
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
+    resources:
+        attempt=attempt_number,
     params:
+        failures=failures_in("logs/data/{dataset}.log"),
         own=lambda wildcards: own_contents(wildcards.dataset),
     shell:
-        "{ATTEMPT} {log:q} irsde data fetch {wildcards.dataset:q}"
+        "{ATTEMPT} {resources.attempt} {log:q} irsde data fetch {wildcards.dataset:q}"
 
 
 rule prepare:
@@ -30,11 +33,13 @@ rule prepare:
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
+    resources:
+        attempt=attempt_number,
     params:
         settings=preparation_settings,
         code=current("prepare"),
     shell:
-        "{ATTEMPT} {log:q} irsde data prepare --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "{ATTEMPT} {resources.attempt} {log:q} irsde data prepare --profile {wildcards.profile:q} --task {wildcards.task:q} "
         "--dataset {wildcards.dataset:q}"
 
 
@@ -49,8 +54,10 @@ rule check:
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
+    resources:
+        attempt=attempt_number,
     params:
         settings=preparation_settings,
         code=current("check"),
     shell:
-        "{ATTEMPT} {log:q} irsde data check --profile {wildcards.profile:q} --task {wildcards.task:q}"
+        "{ATTEMPT} {resources.attempt} {log:q} irsde data check --profile {wildcards.profile:q} --task {wildcards.task:q}"

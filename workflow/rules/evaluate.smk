@@ -10,6 +10,8 @@ rule evaluate:
         "../envs/irsde.yaml"
     threads: evaluation_threads
     resources:
+        **of_site(evaluation_gpus),
+        attempt=attempt_number,
         gpu=evaluation_gpus,
         mem_mb=evaluation_memory,
     params:
@@ -18,4 +20,4 @@ rule evaluate:
         weights=metric_weights(),
         code=current("evaluate"),
     shell:
-        "{ATTEMPT} {log:q} irsde evaluate {params.arguments} --done {output.done:q}"
+        "{ATTEMPT} {resources.attempt} {log:q} irsde evaluate {params.arguments} --done {output.done:q}"

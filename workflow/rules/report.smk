@@ -25,12 +25,14 @@ rule report:
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
+    resources:
+        attempt=attempt_number,
     params:
         profile=PROFILE.name,
         caption=PROFILE.caption,
         code=current("report"),
     shell:
-        "{ATTEMPT} {log:q} irsde report --profile {params.profile:q}"
+        "{ATTEMPT} {resources.attempt} {log:q} irsde report --profile {params.profile:q}"
 
 
 rule degradations:
@@ -48,8 +50,10 @@ rule degradations:
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
+    resources:
+        attempt=attempt_number,
     params:
         profile=PROFILE.name,
         code=current("figures"),
     shell:
-        "{ATTEMPT} {log:q} irsde data figures --profile {params.profile:q}"
+        "{ATTEMPT} {resources.attempt} {log:q} irsde data figures --profile {params.profile:q}"

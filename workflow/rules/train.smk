@@ -21,13 +21,16 @@ rule train:
         "../envs/irsde.yaml"
     threads: training_threads
     resources:
+        **of_site(training_gpus),
+        attempt=attempt_number,
         gpu=training_gpus,
         mem_mb=training_memory,
     params:
+        failures=failures_in("logs/{profile}/{task}/{method}/seed{seed}/train.log"),
         settings=settings_hash,
         code=current("train"),
     shell:
-        "{ATTEMPT} {log:q} irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "{ATTEMPT} {resources.attempt} {log:q} irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
         "--method {wildcards.method:q} --seed {wildcards.seed:q}"
 
 
@@ -45,11 +48,14 @@ rule tune:
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
+    resources:
+        attempt=attempt_number,
     params:
+        failures=failures_in("logs/{profile}/{task}/{method}/seed{seed}/tune.log"),
         settings=settings_hash,
         code=current("tune"),
     shell:
-        "{ATTEMPT} {log:q} irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "{ATTEMPT} {resources.attempt} {log:q} irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
         "--method {wildcards.method:q} --seed {wildcards.seed:q}"
 
 
@@ -68,11 +74,14 @@ rule import_weights:
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
+    resources:
+        attempt=attempt_number,
     params:
+        failures=failures_in("logs/{profile}/{task}/{method}/seed{seed}/import.log"),
         settings=settings_hash,
         weights=lambda wildcards: weights_of(wildcards.method).sha256,
     shell:
-        "{ATTEMPT} {log:q} irsde weights import {wildcards.method:q} --overwrite "
+        "{ATTEMPT} {resources.attempt} {log:q} irsde weights import {wildcards.method:q} --overwrite "
         "--profile {wildcards.profile:q}"
 
 
@@ -87,7 +96,9 @@ rule fetch_weights:
     conda:
         "../envs/irsde.yaml"
     threads: CORES_PER_JOB
+    resources:
+        attempt=attempt_number,
     params:
         name=lambda wildcards: wildcards.file.rpartition(".")[0],
     shell:
-        "{ATTEMPT} {log:q} irsde weights fetch {params.name:q}"
+        "{ATTEMPT} {resources.attempt} {log:q} irsde weights fetch {params.name:q}"

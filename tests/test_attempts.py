@@ -94,6 +94,7 @@ def test_a_stop_signal_is_answered_by_the_command_alone(tmp_path):
         ("JobState=RUNNING Restarts=2", 2, False, ""),
         ("JobState=COMPLETING Restarts=2", STOPPED_EXIT_CODE, False, ""),  # cancelled
         ("JobState=COMPLETING Restarts=3", STOPPED_EXIT_CODE, True, ""),  # Slurm does it already
+        ("JobState=COMPLETING Restarts=3", 143, True, ""),
         ("", STOPPED_EXIT_CODE, False, ""),
     ],
 )

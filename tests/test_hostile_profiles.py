@@ -162,7 +162,8 @@ def test_neither_engine_runs_what_a_name_says(tmp_path):
     code = folder / "irsde/experiment/profile.py"
     code.write_text(code.read_text().replace("if pattern.fullmatch(name) is None or", "if"))
     out = call(folder, *snakemake, target, PYTHONPATH=str(folder))
-    assert f"--method 'regression+{CANARY}' --seed 0 > '{log}' 2>&1" in out
+    assert f" '{log}' irsde train " in out
+    assert f"--method 'regression+{CANARY}' --seed 0" in out
     (folder / "params.yaml").write_text(f"profile: {CANARY}\nfetch: []\n")
     for grid in ("prepare", "check", "train", "tune", "evaluate"):
         with (folder / "params.yaml").open("a") as file:

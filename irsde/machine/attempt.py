@@ -109,7 +109,7 @@ def run_attempt(
             stream.write(f"{command[0]}: {error.strerror}\n".encode())
             code = 127
         code = code if code >= 0 else 128 - code
-        again = requeue and code == STOPPED_EXIT_CODE and _is_started_again(job, before)
+        again = requeue and code != 0 and _is_started_again(job, before, code)
         note(f"ended with {code}{', Slurm starts the job again' if again else ''}")
     if again:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -117,14 +117,14 @@ def run_attempt(
     return code
 
 
-def _is_started_again(job: str, before: int) -> bool:
-    """Have Slurm start a job again that had been `before` times; False where it does not.
+def _is_started_again(job: str, before: int, code: int) -> bool:
+    """Whether Slurm starts a job again that it had `before` times, told so if its command stopped.
 
     One that Slurm ends is not running any more: pre-empted or requeued by hand it is counted
     already, cancelled it is not.
     """
     shown = _shown(job)
-    if "JobState=RUNNING" in shown:
+    if code == STOPPED_EXIT_CODE and "JobState=RUNNING" in shown:
         with suppress(OSError, subprocess.TimeoutExpired):
             return _scontrol("requeue", job).returncode == 0
     return _restarts(shown) > before

@@ -36,7 +36,8 @@ def stop_on_signals(*, repeated: bool = False) -> Iterator[StopRequest]:
     ----------
     repeated : bool
         True where a signal may come twice, from outside and through the process that started this
-        one; else a second one of the same kind does what it usually does.
+        one, or from Slurm, which sends two before it pre-empts; else a second one of the same kind
+        does what it usually does.
     """
     request = StopRequest()
 

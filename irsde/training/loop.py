@@ -134,7 +134,7 @@ def train_network(
         _alone_with(run, world),
         compute_device(recipe.threads, world) as device,
         joined(world, device),
-        stop_on_signals(repeated=world.size > 1) as stop,
+        stop_on_signals(repeated=world.size > 1 or "SLURM_JOB_ID" in os.environ) as stop,
     ):
         with refusing_too_little_memory(
             lambda: (

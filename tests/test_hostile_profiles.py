@@ -165,7 +165,7 @@ def test_neither_engine_runs_what_a_name_says(tmp_path):
     assert f" '{log}' irsde train " in out
     assert f"--method 'regression+{CANARY}' --seed 0" in out
     (folder / "params.yaml").write_text(f"profile: {CANARY}\nfetch: []\n")
-    for grid in ("prepare", "check", "train", "tune", "evaluate"):
+    for grid in ("prepare", "check", "import", "train", "tune", "evaluate"):
         with (folder / "params.yaml").open("a") as file:
             file.write(f"{grid}: {{}}\n")
     out = call(folder, "dvc", "repro", "fetch", code=255)

@@ -155,6 +155,18 @@ def _goub(stationary_std: float) -> "GaussianProcess":
     return ornstein_uhlenbeck_bridge(100, "cosine", stationary_std)
 
 
+def _unidb(stationary_std: float) -> "GaussianProcess":
+    from irsde.processes import ornstein_uhlenbeck_bridge
+
+    return ornstein_uhlenbeck_bridge(100, "cosine", stationary_std, penalty=1e8)
+
+
+def _ddbm(stationary_std: float) -> "GaussianProcess":  # noqa: ARG001
+    from irsde.processes import diffusion_bridge
+
+    return diffusion_bridge(1000)
+
+
 def _resshift(stationary_std: float) -> "GaussianProcess":
     from irsde.processes import residual_shift
 
@@ -358,5 +370,36 @@ METHODS: dict[str, Method] = {
     ),
     "imdn": Method(
         "IMDN", "published", nfe=1, only_task="super-resolution", source="arXiv 1909.11856"
+    ),
+    "i2sb-distance": Method(
+        "I2SB, its authors' target",
+        "process",
+        _i2sb,
+        "distance",
+        "posterior",
+        100,
+        centered=True,
+        has_lambda=False,
+        source="arXiv 2302.05872",
+    ),
+    "unidb": Method(
+        "UniDB",
+        "process",
+        _unidb,
+        "maximum-likelihood",
+        "euler-maruyama",
+        99,
+        source="arXiv 2502.05749",
+    ),
+    "ddbm": Method(
+        "DDBM-VP",
+        "process",
+        _ddbm,
+        "clean",
+        "posterior",
+        100,
+        centered=True,
+        has_lambda=False,
+        source="arXiv 2309.16948 (process), arXiv 2405.15885 (sampler)",
     ),
 }

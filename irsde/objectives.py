@@ -81,6 +81,13 @@ def read_clean(
     return x0, (x - a * x0 - b * mu) * (1 / c if c > 0 else 0.0)
 
 
+def _spread(process: GaussianProcess, t: Tensor | int, like: Tensor) -> Tensor:
+    """Deviation of the noise that the forward SDE has added up to a step."""
+    if process.diffusion is None:
+        raise ValueError(f"the {process.name} has no SDE, whose spread the target is divided by")
+    return process.at(process.diffusion, t, like).sqrt().to(like.dtype)
+
+
 OBJECTIVES: dict[str, Objective] = {
     "noise": Objective(
         "the noise",
@@ -111,6 +118,15 @@ OBJECTIVES: dict[str, Objective] = {
         error=lambda _, drawn, output: output - drawn.x0,
         read=read_clean,
         residual=True,
+    ),
+    # I2SB's own, arXiv 2302.05872: (x_t - x0) / sigma_t, sigma_t^2 the diffusion up to t.
+    "distance": Objective(
+        "the distance from the clean image, scaled",
+        "distance",
+        error=lambda process, d, output: output - (d.x_t - d.x0) / _spread(process, d.t, d.x0),
+        read=lambda process, x, mu, output, t: read_clean(
+            process, x, mu, x - _spread(process, t, x) * output, t
+        ),
     ),
     "velocity": Objective(
         "the velocity",

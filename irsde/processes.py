@@ -42,7 +42,8 @@ class GaussianProcess:
         Integral of the squared diffusion coefficient from 0 to t, or None where no SDE is
         defined and Euler-Maruyama does not apply.
     reverts : bool
-        True if the drift pulls to mu (``a + b = 1``), False if it pulls to 0 (``b = 0``).
+        True if the drift pulls to mu (``a + b = 1``), False if it pulls to 0 (``b = 0``, or a
+        bridge over such a process).
     start_std : float
         Standard deviation of the noise that starts sampling: about mu where the process reverts,
         else about 0.
@@ -163,7 +164,7 @@ class GaussianProcess:
         mu, noise : Tensor, shape (B, C, H, W)
             Degraded images and standard normals.
         """
-        return (mu if self.reverts else 0.0) + self.start_std * noise
+        return (mu if self.reverts or self.is_bridge else 0.0) + self.start_std * noise
 
     def noise(self, x_t: Tensor, x0: Tensor, mu: Tensor, t: Step) -> Tensor:
         """Standard normal noise in a state: ``(x_t - mean) / c_t``.
@@ -612,8 +613,21 @@ def ornstein_uhlenbeck_bridge(
     schedule: Schedule = "cosine",
     stationary_std: float = 30 / 255,
     delta: float = 0.005,
+    penalty: float = math.inf,
 ) -> GaussianProcess:
     """GOUB: the mean-reverting SDE conditioned to end at mu (docs/mathematics.md, 6.5).
+
+    Parameters
+    ----------
+    steps : int
+        T, at least 2.
+    schedule : {"constant", "linear", "cosine"}
+    stationary_std : float
+        lambda, in the unit of the images.
+    delta : float
+        ``exp(-theta_bar)`` at T.
+    penalty : float
+        UniDB's gamma: the weight of the squared distance from mu at T, in place of a fixed end.
 
     Notes
     -----
@@ -622,18 +636,24 @@ def ornstein_uhlenbeck_bridge(
     ``coth(theta_bar_T - theta_bar_t)`` together, and leaves the second one out at T.
     """
     _check_positive("stationary_std", stationary_std)
+    if not penalty > 0:
+        raise ValueError(f"penalty must be positive, not {penalty}")
     if steps < 2:
         raise ValueError(f"a bridge needs at least two steps, not {steps}")
+    slack = 1 / (penalty * stationary_std**2)
     integral = theta_integral(schedule, steps, delta)
     before = -torch.expm1(-2 * integral)
     after = -torch.expm1(-2 * (integral[-1] - integral))
     total = before[-1]
-    log_a = -integral + torch.log(after / total)
+    log_a = -integral + torch.log((after + slack) / (total + slack))
     a = _table(torch.exp(log_a))
     one_step = torch.diff(integral, prepend=integral[:1])
-    one_step[:-1] /= torch.tanh(integral[-1] - integral[:-1])
+    if slack:
+        one_step[:-1] *= ((2 + slack - after) / (after + slack))[:-1]
+    else:
+        one_step[:-1] /= torch.tanh(integral[-1] - integral[:-1])
     return GaussianProcess(
-        name="Ornstein-Uhlenbeck bridge",
+        name="UniDB bridge" if slack else "Ornstein-Uhlenbeck bridge",
         a=a,
         b=_table(1 - a),
         c=_table(stationary_std * torch.sqrt(before * after / total)),
@@ -644,6 +664,46 @@ def ornstein_uhlenbeck_bridge(
         reverts=True,
         start_std=0.0,
         drift=_table(-torch.cumsum(one_step, 0)),
+    )
+
+
+def diffusion_bridge(
+    steps: int = 1000, beta_d: float = 2.0, beta_min: float = 0.1
+) -> GaussianProcess:
+    """DDBM-VP: a variance-preserving diffusion conditioned to end at mu; images in [-1, 1].
+
+    docs/mathematics.md, 6.8. No drift is given: its pull to mu is none of the mean-reverting form,
+    so Euler samplers do not apply.
+
+    Parameters
+    ----------
+    steps : int
+        T, at least 2; time is t / T.
+    beta_d, beta_min : float
+        The authors' names: beta rises from `beta_min` to ``beta_min + beta_d``.
+    """
+    _check_positive("beta_d", beta_d)
+    _check_positive("beta_min", beta_min)
+    if steps < 2:
+        raise ValueError(f"a bridge needs at least two steps, not {steps}")
+    time = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+    log_alpha = -(beta_d * time**2 / 4 + beta_min * time / 2)
+    inverse_snr = torch.expm1(-2 * log_alpha)
+    ratio = inverse_snr / inverse_snr[-1]
+    alpha = torch.exp(log_alpha)
+    log_a = log_alpha + torch.log1p(-ratio)
+    a = _table(torch.exp(log_a))
+    return GaussianProcess(
+        name="variance-preserving bridge",
+        a=a,
+        b=_table(alpha / alpha[-1] * ratio),
+        c=_table(alpha * torch.sqrt(inverse_snr * (1 - ratio))),
+        g=a,
+        log_a=_table(log_a),
+        log_g=_table(log_a),
+        diffusion=None,
+        reverts=False,
+        start_std=0.0,
     )
 
 

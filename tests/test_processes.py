@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from irsde.objectives import OBJECTIVES, Drawn, loss_per_image, per_image
 from irsde.processes import (
     brownian_bridge,
+    diffusion_bridge,
     gaussian_denoising,
     linear_interpolant,
     matched_step,
@@ -32,6 +33,8 @@ PROCESSES = {
     "goub": ornstein_uhlenbeck_bridge(),
     "resshift": residual_shift(),
     "indi": linear_interpolant(),
+    "ddbm": diffusion_bridge(),
+    "unidb": ornstein_uhlenbeck_bridge(penalty=1e8),
 }
 each_process = pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES.keys())
 steps_apart = st.tuples(st.integers(0, 10**6), st.integers(0, 10**6))
@@ -70,9 +73,10 @@ def test_mean_reverting_ends_at_mu_with_the_stationary_noise(schedule, steps, st
 
 def test_bridges_end_at_mu():
     x0, mu, noise = images()
-    for name in ("i2sb", "i2sb odd", "goub"):
+    for name in ("i2sb", "i2sb odd", "goub", "ddbm"):
         process = PROCESSES[name]
-        assert torch.equal(process.sample(x0, mu, process.steps, noise), mu)
+        torch.testing.assert_close(process.sample(x0, mu, process.steps, noise), mu)
+        assert torch.equal(process.start(mu, noise), mu)
 
 
 @each_process
@@ -260,6 +264,78 @@ def test_a_step_of_goub_is_its_authors(t):
         torch.testing.assert_close(
             process.reverse_mean(one, zero, zero, t, t - 1), pixels(alone), **close
         )
+
+
+UNIDB_STEPS = {  # 1 / gamma, t: a, c, then mean of the Euler step and optimum as for GOUB
+    (1e-8, 50): (
+        (0.360761346705683, 0.109712583345919),
+        (0.29876398124937, 0.815765721146181, 0.477447412610564),
+        (0.300300811436474, 0.795025071665925, 0.504523711179364),
+    ),
+    (1e-8, 99): (
+        (0.00104260396795365, 0.0509976294525471),
+        (0.138934505012404, 1.17858066565427, 0.326325287635717),
+        (0.319408464038625, 0.761067457656579, 0.509819846285483),
+    ),
+    (1e-3, 50): (
+        (0.36076540766713, 0.109712583345919),
+        (0.29876425403587, 0.815765175573183, 0.477447549003814),
+        (0.300300700610915, 0.795025336884509, 0.504523612199118),
+    ),
+    (1e-3, 99): (
+        (0.00134621527677402, 0.0509976294525471),
+        (0.188862431605027, 1.07872481246903, 0.351289250932028),
+        (0.293848516584817, 0.812204592019221, 0.497022633103552),
+    ),
+}
+
+
+@pytest.mark.parametrize(("inverse", "t"), UNIDB_STEPS)
+def test_a_step_of_unidb_is_its_authors(inverse, t):
+    """Numbers of the authors' code (github.com/UniDB-SOC/UniDB) run in float64."""
+    process = ornstein_uhlenbeck_bridge(100, "cosine", 30 / 255, penalty=1 / inverse)
+    tables, mean, optimum = UNIDB_STEPS[inverse, t]
+    x0, mu = pixels(0.2, 0.9, 0.55), pixels(0.5, 0.4, 0.6)
+    x, noise = pixels(0.3, 0.8, 0.5), pixels(-0.7, 0.4, 1.3)
+    close = {"rtol": 0, "atol": 1e-12}
+    assert (float(process.a[t]), float(process.c[t])) == pytest.approx(tables, rel=1e-11)
+    torch.testing.assert_close(process.reverse_mean(x, mu, noise, t, t - 1), pixels(*mean), **close)
+    torch.testing.assert_close(process.posterior(x, x0, mu, t, t - 1)[0], pixels(*optimum), **close)
+
+
+def test_goub_is_unidb_with_a_penalty_without_bound():
+    goub, large = ornstein_uhlenbeck_bridge(), ornstein_uhlenbeck_bridge(penalty=1e30)
+    for name in ("a", "b", "c", "drift"):
+        torch.testing.assert_close(getattr(large, name), getattr(goub, name), rtol=1e-9, atol=1e-12)
+
+
+DDBM_STEPS = [  # t, then the weights of x0, mu and noise
+    (1, (0.999899106248526, 8.73473319013889e-05, 0.0100493686256449)),
+    (250, (0.913520239182404, 0.0756963359750706, 0.282769381007318)),
+    (500, (0.710457816156263, 0.260421543720949, 0.462533792868238)),
+    (999, (0.00181526815089095, 0.997903731917067, 0.0457668036660877)),
+]
+
+
+@pytest.mark.parametrize(("t", "expected"), DDBM_STEPS)
+def test_the_tables_of_ddbm_are_its_authors(t, expected):
+    """Numbers of `VPNoiseSchedule` (github.com/thu-ml/DiffusionBridge) in float64."""
+    process = diffusion_bridge()
+    found = tuple(float(table[t]) for table in (process.a, process.b, process.c))
+    assert found == pytest.approx(expected, rel=1e-11)
+
+
+def test_the_target_of_i2sb_is_the_distance_from_the_clean_image():
+    """github.com/NVlabs/I2SB: label (x_t - x0) / std_fwd, std_fwd^2 the sum of the betas so far."""
+    process, objective = brownian_bridge(), OBJECTIVES["distance"]
+    x0, mu, noise = images()
+    t = torch.tensor([40, 900])
+    x_t = process.sample(x0, mu, t, noise)
+    before = process.diffusion[t].reshape(-1, 1, 1, 1)
+    error = objective.error(process, Drawn(x0, mu, noise, x_t, t), torch.zeros_like(x0))
+    torch.testing.assert_close(-error, (x_t - x0) / before.sqrt())
+    with pytest.raises(ValueError, match="has no SDE"):
+        objective.read(diffusion_bridge(), x_t, mu, x_t, 3)
 
 
 def test_the_loss_of_goub_is_its_authors():

@@ -11,6 +11,7 @@ import torch
 from irsde.objectives import OBJECTIVES, Drawn, largest_step, loss_per_image
 from irsde.processes import (
     brownian_bridge,
+    diffusion_bridge,
     gaussian_denoising,
     linear_interpolant,
     matched_step,
@@ -238,7 +239,8 @@ def test_parameters_unless_given():
         gaussian_denoising: (100, "cosine", 70 / 255, 0.04),
         variance_preserving: (1000, "linear"),
         brownian_bridge: (1000, 0.3),
-        ornstein_uhlenbeck_bridge: (100, "cosine", 30 / 255, 0.005),
+        ornstein_uhlenbeck_bridge: (100, "cosine", 30 / 255, 0.005, math.inf),
+        diffusion_bridge: (1000, 2, 0.1),
         residual_shift: (15, 0.3, 0.3, 0.99),
         linear_interpolant: (100, 10 / 255),
     }

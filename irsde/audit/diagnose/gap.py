@@ -59,8 +59,6 @@ class Explanation:
 
     Parameters
     ----------
-    topic : str
-        Key of `study.TOPICS`.
     what : str
     effect : float
         What it adds to the number, in dB.
@@ -69,7 +67,6 @@ class Explanation:
     known_by : str
     """
 
-    topic: str
     what: str
     effect: float
     interval: tuple[float, float] | None
@@ -240,9 +237,7 @@ def _measured(
         yield from _of_pixels(images, metric)
     elif log is not None and log.psnr is not None and log.psnr_y is not None:
         effect = log.psnr_y - log.psnr
-        yield Explanation(
-            "channel", "luminance instead of RGB", effect, None, "both numbers of your log"
-        )
+        yield Explanation("luminance instead of RGB", effect, None, "both numbers of your log")
 
 
 def _of_scoring(
@@ -253,49 +248,45 @@ def _of_scoring(
         for (protocol, of), values in images.scores.items():
             mean = float(np.mean(values))
             what = f"{PRINTED[of]} by {protocol} is {mean:.2f}"
-            yield Explanation("channel", what, mean - given.psnr, None, "your images")
+            yield Explanation(what, mean - given.psnr, None, "your images")
         return
     own = given.protocol or "rgb"
     before = own, PROTOCOLS[own].headline[0]
     as_row = row or own, metric
-    others: dict[tuple[str, str], tuple[str, str]] = {}
+    others: dict[tuple[str, str], str] = {}
     names = {"psnr": "RGB", "psnr_y": "luminance"}
     if before[1] != metric:
-        what = f"{names[metric]} instead of {names[before[1]]}"
-        others[own, metric] = ("channel", what)
+        others[own, metric] = f"{names[metric]} instead of {names[before[1]]}"
     borders = [PROTOCOLS[own].border, PROTOCOLS[row].border if row else 0]
     if borders[0] != borders[1]:
-        what = f"{borders[1]} border pixels cut instead of {borders[0]}"
         cropped = "authors" if borders[1] else "rgb"
-        others[cropped, before[1]] = ("crop", what)
+        others[cropped, before[1]] = f"{borders[1]} border pixels cut instead of {borders[0]}"
     if as_row not in (before, *others):
-        others[as_row] = ("channel", f"scored as the row is: {names[metric]} by {as_row[0]}")
+        others[as_row] = f"scored as the row is: {names[metric]} by {as_row[0]}"
     if metric == "psnr_y":
         for protocol in ("matlab-y", "full-range-y"):
             if PROTOCOLS[protocol].luminance != PROTOCOLS[as_row[0]].luminance:
                 what = f"{PRINTED[metric]} by {protocol}: {PROTOCOLS[protocol].label}"
-                others.setdefault((protocol, metric), ("luminance", what))
-    for after, (topic, what) in others.items():
-        yield _difference(images, topic, what, images.scores[after], images.scores[before])
+                others.setdefault((protocol, metric), what)
+    for after, what in others.items():
+        yield _difference(images, what, images.scores[after], images.scores[before])
 
 
 def _of_pixels(images: ReadImages, metric: str) -> Iterator[Explanation]:
     """What changes where pixels are moved, exchanged or lifted."""
     yield _difference(
         images,
-        "rounding",
         "half a level added, as bytes that were cut off and not rounded have lost",
         images.lifted[metric],
         images.scores["unrounded" if metric == "psnr" else "y", metric],
     )
     yield _difference(
-        images, "order", "red and blue exchanged", images.swapped, images.scores["rgb", "psnr"]
+        images, "red and blue exchanged", images.swapped, images.scores["rgb", "psnr"]
     )
     best = max(images.shifted, key=lambda shift: float(np.mean(images.shifted[shift])))
     down, right = best
     yield _difference(
         images,
-        "shift",
         f"moved by ({-down}, {-right}) pixels down and right",
         images.shifted[best],
         images.unshifted,
@@ -304,7 +295,6 @@ def _of_pixels(images: ReadImages, metric: str) -> Iterator[Explanation]:
 
 def _difference(
     images: ReadImages,
-    topic: str,
     what: str,
     after: Sequence[float],
     before: Sequence[float],
@@ -312,7 +302,7 @@ def _difference(
     """Paired by image; each is taken for a scene of its own."""
     found = paired_difference([after], [before], images.names)
     interval = None if math.isnan(found.low) else (found.low, found.high)
-    return Explanation(topic, what, found.mean, interval, "your images")
+    return Explanation(what, found.mean, interval, "your images")
 
 
 def _table(explanations: Sequence[Explanation], gap: float) -> str:

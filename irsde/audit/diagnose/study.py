@@ -39,9 +39,6 @@ TOPICS = {
     "channel": Topic("RGB or luminance", ("scored on luminance, as deraining papers do",)),
     "crop": Topic("border cut or not", ("4 border pixels cut, as the authors' script does",)),
     "rounding": Topic("rounded, truncated or neither", ("not rounded to 8 bits",)),
-    "luminance": Topic("which luminance"),
-    "order": Topic("red and blue exchanged"),
-    "shift": Topic("shifted by a pixel"),
     "edition": Topic("edition of the test set", ("test images from JPEG copies of quality 90",)),
     "sampler": Topic(
         "sampler", ("reverse SDE by Euler-Maruyama",), True, "leaves no trace of its name"

@@ -1,6 +1,8 @@
 """A finished run applied to photographs of any size on disk, tile by tile in bounded memory."""
 
+import math
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 
 RECORD = "restored.json"
 LIMITS = {"samples": 1000, "batch": 1024, "threads": 1024}
+TIMED_SIDE = 256  # of the image by which the time is predicted, pixels
 REACH = 3  # small pixels beyond a tile that its bicubic enlargement looks at, and one more
 Image = NDArray[np.float32]
 Enlargement = Literal["bicubic", "nearest"]
@@ -241,6 +244,9 @@ def restore_photographs(
         work = _work(sources, restorer, options)
         total = sum(len(_tiles_of(each, restorer, options)) for each in sources) * options.samples
         workers = 1 if device.type == "cuda" else options.threads or available_cores()
+        if total:
+            announcement = _announcement(sources, restorer, options, described, device, workers)
+            print(announcement, file=sys.stderr, flush=True)  # noqa: T201 (before a long wait)
         restored = _restored(work, restorer, settings, described, options.batch, device, workers)
         stream = track(restored, f"restoring with {run}", total)
         for each, of_source in groupby(stream, key=lambda pair: pair[0].source):
@@ -261,6 +267,45 @@ def restore_photographs(
     return f"{line}\n{left_out}" if left_out else line
 
 
+def _announcement(
+    sources: Sequence[_Source],
+    restorer: "Restorer",
+    options: RestoreOptions,
+    described: Described,
+    device: "torch.device",
+    workers: int,
+) -> str:
+    """What is about to be done and, by the time of one network evaluation, how long it takes."""
+    import torch
+
+    from irsde.restoration.restorer import REGRESSION_STEP
+
+    each = [_tiles_of(source, restorer, options) for source in sources]
+    number = options.samples * sum(map(len, each))
+    pixels = options.samples * sum(math.prod(tile.shape) for found in each for tile in found)
+    side = min(max(max(tile.shape) for found in each for tile in found), TIMED_SIDE)
+    image = torch.rand(1, 3, side, side, device=device).contiguous(
+        memory_format=torch.channels_last
+    )
+    spent = 0.0
+    with torch.inference_mode():
+        for _ in range(2):  # the first one warms up
+            begin = time.perf_counter()
+            restorer.output(image, image, REGRESSION_STEP).sum().item()
+            spent = time.perf_counter() - begin
+    nfe = described["nfe"]
+    seconds = spent / side**2 * pixels * nfe / min(workers, number)
+    return (
+        f"{_counted(len(sources), 'image')}: {_counted(number, 'tile')}, "
+        f"{_counted(nfe, 'network evaluation')} of each, {workers} at a time; about "
+        f"{seconds:.0f} s"
+    )
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
+
+
 def available_cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -271,7 +316,7 @@ def available_cores() -> int:
 def _line(
     out: Path, sources: Sequence[_Source], n_done: int, ranges: Sequence[float], seconds: float
 ) -> str:
-    line = f"{out}: {len(sources)} image{'s' if len(sources) > 1 else ''} restored"
+    line = f"{out}: {_counted(len(sources), 'image')} restored"
     if n_done:
         line += f", {n_done} there already"
     line += f", {seconds:.0f} s"

@@ -86,8 +86,8 @@ def spans(length: int, side: int, overlap: int, multiple: int = 1) -> list[Span]
     Returns
     -------
     list of Span
-        As few as possible, evenly spaced; of `side` pixels, the last one of up to ``multiple - 1``
-        fewer.
+        As few as possible, evenly spaced, and then as short as possible; of one length, the last
+        one of up to ``multiple - 1`` pixels fewer.
 
     Raises
     ------
@@ -102,17 +102,21 @@ def spans(length: int, side: int, overlap: int, multiple: int = 1) -> list[Span]
     Examples
     --------
     >>> [(span.start, span.stop) for span in spans(100, side=48, overlap=16, multiple=4)]
-    [(0, 48), (24, 72), (52, 100)]
+    [(0, 44), (28, 72), (56, 100)]
     """
-    stride = (side - overlap) // multiple * multiple
-    if stride < 1 or overlap < 0:
+    if side - overlap < multiple or overlap < 0:
         raise ValueError(
             f"an overlap of {overlap} does not fit a tile of {side}: give 0 to {side - multiple}"
         )
     if length <= side:
         return [Span(0, length, np.ones(length, np.float32))]
-    last = -(-(length - side) // multiple)  # starts are counted in multiples
-    count = math.ceil(last / (stride // multiple)) + 1
+    count = _number(length, side, overlap, multiple)
+    while (
+        side - overlap >= 2 * multiple
+        and _number(length, side - multiple, overlap, multiple) == count
+    ):
+        side -= multiple
+    last = _last(length, side, multiple)
     starts = [i * last // (count - 1) * multiple for i in range(count)]
     stops = [min(start + side, length) for start in starts]
     bumps = [_bump(*ends, length, overlap) for ends in zip(starts, stops, strict=True)]
@@ -123,6 +127,16 @@ def spans(length: int, side: int, overlap: int, multiple: int = 1) -> list[Span]
         Span(start, stop, (bump / total[start:stop]).astype(np.float32))
         for start, stop, bump in zip(starts, stops, bumps, strict=True)
     ]
+
+
+def _last(length: int, side: int, multiple: int) -> int:
+    """Start of the last span, in multiples."""
+    return -(-(length - side) // multiple)
+
+
+def _number(length: int, side: int, overlap: int, multiple: int) -> int:
+    """Number of spans of a length that are needed."""
+    return math.ceil(_last(length, side, multiple) / ((side - overlap) // multiple)) + 1
 
 
 def _bump(start: int, stop: int, length: int, overlap: int) -> NDArray[np.float64]:

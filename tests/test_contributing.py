@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 import torch
 
+from irsde.drawing import look
 from irsde.files import digest_file, read_json
 from irsde.images import read_image, write_image
 from irsde.methods import METHODS
-from irsde.report.looks import look
 from tests.project import PROJECT, call, copy_project
 
 pytestmark = pytest.mark.slow
@@ -144,7 +144,7 @@ def test_the_methods_have_rows_and_looks_of_their_own(project):
     code = """
 from dataclasses import asdict
 from irsde.methods import METHODS
-from irsde.report.looks import look
+from irsde.drawing import look
 print(json.dumps({name: asdict(look(name)) for name in METHODS}))
 """
     looks = python(project, code)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from irsde.drawing import DOUBLE, SINGLE
+from irsde.drawing import DOUBLE, SINGLE, look, sampler_look
 from irsde.experiment.grid import pairs_folder
 from irsde.images import read_image, to_float, to_pixels, write_image
 from irsde.methods import METHODS
@@ -26,7 +26,6 @@ from irsde.report.charts import (
     write_process_figures,
 )
 from irsde.report.grids import _most_degraded, comparison_figure, strip_figures
-from irsde.report.looks import look, sampler_look
 from irsde.report.planes import plane_figure, scatter_figure
 from irsde.report.results import entries, read_rows
 from irsde.samplers import SAMPLERS

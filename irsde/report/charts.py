@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from irsde import objectives
-from irsde.drawing import DOUBLE, GRAY, LIGHT, SINGLE, STYLE, save
+from irsde.drawing import DOUBLE, GRAY, LIGHT, SINGLE, STYLE, Look, look, sampler_look, save
 from irsde.experiment.provenance import read_run_card
 from irsde.experiment.result_tables import HISTORY, read_history
 from irsde.files import is_present, key_of
 from irsde.methods import METHODS
 from irsde.report.captions import about_images, about_sampling, about_scores, counted, joined
 from irsde.report.judging import Metric, headline, rows_of, sampler_of
-from irsde.report.looks import Look, look, sampler_look
 from irsde.report.results import Entry, Row, entries
 from irsde.report.table import Figure
 from irsde.scoring.statistics import Estimate, compare

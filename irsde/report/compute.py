@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator
 from numpy.typing import NDArray
 
-from irsde.drawing import DOUBLE, LIGHT, STYLE, save
+from irsde.drawing import DOUBLE, LIGHT, STYLE, look, save
 from irsde.experiment.options import OPTIONS
 from irsde.experiment.provenance import read_network_run
 from irsde.files import key_of
@@ -28,7 +28,6 @@ from irsde.report.judging import (
     named_lines,
     titles,
 )
-from irsde.report.looks import look
 from irsde.report.results import Entry, Row, by_table, entries
 from irsde.report.table import Cell, Column, Figure, Line, Table
 from irsde.restoration.cost import multiply_accumulates

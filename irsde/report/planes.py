@@ -13,12 +13,11 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from irsde.drawing import ACCENT, DOUBLE, GRAY, LIGHT, SINGLE, SMALL, STYLE, save
+from irsde.drawing import ACCENT, DASHED, DOUBLE, GRAY, LIGHT, SINGLE, SMALL, STYLE, look, save
 from irsde.files import key_of
 from irsde.report.captions import about_images, about_scores, about_seeds, counted, joined
 from irsde.report.charts import PAPERS_SAMPLER, Sweep
 from irsde.report.judging import Metric, headline, signed
-from irsde.report.looks import DASHED, look
 from irsde.report.results import Entry, Row, entries
 from irsde.report.table import Figure
 from irsde.scoring.metrics import METRICS

@@ -224,8 +224,10 @@ def run_with_weights(task: str, method: str) -> Path:
             if (of_task, of_method) == (task, method):
                 return file.parent
             known.add(f"{of_task} with {of_method}")
-    offer = f"there are weights for {', '.join(sorted(known))}" if known else "there are none"
-    raise InputError(f"no committed weights of {method} for {task}: {offer}; give --run")
+    offer = f"there are weights for {', '.join(sorted(known))}"
+    if not known:
+        offer = f"they lie in {STUDY} of the repository, not in the package: run it in a clone"
+    raise InputError(f"no committed weights of {method} for {task}: {offer}, or give --run")
 
 
 def _inside(path: Path) -> Path:

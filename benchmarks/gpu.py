@@ -391,7 +391,7 @@ class Training:
         self.process = subprocess.Popen(
             (
                 sys.executable, "-m", "irsde.cli", "train", "--profile", RUN.profile,
-                "--task", RUN.task, "--method", RUN.method, "--no-track",
+                "--task", RUN.task, "--method", RUN.method,
             ),
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip

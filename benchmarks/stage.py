@@ -55,7 +55,7 @@ def one_window(folder: Path) -> None:
     (folder / "workflow/config/one.yaml").write_text(PROFILE)
     call(folder, "irsde", "data", "fetch", "--profile", "one")
     call(folder, "irsde", "data", "prepare", "--profile", "one", "--task", "denoising")
-    train = ("--profile", "one", "--task", "denoising", "--method", "identity", "--no-track")
+    train = ("--profile", "one", "--task", "denoising", "--method", "identity")
     call(folder, "irsde", "train", *train)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from irsde.experiment.options import OPTIONS, Option, check_options, flag
-from irsde.files import INPUT_EXIT_CODE, InputError, is_present
+from irsde.files import INPUT_EXIT_CODE, InputError
 from irsde.guide import Guide
 from irsde.machine.signals import STOPPED_EXIT_CODE, StoppedError
 from irsde.terminal import fold_to_terminal, folded, width_of, write_plainly
@@ -59,7 +59,6 @@ ProfileOption = Annotated[
     typer.Option("--profile", help="Profile in workflow/config; default: params.yaml's."),
 ]
 TaskOption = Annotated[str, typer.Option("--task", help="A task, such as deraining.")]
-TrackOption = Annotated[bool, typer.Option(help="Log to MLflow afterwards.")]
 
 
 def _print_version(asked: bool) -> None:
@@ -318,7 +317,6 @@ def train(
             "--task and --method are given.",
         ),
     ] = False,
-    track: TrackOption = True,
 ) -> None:
     """Train one run, or tune it where the method has no network.
 
@@ -330,7 +328,6 @@ def train(
     from irsde.experiment.profile import load_profile, run_settings
     from irsde.machine.launch import reported_end, start_processes
     from irsde.machine.world import world_of_environment
-    from irsde.tracking.follow import Follower
     from irsde.training.run import train as train_run
 
     without_effect = {
@@ -375,24 +372,11 @@ def train(
         start_processes(settings.training.processes)
         return
     leaks = read_leaks(loaded.name, task, loaded.data.of(task))
-    follower = Follower(run.folder)
-    try:
-        with reported_end():
-            line = train_run(
-                run,
-                settings,
-                overwrite=overwrite,
-                leaks=leaks,
-                follow=follower if track else lambda: None,
-                start=start,
-            )
-    finally:
-        follower.close()
+    with reported_end():
+        line = train_run(run, settings, overwrite=overwrite, leaks=leaks, start=start)
     if not world_of_environment().is_first:
         return
     print(line, flush=True)
-    if track:
-        _become_tracker(run.folder)
 
 
 def _with_evaluation_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -463,7 +447,6 @@ def evaluate(
         str | None, typer.Option(help="With --restored and --dataset: join this task's tables.")
     ] = None,
     profile: ProfileOption = None,
-    track: TrackOption = True,
     **options: str | int | None,
 ) -> None:
     """Restore a data set with a finished run and score every image; or score anyone's images.
@@ -501,9 +484,7 @@ def evaluate(
             raise InputError("irsde evaluate: --done goes with --evaluation only")
         check_options(chosen)
         places = dict.fromkeys(evaluation or ())
-        _evaluate_run(
-            run, dataset, chosen, [*places], done, all_protocols=all_protocols, track=track
-        )
+        _evaluate_run(run, dataset, chosen, [*places], done, all_protocols=all_protocols)
         return
     from irsde.evaluation.outside import evaluate_restored
 
@@ -513,7 +494,7 @@ def evaluate(
         raise InputError("irsde evaluate --restored: --task and --dataset go together")
     test_set = _test_set(profile, task, dataset) if task and dataset else None
     usual = test_set.profile.evaluation.protocol if test_set else "rgb"
-    text, folder = evaluate_restored(
+    text, _ = evaluate_restored(
         restored,
         reference,
         protocol or usual,
@@ -524,8 +505,6 @@ def evaluate(
         pattern=pattern,
     )
     print(text)
-    if test_set and track:
-        _track(test_set.profile.name, evaluation=folder)
 
 
 def _test_set(profile: str | None, task: str, dataset: str) -> "PreparedSet":
@@ -551,7 +530,6 @@ def _evaluate_run(
     done: Path | None,
     *,
     all_protocols: bool,
-    track: bool,
 ) -> None:
     from irsde.data.leakage.record import leaked_images, read_leaks
     from irsde.evaluation.current import write_done
@@ -592,8 +570,6 @@ def _evaluate_run(
             from irsde.scoring.score import protocol_means
 
             print(protocol_means(read_protocols(evaluation.folder / PER_PROTOCOL)))
-        if track:
-            _track(run.profile, evaluation=evaluation.folder)
     if done and is_first:
         write_done(wanted, done)
 
@@ -828,7 +804,6 @@ def report(
     partial: Annotated[
         bool, typer.Option("--partial", help="Compile with missing evaluations and list them.")
     ] = False,
-    track: TrackOption = True,
 ) -> None:
     """Compile tables, figures and the page of a profile's finished evaluations into reports/."""
     from irsde.experiment.profile import load_profile
@@ -836,8 +811,6 @@ def report(
 
     name = _profile_name(profile)
     print(compile_report(load_profile(name), partial=partial))
-    if track:
-        _track(name, report=True)
 
 
 @app.command()
@@ -1042,24 +1015,12 @@ def rebuild() -> None:
         ) from None
 
 
-@tracking.command("run")
-def track_run(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run, finished or in training.")],
-) -> None:
-    """Log one run to MLflow, finished or in training."""
-    from irsde.experiment.grid import run_of
-    from irsde.tracking.store import Tracker
+@tracking.command()
+def follow(profile: ProfileOption = None) -> None:
+    """Log a profile to MLflow as it grows, until stopped; Snakemake starts and ends this."""
+    from irsde.tracking.follow import follow as follow_profile
 
-    run = run_of(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no run there; run irsde train first")
-    if is_present(folder / "run.json"):
-        _track(run.profile, training=run.folder)
-    else:
-        try:
-            Tracker(run.profile).log_unfinished(run)
-        except Exception as error:  # noqa: BLE001 - a store fails in ways of its backend
-            raise InputError(f"the store cannot be reached ({_reason(error)})") from None
+    print(follow_profile(_profile_name(profile)))
 
 
 @app.command()
@@ -1090,38 +1051,6 @@ def doctor() -> None:
     print(f"free disk here: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB")
     profiles = sorted(path.stem for path in PROFILE_FOLDER.glob("*.yaml"))
     print(f"profiles: {', '.join(profiles) or 'none; run irsde in the project folder'}")
-
-
-def _become_tracker(folder: Path) -> None:
-    """Log a run by replacing this process, whose memory torch and the data still fill."""
-    command = [sys.executable, "-m", "irsde.cli", "track", "run", str(folder)]
-    sys.stdout.flush()
-    os.execv(sys.executable, command)
-
-
-def _track(
-    profile: str,
-    training: Path | None = None,
-    evaluation: Path | None = None,
-    *,
-    report: bool = False,
-) -> None:
-    """Log what is finished; the result files stay good if the store cannot be reached."""
-    from irsde.tracking.store import Tracker
-
-    try:
-        tracker = Tracker(profile)
-        if training:
-            tracker.log_training(training)
-        if evaluation:
-            tracker.log_evaluation(evaluation)
-        if report:
-            tracker.log_report()
-    except Exception as error:  # noqa: BLE001 - a store fails in ways of its backend
-        print(
-            f"irsde: not logged to MLflow ({_reason(error)}); run irsde track sync later",
-            file=sys.stderr,
-        )
 
 
 def _reason(error: Exception) -> str:

@@ -79,14 +79,14 @@ def test_an_average_becomes_a_run_that_can_be_evaluated(project):
     assert all(torch.allclose(weights[name], stored[name], atol=1e-5) for name in stored)
     assert json.loads((derived / "run.json").read_text())["derived_from"] == RUN.folder.as_posix()
     folder = derived.relative_to(project)
-    line = call(project, "irsde", "evaluate", "--run", str(folder), "--nfe", "2", "--no-track")
+    line = call(project, "irsde", "evaluate", "--run", str(folder), "--nfe", "2")
     assert " dB over 4 images" in line
 
 
 def test_a_snapshot_is_evaluated_as_the_weights_it_stores(project):
     train(RUN, settings(iterations=12, ema_snapshots=4), overwrite=False)
     average(RUN, 0.1)
-    evaluate = ("irsde", "evaluate", "--dataset", "photographs-test", "--nfe", "2", "--no-track")
+    evaluate = ("irsde", "evaluate", "--dataset", "photographs-test", "--nfe", "2")
     images = "evaluations/photographs-test/posterior-2{}/images/{}.png"
 
     def restored(run, name=""):

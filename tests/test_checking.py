@@ -101,7 +101,7 @@ def test_folders_and_sets_can_be_compared_with_a_table_and_a_sheet(project, tmp_
 def test_a_leaking_training_is_refused_until_scenes_are_left_out(project, tmp_path):
     out = call(tmp_path, "irsde", "data", "prepare", "--task", "denoising")
     assert "mine-train/b = mine-test/x (same look)" in out
-    train = ("irsde", "train", "--task", "denoising", "--method", "regression", "--no-track")
+    train = ("irsde", "train", "--task", "denoising", "--method", "regression")
     words = call(tmp_path, *train, code=2)
     assert "1 test images are shown in the training data, the first mine-test/x by" in words
     assert not (tmp_path / "results").exists()
@@ -123,11 +123,11 @@ def test_allowed_leakage_stands_in_the_card_and_in_the_tables(project, tmp_path)
     project(allow_leakage=True)
     call(tmp_path, "irsde", "data", "prepare", "--task", "denoising")
     for method in ("identity", "regression"):
-        options = ("--task", "denoising", "--method", method, "--no-track")
+        options = ("--task", "denoising", "--method", method)
         call(tmp_path, "irsde", "train", *options)
         run = f"results/mine/denoising/{method}/seed0"
-        call(tmp_path, "irsde", "evaluate", "--run", run, "--no-track")
-    call(tmp_path, "irsde", "report", "--no-track")
+        call(tmp_path, "irsde", "evaluate", "--run", run)
+    call(tmp_path, "irsde", "report")
     card = read_json(tmp_path / "results/mine/denoising/regression/seed0/run.json")
     assert card["leakage"] == {"mine-test": 1}
     text = (tmp_path / "reports/tables.md").read_text()
@@ -140,7 +140,7 @@ def test_the_option_allows_it_too(project, tmp_path):
     call(tmp_path, "irsde", "data", "prepare", "--task", "denoising")
     call(
         tmp_path, "irsde", "train", "--task", "denoising", "--method", "regression",
-        "--no-track", "--allow-leakage",
+        "--allow-leakage",
     )  # fmt: skip
     card = json.loads((tmp_path / "results/mine/denoising/regression/seed0/run.json").read_text())
     assert card["leakage"] == {"mine-test": 1}

@@ -14,10 +14,10 @@ RUN = "results/smoke/denoising/identity/seed0"
 EVALUATION = f"{RUN}/evaluations/photographs-test/direct-0"
 PREPARED = "data/prepared/smoke/denoising/photographs-test/dataset.json"
 IMPORTED = "results/smoke/imported.json"
-REPORT = ("report", "--profile", "smoke", "--partial", "--no-track")
+REPORT = ("report", "--profile", "smoke", "--partial")
 COMPARE = ("compare", EVALUATION, EVALUATION)
-EVALUATE = ("evaluate", "--run", RUN, "--no-track")
-TRAIN = ("train", "--profile", "smoke", "--task", "denoising", "--method", "identity", "--no-track")
+EVALUATE = ("evaluate", "--run", RUN)
+TRAIN = ("train", "--profile", "smoke", "--task", "denoising", "--method", "identity")
 
 
 @pytest.fixture(scope="module")

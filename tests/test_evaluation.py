@@ -147,7 +147,7 @@ def test_multiply_accumulates_are_those_of_the_layers(monkeypatch):
 
 
 def command(*arguments):
-    done = CliRunner().invoke(app, ["evaluate", *arguments, "--no-track"])
+    done = CliRunner().invoke(app, ["evaluate", *arguments])
     if isinstance(done.exception, InputError):
         return str(done.exception)
     assert done.exit_code == 0, done.output
@@ -267,7 +267,7 @@ PLACES = [f"{SET}/posterior-2-sampling{seed}" for seed in (5, 6)] + [f"{SET}/pos
 
 def shared(*places, **options):
     given = [part for place in places for part in ("--evaluation", place)]
-    command = ["evaluate", "--run", RUN.folder.as_posix(), "--no-track", *given]
+    command = ["evaluate", "--run", RUN.folder.as_posix(), *given]
     return CliRunner().invoke(app, [*command, *options.get("further", ())])
 
 

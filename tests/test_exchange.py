@@ -32,10 +32,10 @@ def finished(tmp_path_factory):
         patch.chdir(folder)
         prepare_task("smoke", TASK)
     for method in ("classical", METHOD):
-        call(folder, "irsde", "train", "--task", TASK, "--method", method, "--no-track")
+        call(folder, "irsde", "train", "--task", TASK, "--method", method)
         run = f"results/smoke/{TASK}/{method}/seed0"
-        call(folder, "irsde", "evaluate", "--run", run, "--no-track")
-    call(folder, "irsde", "report", "--partial", "--no-track")
+        call(folder, "irsde", "evaluate", "--run", run)
+    call(folder, "irsde", "report", "--partial")
     return folder
 
 

@@ -17,9 +17,7 @@ from irsde.experiment.grid import PROGRESS, Run
 from irsde.experiment.profile import load_profile, run_settings
 from irsde.files import InputError, write_json
 from irsde.machine.signals import StoppedError
-from irsde.tracking import follow as following
-from irsde.tracking.follow import Follower
-from irsde.tracking.store import Tracker, tracking_uri
+from irsde.tracking.store import SAME_START, Tracker, sync, tracking_uri
 from irsde.training import prediction
 from irsde.training.prediction import overview, predict
 from irsde.training.run import train
@@ -68,50 +66,59 @@ def test_a_run_in_training_is_logged_as_it_grows_and_then_completed(project):
     assert [f.path for f in client.list_artifacts(run.info.run_id, "validation")]
 
 
-def test_training_goes_on_without_the_tracking_server_and_sync_replays(project):
-    line = call(
-        project, "irsde", "train", "--task", TASK, "--method", "regression",
-        MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+def test_the_store_shows_when_the_work_was_done_and_not_when_it_was_logged(project):
+    train(RUN, settings(), overwrite=False, follow=lambda: Tracker("smoke").log_unfinished(RUN))
+    time.sleep(1.5)
+    assert Tracker("smoke").log_training(RUN.folder)
+    _, (run,) = stored_runs()
+    seconds = json.loads((RUN.folder / "cost.json").read_text())["seconds"]
+    assert run.info.end_time - run.info.start_time == pytest.approx(1000 * seconds, abs=SAME_START)
+    assert run.info.end_time < 1000 * ((RUN.folder / "run.json").stat().st_mtime + 1)
+
+
+def follower(project, **variables):
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "irsde.cli", "track", "follow", "--profile", "smoke"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=project,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), **variables},
     )  # fmt: skip
-    assert "trained" in line
-    assert "not logged to MLflow" in line
+
+
+def ended(process):
+    assert process.stdout.readline() == "smoke: followed, until stopped\n"
+    process.send_signal(signal.SIGTERM)
+    return process.communicate(timeout=120)[0]
+
+
+def test_no_stage_writes_the_store_and_one_follower_does(project):
+    call(project, "irsde", "train", "--task", TASK, "--method", "identity")
+    call(project, "irsde", "evaluate", "--run", f"results/smoke/{TASK}/identity/seed0")
+    assert not (project / "results/mlflow.db").exists()
+    process = follower(project)
+    assert ended(process).strip().endswith("smoke: 2 logged")
+    assert process.returncode == 0
+    assert "0 logged, 2 already there" in call(project, "irsde", "track", "sync")
+
+
+def test_what_is_known_is_not_logged_again_and_what_is_new_is(project):
+    call(project, "irsde", "train", "--task", TASK, "--method", "identity")
+    known = {}
+    assert [sync("smoke", known=known) for _ in range(2)] == [(1, 0), (0, 0)]
+    call(project, "irsde", "evaluate", "--run", f"results/smoke/{TASK}/identity/seed0")
+    assert sync("smoke", known=known) == (1, 0)
+
+
+def test_a_store_that_cannot_be_reached_is_told_in_one_line(project):
+    call(project, "irsde", "train", "--task", TASK, "--method", "identity")
+    server = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    process = follower(project, **server)
+    output = ended(process)
+    assert process.returncode == 2
+    assert output.startswith("irsde: not logged to MLflow (")
+    assert output.endswith("run irsde track sync later\n")
     assert "1 logged, 0 already there" in call(project, "irsde", "track", "sync")
-
-
-def test_a_store_that_is_none_fails_no_training_and_sync_in_one_line(project):
-    Path("results").mkdir(exist_ok=True)
     Path("results/mlflow.db").write_text("no database")
-    line = call(project, "irsde", "train", "--task", TASK, "--method", "identity")
-    assert "not logged to MLflow" in line
-    done = subprocess.run(
-        [sys.executable, "-m", "irsde.cli", "track", "sync"],
-        capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "the store cannot be reached" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_following_starts_one_process_at_a_time_and_ends_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(following, "SECONDS_BETWEEN", 0.0)
-    monkeypatch.setattr(following, "PATIENCE", 0.2)
-    started = []
-    popen = following.subprocess.Popen
-
-    def slow(command, **options):
-        started.append(command)
-        return popen([sys.executable, "-c", "import time; time.sleep(60)"], **options)
-
-    monkeypatch.setattr(following.subprocess, "Popen", slow)
-    follower = Follower(tmp_path)
-    begin = time.monotonic()
-    for _ in range(5):
-        follower()
-    assert len(started) == 1
-    follower.close()
-    assert time.monotonic() - begin < 30
-    assert follower.process.returncode == -signal.SIGKILL
+    assert "the store cannot be reached" in call(project, "irsde", "track", "sync", code=2)
 
 
 def test_status_tells_waiting_running_stopped_and_finished_runs_apart(project):
@@ -235,9 +242,9 @@ def test_a_calibration_that_is_killed_gives_one_line(project, monkeypatch):
 
 
 def test_images_shared_by_processes_give_the_files_of_one_process(project):
-    call(project, "irsde", "train", "--task", TASK, "--method", "regression", "--no-track")
+    call(project, "irsde", "train", "--task", TASK, "--method", "regression")
     evaluate = (
-        "irsde", "evaluate", "--run", "results/smoke/denoising/regression/seed0", "--no-track"
+        "irsde", "evaluate", "--run", "results/smoke/denoising/regression/seed0"
     )  # fmt: skip
     assert "over 4 images" in call(project, *evaluate)
     folder = next((project / "results").rglob("per_image.csv")).parent
@@ -253,7 +260,7 @@ def test_images_shared_by_processes_give_the_files_of_one_process(project):
 def test_the_processes_of_a_profile_are_started_by_the_same_command(project):
     profile = project / "workflow/config/smoke.yaml"
     profile.write_text(profile.read_text().replace("batch: 2\n", "batch: 2\n  processes: 2\n"))
-    out = call(project, "irsde", "train", "--task", TASK, "--method", "regression", "--no-track")
+    out = call(project, "irsde", "train", "--task", TASK, "--method", "regression")
     assert "trained" in out
     card = json.loads((project / "results/smoke/denoising/regression/seed0/run.json").read_text())
     assert card["processes"] == 2

@@ -582,9 +582,7 @@ def test_import_and_evaluate_on_the_command_line(monkeypatch, capsys):
     code, output = command(monkeypatch, capsys, *arguments)
     assert code == 0
     assert output.out.startswith("results/smoke/inpainting/ir-sde+authors/seed0: imported")
-    code, output = command(
-        monkeypatch, capsys, "evaluate", "--run", str(RUN.folder), "--nfe", "2", "--no-track"
-    )
+    code, output = command(monkeypatch, capsys, "evaluate", "--run", str(RUN.folder), "--nfe", "2")
     assert (code, " dB over " in output.out) == (0, True)
     folder = Evaluation(
         RUN, profile.data.test[0], EvaluationOptions("posterior", 2, conversion="plain")

@@ -320,7 +320,7 @@ SETS = ("photographs-test", "mine")
 
 
 def command(*arguments):
-    done = CliRunner().invoke(app, ["evaluate", *arguments, "--no-track"])
+    done = CliRunner().invoke(app, ["evaluate", *arguments])
     return str(done.exception) if isinstance(done.exception, InputError) else done.output
 
 

@@ -210,7 +210,7 @@ def test_a_file_becomes_a_run_with_its_source(monkeypatch, capsys):
 
 def test_training_a_published_system_is_refused(monkeypatch, capsys):
     arguments = ("train", "--task", "dehazing", "--method", SMALL, "--profile", "published")
-    code, output = command(monkeypatch, capsys, *arguments, "--no-track")
+    code, output = command(monkeypatch, capsys, *arguments)
     assert (code, output.err.count("\n")) == (2, 1)
 
 

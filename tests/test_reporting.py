@@ -35,7 +35,7 @@ def run(*arguments, code=0):
 
 
 def report():
-    return run("report", "--profile", "made", "--no-track")
+    return run("report", "--profile", "made")
 
 
 def cells(table=TABLE):

@@ -48,7 +48,7 @@ def imported(*arguments):
 
 
 def test_an_evaluation_imports_what_it_uses(run):
-    modules = imported("evaluate", "--run", run.folder.as_posix(), "--no-track")
+    modules = imported("evaluate", "--run", run.folder.as_posix())
     assert (run.folder / "evaluations/photographs-test/direct-0/summary.json").is_file()
     assert {"torch", "numba"} <= modules  # they compute the scores
     assert [name for name in UNUSED if name in modules] == []

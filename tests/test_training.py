@@ -633,7 +633,7 @@ def test_several_processes_stop_at_a_signal_with_one_line(project):
     profile = Path("workflow/config/smoke.yaml")
     text = profile.read_text().replace("training:\n", "training:\n  processes: 2\n", 1)
     profile.write_text(re.sub(r"( {2}iterations:) \d+", r"\1 5000", text))
-    command = ["-m", "irsde.cli", "train", "--profile", "smoke", "--task", TASK, "--no-track"]
+    command = ["-m", "irsde.cli", "train", "--profile", "smoke", "--task", TASK]
     process = subprocess.Popen(
         [sys.executable, *command, "--method", "ir-sde"],
         stderr=subprocess.PIPE,

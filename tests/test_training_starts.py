@@ -69,7 +69,7 @@ def command(capfd, monkeypatch):
 
     def call(*arguments, code=0, name="train"):
         if name == "train":
-            of = ("--profile", "smoke", "--task", TASK, "--method", "regression", "--no-track")
+            of = ("--profile", "smoke", "--task", TASK, "--method", "regression")
             arguments = (*of, *arguments)
         found, output = irsde(capfd, monkeypatch, name, *arguments)
         assert found == code, output
@@ -110,9 +110,7 @@ def test_a_continued_run_is_evaluated_averaged_shown_and_continued(command):
     command("--continue-to", "12")
     moments = [snapshot.iteration for snapshot in found_snapshots(LONGER.folder)]
     assert sorted(set(moments)) == [2, 4, 6, 8, 9, 12]
-    assert " dB over 4 images" in command(
-        "--run", str(LONGER.folder), "--no-track", name="evaluate"
-    )
+    assert " dB over 4 images" in command("--run", str(LONGER.folder), name="evaluate")
     assert "12 snapshots" in average(LONGER, 0.1)
     stored = load_file(found_snapshots(LONGER.folder)[-1].file)
     weights = load_file(Path(f"{LONGER.folder.parent}+width0.1/seed0/weights.safetensors"))
@@ -184,7 +182,7 @@ def test_a_training_from_given_weights_begins_with_them(command, monkeypatch):
         line.startswith(f"started from {weights}, SHA-256")
         for line in _recipe(RunCard.model_validate(of_tuned))
     )
-    assert " dB over 4 images" in command("--run", str(tuned.folder), "--no-track", name="evaluate")
+    assert " dB over 4 images" in command("--run", str(tuned.folder), name="evaluate")
 
 
 def test_weights_in_a_file_need_no_run(command, tmp_path_factory):
@@ -195,7 +193,7 @@ def test_weights_in_a_file_need_no_run(command, tmp_path_factory):
     assert f"{tuned.folder}: trained" in line
     assert (card(tuned)["derived_from"], card(tuned)["started_from"]["file"]) == (None, file.name)
     assert "up to date" in command("--from", str(file))
-    assert " dB over 4 images" in command("--run", str(tuned.folder), "--no-track", name="evaluate")
+    assert " dB over 4 images" in command("--run", str(tuned.folder), name="evaluate")
 
 
 def test_what_cannot_be_started_from_is_refused(command, tmp_path):

@@ -1,46 +1,57 @@
-"""Live tracking: a process beside the training logs what the run's files hold."""
+"""Live tracking: one process beside those that compute logs what their files hold."""
 
-import subprocess
+import os
 import sys
 import time
 from pathlib import Path
 
+from irsde.files import InputError
+from irsde.machine.signals import stop_on_signals
+
 SECONDS_BETWEEN = 60.0
-PATIENCE = 60.0
+SHARE = 0.1  # of the time, at most, that logging may take
+SECONDS_ASLEEP = 0.5
 
 
-class Follower:
-    """Starts `irsde track run` now and then; training neither waits for it nor minds its failure.
+def follow(profile: str) -> str:
+    """Log a profile's results as they come, until asked to stop or whoever started this is gone.
+
+    What is there then is logged too. A store that cannot be reached is tried again.
 
     Parameters
     ----------
-    folder : Path
-        Run in training.
+    profile : str
+
+    Returns
+    -------
+    str
+        One line that says what was logged.
+
+    Raises
+    ------
+    InputError
+        If the last attempt failed.
     """
+    starter, known = os.getppid(), dict[Path, int]()
+    logged, pause = 0, SECONDS_BETWEEN
+    with stop_on_signals(repeated=True) as stop:
+        print(f"{profile}: followed, until stopped", flush=True)  # noqa: T201
+        while True:
+            begin = time.monotonic()
+            while time.monotonic() - begin < pause and not stop and os.getppid() == starter:
+                time.sleep(SECONDS_ASLEEP)
+            is_last = bool(stop) or os.getppid() != starter
+            begin = time.monotonic()
+            from irsde.tracking.store import sync  # a second or two, and only now
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.process: subprocess.Popen[bytes] | None = None
-        self.started = time.monotonic()
-
-    def __call__(self) -> None:
-        """Log what is new, unless that was done within the last minute or is being done."""
-        busy = self.process is not None and self.process.poll() is None
-        if busy or time.monotonic() - self.started < SECONDS_BETWEEN:
-            return
-        self.started = time.monotonic()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "irsde.cli", "track", "run", str(self.folder)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def close(self) -> None:
-        """Let the last process finish, or end it where its server does not answer."""
-        if self.process is None:
-            return
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            try:
+                logged += sync(profile, known=known)[0]
+            except Exception as error:  # noqa: BLE001 - a store fails in ways of its backend
+                reason = " ".join(str(error).split())[:200]
+                told = f"not logged to MLflow ({reason}); run irsde track sync later"
+                if is_last:
+                    raise InputError(told) from None
+                print(f"irsde: {told}", file=sys.stderr, flush=True)  # noqa: T201
+            if is_last:
+                return f"{profile}: {logged} logged"
+            pause = max(SECONDS_BETWEEN, (time.monotonic() - begin) / SHARE)

@@ -9,13 +9,13 @@ from datetime import datetime
 from pathlib import Path
 
 from irsde.experiment.cards import Cost, RunCard
-from irsde.experiment.grid import Run, pairs_folder
+from irsde.experiment.grid import PROGRESS, Run, pairs_folder
 from irsde.experiment.options import OPTIONS
 from irsde.experiment.provenance import read_run_card
 from irsde.experiment.recorded import Lineage
 from irsde.experiment.result_tables import HISTORY
 from irsde.experiment.summary import Summary, read_summary
-from irsde.files import REPORTS, digest_file, digest_json, is_present
+from irsde.files import REPORTS, digest_file, digest_json, is_present, read_json
 from irsde.scoring.distributions import DISTANCES
 
 WEIGHTS = "weights.safetensors"
@@ -132,6 +132,7 @@ def unfinished_record(run: Run) -> Record:
         {"stage": "train", "task": run.task, "method": run.method, "seed": str(run.seed)},
         metrics=_history(run.folder),
         files=_newest_validation(run.folder),
+        started=_start(run.folder / PROGRESS),
     )
 
 
@@ -291,6 +292,15 @@ def _times(card: Path, cost: Cost) -> tuple[int, int]:
     ended = int(1000 * when)
     seconds = cost.seconds
     return ended - int(1000 * seconds if seconds and math.isfinite(seconds) else 0), ended
+
+
+def _start(progress: Path) -> int | None:
+    """When a training began, as far as it says so; had it never been interrupted."""
+    if not is_present(progress):
+        return None
+    content = read_json(progress)
+    started = content.get("started") if isinstance(content, dict) else None
+    return int(1000 * started) if isinstance(started, float) else None
 
 
 def _training_inputs(card: RunCard) -> list[Input]:

@@ -8,8 +8,8 @@ an empty SQLite store at once break it. Importing this module takes a second or 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -27,9 +27,9 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from irsde.experiment.grid import Run
+from irsde.experiment.grid import Run, run_of
 from irsde.experiment.provenance import read_run_card
-from irsde.files import REPORTS, RESULTS
+from irsde.files import REPORTS, RESULTS, is_present
 from irsde.tracking.records import (
     WEIGHTS,
     Model,
@@ -66,6 +66,7 @@ OWN_TAGS = frozenset(
 )
 SECONDS_FOR_LOCK = 300
 METRICS_AT_ONCE = 500
+SAME_START = 5000  # milliseconds; of a training that was interrupted the work began later
 
 
 def tracking_uri() -> str:
@@ -323,14 +324,19 @@ def notes_of(run: MlflowRun) -> dict[str, str]:
     return notes
 
 
-def sync(profile: str, uri: str | None = None) -> tuple[int, int]:
-    """Log every finished run and evaluation of a profile, and its report, that the store lacks.
+def sync(
+    profile: str, uri: str | None = None, known: dict[Path, int] | None = None
+) -> tuple[int, int]:
+    """Log what the store lacks: runs and evaluations of a profile, runs in training, its report.
 
     Parameters
     ----------
     profile : str
     uri : str, optional
         Store to write to; `tracking_uri()` unless given.
+    known : dict of Path to int, optional
+        When each card was written that this process has logged; it is passed over, and what is
+        logged now is added.
 
     Returns
     -------
@@ -339,20 +345,27 @@ def sync(profile: str, uri: str | None = None) -> tuple[int, int]:
     """
     tracker = Tracker(profile, uri)
     root = RESULTS / profile
-    cards = [
-        path
-        for path in sorted(root.glob("*/*/seed*/run.json"))
-        if not read_run_card(path.parent).outside
-    ]
-    summaries = sorted(root.glob("*/*/seed*/evaluations/*/*/summary.json"))
-    outcomes = [tracker.log_training(path.parent) for path in cards]
-    outcomes += [
-        tracker.log_evaluation(path.parent)
-        for path in summaries
-        if not path.parent.name.startswith(".")
-    ]
+    known = {} if known is None else known
+    outcomes: list[bool] = []
+
+    def log(card: Path, write: Callable[[Path], bool]) -> None:
+        with suppress(FileNotFoundError):  # set aside meanwhile
+            written = card.stat().st_mtime_ns
+            if known.get(card) != written:
+                outcomes.append(write(card.parent))
+                known[card] = written
+
+    for card in sorted(root.glob("*/*/seed*/run.json")):
+        if not read_run_card(card.parent).outside:
+            log(card, tracker.log_training)
+    for summary in sorted(root.glob("*/*/seed*/evaluations/*/*/summary.json")):
+        if not summary.parent.name.startswith("."):
+            log(summary, tracker.log_evaluation)
+    for progress in sorted(root.glob("*/*/seed*/progress.json")):
+        if not is_present(progress.with_name("run.json")):
+            tracker.log_unfinished(run_of(progress.parent))
     if report_record(profile):
-        outcomes.append(tracker.log_report())
+        log(REPORTS / "provenance.json", lambda _: tracker.log_report())
     return sum(outcomes), len(outcomes) - sum(outcomes)
 
 

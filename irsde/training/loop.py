@@ -503,6 +503,7 @@ class Trainer:
                 "host": socket.gethostname(),
                 "process": os.getpid(),
                 "time": time.time(),
+                "started": time.time() - (time.monotonic() - self.started),
             },
         )
 

@@ -43,7 +43,7 @@ NEXT = {
     "diagnose": "irsde evaluate --restored FOLDER --all-protocols, or train with what differs",
     "track sync": "mlflow ui --backend-store-uri sqlite:///results/mlflow.db",
     "track rebuild": "mlflow ui --backend-store-uri sqlite:///results/mlflow.db",
-    "track run": "irsde evaluate --run RUN",
+    "track follow": "mlflow ui --backend-store-uri sqlite:///results/mlflow.db",
     "explain": "irsde verify --recompute TABLE/ROW",
     "verify": "irsde evidence export or irsde export crate, to pass the results on",
     "evidence export": "git add the folder, or irsde export crate",

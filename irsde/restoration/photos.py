@@ -330,6 +330,8 @@ def _line(
 def _check(run: Path, card: RunCard, options: RestoreOptions) -> None:
     """Refuse a run or options that cannot be used, before anything is read."""
     method = method_of(card.method)
+    if method.kind == "published":
+        raise InputError(f"{run}: {card.label} restores test sets only, by irsde evaluate")
     if not method.is_trained:
         raise InputError(f"{run}: {card.label} has no network to restore with")
     for name, limit in LIMITS.items():

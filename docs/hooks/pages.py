@@ -6,7 +6,7 @@ target, or to a copy of the file.
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ MOVED = {
     "workflow/config/README.md": "reference/keys.md",
 }
 LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
+IMAGE = re.compile(r"!\[((?:\\.|[^\]\\])*)\]\(([^)\s]+)\)")
 FENCE = re.compile(r"(^```.*?^```$)", re.M | re.S)
 
 
@@ -90,6 +91,16 @@ def _resolved(uri: str, link: str) -> str | None:
     return target or None
 
 
+def _if_committed(uri: str) -> Callable[[re.Match[str]], str]:
+    """Keep an image of the study, or say that it is not in git: its licence may not allow that."""
+
+    def kept(found: re.Match[str]) -> str:
+        there = (ROOT / posixpath.dirname(path_of(uri)) / found[2]).is_file()
+        return found[0] if there else f"(A figure that is not in git: {found[1]})"
+
+    return kept
+
+
 def on_page_markdown(markdown: str, page: Page, files: Files, **_: Any) -> str:
     """Text of a page, whose links lead to where things lie in the site."""
     uri = page.file.src_uri
@@ -105,5 +116,7 @@ def on_page_markdown(markdown: str, page: Page, files: Files, **_: Any) -> str:
         relative = posixpath.relpath(place, posixpath.dirname(uri) or ".")
         return f"{start}{relative}{anchor}{end}"
 
+    if uri.startswith("study/"):
+        markdown = IMAGE.sub(_if_committed(uri), markdown)
     parts = FENCE.split(markdown)
     return "".join(part if k % 2 else LINK.sub(moved, part) for k, part in enumerate(parts))

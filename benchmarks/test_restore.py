@@ -29,7 +29,8 @@ def test_restore(width, height, nfe, tmp_path, capsys):
         "--task", "deraining", "--nfe", str(nfe), "--threads", "2", "--out", str(tmp_path / "out"),
     )  # fmt: skip
     child = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, text=True)
-    errors = child.stderr.read()
+    with child.stderr as stream:
+        errors = stream.read()
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     assert child.returncode == 0, errors

@@ -16,10 +16,11 @@ rule fetch:
     resources:
         attempt=attempt_number,
     params:
+        attempt=ATTEMPT,
         failures=failures_in("logs/data/{dataset}.log"),
         own=lambda wildcards: own_contents(wildcards.dataset),
     shell:
-        "{ATTEMPT} {resources.attempt} {log:q} irsde data fetch {wildcards.dataset:q}"
+        "{params.attempt} {resources.attempt} {log:q} irsde data fetch {wildcards.dataset:q}"
 
 
 rule prepare:
@@ -36,10 +37,11 @@ rule prepare:
     resources:
         attempt=attempt_number,
     params:
+        attempt=ATTEMPT,
         settings=preparation_settings,
         code=current("prepare"),
     shell:
-        "{ATTEMPT} {resources.attempt} {log:q} irsde data prepare --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "{params.attempt} {resources.attempt} {log:q} irsde data prepare --profile {wildcards.profile:q} --task {wildcards.task:q} "
         "--dataset {wildcards.dataset:q}"
 
 
@@ -57,7 +59,8 @@ rule check:
     resources:
         attempt=attempt_number,
     params:
+        attempt=ATTEMPT,
         settings=preparation_settings,
         code=current("check"),
     shell:
-        "{ATTEMPT} {resources.attempt} {log:q} irsde data check --profile {wildcards.profile:q} --task {wildcards.task:q}"
+        "{params.attempt} {resources.attempt} {log:q} irsde data check --profile {wildcards.profile:q} --task {wildcards.task:q}"

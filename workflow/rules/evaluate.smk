@@ -15,9 +15,10 @@ rule evaluate:
         gpu=evaluation_gpus,
         mem_mb=evaluation_memory,
     params:
+        attempt=ATTEMPT,
         arguments=evaluation_arguments,
         settings=evaluation_settings,
         weights=metric_weights(),
         code=current("evaluate"),
     shell:
-        "{ATTEMPT} {resources.attempt} {log:q} irsde evaluate {params.arguments} --done {output.done:q}"
+        "{params.attempt} {resources.attempt} {log:q} irsde evaluate {params.arguments} --done {output.done:q}"

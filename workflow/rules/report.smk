@@ -28,11 +28,12 @@ rule report:
     resources:
         attempt=attempt_number,
     params:
+        attempt=ATTEMPT,
         profile=PROFILE.name,
         caption=PROFILE.caption,
         code=current("report"),
     shell:
-        "{ATTEMPT} {resources.attempt} {log:q} irsde report --profile {params.profile:q}"
+        "{params.attempt} {resources.attempt} {log:q} irsde report --profile {params.profile:q}"
 
 
 rule degradations:
@@ -53,7 +54,8 @@ rule degradations:
     resources:
         attempt=attempt_number,
     params:
+        attempt=ATTEMPT,
         profile=PROFILE.name,
         code=current("figures"),
     shell:
-        "{ATTEMPT} {resources.attempt} {log:q} irsde data figures --profile {params.profile:q}"
+        "{params.attempt} {resources.attempt} {log:q} irsde data figures --profile {params.profile:q}"

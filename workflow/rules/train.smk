@@ -26,11 +26,12 @@ rule train:
         gpu=training_gpus,
         mem_mb=training_memory,
     params:
+        attempt=ATTEMPT,
         failures=failures_in("logs/{profile}/{task}/{method}/seed{seed}/train.log"),
         settings=settings_hash,
         code=current("train"),
     shell:
-        "{ATTEMPT} {resources.attempt} {log:q} irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "{params.attempt} {resources.attempt} {log:q} irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
         "--method {wildcards.method:q} --seed {wildcards.seed:q}"
 
 
@@ -51,11 +52,12 @@ rule tune:
     resources:
         attempt=attempt_number,
     params:
+        attempt=ATTEMPT,
         failures=failures_in("logs/{profile}/{task}/{method}/seed{seed}/tune.log"),
         settings=settings_hash,
         code=current("tune"),
     shell:
-        "{ATTEMPT} {resources.attempt} {log:q} irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
+        "{params.attempt} {resources.attempt} {log:q} irsde train --overwrite --profile {wildcards.profile:q} --task {wildcards.task:q} "
         "--method {wildcards.method:q} --seed {wildcards.seed:q}"
 
 
@@ -77,11 +79,12 @@ rule import_weights:
     resources:
         attempt=attempt_number,
     params:
+        attempt=ATTEMPT,
         failures=failures_in("logs/{profile}/{task}/{method}/seed{seed}/import.log"),
         settings=settings_hash,
         weights=lambda wildcards: weights_of(wildcards.method).sha256,
     shell:
-        "{ATTEMPT} {resources.attempt} {log:q} irsde weights import {wildcards.method:q} --overwrite "
+        "{params.attempt} {resources.attempt} {log:q} irsde weights import {wildcards.method:q} --overwrite "
         "--profile {wildcards.profile:q}"
 
 
@@ -99,6 +102,7 @@ rule fetch_weights:
     resources:
         attempt=attempt_number,
     params:
+        attempt=ATTEMPT,
         name=lambda wildcards: wildcards.file.rpartition(".")[0],
     shell:
-        "{ATTEMPT} {resources.attempt} {log:q} irsde weights fetch {params.name:q}"
+        "{params.attempt} {resources.attempt} {log:q} irsde weights fetch {params.name:q}"

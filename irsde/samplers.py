@@ -169,6 +169,11 @@ def dbim(step: Step, eta: float) -> Tensor:
     return mean + tau * step.z()
 
 
+def dbim_half(step: Step) -> Tensor:
+    """DBIM half-way between DDIM and the posterior sampler."""
+    return dbim(step, 0.5)
+
+
 def heun(step: Step) -> Tensor:
     """Heun's method for the probability flow dy = noise d(c/a), y = (x - b mu) / a (4.1)."""
     a_t, b_t, c_t, a_s, b_s, c_s = step.tables
@@ -339,7 +344,7 @@ SAMPLERS: dict[str, Sampler] = {
     ),
     "mrs-ode-1-data": Sampler("MRS ODE 1, data", mrs_ode_data, 1, False),
     "mrs-ode-2-data": Sampler("MRS ODE 2, data", mrs_ode_data, 2, False, eases_out=True),
-    "dbim-half": Sampler("DBIM, eta 0.5", partial(dbim, eta=0.5), 1, True),
+    "dbim-half": Sampler("DBIM, eta 0.5", dbim_half, 1, True),
     "dbim-2": Sampler("DBIM 2", dbim_multistep, 2, False),
     "dbim-3": Sampler("DBIM 3", dbim_multistep, 3, False),
     "unidb-2": Sampler("UniDB++ 2", mrs_sde_data, 2, True, (OWN_DRIFT, BRIDGE)),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import skimage.restoration
 from scipy.ndimage import gaussian_filter
 
 from irsde.restoration import classical
@@ -60,7 +61,9 @@ def test_the_noise_level_is_the_median_detail_over_that_of_a_normal():
 def test_non_local_means_gets_the_estimated_level(monkeypatch):
     given = {}
     monkeypatch.setattr(
-        classical, "denoise_nl_means", lambda image, **options: given.update(options) or image
+        skimage.restoration,
+        "denoise_nl_means",
+        lambda image, **options: given.update(options) or image,
     )
     image = np.random.default_rng(0).random((16, 16, 3)).astype(np.float32)
     average_similar_patches(image, 0.6)
@@ -80,7 +83,7 @@ def test_holes_are_white_in_all_channels_and_widened_by_the_margin(margin, side,
         given.append(holes)
         return image
 
-    monkeypatch.setattr(classical, "inpaint_biharmonic", inpaint)
+    monkeypatch.setattr(skimage.restoration, "inpaint_biharmonic", inpaint)
     image = np.full((9, 11, 3), 0.5, np.float32)
     image[4, 6] = 1
     image[1, 1, :2] = 1

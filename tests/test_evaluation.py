@@ -178,7 +178,7 @@ def test_the_noise_of_an_image_depends_on_no_other_image(project, monkeypatch):
         (["--conversion", "plain", "--sampler", "euler-maruyama"], "omit --conversion"),
         (["--grid", "quadratic", "--nfe", "1"], "omit --grid"),
         (["--grid", "cubic"], "unknown grid 'cubic'"),
-        (["--sampler", "heun"], "unknown sampler 'heun'"),
+        (["--sampler", "rk4"], "unknown sampler 'rk4'"),
     ],
 )
 def test_options_without_effect_are_refused_by_the_command(project, arguments, words):

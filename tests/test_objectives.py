@@ -86,6 +86,6 @@ def test_training_and_restoring_begin_at_the_same_step(name):
     method = METHODS[name]
     process = method.process_for(0.1)
     restorer = Restorer(Watched(), process, method.objective, method.centered, conditional=True)
-    last = 99 if name == "goub" else process.steps
+    last = 99 if name in ("goub", "unidb") else process.steps
     assert largest_step(OBJECTIVES[method.objective], process) == last
     assert restorer.first_step(None) == last

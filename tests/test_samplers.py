@@ -388,7 +388,7 @@ def test_mean_ode_draws_nothing():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"sampler": "heun"}, "unknown sampler"),
+        ({"sampler": "rk4"}, "unknown sampler"),
         ({"nfe": 101}, "give 1 to 100"),
         ({"nfe": 0}, "give 1 to 100"),
         ({"grid": "karras"}, "unknown grid"),

@@ -132,6 +132,7 @@ def test_what_each_protocol_does():
         "y": ("y", 0, True, "matlab", "gaussian", True),
         "authors": ("rgb", 4, True, "matlab", "gaussian", False),
         "matlab-y": ("y", 0, True, "matlab-rounded", "gaussian", True),
+        "truncated-y": ("y", 0, True, "matlab", "gaussian", True),
         "full-range-y": ("y", 0, True, "full-range", "gaussian", True),
         "sr": ("y", 4, True, "matlab", "gaussian", True),
         "unrounded": ("rgb", 0, False, "matlab", "gaussian", False),

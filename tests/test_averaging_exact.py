@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from irsde.experiment.grid import Run
+from irsde.experiment.grid import Run, snapshot_file
 from irsde.files import InputError
 from irsde.training import averaging
 from irsde.training.averaging import (
@@ -17,7 +17,6 @@ from irsde.training.averaging import (
     coefficients,
     decay,
     exponent,
-    file_of,
     found_snapshots,
 )
 
@@ -48,7 +47,7 @@ def test_a_snapshot_of_the_wanted_width_is_taken_alone(tmp_path):
     for k, (iteration, width) in enumerate(snapshots):
         found = coefficients(snapshots, iteration, width)
         np.testing.assert_allclose(found, np.eye(4)[k], atol=1e-6)
-    file = file_of(tmp_path, 50, 0.1)
+    file = snapshot_file(tmp_path, 50, 0.1)
     assert file.name == "00000050-0.100.safetensors"
     file.parent.mkdir(parents=True)
     file.touch()

@@ -24,7 +24,7 @@ from irsde.files import InputError
         ("ddpm", "ddim", 9, {"conversion": "plain"}, "not trained by maximum"),
         ("ir-sde", "euler-maruyama", 9, {"conversion": "plain"}, "takes the output as the noise"),
         ("denoising-ode", "probability-flow", 9, {"sampling_seed": 1}, "draws no noise"),
-        ("ir-sde", "heun", 9, {}, "unknown sampler 'heun'"),
+        ("ir-sde", "rk4", 9, {}, "unknown sampler 'rk4'"),
         ("ir-sd", "posterior", 9, {}, "unknown method 'ir-sd'"),
     ],
 )

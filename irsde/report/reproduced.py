@@ -100,7 +100,8 @@ def reproduced_tables(rows: Sequence[Row]) -> list[Table]:
         None where there is no published system. The first has a line for each row, the second one
         for each denoiser and level of which several draws of the noise were evaluated.
     """
-    found = [entry for entry in entries(rows) if method_of(entry.first.method).kind == "published"]
+    own = [row for row in rows if not row.summary.outside]
+    found = [entry for entry in entries(own) if method_of(entry.first.method).kind == "published"]
     if not found or not WEIGHTS.is_file():
         return []
     measured = [one for entry in found for one in _measured(entry)]

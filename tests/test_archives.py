@@ -193,7 +193,7 @@ TWO = tarred({"1.png": b"x" * 512, "2.png": b"y" * 512})
         (TWO[:1300], "its end is missing"),  # cut in a header
         (TWO.replace(b"2.png", b"2.pnG"), "its end is missing"),  # a header with a wrong checksum
         (TWO + TWO, "its end is missing"),
-        (gzip.compress(b"no tar"), "not an archive"),
+        (gzip.compress(b"no tar", mtime=0), "not an archive"),
         (b"PK no zip", "not an archive"),
         (b"<html>", "not an archive"),
         (b"", "not an archive"),

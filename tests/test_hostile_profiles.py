@@ -133,7 +133,7 @@ def test_every_rule_quotes_what_it_puts_into_a_shell():
     for file, name in found:
         assert name.endswith(":q") or name in (
             "params.arguments",
-            "ATTEMPT",
+            "params.attempt",
             "resources.attempt",
         ), f"{file}: {name}"
 

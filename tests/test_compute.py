@@ -1,12 +1,17 @@
 """Quality against compute: curves of stored weights, their trends, and where they cross."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from irsde.experiment.profile import load_profile
+from irsde.experiment.provenance import read_network_run
 from irsde.files import read_json, write_json
+from irsde.report import compute
 from irsde.report.compute import compute_figures, compute_tables, curves
 from irsde.report.results import read_rows
+from irsde.restoration.cost import multiply_accumulates
 from tests.fabricated import fabricate
 
 ITERATIONS = (10, 20, 40, 80)
@@ -48,8 +53,27 @@ def test_a_curve_has_its_values_and_what_they_cost(rows):
     assert ir_sde.slope("psnr").high == pytest.approx(2)  # the same in every scene
     ratio = regression.spent / regression.iterations
     assert np.ptp(ratio) == 0
-    assert ratio[0] > 1e6
+    _, settings = read_network_run(Path(regression.first.summary.run))
+    recipe = settings.training
+    of_a_patch = multiply_accumulates(settings, recipe.patch, recipe.patch)
+    assert ratio[0] == 3 * recipe.batch * of_a_patch > 1e6
     assert regression.spent[0] == ir_sde.spent[0]  # one network, one batch
+
+
+def test_larger_patches_in_the_last_quarter_cost_more(rows, monkeypatch):
+    regression, _ = curves(rows)
+    _, settings = read_network_run(Path(regression.first.summary.run))
+    recipe = settings.training.model_copy(
+        update={"iterations": 80, "late_patch": 2 * settings.training.patch}
+    )
+    changed = settings.model_copy(update={"training": recipe})
+    monkeypatch.setattr(compute, "read_network_run", lambda _: (None, changed))
+    early, late = (
+        3 * recipe.batch * multiply_accumulates(changed, side, side)
+        for side in (recipe.patch, recipe.late_patch)
+    )
+    assert late > 3 * early
+    assert regression.spent.tolist() == [10 * early, 20 * early, 40 * early, 60 * early + 20 * late]
 
 
 def test_crossings_are_between_stored_weights_or_by_the_trends(rows):

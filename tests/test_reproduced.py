@@ -114,3 +114,11 @@ def test_the_papers_own_table_says_what_was_measured_again():
     assert table.cell("mprnet", "here").text == "quoted"
     other = tables["published-deraining-rain100l-test"]
     assert other.cell("prenet", "here").text == "quoted, not run here"
+
+
+def test_a_set_of_unknown_size_has_no_verdict():
+    """Else a part of a set that the catalogue does not have would count as the whole."""
+    file = Path("data/catalogue.yaml")
+    file.write_text(file.read_text().replace("rain100h-test:", "rain100h-elsewhere:"))
+    verdict = text(rain((29.46, 0.899)), "verdict")
+    assert verdict == "none: the catalogue does not say how many images the set has"

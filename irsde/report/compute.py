@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator
 from numpy.typing import NDArray
 
-from irsde.drawing import DOUBLE, LIGHT, STYLE, look, save
+from irsde.drawing import DOUBLE, STYLE, look, save
 from irsde.experiment.options import OPTIONS
 from irsde.experiment.provenance import read_network_run
 from irsde.files import key_of
@@ -72,7 +72,19 @@ class Curve:
     @cached_property
     def spent(self) -> NDArray[np.float64]:
         """Multiply-accumulates of the training up to each entry: forward and backward passes."""
-        return self.iterations * _of_an_iteration(self.first.summary.run)
+        from irsde.training.update import patch_at
+
+        _, settings = read_network_run(Path(self.first.summary.run))
+        recipe = settings.training
+        assert recipe is not None
+        of_side = {
+            side: (1 + BACKWARD) * recipe.batch * multiply_accumulates(settings, side, side)
+            for side in {recipe.patch, recipe.late_patch or recipe.patch}
+        }
+        reached = self.iterations.astype(int)
+        each = [of_side[patch_at(recipe, k)] for k in range(reached[-1])]
+        spent: NDArray[np.float64] = np.cumsum(each, dtype=np.float64)[reached - 1]
+        return spent
 
     def estimates(self, metric: str) -> list[Estimate]:
         """Mean over images of each entry, with its interval; none unless all have the metric."""
@@ -97,15 +109,6 @@ class Curve:
     def _values(self, metric: str) -> list[NDArray[np.float64]]:
         values = [array for e in self.entries if (array := e.values(metric)) is not None]
         return values if len(values) == len(self.entries) else []
-
-
-@lru_cache
-def _of_an_iteration(run: str) -> float:
-    _, settings = read_network_run(Path(run))
-    recipe = settings.training
-    assert recipe is not None
-    forward = multiply_accumulates(settings, recipe.patch, recipe.patch)
-    return float((1 + BACKWARD) * forward * recipe.batch)
 
 
 def curves(rows: Sequence[Row]) -> list[Curve]:
@@ -306,7 +309,7 @@ def _panel(axes: Axes, group: Sequence[Curve], metric: Metric, what: str) -> Non
             level = mean[-last:].mean()
             beyond = np.array([x[-last], 2 * x[-1]])
             line = level + slope.mean * (np.log2(beyond) - middle)
-            axes.plot(beyond, line, color=style.color or LIGHT, linewidth=0.5, zorder=2)
+            axes.plot(beyond, line, color=style.color, linewidth=0.5, zorder=2)
     axes.set_xscale("log")
     if what == "iterations":
         stored = sorted({int(n) for curve in group for n in curve.iterations})

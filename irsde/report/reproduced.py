@@ -6,12 +6,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from irsde.data.catalogue import CATALOGUE, find_split
+from irsde.data.catalogue import find_split
 from irsde.experiment.cards import Cost
 from irsde.experiment.profile import TestSet
-from irsde.experiment.published_weights import (
-    CATALOGUE as WEIGHTS,
-)
 from irsde.experiment.published_weights import (
     PublishedRow,
     PublishedWeights,
@@ -20,7 +17,7 @@ from irsde.experiment.published_weights import (
 from irsde.files import InputError, is_present
 from irsde.methods import method_of
 from irsde.report.effects import by_protocol
-from irsde.report.judging import ends, mean_text, number_text, signed
+from irsde.report.judging import count_cell, ends, mean_text, number_text, signed
 from irsde.report.results import Entry, Row, entries
 from irsde.report.table import Cell, Column, Line, Table
 from irsde.scoring.metrics import METRICS
@@ -49,8 +46,8 @@ class Measured:
         Protocol → metric of its channel → mean; of whole rows of the table of protocols.
     scored : int
         Images that were scored.
-    images : int
-        Images that the published number is of.
+    images : int, optional
+        Images that the published number is of; None where the catalogue does not say.
     """
 
     name: str
@@ -59,7 +56,7 @@ class Measured:
     entry: Entry
     means: dict[str, dict[str, Estimate]]
     scored: int
-    images: int
+    images: int | None
 
     def difference(self, protocol: str, kind: str) -> float | None:
         """Mean under a protocol less the printed value of its kind, "psnr" or "ssim"."""
@@ -79,6 +76,8 @@ class Measured:
     @property
     def verdict(self) -> str:
         """Whether the row is reproduced; none for a part of the set or another edition of it."""
+        if self.images is None:
+            return "none: the catalogue does not say how many images the set has"
         if self.scored < self.images:
             return f"none: {self.scored} of {self.images} images"
         if self.entry.first.summary.dataset.source.differences:
@@ -102,7 +101,7 @@ def reproduced_tables(rows: Sequence[Row]) -> list[Table]:
     """
     own = [row for row in rows if not row.summary.outside]
     found = [entry for entry in entries(own) if method_of(entry.first.method).kind == "published"]
-    if not found or not WEIGHTS.is_file():
+    if not found:
         return []
     measured = [one for entry in found for one in _measured(entry)]
     tables = [_rows_table(measured)] if measured else []
@@ -124,7 +123,7 @@ def _measured(entry: Entry) -> list[Measured]:
             entry,
             _means(entry),
             len(entry.images),
-            _images_of(row, len(entry.images)),
+            _images_of(row),
         )
         for row in record.rows
         if entry.first.dataset in (row.dataset, *row.parts)
@@ -164,14 +163,12 @@ def remeasured(rows: Sequence[Row], weights: str, dataset: str, noise: float | N
     return None
 
 
-def _images_of(row: PublishedRow, scored: int) -> int:
+def _images_of(row: PublishedRow) -> int | None:
     """Images of the set that a printed number is of, degraded ones where they are more."""
-    if not CATALOGUE.is_file():
-        return scored
     try:
         _, split = find_split(TestSet.parse(row.dataset).dataset)
     except InputError:
-        return scored
+        return None
     return max(split.images, split.degraded)
 
 
@@ -231,7 +228,6 @@ def _line(one: Measured) -> Line:
     sources, summary = one.entry.sources, one.entry.first.summary
     printed = " / ".join(str(value) for value in one.row.values.values())
     star = " ★" if one.row.in_paper else ""
-    parameters = summary.parameters or 0
     return Line(
         f"{one.name}-{summary.dataset.dataset}".replace("+", "-"),
         (
@@ -246,7 +242,7 @@ def _line(one: Measured) -> Line:
             Cell(_others(one), sources=sources),
             Cell(one.verdict, sources=sources),
             Cell(one.record.trained_on),
-            Cell(f"{parameters:,}", parameters),
+            count_cell(summary.parameters, "{:,.0f}", one.entry),
             _seconds(one.entry),
         ),
     )
@@ -304,7 +300,7 @@ def _draw_lines(measured: Sequence[Measured], found: Sequence[Entry]) -> list[Li
         ]
         means = [_means(entry).get(one.row.protocol, {}).get("psnr") for entry in draws]
         values = [mean.mean for mean in means if mean is not None and math.isfinite(mean.mean)]
-        if len(values) < 2:
+        if one.row.psnr is None or len(values) < 2:
             continue
         sources = tuple(source for entry in draws for source in entry.sources)
         middle = sum(values) / len(values)
@@ -315,7 +311,7 @@ def _draw_lines(measured: Sequence[Measured], found: Sequence[Entry]) -> list[Li
                 (
                     Cell(one.record.label, sources=sources),
                     Cell(one.entry.first.summary.dataset.label),
-                    Cell(str(one.row.psnr), float(one.row.psnr or 0)),
+                    Cell(str(one.row.psnr), float(one.row.psnr)),
                     Cell(str(len(values)), len(values)),
                     Cell(number_text(middle, 3), middle, sources=sources),
                     Cell(number_text(deviation, 3), deviation, sources=sources),

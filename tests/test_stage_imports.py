@@ -58,3 +58,28 @@ def test_an_evaluation_imports_what_it_uses(run):
 def test_what_computes_nothing_imports_no_torch(run, arguments):
     modules = imported(*arguments, *(["--profile", "smoke"] if arguments[0] == "status" else []))
     assert [name for name in (*UNUSED, "torch", "numba") if name in modules] == []
+
+
+def test_threads_that_prepare_pairs_import_nothing():
+    """Of two threads that import one package at once, one may find half of it."""
+    program = """
+import sys
+import numpy as np
+from irsde.data.prepare import _on_all_cores
+
+def write(number, record):
+    before = {*sys.modules}
+    from irsde.degradations.blur import blur
+    from irsde.degradations.haze import haze
+    image = np.full((40, 40, 3), 0.5, np.float32)
+    for seed in range(20):
+        blur(image, np.random.default_rng(seed))
+    haze(image, np.random.default_rng(0))
+    return [sorted(name for name in {*sys.modules} - before if name.startswith("scipy"))]
+
+print(_on_all_cores(write, [None]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "[[]]", done.stderr

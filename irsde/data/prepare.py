@@ -124,6 +124,10 @@ def prepare(profile: str, task_name: str, dataset: str, settings: TaskData) -> P
 def _on_all_cores(
     write: Callable[[int, Record], list[Record]], records: Sequence[Record]
 ) -> list[Record]:
+    # Degradations import these when they run; of two threads that do, one finds half a module.
+    import scipy.ndimage
+    import scipy.signal  # noqa: F401
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return [row for rows in pool.map(write, *zip(*enumerate(records))) for row in rows]  # noqa: B905
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 from irsde.files import InputError, digest_json
 
 if TYPE_CHECKING:
+    import torch
+
     from irsde.processes import GaussianProcess, Schedule
 
 Kind = Literal["identity", "classical", "regression", "process", "published"]
@@ -111,15 +113,20 @@ class Method:
         """SHA-256 of all of the method that weights depend on, the process's numbers included.
 
         A part of the process that is at its default is omitted, so that a new one changes
-        nothing for processes without it.
+        nothing for processes without it. Numbers count to 8 digits: in the last ones the
+        exponentials of two processors differ.
         """
         content = [self.kind, self.objective, self.centered, self.conditional]
         process = self.process_for(stationary_std)
         for field in dataclasses.fields(process) if process else ():
             value = getattr(process, field.name)
             if value is not field.default:
-                content.append(value.tolist() if hasattr(value, "tolist") else value)
+                content.append(_to_8_digits(value) if hasattr(value, "tolist") else value)
         return digest_json(content)
+
+
+def _to_8_digits(table: "torch.Tensor") -> list[str]:
+    return [f"{number + 0.0:.7e}" for number in table.flatten().tolist()]
 
 
 def _ir_sde(schedule: "Schedule") -> "Callable[[float], GaussianProcess]":

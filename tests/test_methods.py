@@ -2,6 +2,9 @@
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,10 +12,11 @@ import torch
 
 from irsde import processes
 from irsde.data.pairs import Pair
+from irsde.experiment import code
 from irsde.experiment.profile import Profile, load_profile, run_settings
-from irsde.files import InputError, digest_json
+from irsde.files import InputError, digest_json, read_json
 from irsde.machine.world import ALONE
-from irsde.methods import METHODS, Method
+from irsde.methods import METHODS, Method, method_of
 from irsde.objectives import OBJECTIVES, largest_step
 from irsde.restoration.restorer import Restorer, build_network, restorer_of
 from irsde.samplers import SAMPLERS
@@ -26,10 +30,50 @@ def test_a_process_at_its_defaults_is_known_by_what_it_was_known_by_before():
     """A field added to processes must not make weights unknown that were trained without it."""
     method = METHODS["ir-sde"]
     process = processes.mean_reverting(100, "cosine", 0.1)
-    first = [process.name, *(getattr(process, n).tolist() for n in ("a", "b", "c", "g"))]
-    tables = [process.log_a.tolist(), process.log_g.tolist(), process.diffusion.tolist()]
-    content = ["process", "maximum-likelihood", False, True, *first, *tables, True, 0.1]
+    names = ("a", "b", "c", "g", "log_a", "log_g", "diffusion")
+    tables = [[f"{x + 0.0:.7e}" for x in getattr(process, name).tolist()] for name in names]
+    content = ["process", "maximum-likelihood", False, True, process.name, *tables, True, 0.1]
     assert method.fingerprint(0.1) == digest_json(content)
+
+
+@pytest.mark.parametrize("variable", ["MKL_CBWR=COMPATIBLE", "ATEN_CPU_CAPABILITY=default"])
+def test_another_processors_rounding_leaves_what_a_method_is_known_by(variable):
+    """Exponentials differ in the last bit between kinds of processors."""
+    script = (
+        "from irsde.methods import METHODS\n"
+        "for method in METHODS.values(): print(method.fingerprint(0.1))"
+    )
+    name, value = variable.split("=")
+    command = [sys.executable, "-c", script]
+    there = subprocess.run(
+        command, env={**os.environ, name: value}, check=True, capture_output=True, text=True
+    )
+    assert there.stdout.split() == [method.fingerprint(0.1) for method in METHODS.values()]
+
+
+def test_a_method_is_known_by_its_numbers():
+    plain = METHODS["ir-sde"]
+    for change, same in ((1 + 1e-15, True), (1 + 1e-5, False)):
+        other = dataclasses.replace(
+            plain,
+            process=lambda std, change=change: dataclasses.replace(
+                plain.process(std), b=plain.process(std).b * change
+            ),
+        )
+        assert (other.fingerprint(0.1) == plain.fingerprint(0.1)) == same
+
+
+@pytest.mark.parametrize("kind", ["regression", "process"])
+def test_the_committed_study_is_of_methods_that_are_as_they_were(kind):
+    paths = sorted((PROJECT / "reports/study").rglob("run.json"))
+    cards = [read_json(path) for path in paths]
+    trained = [card for card in cards if "method" in card["identity"]]
+    chosen = [card for card in trained if method_of(card["method"]).kind == kind]
+    assert chosen
+    for card in chosen:
+        std = card["settings"]["stationary_std"]
+        now = method_of(card["method"]).fingerprint(std)
+        assert code.is_same_code("method", card["identity"]["method"], now)
 
 
 def test_the_drift_of_goub_is_part_of_what_its_weights_are_known_by():

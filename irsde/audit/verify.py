@@ -400,7 +400,9 @@ def _changed_settings(content: Lineage) -> Iterator[str]:
                 card.settings.content(), settings.model_dump(mode="json")
             )
         method = method_of(run.method)
-        if identity.get("method") not in (None, method.fingerprint(settings.stationary_std)):
+        if "method" in identity and not is_same_code(
+            "method", identity["method"], method.fingerprint(settings.stationary_std)
+        ):
             changed["definition of the method"].append(folder)
     for what, folders in changed.items():
         if folders:

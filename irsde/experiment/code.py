@@ -153,7 +153,10 @@ def imported_modules(package: Path, first: str, left_out: Collection[str] = ()) 
 
 @cache
 def known_code() -> dict[str, list[dict[str, str]]]:
-    """Classes of equal code by stage: hash → why it counts as equal, the first one first."""
+    """Classes of equal code by stage: hash → why it counts as equal, the first one first.
+
+    Those of "method" are of fingerprints of methods (`Method.fingerprint`).
+    """
     import yaml
 
     content = yaml.safe_load(KNOWN.read_text(encoding="utf-8"))
@@ -178,8 +181,11 @@ def is_same_code(stage: str, one: str | None, other: str | None) -> bool:
 def is_same_run(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     """True if two identities of runs are equal, but for code that gives the same numbers."""
     stage = "train" if "method" in one else "tune"
-    return is_same_code(stage, one.get("code"), other.get("code")) and (
-        {**one, "code": ""} == {**other, "code": ""}
+    neutral = {"code": "", "method": ""}
+    return (
+        is_same_code(stage, one.get("code"), other.get("code"))
+        and is_same_code("method", one.get("method"), other.get("method"))
+        and {**one, **neutral} == {**other, **neutral}
     )
 
 

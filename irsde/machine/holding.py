@@ -77,23 +77,38 @@ def _locked(descriptor: int, what: str) -> bool:
 
 
 def _take(note: Path, what: str, *, has_locks: bool) -> None:
-    """Make a note of one's own, after any of before turned out to be of a dead process."""
+    """Make a note of one's own, after any of before turned out to be of a dead process.
+
+    Machines that find the same dead note at once each remove it, and the slower may remove what the
+    quicker has just made. So what was removed is looked at, and one's own note looked for again.
+    """
     note.parent.mkdir(parents=True, exist_ok=True)
-    host = socket.gethostname()
-    while True:
-        try:
-            descriptor = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        except FileExistsError:
-            _remove_dead(note, what, host, has_locks=has_locks)
-            continue
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(f"{host} {os.getpid()}\n")
-        return
+    own = f"{socket.gethostname()} {os.getpid()}\n"
+    was_elsewhere = False
+    while not _made(note, own):
+        was_elsewhere |= _remove_dead(note, what, has_locks=has_locks)
+    if was_elsewhere:
+        time.sleep(SECONDS_WITHOUT_SIGN / 20)
+        if not note.exists() or _seen(note)[0] != own:
+            raise StoppedError(f"{what} by another process already; try again when it ended")
 
 
-def _remove_dead(note: Path, what: str, host: str, *, has_locks: bool) -> None:
-    with suppress(FileNotFoundError):
+def _made(note: Path, text: str) -> bool:
+    """Make a note unless there is one."""
+    try:
+        descriptor = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)
+    return True
+
+
+def _remove_dead(note: Path, what: str, *, has_locks: bool) -> bool:
+    """Remove the note of a dead process; True if it was on another machine."""
+    try:
         before = _seen(note)
+        host = socket.gethostname()
         other, _, process = before[0].partition(" ")
         if other == host:
             number = process.strip()
@@ -106,7 +121,13 @@ def _remove_dead(note: Path, what: str, host: str, *, has_locks: bool) -> None:
             )
         aside = note.with_name(f"{note.name}.{host}.{os.getpid()}")
         note.replace(aside)
-        aside.unlink()
+    except FileNotFoundError:  # another was quicker
+        return True
+    removed = _seen(aside)
+    aside.unlink()
+    if removed != before:
+        _made(note, removed[0])
+    return other != host
 
 
 def _gives_sign(note: Path, before: tuple[str, int]) -> bool:

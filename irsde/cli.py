@@ -82,7 +82,8 @@ def main_options(
 
 
 def _profile_name(name: str | None) -> str:
-    from irsde.experiment.profile import active_profile, check_form
+    from irsde.experiment.fields import check_form
+    from irsde.experiment.profile import active_profile
 
     return active_profile() if name is None else check_form("--profile", name)
 

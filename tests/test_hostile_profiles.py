@@ -159,7 +159,7 @@ def test_neither_engine_runs_what_a_name_says(tmp_path):
     assert "hostile.yaml, line 5: methods.4" in out
     assert "Traceback" not in out
     assert "line 5: methods.4" in call(folder, "irsde", "plan", "--profile", "hostile", code=2)
-    code = folder / "irsde/experiment/profile.py"
+    code = folder / "irsde/experiment/fields.py"
     code.write_text(code.read_text().replace("if pattern.fullmatch(name) is None or", "if"))
     out = call(folder, *snakemake, target, PYTHONPATH=str(folder))
     assert f" '{log}' irsde train " in out

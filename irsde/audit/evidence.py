@@ -12,12 +12,13 @@ from irsde.audit.model_card import model_card
 from irsde.audit.selection import EVALUATION_FILES, WEIGHTS, files_below, select
 from irsde.evaluation.current import is_current_evaluation
 from irsde.experiment.code import code_hash, is_same_code
+from irsde.experiment.fields import check_form, problem_of
 from irsde.experiment.grid import (
     evaluations,
     further_evaluations,
     runs,
 )
-from irsde.experiment.profile import Profile, check_form, problem_of, run_settings
+from irsde.experiment.profile import Profile, run_settings
 from irsde.experiment.provenance import read_run_card
 from irsde.experiment.summary import SUMMARY, read_summary
 from irsde.files import (

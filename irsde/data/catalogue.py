@@ -13,7 +13,8 @@ from typing import Annotated, Literal, NamedTuple, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from irsde.degradations.masks import Holes
-from irsde.experiment.profile import DatasetName, Settings, TaskName, problem_of, read_yaml
+from irsde.experiment.fields import DatasetName, Settings, TaskName, problem_of
+from irsde.experiment.yaml_file import read_yaml
 from irsde.files import DATA, InputError, nearest
 
 CATALOGUE = DATA / "catalogue.yaml"

@@ -8,15 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from irsde.experiment.profile import (
-    DatasetName,
-    MethodText,
-    Number,
-    Settings,
-    TaskName,
-    problem_of,
-    read_yaml,
-)
+from irsde.experiment.fields import DatasetName, MethodText, Number, Settings, TaskName, problem_of
+from irsde.experiment.yaml_file import read_yaml
 from irsde.files import InputError, check_name
 from irsde.methods import METHODS
 from irsde.scoring.distributions import DISTANCES

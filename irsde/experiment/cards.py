@@ -19,16 +19,10 @@ from pydantic import (
     ValidationError,
 )
 
+from irsde.experiment.fields import LONGEST_NAME, METHOD, Name, TestSetName, problem_of
 from irsde.experiment.grid import OUTSIDE
 from irsde.experiment.options import Conversion
-from irsde.experiment.profile import (
-    LONGEST_NAME,
-    METHOD,
-    Name,
-    NetworkSettings,
-    TestSetName,
-    problem_of,
-)
+from irsde.experiment.profile import NetworkSettings
 from irsde.files import InputError, is_present, read_json, write_json
 from irsde.methods import METHODS, MethodName
 from irsde.tasks import TASKS

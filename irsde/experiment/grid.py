@@ -14,17 +14,15 @@ from typing import Literal, NotRequired, TypedDict
 
 import yaml
 
+from irsde.experiment.fields import METHOD, NAME, check_form
 from irsde.experiment.options import OPTIONS, EvaluationOptions, options_of
 from irsde.experiment.profile import (
-    METHOD,
-    NAME,
     PARAMETERS,
     Causes,
     Profile,
     RunSettings,
     TaskData,
     TestSet,
-    check_form,
     largest_nfe,
     method_refusal,
     run_settings,

@@ -5,20 +5,16 @@ A profile is `workflow/config/<name>.yaml`. Both engines and every command read 
 """
 
 import difflib
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from types import GenericAlias
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -28,12 +24,49 @@ from pydantic import (
     model_validator,
 )
 
+from irsde.experiment.fields import (
+    NAME,
+    SEEDS,
+    Blocks,
+    Caption,
+    Count,
+    DatasetName,
+    DatasetNames,
+    Decay,
+    Deviation,
+    Iterations,
+    Line,
+    Megabytes,
+    MethodNames,
+    MethodText,
+    Name,
+    Number,
+    PlacedError,
+    ProtocolName,
+    Seed,
+    Seeds,
+    Settings,
+    Side,
+    TaskName,
+    TaskNames,
+    TestSetNames,
+    Threads,
+    Width,
+    check_form,
+    different,
+    first_problem,
+    text_of,
+)
 from irsde.experiment.options import DEFAULTS, OPTIONS
+from irsde.experiment.published_weights import weights_of
+from irsde.experiment.yaml_file import (
+    line_of,
+    read_yaml,
+)
 from irsde.files import DATA, InputError, check_name, digest_json, nearest
 from irsde.methods import METHODS, Method, MethodName, method_of
 from irsde.objectives import OBJECTIVES, largest_step
 from irsde.samplers import SAMPLERS
-from irsde.scoring.protocols import PROTOCOLS
 from irsde.tasks import TASKS, Degradation
 
 if TYPE_CHECKING:
@@ -41,115 +74,7 @@ if TYPE_CHECKING:
 
 PROFILE_FOLDER = Path("workflow/config")
 PARAMETERS = Path("params.yaml")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-METHOD = re.compile(NAME.pattern + r"(?:\+[A-Za-z0-9_-]+(?:\.[0-9]+)?)*")  # with its variants
-TEST_SET = re.compile(
-    NAME.pattern + r"(?:\+sigma(?P<sigma>[1-9][0-9]{0,2}))?(?:\+draw(?P<draw>[1-9][0-9]{0,3}))?"
-)
-LONGEST_NAME = 100  # characters
-MOST_SEEDS = 1000
-MOST_OF_A_CAPTION = 2000  # characters
-SEEDS = 2**31
-MOST_NODES = 100_000  # of a YAML file, what anchors stand for counted each time
 TYPICAL_STD = 50 / 255  # lambda, where a process is asked for what does not depend on it
-
-
-class Settings(BaseModel):
-    """A group of settings: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class _PlacedError(ValueError):
-    """What is wrong at a place below the value that is validated."""
-
-    def __init__(self, message: str, *place: str | int) -> None:
-        super().__init__(message)
-        self.place = place
-
-
-T = TypeVar("T")
-
-
-def _different(values: tuple[T, ...]) -> tuple[T, ...]:
-    for index, value in enumerate(values):
-        if value in values[:index]:
-            raise _PlacedError(f"{value!r} appears twice", index)
-    return values
-
-
-FORMS = {
-    METHOD: ", '+' before a variant",
-    TEST_SET: ", then +sigmaN for noise of N/255, +drawN for another draw of the noise",
-}
-
-
-def _check_form(name: str, pattern: re.Pattern[str] = NAME) -> str:
-    if pattern.fullmatch(name) is None or len(name) > LONGEST_NAME:
-        form = "letters, digits, '-' and '_'"
-        form += FORMS.get(pattern, "")
-        raise ValueError(
-            f"{name[:LONGEST_NAME]!r} is no name: {form}, {LONGEST_NAME} characters at most"
-        )
-    return name
-
-
-def _check_method(method: str) -> str:
-    _check_form(method, METHOD)
-    return _all_known("method", (MethodName.parse(method).base,), METHODS)[0] and method
-
-
-def _check_task(task: str) -> str:
-    return _all_known("task", (task,), TASKS)[0]
-
-
-def _check_protocol(protocol: str) -> str:
-    return _all_known("protocol", (protocol,), PROTOCOLS)[0]
-
-
-def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-def _one_line(text: str) -> str:
-    if not text.strip() or not text.isprintable():
-        raise ValueError("give one line of text")
-    return text
-
-
-def _words(text: str) -> str:
-    if not text.replace("\n", " ").isprintable():
-        raise ValueError("has control characters")
-    return text
-
-
-Line = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
-Name = Annotated[str, AfterValidator(_check_form)]
-Caption = Annotated[str, Field(max_length=MOST_OF_A_CAPTION), AfterValidator(_words)]
-DatasetName = Name
-MethodText = Annotated[str, AfterValidator(_check_method)]
-TaskName = Annotated[str, AfterValidator(_check_task)]
-ProtocolName = Annotated[str, AfterValidator(_check_protocol)]
-DatasetNames = Annotated[
-    tuple[DatasetName, ...], BeforeValidator(_as_tuple), AfterValidator(_different)
-]
-TestSetName = Annotated[str, AfterValidator(partial(_check_form, pattern=TEST_SET))]
-TestSetNames = Annotated[
-    tuple[TestSetName, ...], BeforeValidator(_as_tuple), AfterValidator(_different)
-]
-Seed = Annotated[int, Field(ge=0, lt=SEEDS, strict=True)]
-Seeds = Annotated[
-    tuple[Seed, ...], Field(min_length=1, max_length=MOST_SEEDS), AfterValidator(_different)
-]
-Iterations = Annotated[int, Field(ge=1, le=10**9, strict=True)]
-Count = Annotated[int, Field(ge=1, le=10**5, strict=True)]
-Side = Annotated[int, Field(ge=8, le=2**14, strict=True)]
-Width = Annotated[int, Field(ge=4, le=1024, multiple_of=2, strict=True)]
-Blocks = Annotated[
-    tuple[Annotated[int, Field(ge=0, le=100, strict=True)], ...], Field(min_length=1, max_length=8)
-]
-Threads = Annotated[int, Field(ge=1, le=1024, strict=True)]
-Megabytes = Annotated[int, Field(ge=1, le=10**8, strict=True)]
 
 
 class NAFNetSettings(Settings):
@@ -169,7 +94,7 @@ class NAFNetSettings(Settings):
     def _as_deep(self) -> "NAFNetSettings":
         encoder, decoder = len(self.encoder_blocks), len(self.decoder_blocks)
         if encoder != decoder:
-            raise _PlacedError(
+            raise PlacedError(
                 f"{decoder} levels, but encoder_blocks has {encoder}: give as many",
                 "decoder_blocks",
             )
@@ -185,32 +110,6 @@ class UNetSettings(Settings):
 
 
 NetworkSettings = Annotated[NAFNetSettings | UNetSettings, Field(discriminator="name")]
-
-
-def _parse_fraction(value: object) -> object:
-    """Accept "10/255" where a number is expected, and no truth value."""
-    if isinstance(value, bool):
-        raise ValueError(f"{value} is not a number")
-    if isinstance(value, str):
-        try:
-            numerator, _, denominator = value.partition("/")
-            return float(numerator) / float(denominator or 1)
-        except (ValueError, ZeroDivisionError):
-            raise ValueError(
-                f"{value[:LONGEST_NAME]!r} is not a number or a fraction such as 10/255"
-            ) from None
-    return value
-
-
-def _of_unit_range(value: float) -> float:
-    if value > 1:
-        hint = f"; did you mean {value:g}/255?" if value <= 255 else ""
-        raise ValueError(f"{value:g} is out of range, as images lie in [0, 1]{hint}")
-    return value
-
-
-Number = Annotated[float, BeforeValidator(_parse_fraction), Field(gt=0)]
-Deviation = Annotated[Number, AfterValidator(_of_unit_range)]
 
 
 class ProcessSettings(Settings):
@@ -286,7 +185,7 @@ class DataSettings(TaskData):
         own = self.tasks.get(task, TaskData())
         for key in own.model_fields_set:
             if owners := _other_tasks(key, task):
-                raise _PlacedError(f"is a setting of {owners}", "tasks", task, key)
+                raise PlacedError(f"is a setting of {owners}", "tasks", task, key)
         shared = (key for key in self.model_fields_set - {"tasks"} if not _other_tasks(key, task))
         chosen = TaskData().model_copy(
             update={key: getattr(self, key) for key in shared}
@@ -294,14 +193,11 @@ class DataSettings(TaskData):
         )
         roles = {"train": chosen.train, "validation": chosen.validation, "test": chosen.test}
         if not chosen.test:
-            raise _PlacedError(f"names no data set for {task}", "test")
+            raise PlacedError(f"names no data set for {task}", "test")
         used = [name for role in roles.values() for name in role]
         if len(set(used)) < len(used):
             raise ValueError(f"{task}: training, validation and test must be different data sets")
         return chosen
-
-
-Decay = Annotated[float, BeforeValidator(_parse_fraction), Field(ge=0, lt=1)]
 
 
 class TrainingSettings(Settings):
@@ -321,7 +217,7 @@ class TrainingSettings(Settings):
         "milestones", description="halved at `milestones`, or a cosine decay to the end"
     )
     warmup: int = Field(0, ge=0, le=10**9, strict=True, description="iterations of linear warm-up")
-    milestones: Annotated[tuple[Iterations, ...], AfterValidator(_different)] = Field(
+    milestones: Annotated[tuple[Iterations, ...], AfterValidator(different)] = Field(
         (), description="iterations at which the rate is halved"
     )
     betas: tuple[Decay, Decay] = Field((0.9, 0.99), description="of Adam")
@@ -365,19 +261,19 @@ class TrainingSettings(Settings):
     @model_validator(mode="after")
     def _divides(self) -> "TrainingSettings":
         if self.batch % (self.accumulate * self.processes):
-            raise _PlacedError(
+            raise PlacedError(
                 f"a batch of {self.batch} cannot be cut into {self.accumulate} parts for each of "
                 f"{self.processes} processes",
                 "accumulate",
             )
         if self.compile == "cuda-graphs" and self.accumulate > 1:
-            raise _PlacedError(
+            raise PlacedError(
                 "CUDA graphs overwrite the gradients of the parts before; set accumulate to 1, or "
                 "compile to true",
                 "compile",
             )
         if self.milestones and self.learning_rate_schedule == "cosine":
-            raise _PlacedError("have no effect on a cosine schedule; omit them", "milestones")
+            raise PlacedError("have no effect on a cosine schedule; omit them", "milestones")
         return self
 
     @property
@@ -424,10 +320,6 @@ class MemorySettings(Settings):
     evaluation: Megabytes = Field(1500, description="MB that an evaluation takes at most")
 
 
-TaskNames = Annotated[tuple[TaskName, ...], Field(min_length=1), AfterValidator(_different)]
-MethodNames = Annotated[tuple[MethodText, ...], Field(min_length=1), AfterValidator(_different)]
-
-
 class Block(Settings):
     """Runs beyond a profile's grid: each method for each task with each seed."""
 
@@ -442,7 +334,7 @@ def _swept() -> dict[str, Any]:
     for name, default in DEFAULTS.items():
         option = OPTIONS[name]
         several: Any = GenericAlias(tuple, (option.type, ...))
-        checked = Annotated[several, Field(min_length=1), AfterValidator(_different)]
+        checked = Annotated[several, Field(min_length=1), AfterValidator(different)]
         described = Field((default,), description=option.help[0].lower() + option.help[1:])
         fields[option.plural] = (Seeds if option.is_number else checked, described)
     return fields
@@ -461,10 +353,10 @@ class Sweep(_Swept):
     )
     seeds: Seeds = Field((0,), description="of training")
     datasets: TestSetNames = Field((), description="test sets; all of the task unless given")
-    samplers: Annotated[tuple[Name, ...], AfterValidator(_different)] = Field(
+    samplers: Annotated[tuple[Name, ...], AfterValidator(different)] = Field(
         (), description="the method's own unless given"
     )
-    nfe: Annotated[tuple[Count, ...], AfterValidator(_different)] = Field(
+    nfe: Annotated[tuple[Count, ...], AfterValidator(different)] = Field(
         (), description="the profile's for the method unless given"
     )
 
@@ -565,7 +457,7 @@ class Profile(Settings):
             of_images = kinds - {"identity", "published"} or kinds <= {"identity"}
             for role in ("train", "validation") if of_images else ():
                 if not getattr(chosen, role):
-                    raise _PlacedError(f"names no data set for {task}", role)
+                    raise PlacedError(f"names no data set for {task}", role)
         return data
 
     @field_validator("more")
@@ -574,7 +466,7 @@ class Profile(Settings):
         for number, block in enumerate(more):
             for index, task in enumerate(block.tasks):
                 if task not in info.data.get("tasks", (task,)):
-                    raise _PlacedError(_no_task(task), number, "tasks", index)
+                    raise PlacedError(_no_task(task), number, "tasks", index)
         return more
 
     @field_validator("sweeps")
@@ -588,10 +480,10 @@ class Profile(Settings):
         for number, sweep in enumerate(sweeps):
             for index, task in enumerate(sweep.tasks):
                 if task not in info.data["tasks"]:
-                    raise _PlacedError(_no_task(task), number, "tasks", index)
+                    raise PlacedError(_no_task(task), number, "tasks", index)
                 data = info.data["data"].of(task)
                 for message, key, place in _wrong_in_sweep(sweep, task, data, _runs(task, *grid)):
-                    raise _PlacedError(message, number, key, place)
+                    raise PlacedError(message, number, key, place)
         return sweeps
 
     @field_validator("causes")
@@ -605,7 +497,7 @@ class Profile(Settings):
         for number, cause in enumerate((base, *causes.rows)):
             place = ("rows", number - 1) if number else ()
             if number and cause.is_as_base(causes):
-                raise _PlacedError("nothing differs from the base", *place)
+                raise PlacedError("nothing differs from the base", *place)
             if (cause.profile or causes.profile) != info.data["name"]:
                 continue
             method, seed = cause.method or causes.method, cause.seed or 0
@@ -613,23 +505,23 @@ class Profile(Settings):
             known = runs.get(method) or runs.get(averaged, ())
             if causes.task not in info.data["tasks"] or seed not in known:
                 where = f"row {number}: " if number else ""
-                raise _PlacedError(
+                raise PlacedError(
                     f"{where}the profile has no {method} on {causes.task} of seed {seed}", *place
                 )
             dataset = cause.dataset or causes.dataset
             if dataset not in info.data["data"].of(causes.task).test:
                 message = f"{dataset} is no test set of {causes.task}"
-                raise _PlacedError(message, *place, "dataset")
+                raise PlacedError(message, *place, "dataset")
         return causes
 
     @model_validator(mode="after")
     def _variants_make_a_difference(self) -> "Profile":
         for method in self.variants:
             if not MethodName.parse(method).variant:
-                raise _PlacedError(f"a variant is named {method}+name", "variants", method)
+                raise PlacedError(f"a variant is named {method}+name", "variants", method)
             self._varied(method)
             for place, reason in _without_effect(method, self.variants[method]):
-                raise _PlacedError(f"{reason}: would change nothing", "variants", method, *place)
+                raise PlacedError(f"{reason}: would change nothing", "variants", method, *place)
         return self
 
     @model_validator(mode="after")
@@ -644,15 +536,15 @@ class Profile(Settings):
         if self.causes:
             try:
                 self._varied(self.causes.method)
-            except _PlacedError as error:
-                raise _PlacedError(str(error), "causes", "method") from None
+            except PlacedError as error:
+                raise PlacedError(str(error), "causes", "method") from None
         return self
 
     def _check_run(self, task: str, method: str, record: Method) -> None:
         """Refuse more network evaluations than there are steps, and patches that do not fit."""
         varied, own = self._varied(method), self.variants.get(method, {})
         if varied is not self and varied == self:
-            raise _PlacedError("changes nothing: give settings that differ", "variants", method)
+            raise PlacedError("changes nothing: give settings that differ", "variants", method)
         nfe = varied.evaluation.nfe
         if record.kind == "process":
             level = self.data.of(task).noise_level
@@ -661,10 +553,10 @@ class Profile(Settings):
             except ValueError as error:
                 own_data = self.data.tasks.get(task, TaskData()).model_fields_set
                 of_task = ("tasks", task) if "noise_level" in own_data else ()
-                raise _PlacedError(str(error), "data", *of_task, "noise_level") from None
+                raise PlacedError(str(error), "data", *of_task, "noise_level") from None
             if (nfe or record.nfe) > most:
                 of_variant = "nfe" in own.get("evaluation", {})
-                raise _PlacedError(
+                raise PlacedError(
                     f"{method} takes {most} network evaluations at most, not {nfe or record.nfe}",
                     *(("variants", method) if of_variant else ()),
                     "evaluation",
@@ -674,12 +566,12 @@ class Profile(Settings):
             _record_of(method)
         for group in ("network", "training") if record.is_trained else ():
             if getattr(varied, group) is None:
-                raise _PlacedError(f"is needed by {method}", group)
+                raise PlacedError(f"is needed by {method}", group)
         for key in ("patch", "late_patch") if record.is_trained else ():
             side, scale = getattr(varied.training, key), TASKS[task].scale
             if side is not None and side % scale:
                 of_variant = key in own.get("training", {})
-                raise _PlacedError(
+                raise PlacedError(
                     f"{side} is no multiple of {scale}, by which {task} enlarges",
                     *(("variants", method) if of_variant else ()),
                     "training",
@@ -700,43 +592,41 @@ class Profile(Settings):
         """
         try:
             return self._varied(method)
-        except _PlacedError as error:
-            raise InputError(f"profile {self.name}, {_text(error.place)}: {error}") from None
+        except PlacedError as error:
+            raise InputError(f"profile {self.name}, {text_of(error.place)}: {error}") from None
 
     def _varied(self, method: str) -> "Profile":
         if not MethodName.parse(method).variant or method_of(method).kind == "published":
             return self
         if method not in self.variants:
             known = ", ".join(self.variants) or "none"
-            raise _PlacedError(f"there is no variant {method!r} (it has: {known})", "variants")
+            raise PlacedError(f"there is no variant {method!r} (it has: {known})", "variants")
         changed = {}
         for group, settings in self.variants[method].items():
             place = ("variants", method, group)
             if group not in GROUPS_OF_VARIANTS:
-                raise _PlacedError(
+                raise PlacedError(
                     f"{group} cannot differ between methods of a table; make another profile",
                     *place,
                 )
             if (base := getattr(self, group)) is None:
-                raise _PlacedError("is needed where a variant differs in it", group)
+                raise PlacedError("is needed where a variant differs in it", group)
             usual = base.model_dump(exclude_unset=True)
             try:
                 merged = _merged(usual, settings)
                 changed[group] = GROUPS_OF_VARIANTS[group].validate_python(merged)
             except ValidationError as error:
-                within, message = _first_problem(error)
-                raise _PlacedError(message, *place, *within) from None
+                within, message = first_problem(error)
+                raise PlacedError(message, *place, *within) from None
         return self.model_copy(update=changed)
 
 
 def _record_of(method: str) -> None:
     """Refuse the name of a published system that the catalogue of weights does not have."""
-    from irsde.experiment.published_weights import weights_of
-
     try:
         weights_of(method)
     except InputError as error:
-        raise _PlacedError(str(error), "methods") from None
+        raise PlacedError(str(error), "methods") from None
 
 
 def _no_task(task: str) -> str:
@@ -962,29 +852,6 @@ def run_settings(profile: Profile, task: str, method: str, seed: int) -> RunSett
     )
 
 
-def _all_known(kind: str, names: tuple[str, ...], known: Collection[str]) -> tuple[str, ...]:
-    for name in names:
-        try:
-            check_name(kind, name, known)
-        except InputError as error:
-            raise ValueError(str(error)) from None
-    return names
-
-
-def check_form(kind: str, name: str, pattern: re.Pattern[str] = NAME) -> str:
-    """The name itself, if it has the form of names, which paths and shells take as it is.
-
-    Raises
-    ------
-    InputError
-        Says what a name is made of.
-    """
-    try:
-        return _check_form(name, pattern)
-    except ValueError as error:
-        raise InputError(f"{kind}: {error}") from None
-
-
 def load_profile(name: str) -> Profile:
     """Read `workflow/config/<name>.yaml` below the working directory.
 
@@ -1010,7 +877,7 @@ def load_profile(name: str) -> Profile:
         raise InputError(f"{path}: a profile is a mapping of settings")
     if content.pop("name", name) != name:
         raise InputError(
-            f"{path}, line {_line(node, ('name',))}: name: a profile has the name of its file, "
+            f"{path}, line {line_of(node, ('name',))}: name: a profile has the name of its file, "
             f"{name}; omit it or rename the file"
         )
     if (base := content.pop("like", None)) is not None:
@@ -1019,19 +886,19 @@ def load_profile(name: str) -> Profile:
         profile = Profile.model_validate({"name": name, **content})
         _check_datasets(profile)
     except ValidationError as error:
-        place, message = _first_problem(error)
-    except _PlacedError as error:
+        place, message = first_problem(error)
+    except PlacedError as error:
         place, message = error.place, str(error)
     else:
         return profile
-    raise InputError(f"{path}, line {_line(node, place)}: {_text(place)}: {message}")
+    raise InputError(f"{path}, line {line_of(node, place)}: {text_of(place)}: {message}")
 
 
 def wrong_in_profile(profile: Profile, message: str, *place: str | int) -> InputError:
     """Error about a place in the file of a profile that was loaded; the message has its line."""
     path = PROFILE_FOLDER / f"{profile.name}.yaml"
-    line = f", line {_line(read_yaml(path)[0], place)}" if path.is_file() else ""
-    return InputError(f"{path}{line}: {_text(place)}: {message}")
+    line = f", line {line_of(read_yaml(path)[0], place)}" if path.is_file() else ""
+    return InputError(f"{path}{line}: {text_of(place)}: {message}")
 
 
 @dataclass(frozen=True)
@@ -1087,7 +954,7 @@ def _check_datasets(profile: Profile) -> None:
             for given in (names,) if isinstance(names, str) else names:
                 name = TestSet.parse(given).dataset
                 if given != name and not TASKS[task].is_noise:
-                    raise _PlacedError(
+                    raise PlacedError(
                         f"{given}: only test sets of denoising have +sigma and +draw",
                         "data",
                         *(("tasks", task) if role in own else ()),
@@ -1098,7 +965,7 @@ def _check_datasets(profile: Profile) -> None:
                 known = known or _known_datasets()
                 near = difflib.get_close_matches(name, known, 1, 0.8)
                 if near and name not in known:
-                    raise _PlacedError(
+                    raise PlacedError(
                         f"no data set {name!r}; did you mean {near[0]!r}? For one of your own, "
                         f"make the folder {DATA / name} first",
                         "data",
@@ -1144,82 +1011,6 @@ def _merged(base: dict[str, object], changes: dict[str, object]) -> dict[str, ob
     return {**base, **changes, **both}
 
 
-def read_yaml(path: Path) -> tuple[yaml.Node | None, object]:
-    """Node tree (for line numbers) and content of a YAML file.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, a key appears twice, or anchors make it too large; object tags
-        are refused.
-    """
-    try:
-        loader = yaml.SafeLoader(_regular_text(path))
-        node = loader.get_single_node()
-        _check_nodes(node)
-        return node, None if node is None else loader.construct_document(node)
-    except RecursionError:
-        raise InputError(f"{path}: not valid YAML: brackets within brackets, too deep") from None
-    except (
-        yaml.YAMLError,
-        ValueError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        ArithmeticError,
-    ) as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _regular_text(path: Path) -> str:
-    if path.exists() and not path.is_file():
-        raise ValueError("not a file")
-    return path.read_text(encoding="utf-8")
-
-
-def _check_nodes(root: yaml.Node | None) -> None:
-    """Refuse repeated keys, anchors that hold themselves, and those that stand for too much."""
-    sizes: dict[int, int] = {}
-    waiting = [(root, False)] if root else []
-    open_nodes: set[int] = set()
-    while waiting:
-        node, is_counted = waiting.pop()
-        parts = _parts(node)
-        if is_counted:
-            open_nodes.discard(id(node))
-            sizes[id(node)] = 1 + sum(sizes[id(part)] for part in parts)
-            if sizes[id(node)] > MOST_NODES:
-                raise ValueError(f"{_at(node)}: more than {MOST_NODES:,} values")
-        elif id(node) in open_nodes:
-            raise ValueError(f"{_at(node)}: holds itself")
-        elif id(node) not in sizes:
-            open_nodes.add(id(node))
-            waiting += [(node, True), *((part, False) for part in parts)]
-
-
-def _parts(node: yaml.Node) -> list[yaml.Node]:
-    """Nodes inside a node, after refusing a repeated key and numbers to base 60."""
-    if isinstance(node, yaml.SequenceNode):
-        return list(node.value)
-    if not isinstance(node, yaml.MappingNode):
-        if ":" in node.value and node.tag.endswith((":int", ":float")):
-            raise ValueError(f"{_at(node)}: {node.value} is a number to base 60; write it plainly")
-        return []
-    seen: set[tuple[str, str]] = set()
-    for key, _ in node.value:
-        if isinstance(key, yaml.ScalarNode):
-            if (key.tag, key.value) in seen:
-                raise ValueError(f"{_at(key)}: the key {key.value!r} appears twice")
-            seen.add((key.tag, key.value))
-    return [part for pair in node.value for part in pair]
-
-
-def _at(node: yaml.Node) -> str:
-    return f"line {node.start_mark.line + 1}"
-
-
 def active_profile() -> str:
     """Name of the profile that both engines build, from params.yaml.
 
@@ -1240,48 +1031,3 @@ def active_profile() -> str:
     if not isinstance(name, str):
         raise InputError(f"{PARAMETERS}: has no 'profile': run irsde plan --profile NAME")
     return check_form(f"{PARAMETERS}: profile", name)
-
-
-def _text(place: tuple[int | str, ...]) -> str:
-    return ".".join(str(part)[:LONGEST_NAME] for part in place)
-
-
-def _first_problem(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
-    # A misspelt key is also a missing one: the unknown key is what the user can see.
-    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    place = tuple(part for part in first["loc"] if part not in ("nafnet", "unet", "[key]"))
-    if first["type"] == "extra_forbidden":
-        return place, "unknown key"
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, _PlacedError):
-        place += cause.place
-    if cause is not None:
-        return place, str(cause)
-    message = first["msg"] if len(first["msg"]) < 300 else f"{first['msg'][:300]}..."
-    return place, message[0].lower() + message[1:]
-
-
-def problem_of(error: ValidationError) -> str:
-    """Field and reason of the first thing that is wrong, for a message of one line."""
-    place, message = _first_problem(error)
-    field = re.sub(r"[^\x20-\x7e]", "?", ".".join(map(str, place)))[:LONGEST_NAME]
-    return f"{field}: {message}" if field else message
-
-
-def _line(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:
-    """Line of the deepest part of `place` that is in the file, counted from 1."""
-    line = 1
-    for part in place:
-        if isinstance(node, yaml.MappingNode):
-            entry = next(((k, v) for k, v in node.value if k.value == str(part)), None)
-            if entry is None:
-                break
-            line, node = entry[0].start_mark.line + 1, entry[1]
-        elif (
-            isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value)
-        ):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line

@@ -12,15 +12,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
-from irsde.experiment.profile import (
+from irsde.experiment.fields import (
     DatasetName,
     MethodText,
     ProtocolName,
     Settings,
     TaskName,
     TestSetName,
-    read_yaml,
 )
+from irsde.experiment.yaml_file import read_yaml
 from irsde.files import DATA, InputError
 from irsde.methods import METHODS, MethodName
 from irsde.scoring.protocols import PROTOCOLS

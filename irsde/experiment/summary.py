@@ -14,8 +14,8 @@ from irsde.experiment.cards import (
     TaskName,
     Text,
 )
+from irsde.experiment.fields import Name
 from irsde.experiment.options import DEFAULTS, OPTIONS, EvaluationOptions
-from irsde.experiment.profile import Name
 from irsde.scoring.distributions import DISTANCES
 from irsde.scoring.metrics import METRICS
 

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from irsde.experiment import provenance
+from irsde.experiment.fields import problem_of
 from irsde.experiment.grid import IMPORTED, Run
 from irsde.experiment.profile import (
     ImportedProcess,
@@ -27,7 +28,6 @@ from irsde.experiment.profile import (
     TaskData,
     UNetSettings,
     method_refusal,
-    problem_of,
 )
 from irsde.experiment.replaced import replacing_run
 from irsde.files import InputError, check_name, digest_file, replacing

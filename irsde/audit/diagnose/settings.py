@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from irsde.data.published import PublishedMethod, PublishedTable
-from irsde.experiment.profile import read_yaml
+from irsde.experiment.yaml_file import read_yaml
 from irsde.files import InputError, is_present
 from irsde.tasks import TASKS
 

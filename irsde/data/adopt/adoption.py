@@ -12,7 +12,7 @@ from irsde.data.adopt.own_sets import plan_own
 from irsde.data.adopt.placing import Plan, check_plan, put
 from irsde.data.adopt.searching import SHOWN, Search, search_folder
 from irsde.data.catalogue import split_names
-from irsde.experiment.profile import DatasetName
+from irsde.experiment.fields import DatasetName
 from irsde.files import InputError
 from irsde.images import KINDS, check_text
 

@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 from urllib3.exceptions import HTTPError
 
-from irsde.experiment.profile import read_yaml
+from irsde.experiment.yaml_file import read_yaml
 from irsde.files import InputError, digest_file, not_written, read_json, write_json, write_text
 
 CHUNK = 1 << 14  # bytes at a time; a stall loses the chunk that it interrupts

@@ -85,6 +85,17 @@ def key_of(*parts: str) -> str:
     return "-".join(parts).replace("+", ".")
 
 
+def user_cache() -> Path:
+    """Folder of what programs keep for a user and can make again.
+
+    Raises
+    ------
+    RuntimeError
+        If the user has no home.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
 def not_written(path: Path, error: OSError) -> InputError:
     """Why a file or folder cannot be written, with advice where the disk is full."""
     place = None if error.filename is None else Path(os.fsdecode(error.filename))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from irsde.experiment import code
-from irsde.files import read_json
+from irsde.files import read_json, write_json
 
 PROJECT = Path(__file__).resolve().parents[1]
 SAMPLE = '''
@@ -183,6 +183,90 @@ def test_a_stage_has_the_modules_it_imports_but_for_the_exempt(stage):
     else:
         assert not {*names} & {*code.EXEMPT}
     assert "degradations.noise" in names
+
+
+PRINT_HASH = """
+import sys
+from irsde.experiment import code
+code.COARSEST_CLOCK = float(sys.argv[1])
+print(code.code_hash("prepare"))
+"""
+
+
+@pytest.fixture
+def hash_in_a_process(tmp_path):
+    """What a new process says of a copy of the package, and the file that it keeps."""
+    (tmp_path / "cache").mkdir()
+    shutil.copytree(code.PACKAGE, tmp_path / "irsde", ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {**os.environ, "PYTHONPATH": "", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def say(clock: float = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", PRINT_HASH, str(clock)], capture_output=True, text=True,
+            cwd=tmp_path, env=environment, check=True,
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    return say, tmp_path / "cache/irsde/code.json"
+
+
+def planted(kept: Path) -> str:
+    """Another hash in place of the kept one, by which a process that reads it is known."""
+    content = read_json(kept)
+    for hashes in content.values():
+        hashes["prepare"] = "0" * 64
+    write_json(kept, content)
+    return "0" * 64
+
+
+def test_the_hash_is_kept_until_a_file_changes(hash_in_a_process):
+    say, kept = hash_in_a_process
+    module = kept.parents[2] / "irsde/degradations/noise.py"
+    stat, text = module.stat(), module.read_text()
+    right = say()
+    assert right == code.code_hash("prepare")
+    wrong = planted(kept)
+    assert say() == wrong
+    module.write_text(text.replace("def ", "def _", 1).replace(" -> ", "-> ", 1))
+    os.utime(module, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    assert module.stat().st_size == stat.st_size
+    assert say() not in (right, wrong)
+    module.write_text(text)
+    os.utime(module, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert say() == right
+    wrong = planted(kept)
+    assert say() == wrong
+    (module.parent / "further.py").touch()
+    assert say() == right
+
+
+def test_code_that_has_just_changed_is_not_kept(hash_in_a_process):
+    say, kept = hash_in_a_process
+    assert say(clock=3600) == code.code_hash("prepare")
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"a": {"files": 1}}', "null", None])
+def test_a_damaged_cache_is_made_again(hash_in_a_process, content):
+    say, kept = hash_in_a_process
+    right = say()
+    whole = kept.read_text()
+    if content is None:
+        hashes = read_json(kept)
+        write_json(
+            kept, {name: {**of, "prepare": of["prepare"][:-1]} for name, of in hashes.items()}
+        )
+    else:
+        kept.write_text(content)
+    assert say() == right
+    assert kept.read_text() == whole
+
+
+def test_without_a_place_for_it_the_hash_is_computed(hash_in_a_process):
+    say, kept = hash_in_a_process
+    kept.parents[1].rmdir()
+    kept.parents[1].write_text("a file where the folder belongs")
+    assert say() == code.code_hash("prepare")
 
 
 def test_every_exempt_module_is_there_and_imported_by_a_stage():

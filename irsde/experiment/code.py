@@ -7,16 +7,30 @@ definition that moves to another module leaves it as it is.
 
 import ast
 import itertools
+import re
+import sys
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from irsde.files import digest, digest_file, digest_json
+from irsde.files import (
+    InputError,
+    digest,
+    digest_file,
+    digest_json,
+    read_json,
+    user_cache,
+    write_json,
+)
 
 PACKAGE = Path(__file__).parents[1]
 KNOWN = PACKAGE / "known_code.yaml"
+IS_HASH = re.compile("[0-9a-f]{64}").fullmatch
+COARSEST_CLOCK = 3  # seconds within which some file system gives two changes the same time
 
 STAGES: dict[str, str] = {
     "prepare": "data.prepare",
@@ -99,9 +113,62 @@ def code_hash(stage: str) -> str:
     -------
     str
         64 hexadecimal digits, equal for equal code on every version of Python.
+
+    Notes
+    -----
+    Kept in the user's cache folder until a file of the package changes.
     """
-    files = _data_files() if stage == "report" else []
-    return hash_modules(PACKAGE, stage_modules(stage), files)
+    files = _state()
+    hashes = _kept().get(str(PACKAGE), {})
+    if hashes.get("files") == files and stage in hashes:
+        return hashes[stage]
+    further = _data_files() if stage == "report" else []
+    made = hash_modules(PACKAGE, stage_modules(stage), further)
+    _keep(files, stage, made)
+    return made
+
+
+def _cache() -> Path:
+    """File of hashes by the folder of a package: of its files' state, and of stages by name."""
+    return user_cache() / "irsde/code.json"
+
+
+@cache  # as the files are parsed once, and never before
+def _state() -> str:
+    """Hash of all by which a change of the package's files shows, without reading them."""
+    facts = [
+        (str(path.relative_to(PACKAGE)), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        for path, stat in ((path, path.stat()) for path in _files())
+    ]
+    return digest_json([sys.version, facts])
+
+
+def _kept() -> dict[str, dict[str, str]]:
+    """Content of the cache; empty where it is absent or anything else."""
+    with suppress(InputError, RuntimeError):
+        content = read_json(_cache())
+        if isinstance(content, dict) and all(
+            isinstance(hashes, dict)
+            and all(isinstance(one, str) and IS_HASH(one) for one in hashes.values())
+            for hashes in content.values()
+        ):
+            return content
+    return {}
+
+
+def _keep(files: str, stage: str, made: str) -> None:
+    """Add a hash to the cache, unless a change so recent that a second one has the same time.
+
+    What cannot be written is computed again by the next process. Packages that are gone are left
+    out.
+    """
+    if time.time() - max(path.stat().st_ctime for path in _files()) < COARSEST_CLOCK:
+        return
+    kept = {package: hashes for package, hashes in _kept().items() if Path(package).is_dir()}
+    own = kept.get(str(PACKAGE), {})
+    same = own if own.get("files") == files else {"files": files}
+    with suppress(InputError, OSError, RuntimeError):
+        write_json(_cache(), {**kept, str(PACKAGE): {**same, stage: made}})
 
 
 def hash_modules(package: Path, modules: Collection[str], files: Collection[Path] = ()) -> str:
@@ -198,13 +265,15 @@ def current(stage: str) -> str:
 
 def _data_files() -> list[Path]:
     """Files of the package that are no modules: published numbers, the page's assets."""
+    return [path for path in _files() if path.suffix not in (".py", ".typed") and path != KNOWN]
+
+
+def _files() -> list[Path]:
+    """Files of the package, sorted, but for what Python compiled."""
     return [
         path
         for path in sorted(PACKAGE.rglob("*"))
-        if path.is_file()
-        and path.suffix not in (".py", ".typed")
-        and "__pycache__" not in path.parts
-        and path != KNOWN
+        if "__pycache__" not in path.parts and path.is_file()
     ]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from irsde.files import InputError, digest_file
+from irsde.files import InputError, digest_file, user_cache
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,8 +111,7 @@ def perceptual_weights() -> Path | None:
 
 def torch_cache() -> Path:
     """Folder in which torch keeps downloaded weights."""
-    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("TORCH_HOME") or Path(user_cache) / "torch") / "hub/checkpoints"
+    return Path(os.environ.get("TORCH_HOME") or user_cache() / "torch") / "hub/checkpoints"
 
 
 @lru_cache(maxsize=1)

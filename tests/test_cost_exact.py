@@ -1,13 +1,15 @@
 """Seconds, energy and memory of metered blocks, from clocks and counters that are given."""
 
+import sys
 from functools import partial
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from irsde.machine import meters
-from irsde.machine.meters import Meter, peak_memory
+from irsde.machine.meters import Meter, peak_memory, peak_memory_bytes
 
 
 def metered(monkeypatch, counts, times):
@@ -85,3 +87,12 @@ def test_the_counter_is_that_of_the_gpu_with_the_same_uuid(monkeypatch):
     assert (energy(), energy()) == (7, None)
     assert counter("cuda", 13) is None
     assert counter("cpu", 12) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget a peak")
+def test_the_memory_of_an_evaluation_leaves_out_what_was_held_before():
+    ballast = np.ones(50_000_000)
+    before = peak_memory_bytes()
+    del ballast
+    later = Meter(torch.device("cpu")).memory()["peak_memory_bytes"]
+    assert later < before - 300_000_000

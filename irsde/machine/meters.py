@@ -1,19 +1,32 @@
 """What a stage takes: seconds, memory and energy."""
 
 import importlib
+import re
 import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
 
+def forget_peak_memory() -> None:
+    """Count the largest memory from here on, where the system can: Linux."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory_bytes() -> int:
-    """Largest resident memory of this process so far, in bytes."""
+    """Largest resident memory of this process so far, or since it was forgotten, in bytes."""
+    # ru_maxrss begins with the memory of the process that started this one
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text()
+        if found := re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE):
+            return int(found[1]) * 1024
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return usage if sys.platform == "darwin" else usage * 1024
 
@@ -49,6 +62,7 @@ class Meter:
         self._millijoules = _energy_counter(device)
         self._held: int | None = None
         self._peak = 0
+        forget_peak_memory()
         self.seconds = 0.0
         self.joules: float | None = 0.0 if self._millijoules else None
 
@@ -69,7 +83,7 @@ class Meter:
         self._add_memory(held)
 
     def memory(self) -> dict[str, int]:
-        """Largest memory in bytes: of this process so far, and of the blocks on a GPU.
+        """Largest memory in bytes: of this process since the meter, and of the blocks on a GPU.
 
         What others hold there between two blocks, such as networks that score, is not counted.
         """

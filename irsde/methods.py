@@ -15,7 +15,7 @@ from irsde.files import InputError, digest_json
 if TYPE_CHECKING:
     import torch
 
-    from irsde.processes import GaussianProcess, Schedule
+    from irsde.processes import GaussianProcess, NoiseScale, Schedule
 
 Kind = Literal["identity", "classical", "regression", "process", "published"]
 
@@ -172,6 +172,15 @@ def _ddbm(stationary_std: float) -> "GaussianProcess":  # noqa: ARG001
     from irsde.processes import diffusion_bridge
 
     return diffusion_bridge(1000)
+
+
+def _rdbm(noise_scale: "NoiseScale") -> "Callable[[float], GaussianProcess]":
+    def build(stationary_std: float) -> "GaussianProcess":  # noqa: ARG001
+        from irsde.processes import residual_bridge
+
+        return residual_bridge(100, noise_scale=noise_scale)
+
+    return build
 
 
 def _resshift(stationary_std: float) -> "GaussianProcess":
@@ -408,5 +417,41 @@ METHODS: dict[str, Method] = {
         centered=True,
         has_lambda=False,
         source="arXiv 2309.16948 (process), arXiv 2405.15885 (sampler)",
+    ),
+    "rdbm": Method(
+        "RDBM",
+        "process",
+        _rdbm("residual"),
+        "clean",
+        "rdbm",
+        10,
+        centered=True,
+        has_lambda=False,
+        clipped=True,
+        source="arXiv 2510.23116",
+    ),
+    "rdbm-uniform": Method(
+        "RDBM, uniform noise",
+        "process",
+        _rdbm("one"),
+        "clean",
+        "rdbm",
+        10,
+        centered=True,
+        has_lambda=False,
+        clipped=True,
+        source="arXiv 2510.23116",
+    ),
+    "rdbm-noiseless": Method(
+        "RDBM, no noise",
+        "process",
+        _rdbm("zero"),
+        "clean",
+        "rdbm",
+        10,
+        centered=True,
+        has_lambda=False,
+        clipped=True,
+        source="arXiv 2510.23116",
     ),
 }

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 Schedule = Literal["constant", "linear", "cosine"]
+NoiseScale = Literal["one", "residual", "zero"]
 Step = int | Tensor
 
 
@@ -25,8 +26,9 @@ class GaussianProcess:
     """A Gaussian process between a clean image x0 and a degraded image mu.
 
     Given x0 and mu, the state at step t is normal with mean ``a_t x0 + b_t mu`` and standard
-    deviation `c_t`, and the chain regresses from step s to t with the coefficient ``g_t / g_s``
-    (docs/mathematics.md, 1 and 3). All tables are float64 of shape (T + 1,).
+    deviation `c_t`, which `noise_scale` may multiply, and the chain regresses from step s to t with
+    the coefficient ``g_t / g_s`` (docs/mathematics.md, 1 and 3). All tables are float64 of shape
+    (T + 1,).
 
     Parameters
     ----------
@@ -50,6 +52,9 @@ class GaussianProcess:
     drift : Tensor, optional
         Integral from 0 to t of the drift's coefficient of ``x - mu`` as Euler steps take it;
         `log_a`, the exact one, unless given.
+    noise_scale : {"one", "residual", "zero"}
+        What all noise is multiplied by: 1, ``x0 - mu`` at each pixel, or 0. `c` does not include
+        it, but what other methods call the noise in a state does.
     """
 
     name: str
@@ -63,6 +68,7 @@ class GaussianProcess:
     reverts: bool
     start_std: float
     drift: Tensor | None = None
+    noise_scale: NoiseScale = "one"
 
     def __post_init__(self) -> None:
         """Refuse tables that do not describe a process."""
@@ -133,7 +139,7 @@ class GaussianProcess:
         mean : Tensor, shape (B, C, H, W)
             ``a_t x0 + b_t mu`` (paper, section 3: ``m_t`` of the mean-reverting SDE).
         std : Tensor, shape () or (B, 1, 1, 1)
-            ``c_t``, in the unit of the images.
+            ``c_t``, in the unit of the images, or as a share of the noise's scale.
 
         Raises
         ------
@@ -151,10 +157,16 @@ class GaussianProcess:
             return mu + a * (x0 - mu), c
         return a * x0 + b * mu, c
 
-    def sample(self, x0: Tensor, mu: Tensor, t: Step, noise: Tensor) -> Tensor:
-        """State x_t drawn in one shot: the marginal mean plus ``c_t`` times standard normals."""
+    def scaled(self, normals: Tensor, x0: Tensor, mu: Tensor) -> Tensor:
+        """Standard normals times the scale of the noise: `noise_scale`."""
+        if self.noise_scale == "residual":
+            return normals * (x0 - mu)
+        return normals if self.noise_scale == "one" else 0 * normals
+
+    def sample(self, x0: Tensor, mu: Tensor, t: Step, normals: Tensor) -> Tensor:
+        """State x_t drawn in one shot: the marginal mean plus ``c_t`` times scaled normals."""
         mean, std = self.marginal(x0, mu, t)
-        return mean + std * noise
+        return mean + std * self.scaled(normals, x0, mu)
 
     def start(self, mu: Tensor, noise: Tensor) -> Tensor:
         """State that restoration starts from (the authors' ``mu + lambda z`` for IR-SDE).
@@ -167,7 +179,7 @@ class GaussianProcess:
         return (mu if self.reverts or self.is_bridge else 0.0) + self.start_std * noise
 
     def noise(self, x_t: Tensor, x0: Tensor, mu: Tensor, t: Step) -> Tensor:
-        """Standard normal noise in a state: ``(x_t - mean) / c_t``.
+        """Noise in a state, standard normal times its scale: ``(x_t - mean) / c_t``.
 
         Raises
         ------
@@ -530,6 +542,13 @@ def matched_step(process: GaussianProcess, noise_level: float) -> int:
     return max(1, int((-process.log_g - target).abs().argmin()))
 
 
+def _cosine_beta(steps: int) -> Tensor:
+    """Noise that a step adds by DDPM's cosine schedule: s = 0.008, at most 0.999; shape (T,)."""
+    u = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+    f = torch.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
+    return torch.clamp(1 - f[1:] / f[:-1], max=0.999)
+
+
 def variance_preserving(steps: int = 1000, schedule: str = "linear") -> GaussianProcess:
     """Conditional DDPM: ``x_t = sqrt(abar) x0 + sqrt(1 - abar) noise``; images in [-1, 1].
 
@@ -549,12 +568,10 @@ def variance_preserving(steps: int = 1000, schedule: str = "linear") -> Gaussian
         scale = 1000 / steps
         beta = torch.linspace(scale * 1e-4, scale * 0.02, steps, dtype=torch.float64)
     elif schedule == "cosine":
-        u = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
-        f = torch.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
-        beta = 1 - f[1:] / f[:-1]
+        beta = _cosine_beta(steps)
     else:
         raise ValueError(f"unknown schedule {schedule!r}: linear or cosine")
-    log_abar = torch.cumsum(torch.log1p(-torch.clamp(beta, max=0.999)), 0)
+    log_abar = torch.cumsum(torch.log1p(-beta), 0)
     log_abar = torch.cat([torch.zeros(1, dtype=torch.float64), log_abar])
     a = _table(torch.exp(log_abar / 2))
     return GaussianProcess(
@@ -704,6 +721,43 @@ def diffusion_bridge(
         diffusion=None,
         reverts=False,
         start_std=0.0,
+    )
+
+
+def residual_bridge(
+    steps: int = 100, stationary_std: float = 0.01, noise_scale: NoiseScale = "residual"
+) -> GaussianProcess:
+    """RDBM: GOUB's bridge, its noise multiplied by the residual; images in [-1, 1].
+
+    docs/mathematics.md, 6.10. No diffusion is given: the authors take no Euler steps.
+
+    Parameters
+    ----------
+    steps : int
+        T, at least 2.
+    stationary_std : float
+        Root of the authors' `lamb`; GOUB's lambda.
+    noise_scale : {"one", "residual", "zero"}
+        The authors' ablation.
+    """
+    _check_positive("stationary_std", stationary_std)
+    if steps < 2:
+        raise ValueError(f"a bridge needs at least two steps, not {steps}")
+    before = torch.cat([torch.zeros(1, dtype=torch.float64), torch.cumsum(_cosine_beta(steps), 0)])
+    after = torch.sinh(before[-1] - before)
+    a = _table(after / after[0])
+    return GaussianProcess(
+        name="residual diffusion bridge",
+        a=a,
+        b=_table(1 - a),
+        c=_table(stationary_std * torch.sqrt(2 * torch.sinh(before) * a)),
+        g=a,
+        log_a=_table(torch.log(a)),
+        log_g=_table(torch.log(a)),
+        diffusion=None,
+        reverts=True,
+        start_std=0.0,
+        noise_scale=noise_scale,
     )
 
 

@@ -64,7 +64,7 @@ class Step:
         State at t and degraded images.
     x0, noise : Tensor, shape (B, C, H, W)
         Estimates of the clean image and of the noise in the state.
-    z : callable () -> Tensor or 0.0
+    normals : callable () -> Tensor
         Draws standard normals, if the sampler does.
     before : Step, optional
         The step that led to t, for samplers that look back.
@@ -79,9 +79,13 @@ class Step:
     mu: Tensor
     x0: Tensor
     noise: Tensor
-    z: Callable[[], Tensor | float]
+    normals: Callable[[], Tensor]
     before: Step | None = None
     ahead: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+
+    def z(self) -> Tensor:
+        """Noise to add: standard normals, times the scale that noise of the process has."""
+        return self.process.scaled(self.normals(), self.x0, self.mu)
 
     @property
     def sde(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -334,6 +338,7 @@ SAMPLERS: dict[str, Sampler] = {
         "Mean-ODE", mean_ode, 1, False, (SDE, BRIDGE), is_euler=True, leaving=lambda _: 0.0
     ),
     "ddim": Sampler("DDIM", ddim, 1, False),
+    "rdbm": Sampler("RDBM", ddim, 1, False, (BRIDGE,), leaving=lambda _: 0.0),
     "mrs-sde-1": Sampler("MRS SDE 1", mrs_sde, 1, True, (TRACE, OWN_DRIFT)),
     "mrs-sde-2": Sampler("MRS SDE 2", mrs_sde, 2, True, (TRACE, OWN_DRIFT), eases_out=True),
     "mrs-ode-1": Sampler("MRS ODE 1", mrs_ode, 1, False, (TRACE,)),
@@ -492,7 +497,7 @@ def trajectory(
     if start is None and first < process.steps:
         yield State(process.steps, x, 0)
         std = solver.leaving(process)
-        x = mu + std * draw(process.steps) if std else mu
+        x = mu + std * process.scaled(draw(process.steps), mu, mu) if std else mu
     begin = first if start is None else start
     count = _step_count(nfe, bool(process.c[begin] == 0)) if solver.looks_ahead else nfe
     steps = step_grid(process, count, grid, begin)
@@ -517,7 +522,8 @@ def trajectory(
             before = None
         step = Step(process, t, s, x, mu, x0, predicted_noise, partial(draw, t), before)
         if process.c[t] == 0:
-            x = posterior(step if solver.leaving(process) else replace(step, z=lambda: 0.0))
+            is_drawn = solver.leaving(process) != 0
+            x = posterior(step) if is_drawn else process.posterior(x, x0, mu, t, s)[0]
         elif s == 0 and not solver.is_euler:
             x = x0
         else:

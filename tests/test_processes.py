@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from irsde.processes import (
     matched_step,
     mean_reverting,
     ornstein_uhlenbeck_bridge,
+    residual_bridge,
     residual_shift,
     theta_integral,
     variance_preserving,
@@ -35,6 +37,7 @@ PROCESSES = {
     "indi": linear_interpolant(),
     "ddbm": diffusion_bridge(),
     "unidb": ornstein_uhlenbeck_bridge(penalty=1e8),
+    "rdbm": residual_bridge(),
 }
 each_process = pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES.keys())
 steps_apart = st.tuples(st.integers(0, 10**6), st.integers(0, 10**6))
@@ -73,7 +76,7 @@ def test_mean_reverting_ends_at_mu_with_the_stationary_noise(schedule, steps, st
 
 def test_bridges_end_at_mu():
     x0, mu, noise = images()
-    for name in ("i2sb", "i2sb odd", "goub", "ddbm"):
+    for name in ("i2sb", "i2sb odd", "goub", "ddbm", "rdbm"):
         process = PROCESSES[name]
         torch.testing.assert_close(process.sample(x0, mu, process.steps, noise), mu)
         assert torch.equal(process.start(mu, noise), mu)
@@ -109,6 +112,7 @@ def test_conversions_are_exact_inverses(process, t, seed):
     x0, mu, noise = images(seed)
     x_t = process.sample(x0, mu, t, noise)
     close = {"rtol": 1e-8, "atol": 1e-9}
+    noise = process.scaled(noise, x0, mu)
     torch.testing.assert_close(process.noise(x_t, x0, mu, t), noise, **close)
     torch.testing.assert_close(process.clean_from_noise(x_t, mu, noise, t), x0, **close)
     velocity = process.velocity(x0, mu, noise, t)
@@ -325,6 +329,35 @@ def test_the_tables_of_ddbm_are_its_authors(t, expected):
     assert found == pytest.approx(expected, rel=1e-11)
 
 
+def test_the_bridge_of_rdbm_is_goubs_with_noise_in_proportion_to_the_residual():
+    """The paper's formulas beside the tables, and the tables of GOUB with the same theta."""
+    f = np.cos((np.linspace(0, 1, 101) + 0.008) / 1.008 * np.pi / 2) ** 2
+    theta = np.cumsum(np.minimum(1 - f[1:] / f[:-1], 0.999))
+    kept = np.sinh(theta[-1] - theta) / np.sinh(theta[-1])
+    std = np.sqrt(2e-4 * np.sinh(theta) * kept)
+    x0, mu, normals = images()
+    t = torch.tensor([30, 99])
+    a, c = (torch.tensor(table[[29, 98]]).reshape(2, 1, 1, 1) for table in (kept, std))
+    clean, share = mu + a * (x0 - mu), c * normals
+    for scale, noise in (("residual", share * (x0 - mu)), ("one", share), ("zero", 0 * share)):
+        state = residual_bridge(noise_scale=scale).sample(x0, mu, t, normals)
+        torch.testing.assert_close(state, clean + noise, rtol=0, atol=1e-14)
+    v = -np.expm1(-2 * np.array([theta, theta[-1] - theta, 0 * theta + theta[-1]]))
+    process = residual_bridge()
+    assert process.c[1:].numpy() == pytest.approx(0.01 * np.sqrt(v[0] * v[1] / v[2]), abs=1e-15)
+    assert process.a[1:].numpy() == pytest.approx(np.exp(-theta) * v[1] / v[2], abs=1e-15)
+
+
+def test_a_clean_pixel_of_rdbm_is_never_disturbed():
+    process = residual_bridge()
+    x0, _, normals = images()
+    mu = x0.clone()
+    mu[..., 0] = 0.5
+    state = process.sample(x0, mu, 50, normals)
+    torch.testing.assert_close(state[..., 1:], x0[..., 1:], rtol=0, atol=1e-15)
+    assert bool((state[..., 0] != process.marginal(x0, mu, 50)[0][..., 0]).all())
+
+
 def test_the_target_of_i2sb_is_the_distance_from_the_clean_image():
     """github.com/NVlabs/I2SB: label (x_t - x0) / std_fwd, std_fwd^2 the sum of the betas so far."""
     process, objective = brownian_bridge(), OBJECTIVES["distance"]
@@ -395,6 +428,8 @@ def test_batched_steps_equal_single_ones():
         (lambda: residual_shift(power=0), "power must be positive"),
         (lambda: residual_shift(end=1.0), "end must lie between 0.04 and 1"),
         (lambda: linear_interpolant(noise_level=0), "noise_level must be positive"),
+        (lambda: residual_bridge(1), "at least two steps"),
+        (lambda: residual_bridge(stationary_std=0), "stationary_std must be positive"),
         (lambda: brownian_bridge(beta_max=-0.3), "beta_max must be positive"),
         (lambda: per_image(images()[0], "l3"), "unknown norm 'l3'"),
         (lambda: mean_reverting(delta=1.0), "delta"),

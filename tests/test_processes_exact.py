@@ -17,6 +17,7 @@ from irsde.processes import (
     matched_step,
     mean_reverting,
     ornstein_uhlenbeck_bridge,
+    residual_bridge,
     residual_shift,
     theta_schedule,
     variance_preserving,
@@ -241,6 +242,7 @@ def test_parameters_unless_given():
         brownian_bridge: (1000, 0.3),
         ornstein_uhlenbeck_bridge: (100, "cosine", 30 / 255, 0.005, math.inf),
         diffusion_bridge: (1000, 2, 0.1),
+        residual_bridge: (100, 0.01, "residual"),
         residual_shift: (15, 0.3, 0.3, 0.99),
         linear_interpolant: (100, 10 / 255),
     }

@@ -12,6 +12,7 @@ from irsde.processes import (
     linear_interpolant,
     mean_reverting,
     ornstein_uhlenbeck_bridge,
+    residual_bridge,
     residual_shift,
     variance_preserving,
 )
@@ -35,6 +36,7 @@ PROCESSES = [
     ornstein_uhlenbeck_bridge(),
     residual_shift(),
     linear_interpolant(),
+    residual_bridge(),
 ]
 FITTING = [name for name, solver in SAMPLERS.items() if not solver.refusal(PROCESSES[0])]
 ODE = [name for name in FITTING if not SAMPLERS[name].stochastic]
@@ -83,6 +85,7 @@ def test_every_state_of_the_posterior_sampler_has_the_marginal_law(process):
     start = process.sample(x0, mu, process.steps, torch.randn_like(x0))
     for state in trajectory(process, lambda *_: x0, start, mu, nfe=5, prediction="clean"):
         mean, std = process.marginal(x0, mu, state.t)
+        std = std * process.scaled(torch.ones(()), 0.8, 0.3)
         assert abs(state.x.mean() - mean.mean()) <= 5 * float(std) / 200
         assert abs(state.x.std() - std) <= 5 * float(std) / (200 * math.sqrt(2)) + 1e-15
 
@@ -334,6 +337,47 @@ def test_dbim_equals_the_original(sampler, nfe):
         brownian_bridge(100), network, MU, MU, sampler, nfe, prediction="clean", noise=sines
     )
     torch.testing.assert_close(restored, pixels(*DBIM[sampler, nfe]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", ["one", "residual", "zero"])
+@pytest.mark.parametrize(
+    ("nfe", "restored"),
+    [
+        (5, (-0.538912842822575, 0.652238261456777, 0.15278681805725)),
+        (10, (-0.525871391248429, 0.630363019964754, 0.150411642208866)),
+    ],
+)
+def test_rdbms_own_sampler_equals_its_authors_and_draws_nothing(nfe, restored, scale):
+    """Numbers of the authors' code (github.com/MiliLab/RDBM) run in float64."""
+    x0, mu = 2 * X0 - 1, 2 * MU - 1
+
+    def network(x, m, t):
+        return 0.8 * x0 + 0.1 * torch.sin(5 * x)
+
+    def noise(t, shape):
+        raise AssertionError
+
+    found = sample(
+        residual_bridge(noise_scale=scale), network, mu, mu, "rdbm", nfe, prediction="clean",
+        noise=noise, clean_range=(-1, 1),
+    )  # fmt: skip
+    torch.testing.assert_close(found, pixels(*restored), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "posterior", "dbim-half"])
+def test_noise_that_a_sampler_adds_has_the_scale_of_the_process(sampler):
+    """That of the residual is a share of it, and none at pixels that the network leaves."""
+    estimate = torch.where(X0 < 0.8, X0, MU)
+    restored = {}
+    for scale in ("one", "residual", "zero"):
+        process = residual_bridge(noise_scale=scale)
+        *_, before, _ = trajectory(
+            process, lambda *_: estimate, MU, MU, sampler, 2, prediction="clean", noise=sines
+        )
+        restored[scale] = before.x
+    added = restored["one"] - restored["zero"]
+    assert bool((added.abs() > 1e-4).all())
+    torch.testing.assert_close(restored["residual"] - restored["zero"], added * (estimate - MU))
 
 
 @pytest.mark.parametrize("prediction", ["noise", "optimal-noise"])

@@ -116,6 +116,7 @@ def test_what_each_sampler_is():
         "probability-flow": (1, False),
         "mean-ode": (1, False),
         "ddim": (1, False),
+        "rdbm": (1, False),
         "mrs-sde-1": (1, True),
         "mrs-sde-2": (2, True),
         "mrs-ode-1": (1, False),
@@ -137,7 +138,7 @@ def test_which_sampler_is_for_which_process():
     """Mean-ODE is for bridges, Euler and stochastic MRS are for SDEs of their own, and so on."""
     every = set(SAMPLERS)
     of_noise = {"mrs-sde-1", "mrs-sde-2", "mrs-ode-1", "mrs-ode-2", "heun"}
-    bridges = {"mean-ode", "unidb-2"}
+    bridges = {"mean-ode", "unidb-2", "rdbm"}
     stochastic = {name for name in every if name.startswith("mrs-sde")}
     euler = {"euler-maruyama", "probability-flow", "mean-ode"}
     refused = {
@@ -205,7 +206,7 @@ def by_hand(process, name, steps, x, *, nfe, clipped=False):
             rho = float(process.g[t] / process.g[s]) * c_s**2 / c**2
             std = math.sqrt(max(c_s**2 - rho**2 * c**2, 0))
             x = a_s * clean + b_s * MU + rho * c * noise + std * drawn(t)
-        elif name == "ddim":
+        elif name in ("ddim", "rdbm"):
             x = a_s * clean + b_s * MU + c_s * noise
         elif name == "dbim-half":
             rho = float(process.g[t] / process.g[s]) * c_s**2 / c**2
@@ -288,7 +289,7 @@ def test_every_sampler_in_plain_arithmetic(name, process, nfe):
     assert found == pytest.approx(expected, rel=1e-7)
 
 
-@pytest.mark.parametrize("name", [n for n in SAMPLERS if n not in ("mean-ode", "unidb-2")])
+@pytest.mark.parametrize("name", [n for n in SAMPLERS if n not in ("mean-ode", "unidb-2", "rdbm")])
 @pytest.mark.parametrize("grid", GRIDS)
 def test_every_sampler_on_other_grids_and_with_clipped_estimates(name, grid):
     table = PROCESSES["reverting"]
@@ -309,7 +310,7 @@ def test_a_bridge_whose_network_predicts_noise_leaves_its_end_without_it(name, p
     assert list(steps) == step_grid(table, 3 if name == "heun" else 5, start=19)
     assert list(calls) == ([0, 2, 4, 5] if name == "heun" else list(range(6)))
     start = MU + float(table.c[19]) * drawn(20)
-    if name == "mean-ode":
+    if name in ("mean-ode", "rdbm"):
         start = MU
     if name == "euler-maruyama":
         start = MU - math.sqrt(float(table.diffusion[20] - table.diffusion[19])) * drawn(20)
@@ -329,7 +330,8 @@ def test_a_bridge_whose_network_predicts_the_clean_image_starts_at_its_end(name,
     assert steps == ((20, 13, 7, 0) if name == "heun" else (20, 15, 10, 5, 0))
     assert calls == ((0, 1, 3, 4) if name == "heun" else (0, 1, 2, 3, 4))
     a, b, c = (float(values[steps[1]]) for values in (table.a, table.b, table.c))
-    second = a * clean_estimate(MU, 20) + b * MU + (0 if name == "mean-ode" else c * drawn(20))
+    second = a * clean_estimate(MU, 20) + b * MU
+    second += 0 if name in ("mean-ode", "rdbm") else c * drawn(20)
     assert found[1] == pytest.approx(second, rel=1e-9)
     expected = by_hand(table, name, steps[1:], second, nfe=3)
     assert found[1:] == pytest.approx(expected, rel=1e-7)

@@ -562,7 +562,9 @@ def _processes(folder: Path) -> Figure:
             "of its noise in 8-bit levels (logarithmic, cut off below 1), over t/T. Where a + b = "
             "1 the mean is the degraded image plus a times the difference; that of conditional "
             "DDPM falls to 0, that of the denoising SDE and ODE stays at the clean image. Lambda "
-            f"is {LEVELS * STATIONARY_STD:.0f}/255. Methods named together have one process."
+            f"is {LEVELS * STATIONARY_STD:.0f}/255. Noise that is a multiple of the difference is "
+            "drawn for a difference of 1. Methods named together have one process, but for that "
+            "multiple."
         ),
         alternative=f"Two panels. Largest noise level, of 255: {joined(largest)}.",
     )
@@ -575,7 +577,8 @@ def _distinct_processes() -> list[tuple[list[str], "GaussianProcess", float]]:
         if method.process is None:
             continue
         process = method.process(STATIONARY_STD)
-        scale = 0.5 if method.centered else 1.0
+        is_share = process.noise_scale != "one"
+        scale = 0.5 if method.centered and not is_share else 1.0
         tables = b"".join(table.numpy().tobytes() for table in (process.a, process.b, process.c))
         distinct.setdefault(tables, ([], process, scale))[0].append(name)
     return list(distinct.values())

@@ -25,6 +25,7 @@ from irsde.experiment.profile import Profile, load_profile
 from irsde.files import digest_file, write_json
 from irsde.machine import launch
 from irsde.scoring.perceptual import perceptual_metric
+from tests import preloaded
 
 PROJECT = Path(__file__).resolve().parents[1]
 PARTS = (
@@ -153,7 +154,7 @@ def call(folder: Path, *command: str, code: int = 0, **variables: str) -> str:
     """Run a command in a folder; its output, after checking its exit code.
 
     Commands of irsde run in this process, which spares them the start of Python and of torch;
-    what they start or become runs in one of its own.
+    what they start or become runs in one of its own. So do those of engines, and what they start.
     """
     if command[0] == "irsde":
         found, output = _irsde(folder, command, variables)
@@ -164,12 +165,27 @@ def call(folder: Path, *command: str, code: int = 0, **variables: str) -> str:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "IRSDE_LPIPS_WEIGHTS": "", **variables},
+            env={**os.environ, "PATH": search_path(), "IRSDE_LPIPS_WEIGHTS": "", **variables},
             check=False,
         )
         found, output = done.returncode, done.stdout
     assert found == code, output
     return output
+
+
+def search_path() -> str:
+    """``PATH`` with `preloaded` commands before the installed ones, after what a test put first."""
+    names = os.environ["PATH"].split(os.pathsep)
+    if preloaded.SCRIPTS in names:
+        names.insert(names.index(preloaded.SCRIPTS), str(_preloaded()))
+    return os.pathsep.join(names)
+
+
+@functools.cache
+def _preloaded() -> Path:
+    folder = _kept_folder()
+    _KEPT.enter_context(preloaded.start(folder))
+    return folder
 
 
 def _irsde(folder: Path, command: tuple[str, ...], variables: dict[str, str]) -> tuple[int, str]:
@@ -179,7 +195,6 @@ def _irsde(folder: Path, command: tuple[str, ...], variables: dict[str, str]) ->
         patch.setattr(sys, "argv", list(command))
         for name, value in {"IRSDE_LPIPS_WEIGHTS": "", **variables}.items():
             patch.setenv(name, value)
-        patch.setattr(os, "execv", lambda _, command: _become(command))
         patch.setattr(
             launch,
             "start_processes",

@@ -90,25 +90,9 @@ def put_weights(folder):
     catalogue.write_text(f"{head}\nsharpener:\n{record}")
 
 
-def irsde(folder, *commands):
-    """What commands of the project's own code print and exit with, all in one process."""
-    code = """
-import contextlib, io, sys
-from irsde import cli
-
-found = []
-for command in %r:
-    sys.argv = ["irsde", *command]
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        try:
-            cli.main()
-        except SystemExit as ended:
-            found.append([output.getvalue(), ended.code or 0])
-print(json.dumps(found))
-"""
-    found = python(folder, code % [[*command] for command in commands])
-    return found[0] if len(commands) == 1 else found
+def irsde(folder, *arguments, code=0):
+    """What a command of the project's own code prints."""
+    return call(folder, "env", "irsde", *arguments, code=code, PYTHONPATH=str(folder))
 
 
 def python(folder, code):
@@ -167,7 +151,7 @@ def test_the_sampler_and_the_grid_are_in_the_sweep(project):
     assert (project / SWEPT / "summary.json").is_file()
     tables = (project / "reports/tables.md").read_text()
     assert re.search(r"^\| \[?ddim-eta, cubic\b", tables, re.MULTILINE)
-    help_, _ = irsde(project, ["evaluate", "--help"])
+    help_ = irsde(project, "evaluate", "--help")
     assert "cubic (even in the cube root of t)" in " ".join(help_.split())
 
 
@@ -181,9 +165,8 @@ def test_the_option_has_its_folder_its_label_and_an_effect(project):
 
 def test_the_option_is_refused_where_it_is_wrong(project):
     run = f"{RUNS}/ir-sde-delta/seed0"
-    wrong, code = irsde(project, ["evaluate", "--run", run, "--rounding", "up"])
+    wrong = irsde(project, "evaluate", "--run", run, "--rounding", "up", code=2)
     assert "unknown rounding 'up': choose from none, rounded" in wrong
-    assert code == 2
 
 
 def test_an_evaluation_made_before_the_option_has_its_default(project):
@@ -242,14 +225,14 @@ def test_mlflow_has_the_metric_and_the_option(project):
 
 
 def test_the_data_set_is_listed_and_recognised(project):
-    listed, _ = irsde(project, ["data", "list"])
+    listed = irsde(project, "data", "list")
     assert re.search(r"^lanterns-test .*2", listed, re.MULTILINE)
     assert len(pd.read_csv(project / "data/fingerprints/lanterns-test.csv")) == 2
     assert "Lanterns: 2 images" in (project / "reports/tables.md").read_text()
 
 
 def test_the_published_network_is_known_and_evaluated(project):
-    listed, _ = irsde(project, ["weights", "list"])
+    listed = irsde(project, "weights", "list")
     assert re.search(r"^sharpener .*agrees$", listed, re.MULTILINE)
     folder = project / f"{RUNS}/sharpener/{EVALUATED}/direct-1"
     assert read_json(folder / "summary.json")["parameters"] == 84
@@ -274,18 +257,12 @@ def test_commands_know_what_was_added(project):
     names = ("ir-sde-delta", "ir-sde-residual")
     folders = [f"{RUNS}/{name}/{EVALUATED}/posterior-3" for name in names]
     table = "reports/tables.md:low-light-lanterns-test"
-    found = irsde(
-        project,
-        ["compare", *folders],
-        ["explain", f"{table}/ir-sde-delta/mae"],
-        ["explain", f"{table}-worst/ir-sde-delta/psnr"],
-        ["verify", "--recompute", "low-light-lanterns-test/ir-sde-delta"],
-    )
-    assert [code for _, code in found] == [0, 0, 0, 0]
-    compared, of_metric, of_table, same = (output for output, _ in found)
-    assert re.search(r"^MAE ↓", compared, re.MULTILINE)
+    assert re.search(r"^MAE ↓", irsde(project, "compare", *folders), re.MULTILINE)
+    of_metric = irsde(project, "explain", f"{table}/ir-sde-delta/mae")
     assert "per_image.csv" in of_metric
+    of_table = irsde(project, "explain", f"{table}-worst/ir-sde-delta/psnr")
     assert "least over images" in of_table
+    same = irsde(project, "verify", "--recompute", "low-light-lanterns-test/ir-sde-delta")
     assert "the same bits" in same
 
 

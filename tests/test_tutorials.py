@@ -1,14 +1,12 @@
 """The tutorials: every command runs as it stands, in a fresh project, page by page."""
 
-import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.project import PROJECT, copy_project
+from tests.project import PROJECT, call, copy_project
 from tests.test_docs import BLOCK, TUTORIALS
 
 LEFT = {
@@ -30,17 +28,9 @@ def test_a_tutorial_runs(page, tmp_path):
     shutil.copytree(PROJECT / "reports/study", tmp_path / "reports/study")
     blocks = [block for mark, _, block in BLOCK.findall(page.read_text()) if not mark]
     assert len(blocks) >= 3
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "".join(blocks)],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(PROJECT), "IRSDE_LPIPS_WEIGHTS": ""},
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    assert re.search(SAID[page.stem], done.stdout), done.stdout
+    commands = ["bash", "-euo", "pipefail", "-c", "".join(blocks)]
+    output = call(tmp_path, *commands, PYTHONPATH=str(PROJECT))
+    assert re.search(SAID[page.stem], output), output
     for name in LEFT[page.stem]:
         assert Path(tmp_path, name).is_file(), name
 

@@ -183,6 +183,12 @@ def _rdbm(noise_scale: "NoiseScale") -> "Callable[[float], GaussianProcess]":
     return build
 
 
+def _fod(stationary_std: float) -> "GaussianProcess":  # noqa: ARG001
+    from irsde.processes import forward_only
+
+    return forward_only(100)
+
+
 def _resshift(stationary_std: float) -> "GaussianProcess":
     from irsde.processes import residual_shift
 
@@ -453,5 +459,16 @@ METHODS: dict[str, Method] = {
         has_lambda=False,
         clipped=True,
         source="arXiv 2510.23116",
+    ),
+    "fod": Method(
+        "FoD",
+        "process",
+        _fod,
+        "stochastic-flow",
+        "posterior",
+        100,
+        centered=True,
+        has_lambda=False,
+        source="arXiv 2505.16733",
     ),
 }

@@ -128,6 +128,13 @@ OBJECTIVES: dict[str, Objective] = {
             process, x, mu, x - _spread(process, t, x) * output, t
         ),
     ),
+    # FoD's own, arXiv 2505.16733: what is still to go.
+    "stochastic-flow": Objective(
+        "the way from the state to the clean image",
+        "stochastic-flow",
+        error=lambda _, drawn, output: output - (drawn.x0 - drawn.x_t),
+        read=lambda process, x, mu, output, t: read_clean(process, x, mu, x + output, t),
+    ),
     "velocity": Objective(
         "the velocity",
         "velocity",

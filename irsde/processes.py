@@ -6,7 +6,8 @@ the dtype of the image last.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -163,10 +164,14 @@ class GaussianProcess:
             return normals * (x0 - mu)
         return normals if self.noise_scale == "one" else 0 * normals
 
+    def noise_in(self, x0: Tensor, mu: Tensor, t: Step, normals: Tensor) -> Tensor:  # noqa: ARG002
+        """Noise in a state that is drawn with these standard normals."""
+        return self.scaled(normals, x0, mu)
+
     def sample(self, x0: Tensor, mu: Tensor, t: Step, normals: Tensor) -> Tensor:
-        """State x_t drawn in one shot: the marginal mean plus ``c_t`` times scaled normals."""
+        """State x_t drawn in one shot: the marginal mean plus ``c_t`` times its noise."""
         mean, std = self.marginal(x0, mu, t)
-        return mean + std * self.scaled(normals, x0, mu)
+        return mean + std * self.noise_in(x0, mu, t, normals)
 
     def start(self, mu: Tensor, noise: Tensor) -> Tensor:
         """State that restoration starts from (the authors' ``mu + lambda z`` for IR-SDE).
@@ -287,6 +292,13 @@ class GaussianProcess:
         mean = self._cast(rho, x_t) * x_t + self._cast(on_x0, x_t) * x0
         return mean + self._cast(on_mu, x_t) * mu, self._cast(std, x_t)
 
+    def draw(
+        self, x_t: Tensor, x0: Tensor, mu: Tensor, t: Step, s: Step, normals: Callable[[], Tensor]
+    ) -> Tensor:
+        """State drawn from q(x_s | x_t, x0, mu), with standard normals if it needs any."""
+        mean, std = self.posterior(x_t, x0, mu, t, s)
+        return mean + std * self.scaled(normals(), x0, mu) if std > 0 else mean
+
     def reverse_sde(self, t: Step, s: Step, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Reverse SDE ``dx = [f - sigma^2 score] dt + sigma dw``, integrated over a step.
 
@@ -381,6 +393,48 @@ class GaussianProcess:
             + self._cast(-on_mu / on_noise, x_t) * mu
             + self._cast(-on_x0 / on_noise, x_t) * x0
         )
+
+
+@dataclass(frozen=True, eq=False)
+class LogNormalProcess(GaussianProcess):
+    """A process whose share of mu is log-normal: ``x_t = x0 + f_t (mu - x0)``.
+
+    The tables hold the mean and the deviation of the share, which is drawn for each pixel, and the
+    chain's regression; what takes the noise for normal is right to these first two moments.
+
+    Parameters
+    ----------
+    log_std : Tensor
+        Standard deviation of ``log f_t``; falls to 0 at T.
+    """
+
+    log_std: Tensor = field(kw_only=True)
+
+    def _logarithm(self, t: Step, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of ``log f_t``, float64."""
+        variance = self.at(self.log_std, t, like) ** 2
+        return self.at(self.b, t, like).log() - variance / 2, variance
+
+    def noise_in(self, x0: Tensor, mu: Tensor, t: Step, normals: Tensor) -> Tensor:
+        """Noise in a state that is drawn with these standard normals."""
+        mean, variance = self._logarithm(t, x0)
+        share = torch.exp(self._cast(mean, x0) + self._cast(variance.sqrt(), x0) * normals)
+        b, c = (self._cast(self.at(table, t, x0), x0) for table in (self.b, self.c))
+        return torch.where(c == 0, 0.0, (b - share) / c) * (x0 - mu)
+
+    def draw(
+        self,
+        x_t: Tensor,
+        x0: Tensor,
+        mu: Tensor,  # noqa: ARG002
+        t: Step,
+        s: Step,
+        normals: Callable[[], Tensor],
+    ) -> Tensor:
+        """State drawn from q(x_s | x_t, x0), the chain's own transition."""
+        (mean_t, variance_t), (mean_s, variance_s) = (self._logarithm(k, x_t) for k in (t, s))
+        std = self._cast((variance_s - variance_t).sqrt(), x_t)
+        return x0 + (x_t - x0) * torch.exp(self._cast(mean_s - mean_t, x_t) + std * normals())
 
 
 def theta_schedule(schedule: Schedule, steps: int) -> Tensor:
@@ -758,6 +812,55 @@ def residual_bridge(
         reverts=True,
         start_std=0.0,
         noise_scale=noise_scale,
+    )
+
+
+def forward_only(
+    steps: int = 100, variance: float = 1.0, remainder: float = 0.001
+) -> LogNormalProcess:
+    """FoD: ``dx = theta (x0 - x) dt + sigma (x - x0) dw`` from mu to x0; images in [-1, 1].
+
+    docs/mathematics.md, 6.11. The authors count steps from mu, this from x0.
+
+    Parameters
+    ----------
+    steps : int
+        T, at least 1.
+    variance : float
+        Sum of sigma^2 over the steps, in the unit of theta, which is the cosine schedule's.
+    remainder : float
+        Median share of ``mu - x0`` that the authors leave at the end, where this leaves none.
+    """
+    if steps < 1:
+        raise ValueError(f"steps must be positive, not {steps}")
+    _check_positive("variance", variance)
+    if not 0 < remainder < 1:
+        raise ValueError(f"remainder must lie in (0, 1), not {remainder}")
+    theta = _cosine_beta(steps)
+    sigma2 = torch.linspace(1e-4, 0.02, steps, dtype=torch.float64)
+    sigma2 *= variance / sigma2.sum()
+    dt = -math.log(remainder) / float(theta.sum() + sigma2.sum() / 2)
+    pull, log_variance = (
+        torch.cat([torch.zeros(1, dtype=torch.float64), torch.cumsum(rate, 0) * dt]).flip(0)
+        for rate in (theta, sigma2)
+    )
+    pull[0] = math.inf
+    b = _table(torch.exp(-pull))
+    a = _table(-torch.expm1(-pull))
+    relative = torch.expm1(log_variance)
+    return LogNormalProcess(
+        name="forward-only diffusion",
+        a=a,
+        b=b,
+        c=_table(b * relative.sqrt()),
+        g=_table(b * relative),
+        log_a=_table(torch.log(a)),
+        log_g=_table(torch.log(b * relative)),
+        diffusion=None,
+        reverts=True,
+        start_std=0.0,
+        noise_scale="residual",
+        log_std=_table(log_variance.sqrt()),
     )
 
 

@@ -153,8 +153,7 @@ def mean_ode(step: Step) -> Tensor:
 
 def posterior(step: Step) -> Tensor:
     """A draw from q(x_s | x_t, x0, mu): [P], DDPM (arXiv 2006.11239), I2SB and others (3)."""
-    mean, std = step.process.posterior(step.x, step.x0, step.mu, step.t, step.s)
-    return mean + std * step.z() if std > 0 else mean
+    return step.process.draw(step.x, step.x0, step.mu, step.t, step.s, step.normals)
 
 
 def ddim(step: Step) -> Tensor:

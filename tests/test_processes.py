@@ -12,6 +12,7 @@ from irsde.objectives import OBJECTIVES, Drawn, loss_per_image, per_image
 from irsde.processes import (
     brownian_bridge,
     diffusion_bridge,
+    forward_only,
     gaussian_denoising,
     linear_interpolant,
     matched_step,
@@ -38,6 +39,7 @@ PROCESSES = {
     "ddbm": diffusion_bridge(),
     "unidb": ornstein_uhlenbeck_bridge(penalty=1e8),
     "rdbm": residual_bridge(),
+    "fod": forward_only(),
 }
 each_process = pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES.keys())
 steps_apart = st.tuples(st.integers(0, 10**6), st.integers(0, 10**6))
@@ -76,7 +78,7 @@ def test_mean_reverting_ends_at_mu_with_the_stationary_noise(schedule, steps, st
 
 def test_bridges_end_at_mu():
     x0, mu, noise = images()
-    for name in ("i2sb", "i2sb odd", "goub", "ddbm", "rdbm"):
+    for name in ("i2sb", "i2sb odd", "goub", "ddbm", "rdbm", "fod"):
         process = PROCESSES[name]
         torch.testing.assert_close(process.sample(x0, mu, process.steps, noise), mu)
         assert torch.equal(process.start(mu, noise), mu)
@@ -112,7 +114,7 @@ def test_conversions_are_exact_inverses(process, t, seed):
     x0, mu, noise = images(seed)
     x_t = process.sample(x0, mu, t, noise)
     close = {"rtol": 1e-8, "atol": 1e-9}
-    noise = process.scaled(noise, x0, mu)
+    noise = process.noise_in(x0, mu, t, noise)
     torch.testing.assert_close(process.noise(x_t, x0, mu, t), noise, **close)
     torch.testing.assert_close(process.clean_from_noise(x_t, mu, noise, t), x0, **close)
     velocity = process.velocity(x0, mu, noise, t)
@@ -348,6 +350,26 @@ def test_the_bridge_of_rdbm_is_goubs_with_noise_in_proportion_to_the_residual():
     assert process.a[1:].numpy() == pytest.approx(np.exp(-theta) * v[1] / v[2], abs=1e-15)
 
 
+def test_a_state_of_fod_keeps_a_log_normal_share_of_the_difference():
+    """The paper's solution of its SDE, in NumPy, and the share's first two moments."""
+    f = np.cos((np.linspace(0, 1, 101) + 0.008) / 1.008 * np.pi / 2) ** 2
+    theta, sigma2 = np.minimum(1 - f[1:] / f[:-1], 0.999), np.linspace(1e-4, 0.02, 100)
+    sigma2 /= sigma2.sum()
+    dt = np.log(0.001) / -(theta + sigma2 / 2).sum()
+    x0, mu, normals = images(count=1)
+    process = forward_only()
+    for t in (1, 40, 99):
+        k = 100 - t  # steps from mu on
+        mean, std = -(theta + sigma2 / 2)[:k].sum() * dt, np.sqrt(sigma2[:k].sum() * dt)
+        share = torch.tensor(np.exp(mean + std * normals.numpy()))
+        found = process.sample(x0, mu, t, normals)
+        torch.testing.assert_close(found, x0 + share * (mu - x0), rtol=0, atol=1e-14)
+        many = np.exp(mean + std * np.random.default_rng(0).standard_normal(400_000))
+        assert float(process.b[t]) == pytest.approx(many.mean(), rel=0.01)
+        assert float(process.c[t]) == pytest.approx(many.std(), rel=0.03)
+    assert torch.equal(process.sample(x0, mu, 100, normals), mu)
+
+
 def test_a_clean_pixel_of_rdbm_is_never_disturbed():
     process = residual_bridge()
     x0, _, normals = images()
@@ -428,6 +450,9 @@ def test_batched_steps_equal_single_ones():
         (lambda: residual_shift(power=0), "power must be positive"),
         (lambda: residual_shift(end=1.0), "end must lie between 0.04 and 1"),
         (lambda: linear_interpolant(noise_level=0), "noise_level must be positive"),
+        (lambda: forward_only(0), "steps must be positive"),
+        (lambda: forward_only(variance=0), "variance must be positive"),
+        (lambda: forward_only(remainder=1), "remainder must lie in"),
         (lambda: residual_bridge(1), "at least two steps"),
         (lambda: residual_bridge(stationary_std=0), "stationary_std must be positive"),
         (lambda: brownian_bridge(beta_max=-0.3), "beta_max must be positive"),

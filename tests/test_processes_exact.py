@@ -12,6 +12,7 @@ from irsde.objectives import OBJECTIVES, Drawn, largest_step, loss_per_image
 from irsde.processes import (
     brownian_bridge,
     diffusion_bridge,
+    forward_only,
     gaussian_denoising,
     linear_interpolant,
     matched_step,
@@ -242,6 +243,7 @@ def test_parameters_unless_given():
         brownian_bridge: (1000, 0.3),
         ornstein_uhlenbeck_bridge: (100, "cosine", 30 / 255, 0.005, math.inf),
         diffusion_bridge: (1000, 2, 0.1),
+        forward_only: (100, 1, 0.001),
         residual_bridge: (100, 0.01, "residual"),
         residual_shift: (15, 0.3, 0.3, 0.99),
         linear_interpolant: (100, 10 / 255),

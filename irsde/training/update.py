@@ -166,7 +166,7 @@ def training_loss(
     normals = to_device(draws.noise, x0.device, dtype=x0.dtype)
     x_t = process.sample(x0, mu, t, normals)
     output = restorer.output(x_t, mu, t.to(x0.device)).float()
-    drawn = Drawn(x0, mu, process.scaled(normals, x0, mu), x_t, t)
+    drawn = Drawn(x0, mu, process.noise_in(x0, mu, t, normals), x_t, t)
     return loss_per_image(OBJECTIVES[restorer.objective], process, drawn, output, norm).mean()
 
 

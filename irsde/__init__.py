@@ -1,3 +1,3 @@
 """Reproducible benchmarks of image restoration with mean-reverting SDEs."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1075,8 +1075,12 @@ def main() -> None:
         code = app(prog_name="irsde", standalone_mode=False)
     except CLICK_EXCEPTION as error:
         message = str(getattr(error, "format_message", error.__str__)())
-        is_help = message.startswith("Usage:")
-        _fail(message if is_help else f"irsde: {message.rstrip('.')}; try --help")
+        if not message.startswith("Usage:"):
+            command = getattr(getattr(error, "ctx", None), "command_path", "irsde")
+            message = message.rstrip(".")
+            advice = " Try" if message.endswith("?") else "; try"
+            message = f"irsde: {message}{advice} {command} --help"
+        _fail(message)
         sys.exit(INPUT_EXIT_CODE)
     except InputError as error:
         _fail(f"irsde: {error}")

@@ -58,9 +58,16 @@ def nearest(name: str, known: Collection[str]) -> str:
     --------
     >>> nearest("deranig", ["deraining", "denoising"])
     '; did you mean deraining?'
+    >>> nearest("set", ["set5", "set6", "kodak"])
+    '; did you mean set6 or set5?'
     """
-    near = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = difflib.get_close_matches(name, known, 3)
+    same = [n for n in near if _likeness(name, n) == _likeness(name, near[0])]
+    return f"; did you mean {' or '.join(same)}?" if same else ""
+
+
+def _likeness(name: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, other, name).ratio()
 
 
 def slug(text: str) -> str:

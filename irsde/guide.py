@@ -65,11 +65,9 @@ class Guide(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a part of the help for every stage."""
-        if ctx.parent is not None:
-            super().format_commands(ctx, formatter)
-            return
         longest = max(map(len, self.commands))
-        for stage, names in STAGES.items():
+        stages = {"Commands": tuple(self.list_commands(ctx))} if ctx.parent else STAGES
+        for stage, names in stages.items():
             helps = (self.commands[name].get_short_help_str(1000) for name in names)
             rows = [(name.ljust(longest), text) for name, text in zip(names, helps, strict=True)]
             with formatter.section(stage):

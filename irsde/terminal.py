@@ -6,6 +6,7 @@ import shutil
 import sys
 import textwrap
 import unicodedata
+from collections.abc import Sequence
 from typing import TextIO, cast
 
 HANDLER = "irsde.plain"
@@ -98,6 +99,7 @@ def folded(text: str, width: int | None) -> str:
                 initial_indent=margin,
                 subsequent_indent=f"{margin}    ",
                 break_on_hyphens=False,
+                break_long_words=False,
             )
         )
     return "\n".join(lines)
@@ -128,3 +130,48 @@ def fold_to_terminal() -> None:
     """Fold standard output where it is a terminal."""
     if width := width_of(sys.stdout):
         sys.stdout = cast(TextIO, Folding(sys.stdout, width))
+
+
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    align: Sequence[str] | None = None,
+    spare: Sequence[str] = (),
+) -> str:
+    """A table for standard output.
+
+    On a terminal that it is too wide for, columns are left out until it fits: those without a
+    value, then those of `spare` in their order. A line below the table names the latter.
+
+    Parameters
+    ----------
+    header : sequence of str
+    rows : sequence of sequence of str
+        A cell for each column.
+    align : sequence of {"left", "right"}, optional
+        Of each column; all left unless given.
+    spare : sequence of str
+        Columns that can be missed, of `header`, the first to go first.
+    """
+    from tabulate import tabulate
+
+    width = sys.stdout.width if isinstance(sys.stdout, Folding) else None
+    align = align or ["left"] * len(header)
+
+    def drawn(names: Sequence[str]) -> str:
+        chosen = [header.index(name) for name in names]
+        cells = [[row[k] for k in chosen] for row in rows]
+        aligned = [align[k] for k in chosen]
+        return tabulate(cells, names, "simple", colalign=aligned, disable_numparse=True)
+
+    kept, left_out = list(header), []
+    text = drawn(kept)
+    empty = [name for k, name in enumerate(header) if not any(row[k] for row in rows)]
+    for name in dict.fromkeys([*empty, *spare]):
+        if width is None or len(text.partition("\n")[0]) <= width:
+            break
+        kept.remove(name)
+        left_out += [name] if name not in empty else []
+        text = drawn(kept)
+    return f"{text}\nnot shown for want of width: {', '.join(left_out)}" if left_out else text

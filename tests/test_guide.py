@@ -7,7 +7,10 @@ import pytest
 from typer.main import get_command
 
 from irsde.cli import app, main
+from irsde.experiment.profile import sampler_refusal
 from irsde.guide import NEXT, STAGES
+from irsde.methods import METHODS
+from irsde.restoration.published import overview
 from tests.project import PROJECT
 from tests.test_cli import irsde, make_project
 
@@ -50,6 +53,19 @@ def test_help_has_the_stages_in_the_order_of_work(monkeypatch):
     places = [text.index(f"\n{stage}:") for stage in STAGES]
     assert places == sorted(places)
     assert "..." not in text.partition("Begin:")[2]
+    text, _ = shown(monkeypatch, 80, "data", "--help")
+    assert "..." not in text.partition("Commands:")[2]
+
+
+def test_a_table_leaves_out_columns_that_do_not_fit_and_names_them(monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    for columns, left_out in {60: ["licence", "size"], 80: ["licence"], 120: []}.items():
+        text, _ = shown(monkeypatch, columns, "weights", "list")
+        head, *_, last = text.splitlines()
+        assert [name for name in ("licence", "size") if name not in head] == left_out
+        assert (last == f"not shown for want of width: {', '.join(left_out)}") == bool(left_out)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert "licence" in overview().splitlines()[0]
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
@@ -61,6 +77,8 @@ def test_no_line_is_wider_than_the_terminal(columns, monkeypatch, tmp_path):
         *commands,
         ["keys"],
         ["data", "list"],
+        ["weights", "list"],
+        ["status", "--profile", "bench"],
         ["data", "list", "rain100h-test"],
         ["plan", "--profile", "bench"],
         ["train", "--task", "deranig", "--method", "ir-sde"],
@@ -92,6 +110,17 @@ def test_a_misspelt_name_gets_the_nearest(arguments, meant, tmp_path):
     assert done.stderr.count("\n") == 1
     ending = done.stderr.lower().rpartition("did you mean")[2] or done.stderr
     assert meant in (ending if "did you mean" in done.stderr.lower() else done.stderr)
+
+
+def test_so_does_a_misspelt_name_of_weights_or_of_a_sampler():
+    done = irsde(PROJECT, "weights", "fetch", "ffdnt")
+    assert done.stderr.endswith("; did you mean ffdnet?\n")
+    assert "did you mean posterior?" in str(sampler_refusal(METHODS["ir-sde"], "posteriorr"))
+
+
+def test_an_incomplete_command_names_its_help(tmp_path):
+    done = irsde(tmp_path, "restore", "photo.jpg", "--task", "denoising")
+    assert done.stderr.endswith("Missing option '--out'; try irsde restore --help\n")
 
 
 def test_a_command_ends_by_saying_what_comes_next(tmp_path):

@@ -1,4 +1,4 @@
-"""README.md and CONTRIBUTING.md: their commands parse, their links, files and numbers are there."""
+"""README.md and other pages: their commands parse, their links, files and numbers are there."""
 
 import itertools
 import re
@@ -7,7 +7,6 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import yaml
 from typer.main import get_command
@@ -17,9 +16,17 @@ from irsde.methods import METHODS
 from irsde.samplers import SAMPLERS
 from irsde.scoring.protocols import PROTOCOLS
 from irsde.tasks import TASKS
+from studies import excerpts
 
 PROJECT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/training.md", "docs/data.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/data.md",
+    "docs/running.md",
+    "docs/setup.md",
+    "docs/training.md",
+)
 MADE_BY_READERS = {"mine"}  # profiles
 OUTPUTS = "\n".join(
     file.read_text() for file in sorted((PROJECT / "workflow").rglob("*")) if file.suffix == ".smk"
@@ -197,86 +204,26 @@ def test_every_file_that_is_named_exists_or_is_made(page):
 
 
 def test_the_python_example_runs():
-    (block,) = blocks("README.md", "python")
+    page = "docs/reference/python/index.md"
+    (block,) = blocks(page, "python")
     names = {}
-    exec(compile(block, "README.md", "exec"), names)
+    exec(compile(block, page, "exec"), names)
     assert names["restored"].shape == names["mu"].shape
 
 
-STUDY = PROJECT / "reports/study/bench/tables.csv"
-COLUMNS = {
-    "Rain100H": "deraining-rain100h-test",
-    "Kodak24 blurred": "deblurring-kodak24",
-    "CBSD68, σ 25": "denoising-cbsd68",
-    "Set14 ×4": "super-resolution-set14-x4",
-    "CelebA-HQ, thin masks": "inpainting-celeba-hq-samples-test",
-    "SOTS-indoor": "dehazing-sots-indoor-17",
-}
-ROWS = {
-    "degraded input": "identity",
-    "classical (tuned filter)": "classical",
-    "direct regression": "regression",
-    "IR-SDE, 10 NFE": "ir-sde",
-    "I2SB, 10 NFE": "i2sb",
-}
+@pytest.mark.parametrize("page", excerpts.PAGES)
+def test_tables_are_those_of_the_committed_results(page):
+    text = (PROJECT / page).read_text()
+    assert list(excerpts.MARKED.finditer(text))
+    assert excerpts.filled(text) == text, "python -m studies.excerpts"
 
 
-def table_below(heading):
-    """Rows of the README's table whose head begins so, as lists of cells."""
-    lines = (PROJECT / "README.md").read_text().split(heading)[1].splitlines()
-    rows = []
-    for line in lines:
-        if rows and not line.startswith("|"):
-            break
-        if line.startswith("|"):
-            rows.append([cell.strip() for cell in line.strip("|").split("|")])
-    return rows
+def test_a_number_that_is_not_of_the_results_is_noticed():
+    text = (PROJECT / "README.md").read_text()
+    assert text.count("| 29.460 / 0.8989 |") == 1
+    assert excerpts.filled(text.replace("| 29.460 /", "| 29.461 /")) == text
+    assert "not run" in excerpts.bench()
 
 
-def test_the_first_table_is_that_of_the_study():
-    table = pd.read_csv(STUDY, dtype=str, keep_default_na=False)
-    values = {(row.table, row.line, row.column): row.text for row in table.itertuples()}
-    head, _, *rows = table_below("and LPIPS (SqueezeNet):")
-    assert {row[0] for row in rows} <= ROWS.keys()
-    compared = 0
-    for name, *cells in rows:
-        for title, cell in zip(head[1:], cells, strict=True):
-            key = COLUMNS[title], ROWS[name]
-            if cell == "not run":
-                assert (*key, "psnr") not in values
-                continue
-            psnr, lpips = cell.split(" / ")
-            assert psnr == values[*key, "psnr"].split(" ")[0], (name, title)
-            assert float(lpips) == pytest.approx(
-                float(values[*key, "lpips"].split(" ")[0]), abs=5.01e-4
-            ), (name, title)
-            compared += 1
-    assert compared >= 20
-
-
-def test_published_rows_are_those_of_the_study():
-    study = PROJECT / "reports/study/published/tables.csv"
-    table = pd.read_csv(study, dtype=str, keep_default_na=False)
-    table = table[table["table"] == "published-rows"]
-    lines = {
-        key: dict(zip(g["column"], g["text"], strict=True)) for key, g in table.groupby("line")
-    }
-    by_name = {(line["system"], line["dataset"]): line for line in lines.values()}
-    _, _, *rows = table_below("that their authors published:")
-    assert len(rows) == len(lines) > 0
-    for system, dataset, printed, here, verdict in rows:
-        line = by_name[system, dataset]
-        assert (printed, verdict) == (line["printed"], line["verdict"])
-        found = [line[name].split(" ")[0] for name in ("psnr", "ssim")]
-        assert here.split(" / ") == found[: len(printed.split(" / "))]
-
-
-def test_effects_of_the_causes_are_those_of_the_study():
-    table = pd.read_csv(STUDY, dtype=str, keep_default_na=False)
-    causes = table[table["table"].str.startswith("causes-deraining")]
-    known = {text.replace(" ≈", "") for text in causes["text"]}
-    _, _, *rows = table_below("small budget above:")
-    assert len(rows) >= 5
-    for name, cell in rows:
-        for effect in cell.split(" and "):
-            assert effect in known, (name, effect)
+def test_the_readme_is_read_in_minutes():
+    assert len((PROJECT / "README.md").read_text().splitlines()) <= 170

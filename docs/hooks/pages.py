@@ -41,6 +41,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made = {
         "reference/commands.md": reference.commands(),
         "reference/keys.md": reference.keys(),
+        "reference/methods.md": reference.methods(),
         "study/bench/figures.md": reference.figures(ROOT / STUDY / "bench/figures"),
     }
     for name, content in made.items():

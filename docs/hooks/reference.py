@@ -1,4 +1,4 @@
-"""Pages of the reference: commands, keys of a profile, the figures of the study."""
+"""Pages of the reference: commands, keys, methods, samplers, the figures of the study."""
 
 import itertools
 import re
@@ -10,6 +10,9 @@ from typer.main import get_command
 
 from irsde.cli import app
 from irsde.experiment.keys import Key, profile_keys
+from irsde.methods import METHODS
+from irsde.objectives import OBJECTIVES
+from irsde.samplers import GRIDS, SAMPLERS
 
 
 def commands() -> str:
@@ -70,6 +73,44 @@ def _table(title: str, keys: Sequence[Key]) -> list[str]:
         default = key.default if key.default in ("", "needed", "none") else f"`{key.default}`"
         lines.append(f"| `{key.path}` | {key.values} | {default} | {_cell(key.effect)} |")
     return lines
+
+
+def methods() -> str:
+    """All methods, samplers and step grids."""
+    lines = [
+        "# Methods and samplers",
+        "",
+        "Names as profiles and commands have them. [Formulas](../mathematics.md); "
+        "[how to add one](../contributing.md).",
+        "",
+        "## Methods",
+        "",
+        "| method | in tables | predicts | sampler, evaluations | from |",
+        "|:--|:--|:--|:--|:--|",
+    ]
+    for name, method in METHODS.items():
+        target = OBJECTIVES[method.objective].label if method.is_trained else ""
+        sampler = f"`{method.sampler}`, {method.nfe}" if method.kind == "process" else ""
+        own = f"; {method.only_task} only" if method.only_task else ""
+        lines.append(f"| `{name}` | {method.label}{own} | {target} | {sampler} | {method.source} |")
+    lines += ["", "## Samplers", "", "| sampler | in tables | order | noise | for |"]
+    lines += ["|:--|:--|--:|:--|:--|"]
+    processes = {
+        name: process for name, method in METHODS.items() if (process := method.process_for(0.1))
+    }
+    for name, sampler in SAMPLERS.items():
+        noise = "at every step" if sampler.stochastic else "at the start only"
+        fits, rest = [], []
+        for method, process in processes.items():
+            is_met = all(need.is_met(process) for need in sampler.needs)
+            (fits if is_met else rest).append(f"`{method}`")
+        named = min(("all but ", rest), ("", fits), key=lambda names: len(names[1]))
+        fitting = "".join((named[0], ", ".join(named[1]))) if rest else "all"
+        lines.append(f"| `{name}` | {sampler.label} | {sampler.order} | {noise} | {fitting} |")
+    lines += ["", "Each takes any number of evaluations up to the steps of the method, on one of"]
+    lines += ["these step grids:", "", "| grid | even in |", "|:--|:--|"]
+    lines += [f"| `{name}` | {grid.label} |" for name, grid in GRIDS.items()]
+    return "\n".join([*lines, ""])
 
 
 KINDS = {

@@ -12,8 +12,8 @@ from pydantic import (
     PositiveInt,
     ValidationError,
 )
-from tabulate import tabulate
 
+from irsde import terminal
 from irsde.audit.jobs import Job, evaluation_job, is_alive, training_job
 from irsde.experiment.grid import PROGRESS, Run, evaluations, run_of, runs
 from irsde.experiment.profile import Profile
@@ -189,13 +189,15 @@ def table(listed: list[Standing]) -> str:
         ]
         for s in listed
     ]
-    header = ["run", "state", "iteration", "patches/s", "left", "validation dB", "evaluated"]
+    header = ["run", "state", "iteration", "patches/s", "left", "valid. dB", "evaluated"]
     states = [s.state for s in listed]
     counts = ", ".join(
         f"{states.count(name)} {name}" for name in STATES if name not in RARE or name in states
     )
     align = ("left", "left", *["right"] * 5)
-    text = tabulate(rows, header, "simple", colalign=align, disable_numparse=True)
+    text = terminal.table(
+        header, rows, align=align, spare=["valid. dB", "patches/s", "iteration", "evaluated"]
+    )
     problems = [s.problem for s in listed if s.problem]
     return "\n".join([f"{text}\n\n{len(listed)} runs: {counts}", *problems])
 

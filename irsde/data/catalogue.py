@@ -268,8 +268,8 @@ def find_split(name: str) -> tuple[Family, Split]:
         if name in family.splits:
             return family, family.splits[name]
     raise InputError(
-        f"no data set {name!r}: neither in {CATALOGUE} (it has: {', '.join(split_names())}) "
-        f"nor described in {DATA / name / OWN}{nearest(name, split_names())}"
+        f"no data set {name!r}, neither in {CATALOGUE} nor described in {DATA / name / OWN}"
+        f"{nearest(name, split_names())}; irsde data list shows all"
     )
 
 

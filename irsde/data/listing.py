@@ -1,7 +1,5 @@
 """The catalogue as text for a terminal."""
 
-from tabulate import tabulate
-
 from irsde.data.adopt.fingerprints import known_sets
 from irsde.data.catalogue import (
     OWN,
@@ -16,6 +14,7 @@ from irsde.data.catalogue import (
 )
 from irsde.data.sets import CARD, check_unchanged, dataset_card, dataset_folder, left_out
 from irsde.files import DATA, InputError
+from irsde.terminal import table
 
 
 def overview() -> str:
@@ -39,9 +38,8 @@ def overview() -> str:
         if own:
             name = folder.parent.name
             rows.append([name, own.label, "own", "", "", "yours", _present(name)])
-    return tabulate(
-        rows, ["name", "data set", "made for", "images", "adopt", "source", "in data/"], "simple"
-    )
+    header = ["name", "data set", "made for", "images", "adopt", "source", "in data/"]
+    return table(header, rows, spare=["data set", "adopt", "made for", "images", "source"])
 
 
 def described(name: str) -> str:
@@ -58,10 +56,7 @@ def described(name: str) -> str:
     if name in families:
         family, splits = families[name], families[name].splits
     else:
-        try:
-            family, split = find_split(name)
-        except InputError as error:
-            raise InputError(f"{error}; irsde data list shows all") from None
+        family, split = find_split(name)
         splits = {name: split}
     lines = [
         family.label,

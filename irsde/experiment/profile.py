@@ -709,7 +709,8 @@ def sampler_refusal(method: Method, sampler: str) -> str | None:
     if method.process is None:
         return None if sampler == method.sampler else f"{method.label} has no sampler"
     if sampler not in SAMPLERS:
-        return f"unknown sampler {sampler!r}: choose from {', '.join(SAMPLERS)}"
+        known = ", ".join(SAMPLERS)
+        return f"unknown sampler {sampler!r}: choose from {known}{nearest(sampler, SAMPLERS)}"
     if sampler == method.sampler or not SAMPLERS[sampler].needs:
         return None
     return SAMPLERS[sampler].refusal(_process(method))
@@ -869,8 +870,8 @@ def load_profile(name: str) -> Profile:
     if not path.is_file():
         known = sorted(p.stem for p in PROFILE_FOLDER.glob("*.yaml"))
         raise InputError(
-            f"no profile {name!r} in {PROFILE_FOLDER}/ (it has: {', '.join(known) or 'none'}); "
-            f"run irsde in the project's folder{nearest(name, known)}"
+            f"no profile {name!r} in {PROFILE_FOLDER}/ (it has: {', '.join(known) or 'none'})"
+            + (nearest(name, known) or "; run irsde in the project's folder")
         )
     node, content = read_yaml(path)
     if not isinstance(content, dict):

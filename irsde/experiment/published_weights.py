@@ -21,7 +21,7 @@ from irsde.experiment.fields import (
     TestSetName,
 )
 from irsde.experiment.yaml_file import read_yaml
-from irsde.files import DATA, InputError
+from irsde.files import DATA, InputError, nearest
 from irsde.methods import METHODS, MethodName
 from irsde.scoring.protocols import PROTOCOLS
 
@@ -148,6 +148,7 @@ def weights_of(method: str) -> PublishedWeights:
     if method not in catalogue:
         raise InputError(
             f"no published weights {method!r} in {CATALOGUE} (it has: {', '.join(catalogue)})"
+            f"{nearest(method, catalogue)}"
         )
     return catalogue[method]
 

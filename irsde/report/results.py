@@ -198,7 +198,7 @@ def read_rows(folders: Iterable[Path]) -> list[Row]:
                     advice = (
                         f"{metric.label} is of {metric.network or 'no network'} and of "
                         f"{other.network or 'no network'}; delete one of them and evaluate it "
-                        "again where the other's weights are (README.md)"
+                        "again where the other's weights are (docs/setup.md)"
                     )
             if differing:
                 raise InputError(

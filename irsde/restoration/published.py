@@ -35,6 +35,7 @@ from irsde.restoration.weight_files import (
     state_dict_of,
 )
 from irsde.restoration.weights import WEIGHTS
+from irsde.terminal import table
 
 KINDS = (".pth", ".pt", ".ckpt", ".pkl", ".mat")  # endings of files that are looked into
 MOST_FILES = 10_000
@@ -280,13 +281,13 @@ def _judged(file: Path, absent: set[str]) -> tuple[str, bool]:
 
 def overview() -> str:
     """A line for each record: what it is, and whether its file is here."""
-    from tabulate import tabulate
-
     rows = [
         [name, record.task, f"{record.size / 1e6:.2f} MB", record.licence, _standing(name)]
         for name, record in read_weights_catalogue().items()
     ]
-    return tabulate(rows, ["name", "task", "size", "licence", f"in {FOLDER}/"], "simple")
+    header = ["name", "task", "size", "licence", f"in {FOLDER}/"]
+    align = ["left", "left", "right", "left", "left"]
+    return table(header, rows, align=align, spare=["licence", "size"])
 
 
 def described(name: str) -> str:

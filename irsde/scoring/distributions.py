@@ -120,7 +120,7 @@ def feature_network() -> FeatureNetwork:
     path = inception_weights()
     if path is None:
         return FeatureNetwork(
-            "", f"no Inception weights on this machine: set {VARIABLE} or see the README"
+            "", f"no Inception weights on this machine: set {VARIABLE} or see docs/setup.md"
         )
     network = _inception(path, read_weights(path, VARIABLE))
     return FeatureNetwork(digest_file(path), "", _features(network))

@@ -134,7 +134,7 @@ def perceptual_metric() -> PerceptualMetric:
     """
     path = perceptual_weights()
     if path is None:
-        reason = f"no LPIPS backbone weights on this machine: set {VARIABLE} or see the README"
+        reason = f"no LPIPS backbone weights on this machine: set {VARIABLE} or see docs/setup.md"
         return PerceptualMetric("", "", "", reason)
     weights = read_weights(path, VARIABLE)
     for network, backbone in BACKBONES.items():

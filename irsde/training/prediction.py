@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tabulate import tabulate
 
+from irsde import terminal
 from irsde.data.catalogue import find_split
 from irsde.data.pairs import Pair, load_all
 from irsde.data.sets import CARD, degradation_of
@@ -41,6 +41,7 @@ ENOUGH_SECONDS = 20  # after which fewer updates must do
 HEADER = (
     "run", "seeds", "million parameters", "s/iteration", "s/validation", "GiB", "hours each",
 )  # fmt: skip
+SPARE = ("seeds", "s/validation", "million parameters", "s/iteration")
 SIDE = 256  # of the image that a network evaluation is timed with, pixels
 
 
@@ -144,7 +145,7 @@ def overview(
         raise InputError(f"{first}: {reason}")
     rows = [line.cells for line in lines]
     columns = ("left", *["right"] * (len(HEADER) - 1))
-    table = tabulate(rows, HEADER, "simple", disable_numparse=True, colalign=columns)
+    table = terminal.table(HEADER, rows, align=columns, spare=SPARE)
     count = sum(runs for runs, _ in predicted)
     total = sum(runs * prediction.hours for runs, prediction in predicted)
     notes = Counter(prediction.note for _, prediction in predicted)
@@ -188,14 +189,14 @@ class _Line:
     outcome: Prediction | InputError
 
     @property
-    def cells(self) -> list[str | int]:
+    def cells(self) -> list[str]:
         """Cells below `HEADER`."""
         if isinstance(self.outcome, InputError):
-            return [self.name, self.runs, *["n/a"] * (len(HEADER) - 2)]
+            return [self.name, str(self.runs), *["n/a"] * (len(HEADER) - 2)]
         speed = self.outcome.speed
         return [
             self.name,
-            self.runs,
+            str(self.runs),
             f"{speed.parameters / 1e6:.1f}",
             f"{speed.seconds_per_iteration:.3f}",
             f"{self.outcome.seconds_per_validation:.1f}",

@@ -133,7 +133,7 @@ def _check(given: Given) -> None:
             if value is not None:
                 raise InputError(f"irsde diagnose {option}: goes with --restored")
         if given.log is None and given.psnr is None:
-            raise InputError("irsde diagnose: give --restored, --log or --psnr: no number is known")
+            raise InputError("no number is known: give --restored, --log or --psnr")
     if given.psnr is not None and given.protocol is not None:
         raise InputError("irsde diagnose: give --psnr or --protocol, which says how to compute it")
     if given.psnr is not None and not 0 < given.psnr < 100:

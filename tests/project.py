@@ -107,7 +107,9 @@ def _prepare(profile: Profile, task: str) -> None:
 
 def _kept_folder() -> Path:
     """Empty folder that lasts as long as this process."""
-    return Path(_KEPT.enter_context(tempfile.TemporaryDirectory(prefix="irsde-tests-")))
+    folder = Path(tempfile.mkdtemp(prefix="irsde-tests-"))
+    _KEPT.callback(shutil.rmtree, folder)
+    return folder
 
 
 _KEPT = contextlib.ExitStack()

@@ -269,7 +269,7 @@ def find_split(name: str) -> tuple[Family, Split]:
             return family, family.splits[name]
     raise InputError(
         f"no data set {name!r}, neither in {CATALOGUE} nor described in {DATA / name / OWN}"
-        f"{nearest(name, split_names())}; irsde data list shows all"
+        f"{nearest(name, split_names()) or ';'} irsde data list shows all"
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shlex
 import shutil
 from pathlib import Path
 
@@ -13,8 +14,16 @@ import yaml
 
 from irsde.cli import main
 from irsde.data.fetch import downloads
-from irsde.experiment.grid import evaluations, parameters, runs
-from irsde.experiment.profile import TestSet, load_profile
+from irsde.experiment.grid import (
+    arguments_of,
+    by_run,
+    evaluation_at,
+    evaluations,
+    further_evaluations,
+    parameters,
+    runs,
+)
+from irsde.experiment.profile import PROFILE_FOLDER, TestSet, load_profile
 from irsde.experiment.published_weights import read_weights_catalogue, weights_file
 from irsde.files import InputError, digest_file, read_json
 from irsde.networks.published import SYSTEMS
@@ -249,3 +258,17 @@ def test_a_download_goes_on_where_it_was_cut_and_is_checked(server, monkeypatch,
     assert (code, output.err.count("\n")) == (2, 1)
     assert "instead of the recorded" in output.err
     assert not weights_file(SMALL).exists()
+
+
+@pytest.mark.parametrize(
+    "profile", sorted(path.stem for path in (PROJECT / PROFILE_FOLDER).glob("*.yaml"))
+)
+def test_what_engines_ask_for_is_what_the_command_understands(profile, monkeypatch):
+    """Names of test sets have a `+` where they are noisy."""
+    monkeypatch.chdir(PROJECT)
+    loaded = load_profile(profile)
+    wanted = by_run([*evaluations(loaded), *further_evaluations(loaded)])
+    for run, asked in wanted.items():
+        folder, *places = shlex.split(arguments_of(asked))[1::2]
+        assert Path(folder) == run.folder
+        assert [evaluation_at(run, place) for place in places] == asked

@@ -14,7 +14,7 @@ from typing import Literal, NotRequired, TypedDict
 
 import yaml
 
-from irsde.experiment.fields import METHOD, NAME, check_form
+from irsde.experiment.fields import METHOD, NAME, TEST_SET, check_form
 from irsde.experiment.options import OPTIONS, EvaluationOptions, options_of
 from irsde.experiment.profile import (
     PARAMETERS,
@@ -134,7 +134,7 @@ def evaluation_at(run: Run, place: str) -> Evaluation:
         If it is of another form.
     """
     dataset, _, name = place.partition("/")
-    return evaluation_of(run, check_form("--evaluation", dataset), name)
+    return evaluation_of(run, check_form("--evaluation", dataset, TEST_SET), name)
 
 
 def by_run(evaluations: Iterable[Evaluation]) -> dict[Run, list[Evaluation]]:

@@ -15,14 +15,13 @@ from pydantic import (
     Field,
     FiniteFloat,
     JsonValue,
-    TypeAdapter,
     ValidationError,
 )
 
 from irsde.experiment.fields import LONGEST_NAME, METHOD, Name, TestSetName, problem_of
 from irsde.experiment.grid import OUTSIDE
 from irsde.experiment.options import Conversion
-from irsde.experiment.profile import NetworkSettings
+from irsde.experiment.profile import GROUPS_OF_VARIANTS
 from irsde.files import InputError, is_present, read_json, write_json
 from irsde.methods import METHODS, MethodName
 from irsde.tasks import TASKS
@@ -63,7 +62,7 @@ def _has_known_network(network: dict[str, JsonValue] | None) -> dict[str, JsonVa
     if network is None or "name" not in network:
         return network
     try:
-        TypeAdapter(NetworkSettings).validate_python(network)
+        GROUPS_OF_VARIANTS["network"].validate_python(network)
     except ValidationError as error:
         raise ValueError(problem_of(error)) from None
     return network

@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict
 
@@ -37,6 +38,8 @@ IMPORTED = "authors"  # variant that a run of imported weights is
 
 EVALUATED = "evaluated.json"  # in a run's folder: which evaluations Snakemake has had made
 
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # they write the same
+
 OUTSIDE = "outside"  # in place of a method, for results made elsewhere
 
 
@@ -49,7 +52,7 @@ class Run:
     method: str
     seed: int
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """`results/<profile>/<task>/<method>/seed<k>`."""
         return RESULTS / self.profile / self.task / self.method / f"seed{self.seed}"
@@ -97,7 +100,7 @@ class Evaluation:
     dataset: str
     options: EvaluationOptions
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """`<run>/evaluations/<dataset>/<name of the options>`."""
         return self.run.folder / "evaluations" / self.dataset / self.options.name
@@ -517,7 +520,7 @@ def parameters(profile: Profile, given: Collection[Path] = ()) -> str:
         f"# Written by `irsde plan --profile {profile.name}` from "
         f"workflow/config/{profile.name}.yaml; do not edit.\n"
     )
-    return head + yaml.safe_dump(content, sort_keys=False, width=100)
+    return head + yaml.dump(content, Dumper=DUMPER, sort_keys=False, width=100)
 
 
 def _check_key(

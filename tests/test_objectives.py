@@ -7,11 +7,11 @@ from irsde.experiment.profile import load_profile
 from irsde.machine.world import ALONE
 from irsde.methods import METHODS
 from irsde.objectives import OBJECTIVES, largest_step
-from irsde.processes import GaussianProcess, mean_reverting
+from irsde.processes import GaussianProcess, forward_only, mean_reverting, residual_bridge
 from irsde.restoration.restorer import Restorer
 from irsde.seeds import seed_from
 from irsde.training.checkpoints import TrainingState
-from irsde.training.update import Update, draw_states, make_optimizer
+from irsde.training.update import Update, draw_states, make_optimizer, training_loss
 from tests.project import PROJECT
 
 BATCH, SIDE, STREAM = 8, 5, ("tests",)
@@ -79,6 +79,17 @@ def test_processes_share_the_noise_of_a_batch():
     for rank, part in enumerate(parts):
         assert torch.equal(part.noise, whole.noise[rank::2])
         assert torch.equal(part.steps, whole.steps[rank::2])
+
+
+@pytest.mark.parametrize("process", [mean_reverting(), residual_bridge(), forward_only()])
+def test_the_noise_to_learn_is_the_one_in_the_state(process):
+    x0, mu = patches()
+    restorer = Restorer(
+        lambda x, m, t: process.noise(x, x0, m, t), process, "noise", centered=False,
+        conditional=True,
+    )  # fmt: skip
+    draws = draw_states(restorer, x0.shape[1:], BATCH, range(BATCH), seed=1)
+    assert float(training_loss(restorer, x0, mu, "l1", draws)) < 1e-3
 
 
 @pytest.mark.parametrize("name", [n for n, method in METHODS.items() if method.kind == "process"])

@@ -370,6 +370,16 @@ def test_a_state_of_fod_keeps_a_log_normal_share_of_the_difference():
     assert torch.equal(process.sample(x0, mu, 100, normals), mu)
 
 
+@pytest.mark.parametrize(("t", "s"), [(99, 98), (60, 20), (5, 1)])
+def test_the_gauge_of_fod_is_the_regression_of_its_chain(t, s):
+    """Shares multiply: the mean of one at s is that at t times the ratio of their means."""
+    process, like = forward_only(), images()[0]
+    rho, on_x0, on_mu, _ = map(float, process.posterior_coefficients(t, s, like))
+    ratio = float(process.b[s] / process.b[t])
+    assert (rho, on_x0, on_mu) == pytest.approx((ratio, 1 - ratio, 0), abs=1e-12)
+    assert process.g[1:-1].log().tolist() == pytest.approx(process.log_g[1:-1].tolist())
+
+
 def test_a_clean_pixel_of_rdbm_is_never_disturbed():
     process = residual_bridge()
     x0, _, normals = images()

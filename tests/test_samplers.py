@@ -411,12 +411,19 @@ def test_noise_that_a_sampler_adds_has_the_scale_of_the_process(sampler):
     for scale in ("one", "residual", "zero"):
         process = residual_bridge(noise_scale=scale)
         *_, before, _ = trajectory(
-            process, lambda *_: estimate, MU, MU, sampler, 2, prediction="clean", noise=sines
+            process, lambda *_: estimate, MU, MU, sampler, 3, prediction="clean", noise=sines
         )
         restored[scale] = before.x
     added = restored["one"] - restored["zero"]
     assert bool((added.abs() > 1e-4).all())
     torch.testing.assert_close(restored["residual"] - restored["zero"], added * (estimate - MU))
+
+
+def test_a_bridge_is_left_without_noise_while_its_residual_is_not_known():
+    options = {"sampler": "posterior", "nfe": 2, "prediction": "noise", "noise": sines}
+    states = list(trajectory(residual_bridge(), lambda x, m, t: 0 * x, MU, MU, **options))
+    assert states[1].t == 99
+    assert torch.equal(states[1].x, MU)
 
 
 @pytest.mark.parametrize("prediction", ["noise", "optimal-noise"])

@@ -414,6 +414,7 @@ def test_noise_that_a_sampler_adds_has_the_scale_of_the_process(sampler):
             process, lambda *_: estimate, MU, MU, sampler, 3, prediction="clean", noise=sines
         )
         restored[scale] = before.x
+    torch.testing.assert_close(restored["zero"], process.marginal(estimate, MU, before.t)[0])
     added = restored["one"] - restored["zero"]
     assert bool((added.abs() > 1e-4).all())
     torch.testing.assert_close(restored["residual"] - restored["zero"], added * (estimate - MU))

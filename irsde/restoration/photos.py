@@ -45,6 +45,7 @@ from irsde.images import (
     to_tensor,
 )
 from irsde.machine.devices import compute_device, device_name
+from irsde.machine.memory import keep_memory
 from irsde.methods import method_of
 from irsde.progress import track
 from irsde.restoration.folders import first_names, list_images
@@ -220,6 +221,7 @@ def restore_photographs(
     The whole way from the noise to the image is gone for each tile on its own, and the restored
     tiles are blended (`tiling`); all tiles and the untiled restoration share one field of noise.
     """
+    keep_memory()
     from irsde.restoration.restorer import load_restorer
     from irsde.restoration.weights import WEIGHTS
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from irsde.audit.evidence import given, import_evidence
 from irsde.cli import main
 from irsde.data.fetch import downloads
 from irsde.experiment.grid import (
@@ -29,7 +30,7 @@ from irsde.files import InputError, digest_file, read_json
 from irsde.networks.published import SYSTEMS
 from irsde.restoration.published import adopt_weights, read_state
 from tests import test_downloads
-from tests.project import PROJECT
+from tests.project import PROJECT, copy_project
 from tests.test_downloads import file as served
 
 server = test_downloads.server  # a fixture
@@ -272,3 +273,15 @@ def test_what_engines_ask_for_is_what_the_command_understands(profile, monkeypat
         folder, *places = shlex.split(arguments_of(asked))[1::2]
         assert Path(folder) == run.folder
         assert [evaluation_at(run, place) for place in places] == asked
+
+
+def test_imported_systems_get_weights_only_where_more_is_to_be_evaluated(tmp_path, monkeypatch):
+    monkeypatch.chdir(copy_project(tmp_path))
+    profile = load_profile("published")
+    import_evidence("published", PROJECT / "reports/study")
+    wanted = by_run(evaluations(profile))
+    made = given(profile)
+    run = next(run for run, asked in wanted.items() if all(one.folder in made for one in asked))
+    assert run.folder in made
+    shutil.rmtree(wanted[run][0].folder)
+    assert made - given(profile) == {run.folder, wanted[run][0].folder}

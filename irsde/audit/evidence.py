@@ -171,21 +171,32 @@ def given(profile: Profile) -> set[Path]:
     """Folders of imported runs and evaluations that are what the profile asks for.
 
     An engine takes them as they are. DVC could not know: it would make again what has no weights.
+    A published system without weights is no such run where more of it is to be evaluated, as its
+    weights can be had again.
     """
     path = RESULTS / profile.name / IMPORTED
     imported = {Path(name) for name in _imported(path)}
+    wanted = [*evaluations(profile), *further_evaluations(profile)]
+    made = {
+        one.folder
+        for one in wanted
+        if one.folder in imported and is_current_evaluation(one, profile)
+    }
+    without = {
+        one.run
+        for one in wanted
+        if one.run.stage == "import"
+        and one.folder not in made
+        and not (one.run.folder / WEIGHTS).is_file()
+    }
     kept = {
         run.folder
         for run in runs(profile)
         if run.folder in imported
+        and run not in without
         and is_current_run(run, run_settings(profile, run.task, run.method, run.seed))
     }
-    kept |= {
-        one.folder
-        for one in [*evaluations(profile), *further_evaluations(profile)]
-        if one.folder in imported and is_current_evaluation(one, profile)
-    }
-    return kept
+    return made | kept
 
 
 def _refuse_links(paths: Iterable[Path]) -> None:

@@ -214,6 +214,11 @@ def test_a_file_becomes_a_run_with_its_source(monkeypatch, capsys):
     card = read_json(run.folder / "run.json")
     assert card["imported_from"]["sha256"] == read_weights_catalogue()[SMALL].sha256
     assert "up to date" in command(monkeypatch, capsys, *arguments)[1].out
+    card_bytes = (run.folder / "run.json").read_bytes()
+    (run.folder / "weights.safetensors").unlink()  # as in evidence
+    assert "are back" in command(monkeypatch, capsys, *arguments)[1].out
+    assert digest_file(run.folder / "weights.safetensors") == card["weights_sha256"]
+    assert (run.folder / "run.json").read_bytes() == card_bytes
     code, output = command(monkeypatch, capsys, *arguments, "--task", "dehazing")
     assert (code, "--task has no effect" in output.err) == (2, True)
 

@@ -21,7 +21,7 @@ from irsde.experiment.published_weights import (
     weights_of,
 )
 from irsde.experiment.replaced import replacing_run
-from irsde.files import InputError, digest_file, replacing
+from irsde.files import InputError, digest_file, replacing, temporary_folder
 from irsde.machine.meters import peak_memory_bytes
 from irsde.methods import MethodName
 from irsde.networks.published import SYSTEMS
@@ -84,9 +84,11 @@ def import_published(run: Run, settings: RunSettings, file: Path | None, *, over
     if (run.folder / "run.json").is_file():
         card = provenance.read_run_card(run.folder)
         weights = run.folder / WEIGHTS
-        if card.identity == identity and weights.is_file():
-            if digest_file(weights) == card.weights_sha256:
+        if card.identity == identity:
+            if weights.is_file() and digest_file(weights) == card.weights_sha256:
                 return f"{run.folder}: up to date"
+            if not weights.is_file() and _put_back(weights, card.weights_sha256, file, run.method):
+                return f"{run.folder}: the weights that its card names are back"
         elif not overwrite:
             raise InputError(
                 f"{run.folder}: holds another run; nothing was changed; give --overwrite to keep "
@@ -115,6 +117,17 @@ def import_published(run: Run, settings: RunSettings, file: Path | None, *, over
         f"{run.folder}: imported {record.label}, {parameters:,} parameters, trained on "
         f"{record.trained_on}; its input is {record.input}"
     )
+
+
+def _put_back(weights: Path, sha256: str | None, file: Path, method: str) -> bool:
+    """Write the weights of a run that has its card and evaluations; False if they differ."""
+    state = read_state(file, method)
+    with temporary_folder(weights) as folder:
+        save_file(state, folder / WEIGHTS)
+        if digest_file(folder / WEIGHTS) != sha256:
+            return False
+        (folder / WEIGHTS).replace(weights)
+    return True
 
 
 def _published(name: str, record: PublishedWeights, file: Path | None) -> Path:

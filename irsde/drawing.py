@@ -239,7 +239,8 @@ def look(method: str) -> Look:
     if name.base in others:
         usual = WITHOUT_PROCESS[others.index(name.base) % len(WITHOUT_PROCESS)]
     else:
-        usual = _at_place(name.base, sampled)
+        # a result made elsewhere is no variant of another
+        usual = _at_place(name.base if name.base in METHODS else method, sampled)
     if not name.variant:
         return usual
     dashes = DASHES[1 + seed_from("look", name.variant) % (len(DASHES) - 1)]

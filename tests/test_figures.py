@@ -516,6 +516,9 @@ def test_methods_and_samplers_are_told_apart_without_colour_and_keep_their_looks
     assert (variant.color, variant.marker) == (look("ir-sde").color, look("ir-sde").marker)
     assert not variant.filled
     assert look("my-method") == look("my-method")
+    elsewhere = [look(f"outside+{name}") for name in ("mine", "theirs")]
+    assert elsewhere[0].color != elsewhere[1].color
+    assert elsewhere[0].marker != elsewhere[1].marker
 
 
 def test_schedules_are_those_of_the_process(canvases, here):

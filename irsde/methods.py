@@ -174,13 +174,26 @@ def _ddbm(stationary_std: float) -> "GaussianProcess":  # noqa: ARG001
     return diffusion_bridge(1000)
 
 
-def _rdbm(noise_scale: "NoiseScale") -> "Callable[[float], GaussianProcess]":
-    def build(stationary_std: float) -> "GaussianProcess":  # noqa: ARG001
+def _rdbm(label: str, noise_scale: "NoiseScale") -> Method:
+    """A method of RDBM's ablation, in which only the scale of the noise differs."""
+
+    def process(stationary_std: float) -> "GaussianProcess":  # noqa: ARG001
         from irsde.processes import residual_bridge
 
         return residual_bridge(100, noise_scale=noise_scale)
 
-    return build
+    return Method(
+        label,
+        "process",
+        process,
+        "clean",
+        "rdbm",
+        10,
+        centered=True,
+        has_lambda=False,
+        clipped=True,
+        source="arXiv 2510.23116",
+    )
 
 
 def _fod(stationary_std: float) -> "GaussianProcess":  # noqa: ARG001
@@ -424,42 +437,9 @@ METHODS: dict[str, Method] = {
         has_lambda=False,
         source="arXiv 2309.16948 (process), arXiv 2405.15885 (sampler)",
     ),
-    "rdbm": Method(
-        "RDBM",
-        "process",
-        _rdbm("residual"),
-        "clean",
-        "rdbm",
-        10,
-        centered=True,
-        has_lambda=False,
-        clipped=True,
-        source="arXiv 2510.23116",
-    ),
-    "rdbm-uniform": Method(
-        "RDBM, uniform noise",
-        "process",
-        _rdbm("one"),
-        "clean",
-        "rdbm",
-        10,
-        centered=True,
-        has_lambda=False,
-        clipped=True,
-        source="arXiv 2510.23116",
-    ),
-    "rdbm-noiseless": Method(
-        "RDBM, no noise",
-        "process",
-        _rdbm("zero"),
-        "clean",
-        "rdbm",
-        10,
-        centered=True,
-        has_lambda=False,
-        clipped=True,
-        source="arXiv 2510.23116",
-    ),
+    "rdbm": _rdbm("RDBM", "residual"),
+    "rdbm-uniform": _rdbm("RDBM, uniform noise", "one"),
+    "rdbm-noiseless": _rdbm("RDBM, no noise", "zero"),
     "fod": Method(
         "FoD",
         "process",

@@ -124,16 +124,16 @@ network: {name: nafnet, width: 8, encoder_blocks: [1], decoder_blocks: [1]}
 training:
   {iterations: 6, batch: 2, patch: 16, learning_rate: 0.001, checkpoint_every: 2, validate_every: 3}
 evaluation: {nfe: 3}
-""".replace("SEEDS", str([*range(25)]))
+""".replace("SEEDS", str([*range(250)]))
 
 
 @pytest.mark.slow
 def test_a_run_with_its_evaluations_is_one_submission(project):
     (project / "workflow/config/large.yaml").write_text(LARGE)
     planned = call(project, "irsde", "plan", "--profile", "large")
-    assert "100 runs, 300 evaluations" in planned
+    assert "1000 runs, 3000 evaluations" in planned
     text = call(project, *SLURM, "--dry-run", "--cores", "64", "reports/tables.md")
     grouped = re.findall(r"Group job (\w+)", text)
     alone = [rule for rule in re.findall(r"^rule (\w+):", text, re.MULTILINE) if rule != "fetch"]
-    assert grouped.count("run") == 100
-    assert len(grouped) + len(alone) <= 200
+    assert grouped.count("run") == 1000
+    assert len(grouped) + len(alone) <= 1100

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import itertools
 import json
+import multiprocessing
 import os
 import platform
 import re
@@ -496,17 +497,13 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="where gpu.json and gpu.md are written")
     parser.add_argument("--device", choices=SIZES, default="cuda")
     parser.add_argument("--part", choices=PARTS, action="append", help="only this part")
-    parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)  # a child's rows
     given = parser.parse_args()
-    if given.into:
-        run_part(given.part[0], given.device, given.into)
-        return 0
     if given.device == "cuda" and not torch.cuda.is_available():
         print("benchmarks/gpu.sh: no CUDA device; give --device cpu to try it at toy size")
         return 2
-    variables = {**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     if given.device == "cpu":
-        variables |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+        os.environ |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     began = time.perf_counter()
     rows: list[Row] = []
     failed = False
@@ -515,7 +512,7 @@ def main() -> int:
             begin = time.perf_counter()
             file = Path(name) / f"{part}.jsonl"
             file.touch()
-            problem = _apart(part, given.device, file, Path(name), variables)
+            problem = _apart(part, given.device, file)
             rows += map(json.loads, file.read_text().splitlines())
             if problem:
                 failed = True
@@ -531,26 +528,30 @@ def main() -> int:
     return int(failed or any(each["value"] == "failed" for each in rows))
 
 
-def _apart(part: str, kind: str, file: Path, folder: Path, variables: dict[str, str]) -> str:
+def _apart(part: str, kind: str, file: Path) -> str:
     """Run a part in a process of its own; what went wrong, if anything did."""
     limit = SIZES[kind].limits[part]
-    command = (
-        sys.executable, "-m", "benchmarks.gpu", str(folder), "--device", kind, "--part", part,
-        "--into", str(file),
-    )  # fmt: skip
-    with subprocess.Popen(
-        command, cwd=folder, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True, start_new_session=True,
-    ) as process:  # fmt: skip
-        try:
-            _, errors = process.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # with what it started itself
-            return f"stopped after {limit} s"
-    if process.returncode == 0:
+    # CUDA does not outlive a fork; without it a fork spares the imports
+    context = multiprocessing.get_context("spawn" if kind == "cuda" else "fork")
+    errors = file.with_suffix(".txt")
+    process = context.Process(target=_run_alone, args=(part, kind, file, errors))
+    process.start()
+    process.join(limit)
+    if process.is_alive():
+        os.killpg(process.pid, signal.SIGKILL)  # with what it started itself
+        process.join()
+        return f"stopped after {limit} s"
+    if process.exitcode == 0:
         return ""
-    lines = errors.strip().splitlines() or [f"ended with {process.returncode}"]
+    lines = errors.read_text().strip().splitlines() or [f"ended with {process.exitcode}"]
     return lines[-1][:300]
+
+
+def _run_alone(part: str, kind: str, file: Path, errors: Path) -> None:
+    os.setsid()
+    for stream, path in ((1, os.devnull), (2, errors)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
+    run_part(part, kind, file)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 from irsde.cli import app
+from irsde.experiment.code import known_code
 from irsde.files import digest_json, read_json, write_json
 from irsde.report.captions import about_sampling, about_scores
 from irsde.report.lineage import Departures
@@ -269,6 +270,15 @@ def test_a_single_seed_that_was_trained_otherwise_is_named(here):
     table = table_of(write_profile())
     assert marks(table) == {"ir-sde": "‡"}
     assert table.caption.endswith(f"‡ {PROCESS.capitalize()}: ir-sde (seed 1).")
+
+
+def test_a_process_with_the_same_numbers_under_another_name_marks_none(here):
+    as_then = write_profile(process={"stationary_std": "50/255"})
+    fabricate(("identity", "regression"), profile=as_then)
+    fabricate(("ir-sde",), (0, 1), profile=as_then)
+    older, _ = known_code()["method"][0]
+    remade("ir-sde/seed1", method=older)
+    assert marks(table_of(as_then)) == {}
 
 
 @pytest.mark.parametrize(

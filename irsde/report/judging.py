@@ -8,7 +8,7 @@ from typing import Literal
 
 from irsde.experiment.options import unusual
 from irsde.experiment.summary import StatedMetric
-from irsde.report.results import Entry, Row, by_table
+from irsde.report.results import Entry, Row, by_table, entries
 from irsde.report.table import MEAN, SUMMARY, Cell, Column, Emphasis
 from irsde.scoring.metrics import METRICS
 from irsde.scoring.perceptual import network_label
@@ -123,12 +123,16 @@ def judge(group: Sequence[Entry], metrics: Sequence[Metric]) -> list[Judged]:
 
 
 def metrics_of(rows: Sequence[Row]) -> list[Metric]:
-    """Metrics that any of a table's evaluations has, those of its protocol's channel first."""
+    """Metrics of a table, those of its protocol's channel first.
+
+    One that was added when some of its evaluations were there counts if all of some line state it.
+    """
     first = HEADLINES[rows[0].summary.protocol.channel]
     metrics = {
         m.name: Metric(m.name, label_of(m), m.higher_is_better, m.decimals)
-        for row in reversed(rows)
-        for m in row.summary.metrics
+        for entry in reversed(entries(rows))
+        for m in entry.first.summary.metrics
+        if all(row.summary.metric(m.name) for row in entry.rows)
     }
     order = [*first, *METRICS, *metrics]
     return sorted(metrics.values(), key=lambda metric: order.index(metric.name))

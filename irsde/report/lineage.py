@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from irsde.experiment.cards import RunCard
+from irsde.experiment.code import is_same_code
 from irsde.experiment.grid import pairs_folder
 from irsde.experiment.profile import Profile, load_profile, run_settings
 from irsde.experiment.provenance import read_run_card
@@ -170,7 +171,9 @@ class Departures:
         if method is None or not method.is_trained or card.imported_from:
             return None
         process = card.identity.get("method")
-        is_current = process is None or process == method.fingerprint(card.settings.stationary_std)
+        is_current = process is None or is_same_code(
+            "method", process, method.fingerprint(card.settings.stationary_std)
+        )
         outcome = (self._changed(card) or None, None if is_current else "")
         return Training(card.label, card.seed, outcome)
 

@@ -133,7 +133,7 @@ def grid_by(engine: str, folders: pytest.TempPathFactory) -> Path:
             profile.write_text(text.replace(METHODS, "methods: [classical, ir-sde+l2]"))
             call(folder, "irsde", "plan", "--profile", "smoke")
             call(folder, *ENGINES[engine])
-            write_json(folder / FILES, _hashes(folder))
+            write_json(folder / FILES, hashes(folder))
     return folder
 
 
@@ -142,7 +142,8 @@ def grid_files(engine: str, folders: pytest.TempPathFactory) -> dict[str, str]:
     return json.loads((grid_by(engine, folders) / FILES).read_text())
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of what a grid made, by the names of files; of none that hold times."""
     parts = ("data/prepared", "data/leakage", "results/smoke", "reports")
     return {
         path.relative_to(folder).as_posix(): digest_file(path)

@@ -17,13 +17,15 @@ until_true() { # for a minute
     "$@" > /dev/null 2>&1 && return 0
     sleep 0.5
   done
-  echo "slurm.sh: not so after a minute: $*" >&2
+  echo "not so after a minute: $*" >&2
+  tail -qn 2 "$folder"/log/*.out >&2
   return 1
 }
 
 all_idle() { [ "$(sinfo -h -N -p main -t idle -o %N | wc -l)" = 2 ]; }
 answers() { mariadb --no-defaults -uroot -S "$folder/run/db.sock" -e 'select 1'; }
 is_up() { scontrol ping | grep -q 'is UP'; }
+no_jobs() { [ -z "$(squeue -h)" ]; }
 
 start() {
   mkdir -p "$folder"/{etc,log,run,state,db,spool} /etc/slurm
@@ -31,7 +33,7 @@ start() {
   : > "$folder/pids"
   for file in slurm.conf gres.conf cgroup.conf; do
     if [ -e /etc/slurm/$file ] || [ -L /etc/slurm/$file ]; then
-      echo "slurm.sh: /etc/slurm/$file is somebody's" >&2
+      echo "/etc/slurm/$file is somebody's" >&2
       exit 1
     fi
   done
@@ -140,6 +142,11 @@ END
 }
 
 stop() {
+  export SLURM_CONF="$folder/etc/slurm.conf"
+  if [ -e "$SLURM_CONF" ] && is_up 2> /dev/null; then # jobs would outlive their slurmd
+    scancel --me
+    until_true no_jobs || true
+  fi
   [ ! -e "$folder/pids" ] || tac "$folder/pids" | while read -r name pid; do
     if [ -e "/proc/$pid" ] && tr '\0' ' ' < "/proc/$pid/cmdline" | grep -q "${name%%-*}"; then
       kill -TERM "$pid"

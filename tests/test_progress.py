@@ -2,14 +2,14 @@
 
 import sys
 
-from irsde import progress
-from irsde.progress import track
+from irsde import terminal
+from irsde.terminal import track
 
 
 def test_a_log_gets_a_line_now_and_then_and_one_at_the_end(capsys, monkeypatch):
     assert list(track([1, 2, 3], "counting", 6, size=lambda item: item)) == [1, 2, 3]
     assert capsys.readouterr().err.startswith("counting: 6/6, ")
-    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
     list(track(range(2), "training", 5, done=3, patches=16))
     out, err = capsys.readouterr()
     assert out == ""

@@ -42,7 +42,6 @@ from irsde.machine.devices import compute_device
 from irsde.machine.meters import Meter
 from irsde.machine.world import joined, world_of_environment
 from irsde.methods import method_of
-from irsde.progress import track
 from irsde.restoration.classical import classical_method, estimate_noise_level
 from irsde.restoration.cost import multiply_accumulates
 from irsde.scoring.metrics import METRICS
@@ -59,6 +58,7 @@ from irsde.scoring.score import (
     write_table,
 )
 from irsde.tasks import TASKS
+from irsde.terminal import track
 
 if TYPE_CHECKING:
     import torch

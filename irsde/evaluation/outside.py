@@ -30,7 +30,6 @@ from irsde.files import (
 from irsde.images import Pixels, check_text, read_image, to_float, write_image
 from irsde.machine.devices import compute_device
 from irsde.methods import MethodName
-from irsde.progress import track
 from irsde.scoring.metrics import METRICS
 from irsde.scoring.protocols import PROTOCOLS
 from irsde.scoring.score import (
@@ -46,6 +45,7 @@ from irsde.scoring.score import (
     write_table,
 )
 from irsde.tasks import TASKS
+from irsde.terminal import track
 
 BATCH = 8
 UNKNOWN = EvaluationOptions("direct", 0)  # of results made elsewhere

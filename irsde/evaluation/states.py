@@ -83,7 +83,8 @@ class Trail:
 
     def states(self, evaluation: Evaluation) -> States:
         """The states collected, and forward ones of the same steps with noise of their own."""
-        from irsde.samplers import standard_normals
+        import torch
+
         from irsde.seeds import torch_generator
 
         process = self._restorer.process
@@ -92,7 +93,7 @@ class Trail:
         if self._restorer.centered:
             x0, mu = 2 * x0 - 1, 2 * mu - 1
         generator = torch_generator("forward", evaluation.dataset, self._pair.image)
-        noise = standard_normals([generator], x0)
+        noise = torch.randn(x0.shape, generator=generator, dtype=x0.dtype).to(x0.device)
         forward = {0: self._pair.x0}
         for step in sorted(set(self._reverse) - {0}):
             state = process.sample(x0, mu, step, noise)[0]

@@ -63,7 +63,7 @@ EXEMPT: dict[str, str] = {
     "machine.holding": "keeps two processes from the same work",
     "machine.meters": "measures seconds, memory and energy",
     "machine.signals": "answers signals",
-    "progress": "shows progress",
+    "terminal": "shows progress and tables",
 }
 """Modules that cannot change a number, and why; a report shows more than numbers, so has none."""
 

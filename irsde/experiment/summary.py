@@ -61,6 +61,10 @@ class StatedDistribution(Stored):
         """The distance of this name, a key of `distributions.DISTANCES`."""
         return {"fid": self.fid, "kid": self.kid}[name]
 
+    def values(self) -> dict[str, float | None]:
+        """Every distance by its name; None of what is n/a."""
+        return {name: self.of(name).value for name in DISTANCES}
+
 
 class StatedMetric(Stored):
     """A metric with its mean over images and the ends of the 95 % interval.
@@ -225,7 +229,7 @@ class Summary(Scores):
             "nfe": self.nfe,
             "parameters": self.parameters,
             "multiply_accumulates": self.multiply_accumulates,
-            **{name: self.distribution.of(name).value for name in DISTANCES},
+            **self.distribution.values(),
             **{metric.name: metric.mean for metric in self.metrics},
         }
 

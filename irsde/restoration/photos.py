@@ -47,11 +47,11 @@ from irsde.images import (
 from irsde.machine.devices import compute_device, device_name
 from irsde.machine.memory import keep_memory
 from irsde.methods import method_of
-from irsde.progress import track
 from irsde.restoration.folders import first_names, list_images
 from irsde.restoration.photo_files import Photo, bands, read_photo, write_photo, write_scale
 from irsde.restoration.tiling import NoiseField, Tile, tiles
 from irsde.tasks import TASKS
+from irsde.terminal import track
 
 if TYPE_CHECKING:
     import torch

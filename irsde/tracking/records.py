@@ -16,7 +16,6 @@ from irsde.experiment.recorded import Lineage
 from irsde.experiment.result_tables import HISTORY
 from irsde.experiment.summary import Summary, read_summary
 from irsde.files import REPORTS, digest_file, digest_json, is_present, read_json
-from irsde.scoring.distributions import DISTANCES
 
 WEIGHTS = "weights.safetensors"
 REPORT_FILES = (
@@ -177,8 +176,7 @@ def evaluation_record(folder: Path) -> Record:
         metrics += _numbers({metric.name: metric.mean})
         ends = {f"{metric.name}_low": metric.low, f"{metric.name}_high": metric.high}
         metrics += _numbers(ends, "interval/")
-    distances = summary.distribution
-    metrics += _numbers({name: distances.of(name).value for name in DISTANCES})
+    metrics += _numbers(summary.distribution.values())
     counts = {
         "parameters": summary.parameters,
         "multiply_accumulates": summary.multiply_accumulates,

@@ -49,11 +49,11 @@ from irsde.machine.holding import held_alone
 from irsde.machine.meters import peak_memory
 from irsde.machine.signals import STOPPED_EXIT_CODE, StoppedError, StopRequest, stop_on_signals
 from irsde.machine.world import World, joined, world_of_environment
-from irsde.progress import track
 from irsde.restoration.restorer import build_network, restorer_of
 from irsde.restoration.weights import WEIGHTS, load_weights
 from irsde.seeds import seed_from
 from irsde.tasks import TASKS
+from irsde.terminal import track
 from irsde.training.averaging import WIDTHS, found_snapshots
 from irsde.training.checkpoints import Row, TrainingState, resume, save, write_tensors
 from irsde.training.starting import Start

@@ -14,9 +14,9 @@ from irsde.experiment.profile import RunSettings
 from irsde.images import to_pixels
 from irsde.machine.meters import peak_memory_bytes
 from irsde.methods import method_of
-from irsde.progress import track
 from irsde.restoration.classical import classical_method
 from irsde.scoring.pixels import psnr
+from irsde.terminal import track
 
 
 def tune(

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from irsde.evaluation.restored_pairs import Pairing, RestoredPair, pair_images
 from irsde.files import InputError
 from irsde.images import Pixels, read_image, to_float
-from irsde.progress import track
 from irsde.scoring.pixels import LUMINANCE, psnr
 from irsde.scoring.protocols import score_protocols
+from irsde.terminal import track
 
 Values = NDArray[np.float64]
 LOSSY = {".jpg", ".jpeg"}

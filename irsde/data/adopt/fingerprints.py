@@ -22,7 +22,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from irsde.data.catalogue import FOLDERS, PARTS, Part
 from irsde.files import DATA, InputError, digest, digest_file, write_text
 from irsde.images import JPEG_START, Pixels, image_files, read_image
-from irsde.progress import track
+from irsde.terminal import track
 
 FOLDER = DATA / "fingerprints"
 DIGITS = 32

@@ -1,4 +1,4 @@
-"""Text for terminals, as wide as they are and in characters that they can show; progress on them."""
+"""Text and bars for terminals, as wide as they are and in characters that they can show."""
 
 import codecs
 import io

@@ -93,7 +93,7 @@ class Trail:
         if self._restorer.centered:
             x0, mu = 2 * x0 - 1, 2 * mu - 1
         generator = torch_generator("forward", evaluation.dataset, self._pair.image)
-        noise = torch.randn(x0.shape, generator=generator, dtype=x0.dtype).to(x0.device)
+        noise = torch.randn(x0.shape, generator=generator)
         forward = {0: self._pair.x0}
         for step in sorted(set(self._reverse) - {0}):
             state = process.sample(x0, mu, step, noise)[0]

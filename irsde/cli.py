@@ -622,17 +622,19 @@ def fetch_weights(
 
 @weights.command("adopt")
 def adopt_weights(
-    folder: Annotated[Path, typer.Argument(help="Folder with the files, nested as they may be.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with the files, nested as they may be; or a file.")
+    ],
     copy: Annotated[bool, typer.Option(help="Copy the files instead of linking them.")] = False,
 ) -> None:
     """Take published weights you have: recognised by SHA-256 whatever their names."""
     from irsde.restoration.published import adopt_weights as adopt_files
 
     lines, wrong = adopt_files(folder, copy=copy)
-    print("\n".join(lines))
+    print("\n".join([*lines, *(wrong if wrong[1:] else [])]))
     if wrong:
-        more = f"; and {len(wrong) - 1} more: {'; '.join(wrong[1:])}" if wrong[1:] else ""
-        raise InputError(f"{wrong[0]}{more}")
+        more = f"; this and {len(wrong) - 1} more files, listed above, were not taken"
+        raise InputError(f"{wrong[0]}{more if wrong[1:] else ''}")
 
 
 @weights.command("import")

@@ -74,7 +74,7 @@ def image_files(folder: Path, *, deep: bool = False) -> tuple[list[Path], list[P
         what = "not a folder; unpack it first" if folder.exists() else "no such folder"
         raise InputError(f"{folder}: {what}")
     images, unread = [], []
-    for file in _files(folder, deep):
+    for file in files_below(folder, deep=deep):
         ending = file.suffix.lower()
         if ending in ENDINGS:
             check_text(file)
@@ -113,7 +113,8 @@ def printable(name: Path | str) -> str:
     )
 
 
-def _files(folder: Path, deep: bool) -> Iterator[Path]:
+def files_below(folder: Path, *, deep: bool = True) -> Iterator[Path]:
+    """Files in a folder, and below it if deep: no hidden ones, links followed, no folder twice."""
     visited = set()
     for name, folders, files in os.walk(folder, followlinks=True, onerror=_refuse_folder):
         here = Path(name)
@@ -122,7 +123,7 @@ def _files(folder: Path, deep: bool) -> Iterator[Path]:
             continue
         visited.add(here.resolve())
         folders[:] = sorted(f for f in folders if deep and not _is_hidden(f))
-        yield from (here / file for file in files if not _is_hidden(file))
+        yield from (here / file for file in sorted(files) if not _is_hidden(file))
 
 
 def _is_hidden(name: str) -> bool:

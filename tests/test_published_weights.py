@@ -88,7 +88,7 @@ def described(**files):
 
 
 def small_file(folder="given"):
-    Path(folder).mkdir(exist_ok=True)
+    Path(folder).mkdir(parents=True, exist_ok=True)
     file = Path(folder, "other name.PTH")
     torch.save(network(SMALL).state_dict(), file)
     described(**{SMALL: file})
@@ -138,6 +138,48 @@ def test_files_are_known_by_their_bytes_whatever_their_names(monkeypatch, capsys
     assert "copied" in adopt_weights(Path("given"), copy=True)[0][0]
     assert not weights_file(SMALL).is_symlink()
     assert "agrees" in command(monkeypatch, capsys, "weights", "list")[1].out
+
+
+def test_a_single_file_and_folders_behind_links_are_adopted(monkeypatch, capsys):
+    file = small_file("elsewhere/deep")
+    Path("given").mkdir()
+    Path("given/again").symlink_to(Path("given").resolve())
+    Path("given/linked").symlink_to(Path("elsewhere").resolve())
+    for source in ("given", "given/linked/deep", str(file)):
+        code, output = command(monkeypatch, capsys, "weights", "adopt", source)
+        assert (code, f"{SMALL}: {source}" in output.out) == (0, True), output.err
+        assert weights_file(SMALL).resolve() == file.resolve()
+        weights_file(SMALL).unlink()
+
+
+def test_what_cannot_be_a_file_of_weights_is_said(monkeypatch, capsys):
+    small_file()
+    os.mkfifo("given/pipe.pth")
+    Path("given/lost.pth").symlink_to("nowhere")
+    Path("given/old.mat").write_bytes(b"MATLAB 5.0 MAT-file".ljust(600))
+    code, output = command(monkeypatch, capsys, "weights", "adopt", "given")
+    assert (code, output.err.count("\n")) == (2, 1)
+    assert "this and 2 more files, listed above" in output.err
+    for words in ("lost.pth: links to nothing", "pipe.pth: is not a regular", "old.mat: truncated"):
+        assert words in output.out
+    assert weights_file(SMALL).is_file()
+
+
+def test_a_wrong_file_is_compared_with_the_system_it_is_nearest_to(monkeypatch, capsys):
+    Path("given").mkdir()
+    matlab(Path("given/net.mat"), change=lambda n, v: v[:, :1] if (n, v.ndim) == (0, 4) else v)
+    state = network("prenet").state_dict()
+    first = next(iter(state))
+    torch.save(state | {first: state[first][:1]}, "given/short.pth")
+    torch.save(state | {first: state[first] * float("nan")}, "given/nan.pth")
+    code, output = command(monkeypatch, capsys, "weights", "adopt", "given")
+    lines = output.out.splitlines()
+    assert code == 2
+    said = {name: next(one for one in lines if name in one) for name in ("net.", "short.", "nan.")}
+    assert "layer 1 holds float32 of shape (64, 1, 3, 3)" in said["net."]
+    assert "(64, 3, 3, 3); nearest to cdncnn-s" in said["net."]
+    assert f"1 of its names and shapes differ ({first}); nearest to prenet" in said["short."]
+    assert f"{first} holds NaN" in said["nan."]
 
 
 def test_one_byte_changed_is_said_and_not_taken(monkeypatch, capsys):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from irsde.files import InputError
-from irsde.restoration.weight_files import MAX_BYTES, shown
+from irsde.restoration.weight_files import MAX_BYTES, OtherNetworkError, shown
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 OFFSETS = (0, 512)  # where it may be; MATLAB writes words of its own before it
@@ -41,7 +41,8 @@ def read_simplenn(file: Path, network: nn.Module) -> dict[str, Tensor]:
     Raises
     ------
     InputError
-        If the file is no such network, or a shape differs; nothing larger is read then.
+        If the file is no such network; `OtherNetworkError` if it is another one. Arrays of another
+        shape are not read.
     """
     convolutions = [
         (name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d)
@@ -67,27 +68,33 @@ def _weights(
         raise InputError(f"{file}: net.layers are not the layers of a network")
     found: dict[str, Tensor] = {}
     waiting = list(convolutions)
+    differing: list[str] = []
     for number, reference in enumerate(layers[()].ravel(), 1):
         layer = content[reference]
         kind = _text(_dataset(file, layer, "type"))
         if kind in SILENT:
             continue
         if kind != "conv" or not waiting:
-            raise InputError(f"{file}: layer {number} is a {shown(kind)} that the network lacks")
+            differing.append(f"layer {number} is a {shown(kind)} that the network lacks")
+            continue
         name, module = waiting.pop(0)
         parts = _dataset(file, layer, "weights")
         if parts.size != 2 or parts.dtype != h5py.ref_dtype:
             raise InputError(f"{file}: layer {number} has no kernel and bias")
-        kernel, bias = (content[part] for part in parts[()].ravel())
+        kernel, bias = (_own(file, content[part]) for part in parts[()].ravel())
         out, into, height, width = module.weight.shape
-        values = _array(file, number, kernel, (out, into, width, height))
-        found[f"{name}.weight"] = values.transpose(2, 3).contiguous()
-        found[f"{name}.bias"] = _array(file, number, bias, (1, out)).reshape(out)
+        if wrong := _unlike(kernel, (out, into, width, height)) or _unlike(bias, (1, out)):
+            differing.append(f"layer {number} holds {wrong}")
+            continue
+        found[f"{name}.weight"] = _tensor(kernel).transpose(2, 3).contiguous()
+        found[f"{name}.bias"] = _tensor(bias).reshape(out)
     if waiting:
-        raise InputError(
-            f"{file}: has {len(convolutions) - len(waiting)} convolutions, the network "
+        differing.append(
+            f"it has {len(convolutions) - len(waiting)} convolutions, the network "
             f"{len(convolutions)}"
         )
+    if differing:
+        raise OtherNetworkError(f"{file}: {differing[0]}", len(found) / 2 / len(convolutions))
     return found
 
 
@@ -113,11 +120,12 @@ def _text(dataset: h5py.Dataset) -> str:
     return "".join(map(chr, dataset[()].ravel()))
 
 
-def _array(file: Path, number: int, found: object, shape: tuple[int, ...]) -> Tensor:
-    dataset = _own(file, found)
-    if dataset.shape != shape or dataset.dtype.kind != "f":
-        raise InputError(
-            f"{file}: layer {number} holds {dataset.dtype} of shape {dataset.shape} instead of "
-            f"floats of shape {shape}"
-        )
+def _unlike(dataset: h5py.Dataset, shape: tuple[int, ...]) -> str:
+    """How an array differs from floats of a shape; empty if it does not."""
+    if dataset.shape == shape and dataset.dtype.kind == "f":
+        return ""
+    return f"{dataset.dtype} of shape {dataset.shape} instead of floats of shape {shape}"
+
+
+def _tensor(dataset: h5py.Dataset) -> Tensor:
     return torch.from_numpy(np.asarray(dataset[()], dtype=np.float32))

@@ -1,6 +1,5 @@
 """Published weights as runs: found on disk by SHA-256, read, and written like a trained run."""
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -22,12 +21,15 @@ from irsde.experiment.published_weights import (
 )
 from irsde.experiment.replaced import replacing_run
 from irsde.files import InputError, digest_file, replacing, temporary_folder
+from irsde.images import files_below
 from irsde.machine.meters import peak_memory_bytes
 from irsde.methods import MethodName
 from irsde.networks.published import SYSTEMS
 from irsde.restoration.matlab import is_matlab, read_simplenn
 from irsde.restoration.weight_files import (
+    OtherNetworkError,
     check_file,
+    check_readable,
     check_tensor,
     finite_weights,
     first_few,
@@ -39,6 +41,7 @@ from irsde.terminal import table
 
 KINDS = (".pth", ".pt", ".ckpt", ".pkl", ".mat")  # endings of files that are looked into
 MOST_FILES = 10_000
+SIMILAR = 0.5  # share of a network's tensors that makes a file one of it, if a wrong one
 SHORT = 12  # digits of a hash in a message
 
 
@@ -156,20 +159,21 @@ def read_state(file: Path, method: str) -> dict[str, Tensor]:
     """
     with torch.device("meta"):
         network = SYSTEMS[MethodName.parse(method).base]()
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     if file.is_file() and is_matlab(file):
         state = read_simplenn(file, network)
     else:
         check_file(file)
         state, _ = state_dict_of(file, load_checkpoint(file))
-        for name, tensor in state.items():
-            check_tensor(file, name, tensor)
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in state.items()}
     if differing := sorted(n for n in {*expected, *given} if expected.get(n) != given.get(n)):
-        raise InputError(
-            f"{file}: no weights of {MethodName.parse(method).base}: {len(differing)} names or "
-            f"shapes differ ({first_few(differing)})"
+        raise OtherNetworkError(
+            f"{file}: no weights of {MethodName.parse(method).base}: {len(differing)} of its names "
+            f"and shapes differ ({first_few(differing)})",
+            sum(expected[name] == given.get(name) for name in expected) / len(expected),
         )
+    for name, tensor in state.items():
+        check_tensor(file, name, tensor)
     return {name: finite_weights(file, name, state[name]) for name in expected}
 
 
@@ -179,7 +183,7 @@ def adopt_weights(folder: Path, *, copy: bool = False) -> tuple[list[str], list[
     Parameters
     ----------
     folder : Path
-        Searched through all its levels.
+        Searched through all its levels, links followed; or a single file.
     copy : bool
         Copy the files; else links to them are made.
 
@@ -202,7 +206,7 @@ def adopt_weights(folder: Path, *, copy: bool = False) -> tuple[list[str], list[
         name = name_of(file)
         if name is not None:
             found.setdefault(name, file)
-        elif file.suffix.lower() in KINDS or _of_size(file):
+        elif file.suffix.lower() in KINDS or (file.is_file() and _of_size(file)):
             others.append(file)
     if not found and not others:
         raise InputError(f"{folder}: no file of weights in it ({', '.join(KINDS)})")
@@ -218,18 +222,15 @@ def adopt_weights(folder: Path, *, copy: bool = False) -> tuple[list[str], list[
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    if folder.is_file():
+        yield folder
+        return
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    count = 0
-    for top, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
-            count += 1
-            if count > MOST_FILES:
-                raise InputError(f"{folder}: more than {MOST_FILES:,} files; name a folder inside")
-            file = Path(top) / name
-            if file.is_file() and os.access(file, os.R_OK):
-                yield file
+    for count, file in enumerate(files_below(folder), 1):
+        if count > MOST_FILES:
+            raise InputError(f"{folder}: more than {MOST_FILES:,} files; name a folder inside")
+        yield file
 
 
 def _of_size(file: Path) -> list[str]:
@@ -258,6 +259,10 @@ def _put(name: str, file: Path, copy: bool) -> str:
 def _judged(file: Path, absent: set[str]) -> tuple[str, bool]:
     """What a file is that is none of the published ones, and whether something is wrong with it."""
     catalogue = read_weights_catalogue()
+    try:
+        check_readable(file)
+    except InputError as error:
+        return str(error), True
     same_size = [name for name in _of_size(file) if name in absent] or _of_size(file)
     if same_size:
         record = catalogue[same_size[0]]
@@ -266,26 +271,26 @@ def _judged(file: Path, absent: set[str]) -> tuple[str, bool]:
             f"{digest_file(file)[:SHORT]} instead of {record.sha256[:SHORT]}; get it again from "
             f"{record.address}"
         ), True
-    methods = dict.fromkeys(MethodName.parse(name).base for name in catalogue)
-    try:
-        if not is_matlab(file):
-            check_file(file)
-            state_dict_of(file, load_checkpoint(file))
-    except InputError as error:
-        return str(error), True
-    reasons = []
-    for method in methods:
+    kind = "mat" if is_matlab(file) else "pth"
+    if kind == "pth" and file.suffix.lower() == ".mat":
+        return f"{file}: truncated, or no MATLAB 7.3 file", True
+    nearest: tuple[float, str, str] = (-1.0, "", "")
+    for name in (name for name, record in catalogue.items() if record.ending == kind):
+        method = MethodName.parse(name).base
         try:
             read_state(file, method)
+        except OtherNetworkError as error:
+            nearest = max(nearest, (error.agreeing, method, str(error)))
         except InputError as error:
-            reasons.append(str(error))
-            continue
-        return (
-            f"{file}: has the names and shapes of {method} and is not a published file of it; "
-            "not taken"
-        ), True
-    if is_matlab(file):
-        return reasons[-1], True
+            return str(error), True
+        else:
+            return (
+                f"{file}: has the names and shapes of {method} and is not a published file of it; "
+                "not taken"
+            ), True
+    agreeing, method, reason = nearest
+    if kind == "mat" or agreeing >= SIMILAR:
+        return f"{reason}; nearest to {method}, not taken", True
     return (
         f"{file}: of none of these systems, not taken; weights of IR-SDE or Refusion are imported "
         "by irsde weights import FILE --task TASK"

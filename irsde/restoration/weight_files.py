@@ -29,13 +29,38 @@ MAX_PICKLES = 8  # a file of torch's older format has five
 MAX_OPERATIONS = 1_000_000
 
 
+class OtherNetworkError(InputError):
+    """Weights that are not those of a network.
+
+    Parameters
+    ----------
+    message : str
+    agreeing : float
+        Share of the network's tensors that are there in their shapes.
+    """
+
+    def __init__(self, message: str, agreeing: float) -> None:
+        super().__init__(message)
+        self.agreeing = agreeing
+
+
 def check_file(file: Path) -> None:
-    """Refuse what is no file of a bearable size that may be read."""
+    """Refuse what is no file of a bearable size that may be read, or no PyTorch file."""
+    start = check_readable(file)
+    if not start.startswith((b"PK\x03\x04", b"\x80")):
+        _refuse_code(file)
+        raise InputError(f"{file}: not a PyTorch checkpoint (neither a zip archive nor a pickle)")
+
+
+def check_readable(file: Path) -> bytes:
+    """First bytes of a file of a bearable size; others are refused."""
     try:
         if file.is_dir():
             raise InputError(f"{file}: is a folder; give the .pth file")
         if not file.exists():
-            raise InputError(f"{file}: no such file")
+            raise InputError(
+                f"{file}: {'links to nothing' if file.is_symlink() else 'no such file'}"
+            )
         if not file.is_file():
             raise InputError(f"{file}: is not a regular file")
         if (size := file.stat().st_size) > MAX_BYTES:
@@ -44,12 +69,9 @@ def check_file(file: Path) -> None:
                 f"{MAX_BYTES / 2**30:.0f} GiB"
             )
         with file.open("rb") as stream:
-            start = stream.read(4)
+            return stream.read(4)
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from None
-    if not start.startswith((b"PK\x03\x04", b"\x80")):
-        _refuse_code(file)
-        raise InputError(f"{file}: not a PyTorch checkpoint (neither a zip archive nor a pickle)")
 
 
 def load_checkpoint(file: Path) -> object:

@@ -13,7 +13,8 @@ host=$(hostname -s)
 note() { echo "$1 $2" >> "$folder/pids"; }
 
 until_true() { # for a minute
-  for _ in $(seq 120); do
+  local end=$((SECONDS + 60))
+  while [ $SECONDS -lt $end ]; do
     "$@" > /dev/null 2>&1 && return 0
     sleep 0.5
   done
@@ -127,7 +128,7 @@ END
   export SLURM_CONF="$folder/etc/slurm.conf"
   slurmdbd -D > "$folder/log/slurmdbd.out" 2>&1 &
   note slurmdbd $!
-  until_true sacctmgr -n show cluster
+  until_true timeout 10 sacctmgr -n show cluster # it would wait for a daemon that has ended
   sacctmgr -i -Q add cluster mini > /dev/null 2>&1 || true
   sacctmgr -i -Q add account lab Description=lab Organization=lab > /dev/null 2>&1 || true
   sacctmgr -i -Q add user root Account=lab AdminLevel=Admin > /dev/null 2>&1 || true

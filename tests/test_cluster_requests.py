@@ -8,6 +8,10 @@ import pytest
 from tests.project import call, copy_project, prepare_task
 
 SLURM = ("snakemake", "--workflow-profile", "workflow/profiles/slurm")
+AT_ONCE = (
+    "--latency-wait", "1", "--slurm-init-seconds-before-status-checks", "1",
+    "--seconds-between-status-checks", "1",
+)  # fmt: skip
 WIDE = (
     "  ir-sde+wide: {training: {processes: 4, threads: 2, batch: 4}, memory: {training: 40000}}\n"
 )
@@ -73,7 +77,7 @@ def submitted(project, target: str) -> list[str]:
     """What sbatch was asked for a target, line by line."""
     noted = project / "submitted.txt"
     noted.write_text("")
-    call(project, *SLURM, "--latency-wait", "1", target, code=1)
+    call(project, *SLURM, *AT_ONCE, target, code=1)
     return noted.read_text().splitlines()
 
 

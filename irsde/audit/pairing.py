@@ -191,7 +191,10 @@ def read_side(name: str, folder: Path) -> Side:
         If it is none of these, or a run that has no evaluation or several.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
+        raise InputError(
+            f"{folder}: no such folder; give a run (`irsde status` lists them), one of its "
+            "evaluations, or what irsde evaluate --restored wrote"
+        )
     if not is_present(folder / SUMMARY):
         folder = _only_evaluation(folder)
     summary, per_image = Scores.read(folder / SUMMARY), read_per_image(folder / PER_IMAGE)

@@ -192,8 +192,8 @@ def read_side(name: str, folder: Path) -> Side:
     """
     if not folder.is_dir():
         raise InputError(
-            f"{folder}: no such folder; give a run (`irsde status` lists them), one of its "
-            "evaluations, or what irsde evaluate --restored wrote"
+            f"{folder}: no such folder; give a run, such as results/PROFILE/TASK/METHOD/seed0, one "
+            "of its evaluations, or what irsde evaluate --restored wrote"
         )
     if not is_present(folder / SUMMARY):
         folder = _only_evaluation(folder)

@@ -762,7 +762,9 @@ def restore(
     ] = None,
     noise_level: Annotated[
         float | None,
-        typer.Option(help="Standard deviation of the noise, images in [0, 1]; of Denoising-SDE."),
+        typer.Option(
+            help="Standard deviation of the noise, images in [0, 1]; of Denoising-SDE and FFDNet."
+        ),
     ] = None,
     conversion: Annotated[
         str | None,

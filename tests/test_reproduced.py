@@ -2,11 +2,13 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from irsde.audit.commands import commands
 from irsde.report.paper import paper_tables
 from irsde.report.reproduced import NOT_REPRODUCED, REPRODUCED, reproduced_tables
 from irsde.report.results import read_rows
@@ -122,3 +124,15 @@ def test_a_set_of_unknown_size_has_no_verdict():
     file.write_text(file.read_text().replace("rain100h-test:", "rain100h-elsewhere:"))
     verdict = text(rain((29.46, 0.899)), "verdict")
     assert verdict == "none: the catalogue does not say how many images the set has"
+
+
+def test_commands_that_rebuild_a_row_fetch_its_weights_and_name_the_data_set_itself():
+    folder = evaluated("ffdnet", "denoising", "mcmaster+sigma25", 18, {})
+    run = folder.parents[2]
+    entry = SimpleNamespace(commit=None, dirty=False)
+    content = SimpleNamespace(
+        runs={str(run): entry}, evaluations={str(folder): entry}, profile="published"
+    )
+    lines = commands(content, [str(folder)], [str(run)]).splitlines()
+    assert "  irsde data adopt FOLDER --as mcmaster" in lines
+    assert "  irsde weights fetch ffdnet" in lines

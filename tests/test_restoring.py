@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, ImageCms, PngImagePlugin
 from PIL import Image as PILImage
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from irsde.degradations.resampling import enlarge
 from irsde.experiment import provenance
@@ -575,6 +575,12 @@ def test_a_mask_that_marks_nothing_is_refused(tmp_path, photo, mask, words):
         ("denoising", "denoising-ode", {"samples": 2}, "draws no noise: omit --samples"),
         ("denoising", "denoising-ode", {"nfe": 90}, "give at most that many"),
         ("inpainting", "ir-sde", {"mask": Path("nowhere.png")}, "nowhere.png: no such file"),
+        ("denoising", "ffdnet", {}, "give --noise-level"),
+        ("denoising", "ffdnet", {"noise_level": 0.4}, "trained for 0 to 0.294"),
+        ("denoising", "ffdnet", {"noise_level": float("nan")}, "trained for 0 to 0.294"),
+        ("denoising", "cdncnn-s+sigma25", {"noise_level": 0.1}, "omit --noise-level"),
+        ("dehazing", "gcanet", {"sampler": "ddim"}, "omit --sampler"),
+        ("dehazing", "gcanet", {"samples": 2}, "omit --samples"),
     ],
 )
 def test_options_that_cannot_be_used_get_one_line(tmp_path, photo, task, method, options, words):
@@ -593,6 +599,29 @@ def test_a_method_that_starts_from_the_noise_needs_its_level(tmp_path, photo):
     restore_photographs(photo, run, tmp_path / "out", RestoreOptions(noise_level=25 / 255))
     entry = read_json(tmp_path / "out/restored.json")["photo.png"]["settings"]
     assert entry["nfe"] == 22
+
+
+@pytest.mark.parametrize(
+    ("method", "task", "options"),
+    [
+        ("prenet+rain100h", "deraining", {}),
+        ("gcanet", "dehazing", {}),
+        ("imdn", "super-resolution", {}),
+        ("ffdnet", "denoising", {"noise_level": 15 / 255}),
+    ],
+)
+def test_published_systems_restore_photographs(tmp_path, method, task, options):
+    run = make_run(tmp_path / "run", task, method)
+    photo = photograph(tmp_path / "photo.png", 41, 39)
+    pixels = restored(photo, run, tmp_path / "out", RestoreOptions(**options))
+    network = build_network(provenance.read_network_run(run)[1])
+    network.load_state_dict(load_file(run / "weights.safetensors"))
+    image = torch.from_numpy(to_float(read_image(photo))).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        expected = network.eval()(image, *options.values())[0].permute(1, 2, 0).numpy()
+    assert np.abs(pixels - 255 * expected.clip(0, 1)).max() <= 0.51
+    tiled = RestoreOptions(**options, tile=32, overlap=8)
+    assert restored(photo, run, tmp_path / "tiled", tiled).shape == expected.shape
 
 
 def test_sources_that_cannot_be_used_get_one_line(tmp_path, photo):

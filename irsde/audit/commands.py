@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from irsde.data.catalogue import find_split, read_own
+from irsde.experiment.profile import TestSet
 from irsde.experiment.provenance import read_run_card
 from irsde.experiment.recorded import Lineage, RecordedSource
 from irsde.experiment.summary import read_summary
 from irsde.files import InputError
+from irsde.methods import method_of
 from irsde.report.results import evaluation_command, run_command
 
 
@@ -32,9 +34,12 @@ def commands(content: Lineage, evaluations: Sequence[str], runs: Sequence[str]) 
     entries += [content.evaluations[folder] for folder in evaluations]
     tasks: dict[tuple[str, str], None] = {}
     sets: dict[str, None] = {}
+    weights: dict[str, None] = {}
     stages: dict[str, None] = {}
     for run in runs:
         card = read_run_card(Path(run))
+        if not card.outside and method_of(card.method).kind == "published":
+            weights[card.method] = None
         stages[run_command(card)] = None
         if not card.outside:
             tasks[card.home, card.task] = None
@@ -43,7 +48,8 @@ def commands(content: Lineage, evaluations: Sequence[str], runs: Sequence[str]) 
     for folder in evaluations:
         summary = read_summary(Path(folder))
         masks = summary.dataset.masks
-        sets |= dict.fromkeys([summary.dataset.dataset, *([masks.dataset] if masks else [])])
+        name = TestSet.parse(summary.dataset.dataset).dataset
+        sets |= dict.fromkeys([name, *([masks.dataset] if masks else [])])
         tasks[summary.profile, summary.task] = None
         stages[evaluation_command(summary, Path(folder))] = None
     commits = dict.fromkeys(entry.commit for entry in entries if entry.commit)
@@ -55,7 +61,8 @@ def commands(content: Lineage, evaluations: Sequence[str], runs: Sequence[str]) 
     if any(entry.dirty for entry in entries):
         checkout.append("# the code had changes that were not committed: results may differ")
     report = shlex.join(["irsde", "report", "--profile", content.profile])
-    lines = [*checkout, *_set_commands(sets), *prepare, *filter(None, stages), report]
+    fetch = [shlex.join(["irsde", "weights", "fetch", *weights])] if weights else []
+    lines = [*checkout, *_set_commands(sets), *fetch, *prepare, *filter(None, stages), report]
     return "\n".join(map(_broken, lines))
 
 

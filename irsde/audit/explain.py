@@ -358,9 +358,11 @@ def _add_set(part: Branch, prepared: str, folder: Path, recorded: str | None) ->
 def _add_code(
     part: Branch, content: Lineage, evaluations: Sequence[str], runs: Sequence[str]
 ) -> None:
-    stages: list[tuple[str, RecordedSource, dict[str, str] | None]] = [
-        ("trained", content.runs[run], read_run_card(Path(run)).versions) for run in runs
-    ]
+    stages: list[tuple[str, RecordedSource, dict[str, str] | None]] = []
+    for run in runs:
+        card = read_run_card(Path(run))
+        made = "imported" if card.imported_from else "trained"
+        stages.append((made, content.runs[run], card.versions))
     stages += [
         ("evaluated", content.evaluations[folder], read_summary(Path(folder)).versions)
         for folder in evaluations

@@ -8,6 +8,7 @@ from irsde.networks.dncnn import plain_layers
 
 DEPTH = 12
 WIDTH = 96
+STRONGEST = 75 / 255  # noise that it was trained for
 
 
 def to_quarters(image: Tensor) -> Tensor:
@@ -38,6 +39,8 @@ class FFDNet(nn.Module):
        Denoising, IEEE TIP 2018, arXiv 1710.04026.
     """
 
+    multiple = 2
+
     def __init__(self) -> None:
         super().__init__()
         self.layers = plain_layers(4 * 3 + 1, WIDTH, 4 * 3, DEPTH)
@@ -50,7 +53,7 @@ class FFDNet(nn.Module):
         noisy : Tensor
             Odd sides are made even by repeating the last row or column.
         noise_level : float
-            Standard deviation of the noise, in the unit of the images; trained up to 75/255.
+            Standard deviation of the noise, in the unit of the images; up to `STRONGEST`.
         """
         height, width = noisy.shape[2:]
         quarters = to_quarters(pad(noisy, (0, width % 2, 0, height % 2), mode="replicate"))

@@ -92,6 +92,8 @@ class GCANet(nn.Module):
        Dehazing and Deraining, WACV 2019, arXiv 1811.08747.
     """
 
+    multiple = 2
+
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(4, WIDTH, 3, padding=1, bias=False)

@@ -63,6 +63,8 @@ class IMDN(nn.Module):
        Multi-distillation Network, ACM MM 2019, arXiv 1909.11856.
     """
 
+    multiple = SCALE
+
     def __init__(self) -> None:
         super().__init__()
         self.fea_conv = nn.Conv2d(3, WIDTH, 3, padding=1)

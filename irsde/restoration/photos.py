@@ -332,9 +332,7 @@ def _line(
 def _check(run: Path, card: RunCard, options: RestoreOptions) -> None:
     """Refuse a run or options that cannot be used, before anything is read."""
     method = method_of(card.method)
-    if method.kind == "published":
-        raise InputError(f"{run}: {card.label} restores test sets only, by irsde evaluate")
-    if not method.is_trained:
+    if not method.has_network:
         raise InputError(f"{run}: {card.label} has no network to restore with")
     for name, limit in LIMITS.items():
         value = getattr(options, name)
@@ -342,7 +340,7 @@ def _check(run: Path, card: RunCard, options: RestoreOptions) -> None:
             raise InputError(f"--{name} {value}: give at least 1 and at most {limit}")
     if options.overlap is not None and not options.tile:
         raise InputError("--overlap: whole photographs have no tiles; omit it")
-    if method.kind == "regression":
+    if method.kind in ("regression", "published"):
         if options.sampler not in (None, "direct") or options.nfe not in (None, 1):
             raise InputError(f"{card.label} has no sampler: omit --sampler and --nfe")
         for name in ("samples", "seed", "conversion"):
@@ -354,8 +352,6 @@ def _check(run: Path, card: RunCard, options: RestoreOptions) -> None:
         refuse_without_effect(EvaluationOptions(sampler, method.nfe, conversion=given), card.method)
     if options.mask and not TASKS[card.task].has_holes:
         raise InputError(f"{run}: {card.task} takes no mask; omit --mask")
-    if options.noise_level is not None and method.conditional:
-        raise InputError(f"{card.label} takes no noise level; omit --noise-level")
 
 
 def _check_tile(restorer: "Restorer", options: RestoreOptions) -> None:
@@ -374,7 +370,7 @@ def _check_tile(restorer: "Restorer", options: RestoreOptions) -> None:
 
 
 def _multiple(restorer: "Restorer") -> int:
-    """Factor by which the network reduces an image on its way down."""
+    """Factor by which the network reduces an image, on its way down or before."""
     return int(getattr(restorer.network, "multiple", 1))
 
 
@@ -482,12 +478,15 @@ def _described(
 
     method = method_of(card.method)
     noise_level, assumed = options.noise_level, ""
-    if not restorer.conditional and noise_level is None:
-        noise_level = noise_level_of(card.task, settings.data)
+    if noise_level is not None and not restorer.needs_noise_level:
+        raise InputError(f"{card.label} takes no noise level; omit --noise-level")
+    if restorer.needs_noise_level and noise_level is None:
+        if restorer.process is not None:
+            noise_level = noise_level_of(card.task, settings.data)
         if noise_level is None:
             raise InputError(
-                f"{run}: {card.label} starts from the noise in the photograph, whose level is "
-                "not known: give --noise-level"
+                f"{run}: {card.label} needs the noise level of the photograph, which is not known: "
+                "give --noise-level"
             )
         assumed = f", noise level {255 * noise_level:g}/255 as in training"
     first = restorer.first_step(noise_level)
@@ -643,7 +642,8 @@ def _restored(
     import torch
 
     def restore(batch: list[_Work]) -> NDArray[np.float32]:
-        mu = to_tensor([_degraded(each, settings.data.enlarge) for each in batch])
+        enlargement = "nearest" if restorer.enlarges else settings.data.enlarge
+        mu = to_tensor([_degraded(each, enlargement) for each in batch])
         restored = restorer.restore(
             mu.to(device, memory_format=torch.channels_last),
             described["sampler"],

@@ -15,7 +15,7 @@ from irsde.experiment.profile import NAFNetSettings, RunSettings
 from irsde.files import InputError
 from irsde.methods import MethodName, method_of
 from irsde.networks import ConditionalNAFNet, ConditionalUNet
-from irsde.networks.ffdnet import FFDNet
+from irsde.networks.ffdnet import STRONGEST, FFDNet
 from irsde.networks.imdn import IMDN, SCALE
 from irsde.networks.published import SYSTEMS
 from irsde.objectives import OBJECTIVES, largest_step
@@ -85,6 +85,16 @@ class Restorer:
         """Network output; a clean image is predicted as the degraded one plus a residual."""
         output: Tensor = self.network(x_t, mu, step)
         return mu + output if OBJECTIVES[self.objective].residual else output
+
+    @property
+    def needs_noise_level(self) -> bool:
+        """True if the noise level of an image must be known to restore it."""
+        return not self.conditional
+
+    @property
+    def enlarges(self) -> bool:
+        """True if the network enlarges itself: its input must be enlarged by nearest neighbor."""
+        return False
 
     def first_step(self, noise_level: float | None) -> int:
         """First step that the network is called at, and so the most evaluations there can be.
@@ -231,6 +241,35 @@ def apply_published(network: nn.Module, mu: Tensor, noise_level: float) -> Tenso
 class PublishedRestorer(Restorer):
     """A published system: its network called once."""
 
+    @property
+    def needs_noise_level(self) -> bool:
+        """True if the network is told the noise level."""
+        return isinstance(self.network, FFDNet)
+
+    @property
+    def enlarges(self) -> bool:
+        """True if the network is given the small image."""
+        return isinstance(self.network, IMDN)
+
+    def output(self, x_t: Tensor, mu: Tensor, step: int | Tensor) -> Tensor:  # noqa: ARG002
+        """Network output for degraded images without noise."""
+        return apply_published(self.network, mu, 0.0)
+
+    def first_step(self, noise_level: float | None) -> int:
+        """1, after a look at the noise level.
+
+        Raises
+        ------
+        InputError
+            If the network is told a noise level that it was not trained for.
+        """
+        if self.needs_noise_level and not 0 <= (noise_level or 0.0) <= STRONGEST:
+            raise InputError(
+                f"noise level {noise_level:g}: FFDNet was trained for 0 to {STRONGEST:.3g} "
+                "(75/255), of images in [0, 1]"
+            )
+        return 1
+
     @torch.inference_mode()
     def states(
         self,
@@ -255,9 +294,9 @@ class PublishedRestorer(Restorer):
                 "a published system calls its network once: sampler, NFE, grid and conversion "
                 "have no effect; leave them out"
             )
-        if isinstance(self.network, FFDNet) and noise_level is None:
+        if self.needs_noise_level and noise_level is None:
             raise InputError("FFDNet is told the noise level of the image; none is given")
-        if isinstance(self.network, IMDN):
+        if self.enlarges:
             small = mu[..., ::SCALE, ::SCALE]
             again = small.repeat_interleave(SCALE, 2).repeat_interleave(SCALE, 3)
             if not torch.equal(again, mu):
@@ -344,6 +383,10 @@ def load_restorer(folder: Path, settings: RunSettings, device: torch.device) -> 
         If the weights are absent, damaged or belong to another network.
     """
     network = build_network(settings)
+    if method_of(settings.method).kind == "published" and not (folder / WEIGHTS).exists():
+        raise InputError(
+            f"{folder / WEIGHTS}: no such file; run irsde weights import {settings.method}"
+        )
     load_weights(network, folder / WEIGHTS)
     network = network.to(device).to(memory_format=torch.channels_last).eval()
     return restorer_of(settings, network.requires_grad_(False))

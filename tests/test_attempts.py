@@ -135,3 +135,22 @@ def test_what_two_attempts_write_at_once_is_told_apart(tmp_path):
     log = tmp_path / "a.log"
     attempt(log, f"{sys.executable} -m irsde.machine.attempt {log} sh -c 'exit 3'; exit 0")
     assert [one.code for one in attempts(log)] == [0, 3]
+
+
+TWICE = """
+import os, signal
+from irsde.machine.signals import stop_on_signals
+with stop_on_signals(repeated=True) as stop:
+    os.kill(os.getpid(), signal.SIGTERM)
+os.kill(os.getpid(), signal.SIGTERM)
+print(stop.signal)
+"""
+
+
+def test_the_second_signal_of_slurm_does_not_hide_that_a_training_stopped(tmp_path):
+    process = [sys.executable, "-c", TWICE]
+    outside = {name: value for name, value in os.environ.items() if name != "SLURM_JOB_ID"}
+    ended = subprocess.run(process, env=outside, check=False)
+    assert ended.returncode == -signal.SIGTERM
+    in_job = {**outside, "SLURM_JOB_ID": "12"}
+    assert subprocess.check_output(process, env=in_job, text=True) == "SIGTERM\n"

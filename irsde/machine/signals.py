@@ -1,5 +1,6 @@
 """Signals that ask a training to stop: it writes a checkpoint and ends, to be started again."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +38,8 @@ def stop_on_signals(*, repeated: bool = False) -> Iterator[StopRequest]:
     repeated : bool
         True where a signal may come twice, from outside and through the process that started this
         one, or from Slurm, which sends two before it pre-empts; else a second one of the same kind
-        does what it usually does.
+        does what it usually does. In a job of Slurm a process that was asked ignores further ones
+        until it ends.
     """
     request = StopRequest()
 
@@ -52,5 +54,6 @@ def stop_on_signals(*, repeated: bool = False) -> Iterator[StopRequest]:
     try:
         yield request
     finally:
+        is_ending = repeated and request and "SLURM_JOB_ID" in os.environ
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if is_ending else handler)

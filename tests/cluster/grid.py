@@ -25,13 +25,13 @@ STEP = 40  # iterations from one report of a training to the next
 PROFILE = (
     ("tasks: [denoising, super-resolution]", "tasks: [denoising]"),
     ("[identity, classical, regression, ir-sde+l2]", "METHODS"),
-    ("iterations: 6", "iterations: 400"),
+    ("iterations: 6", "iterations: ITERATIONS"),
     ("checkpoint_every: 2", "checkpoint_every: 100"),
     ("validate_every: 3", f"validate_every: {STEP}"),
 )
 
 
-def project(folder: Path, methods: str) -> Path:
+def project(folder: Path, methods: str, iterations: int = 400) -> Path:
     """A project whose grid is one task, with its data sets fetched, prepared and checked."""
     copy_project(folder)
     profile = folder / "workflow/config/smoke.yaml"
@@ -39,7 +39,7 @@ def project(folder: Path, methods: str) -> Path:
     for before, after in PROFILE:
         assert text.count(before) == 1
         text = text.replace(before, after)
-    profile.write_text(text.replace("METHODS", methods))
+    profile.write_text(text.replace("METHODS", methods).replace("ITERATIONS", str(iterations)))
     call(folder, "irsde", "plan", "--profile", "smoke")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -81,18 +81,21 @@ class Grid:
 
     def said(self) -> str:
         """The end of its output, and the log of the training."""
+        return self.output.read_text()[-5000:] + self.log()
+
+    def log(self) -> str:
+        """What all attempts at the training wrote."""
         log = self.folder / LOGS / "train.log"
-        training = log.read_text() if log.is_file() else ""
-        return self.output.read_text()[-5000:] + training
+        return log.read_text() if log.is_file() else ""
 
     def wait_for(self, what: Callable[[], bool]) -> None:
         """Wait until something is so, while Snakemake runs."""
         self.wait_until(lambda: what() or self.process.poll() is not None)
         assert self.process.poll() is None, self.said()
 
-    def wait_until(self, what: Callable[[], bool]) -> None:
+    def wait_until(self, what: Callable[[], bool], seconds: float = 300) -> None:
         """Wait until something is so."""
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + seconds
         while not what():
             assert time.monotonic() < deadline, self.said()
             time.sleep(0.1)

@@ -43,5 +43,5 @@ def test_a_grid_that_is_disturbed_equals_a_local_one(slurm, tmp_path):
     assert hashes(cluster) == hashes(local)
     found = grid.attempts()
     assert [one.job == job for one in found] == [True, True, True, False]
-    assert grid.said().count("resumed at") == 1  # the last attempt's; the others were stopped
+    assert grid.log().count("resumed at") == 1  # the last attempt's; the others were stopped
     assert submissions() == 6  # data sets, the check, two runs, one of them again, the report

@@ -24,7 +24,8 @@ from irsde.data.adopt.known_sets import record_fingerprints
 from irsde.data.adopt.own_sets import index_own
 from irsde.data.fetch.photographs import write_photographs
 from irsde.data.sets import dataset_card, read_records
-from irsde.files import InputError
+from irsde.files import InputError, digest
+from irsde.images import read_image
 from tests.project import PROJECT
 from tests.reference import DATA, needs_data
 
@@ -522,6 +523,38 @@ def test_files_of_a_set_without_fingerprints_are_paired_by_the_layout_that_fits(
     card = dataset_card(project_data() / "rain-test")
     assert card.verified is False
     assert card.agreement.content() == {"pairs": 6, "agree": 6, "differ": {}, "missing": 0}
+
+
+def test_clean_images_of_an_edition_with_a_border_lose_it(project, rain):
+    text = CATALOGUE.replace("degraded: 6", "degraded: 6\n      border: 5")
+    (project / "data/catalogue.yaml").write_text(text)
+    inside = [read_image(rain / f"clear/{k}.png") for k in range(3)]
+    for k, pixels in enumerate(inside):
+        padded = np.pad(pixels, ((5, 5), (5, 5), (0, 0)), constant_values=255)
+        save(rain / f"clear/{k}.png", Image.fromarray(padded))
+    lines = adopt(rain, "rain-test")
+    assert lines[0].startswith("rain-test: 6 of 6 pairs")
+    assert "3 clean images of the edition with a border, 5 pixels cut off" in lines[1]
+    target = project_data() / "rain-test"
+    for k, pixels in enumerate(inside):
+        assert np.array_equal(read_image(target / f"GT/{k}.png"), pixels)
+    assert {r.gt_sha256 for r in read_records(target)} == {digest(p.tobytes()) for p in inside}
+    assert adopt(rain, "rain-test")[-1] == "up to date: rain-test"
+    shutil.rmtree(target)
+    save(rain / "clear/1.png", Image.fromarray(inside[1]))
+    assert "sizes must be equal" in refused(rain, "rain-test", allow_differences=True)
+
+
+def test_a_folder_named_as_a_set_whose_pixels_are_not_known_is_said(known_faces, rain, tmp_path):
+    both = tmp_path / "both"
+    both.mkdir()
+    (both / "faces").symlink_to(known_faces)
+    (both / "rain").symlink_to(rain)
+    lines = adopt(both)
+    assert lines[-2].endswith(f"irsde data adopt {both / 'rain'} --as rain-test")
+    assert lines[-1] == "adopted faces-test"
+    (rain / "rainy/0_a.png").unlink()
+    assert "--as" not in "".join(adopt(both))
 
 
 def test_images_of_a_scene_share_it_and_keep_names_apart(project, tmp_path):

@@ -90,6 +90,9 @@ class Split(Settings):
         What marks a hole in its masks; given where it has masks.
     photographs : dict of str to str
         Photographs inside scikit-image's wheel, each with its licence.
+    border : int
+        Pixels on each side by which an edition has larger clean images than degraded ones; they are
+        cut off where that edition is adopted.
     shows : dict of str to str
         Other splits that show scenes of it, each with what is known of that; each couple of splits
         appears once.
@@ -105,6 +108,7 @@ class Split(Settings):
     layouts: tuple[Layout, ...] = (Layout(clean="{image}.*"),)
     holes: Holes | None = None
     photographs: dict[str, str] = Field({})
+    border: int = Field(0, ge=0)
     shows: dict[DatasetName, str] = Field({})
     note: str = ""
 

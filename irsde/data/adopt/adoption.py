@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from irsde.data.adopt.fingerprints import compare, recognise
 from irsde.data.adopt.known_sets import plan_known
-from irsde.data.adopt.layouts import plan_by_names
+from irsde.data.adopt.layouts import named_like, plan_by_names
 from irsde.data.adopt.own_sets import plan_own
 from irsde.data.adopt.placing import Plan, check_plan, put
 from irsde.data.adopt.searching import SHOWN, Search, search_folder
@@ -105,7 +105,7 @@ def _recognised(search: Search) -> tuple[list[Plan], list[str]]:
         for stray in strays
     ]
     used = {file for comparison in (*sets, *strays) for file in comparison.used}
-    return plans, notes + search.rest(used, "of no known data set")
+    return plans, [*notes, *search.rest(used, "of no known data set"), *named_like(search, used)]
 
 
 def _named(name: str, search: Search) -> Plan:

@@ -10,7 +10,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
@@ -98,6 +98,8 @@ class Found:
         SHA-256 of a JPEG file's bytes; else empty.
     look : str
         Perceptual hash.
+    border : int
+        Pixels of the file that are left out on each side; what else is said is of the others.
     """
 
     path: Path
@@ -107,6 +109,20 @@ class Found:
     pixels: str
     file: str
     look: str
+    border: int = 0
+
+    def without_border(self, border: int) -> "Found":
+        """The image without so many pixels on each side."""
+        pixels = cut_border(read_image(self.path), border)
+        return replace(
+            self,
+            width=pixels.shape[1],
+            height=pixels.shape[0],
+            pixels=digest(pixels.tobytes()),
+            file="",
+            look=perceptual_hash(pixels),
+            border=border,
+        )
 
     @property
     def size(self) -> str:
@@ -117,6 +133,11 @@ class Found:
     def keys(self) -> set[str]:
         """What it agrees with a fingerprint by: pixels or, of a JPEG, bytes."""
         return {self.pixels[:DIGITS], self.file[:DIGITS]} - {""}
+
+
+def cut_border(pixels: Pixels, border: int) -> Pixels:
+    """Pixels without so many on each side."""
+    return np.ascontiguousarray(pixels[border:-border, border:-border])
 
 
 def perceptual_hash(pixels: Pixels) -> str:

@@ -1,13 +1,15 @@
 """A set of the catalogue whose images are not known: recognised and paired by its file names."""
 
-from collections.abc import Collection, Mapping
+import shlex
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from irsde.data.adopt.fingerprints import Found, recognise
-from irsde.data.adopt.placing import Pair, Plan, catalogue_card, renamed
-from irsde.data.adopt.searching import Search, first_few
-from irsde.data.catalogue import PARTS, Layout, Part, Split, find_split, read_catalogue
+from irsde.data.adopt.placing import Pair, Plan, catalogue_card, check_pairs, renamed
+from irsde.data.adopt.searching import Search, counted, first_few
+from irsde.data.catalogue import PARTS, Layout, Part, Split, find_split, read_catalogue, split_names
 from irsde.experiment.cards import Agreement
 from irsde.files import InputError
 
@@ -38,6 +40,7 @@ class _Arrangement:
     pairs: list[Pair]
     flaws: list[str]
     used: set[Found]
+    cut: int
 
 
 def plan_by_names(name: str, search: Search) -> Plan:
@@ -49,7 +52,7 @@ def plan_by_names(name: str, search: Search) -> Plan:
         If no file fits any of its layouts.
     """
     _, split = find_split(name)
-    arrangements = [_arranged(name, layout, split, search) for layout in split.layouts]
+    arrangements = _arrangements(name, split, search)
     if not any(one.used for one in arrangements):
         raise InputError(
             f"{search.folder}: no file is named as those of {name}; irsde data list {name} shows "
@@ -72,6 +75,11 @@ def plan_by_names(name: str, search: Search) -> Plan:
     )
     fitting = [one for one in arrangements if not one.flaws and one.pairs != best.pairs]
     notes = [f"{name}: the files can be paired in another way too; check them"] if fitting else []
+    if best.cut:
+        notes.append(
+            f"{name}: {counted(best.cut, 'clean image')} of the edition with a border, "
+            f"{split.border} pixels cut off on each side"
+        )
     unit = "masks" if split.role == "masks" else "pairs" if split.degraded else "images"
     return Plan(
         name=name,
@@ -86,8 +94,47 @@ def plan_by_names(name: str, search: Search) -> Plan:
     )
 
 
+def named_like(search: Search, used: set[Found]) -> Iterator[str]:
+    """Lines on folders that hold all files of a set of pairs that is known by its names only.
+
+    Folders whose images are all used already are left out.
+    """
+    within: dict[PurePosixPath, list[Found]] = defaultdict(list)
+    for file in search.found:
+        for folder in file.place.parents:
+            within[folder].append(file)
+    for name in split_names():
+        _, split = find_split(name)
+        if not split.degraded or name in search.known:
+            continue
+        for folder, found in within.items():
+            if len(found) != split.images + split.degraded or used >= set(found):
+                continue
+            part = replace(search, folder=search.folder / folder, found=found)
+            if any(_is_whole(name, one) for one in _arrangements(name, split, part)):
+                yield (
+                    f"{part.folder}: as many pairs as {name}, with its names; whether they are its "
+                    f"is not known: irsde data adopt {shlex.quote(str(part.folder))} --as {name}"
+                )
+                break
+
+
+def _is_whole(name: str, one: _Arrangement) -> bool:
+    try:
+        check_pairs(name, one.pairs, find_split(name)[0].tasks)
+    except InputError:
+        return False
+    return bool(one.pairs) and not one.flaws
+
+
+def _arrangements(name: str, split: Split, search: Search) -> list[_Arrangement]:
+    return [_arranged(name, layout, split, search) for layout in split.layouts]
+
+
 def _arranged(name: str, layout: Layout, split: Split, search: Search) -> _Arrangement:
     files, flaws = _sorted_files(name, layout, search)
+    used = {file for of_part in files.values() for file in of_part.values()}
+    files["clean"], cut = _without_border(files["clean"], files["degraded"], split.border)
     clean, degraded, masks = (files[part] for part in PARTS)
     if layout.clean and layout.degraded:
         flaws += _unpaired(clean, degraded, "degraded")
@@ -95,8 +142,21 @@ def _arranged(name: str, layout: Layout, split: Split, search: Search) -> _Arran
         flaws += _unpaired(clean, masks, "mask")
     pairs = _pairs(name, layout, files, _scenes(name, clean, search))
     flaws += _unlike(len(clean or masks), pairs, split)
-    used = {file for of_part in files.values() for file in of_part.values()}
-    return _Arrangement(pairs, flaws, used)
+    return _Arrangement(pairs, flaws, used, cut)
+
+
+def _without_border(
+    clean: dict[_Pieces, Found], degraded: Mapping[_Pieces, Found], border: int
+) -> tuple[dict[_Pieces, Found], int]:
+    """Clean images without their border if all have it, and how many those are."""
+    sizes = {pieces.without_version: (one.width, one.height) for pieces, one in degraded.items()}
+    has_border = all(
+        sizes.get(pieces) == (one.width - 2 * border, one.height - 2 * border)
+        for pieces, one in clean.items()
+    )
+    if not border or not clean or not has_border:
+        return clean, 0
+    return {pieces: one.without_border(border) for pieces, one in clean.items()}, len(clean)
 
 
 def _sorted_files(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from irsde.data.adopt.fingerprints import Found
+from irsde.data.adopt.fingerprints import Found, cut_border
 from irsde.data.catalogue import FOLDERS, OWN, Part, find_split
 from irsde.data.sets import (
     CARD,
@@ -20,6 +20,7 @@ from irsde.data.sets import (
 )
 from irsde.experiment.cards import DatasetCard
 from irsde.files import InputError, not_written, replacing_folder, write_text
+from irsde.images import read_image, write_image
 from irsde.tasks import TASKS
 
 Standing = Literal["new", "current", "replaced"]
@@ -90,8 +91,8 @@ class Plan:
 
 
 def renamed(stem: str, file: Found) -> tuple[str, Found]:
-    """A file with another name: `stem` and the file's ending in lower case."""
-    return stem + file.place.suffix.lower(), file
+    """A file with another name: `stem` and the file's ending in lower case, PNG where it is cut."""
+    return stem + (".png" if file.border else file.place.suffix.lower()), file
 
 
 def catalogue_card(name: str, source: str) -> DatasetCard:
@@ -225,13 +226,15 @@ def put(plan: Plan, standing: Standing, copy: bool) -> str:
 
 def _fill(folder: Path, pairs: Sequence[Pair], copy: bool) -> None:
     files = {
-        folder / FOLDERS[part] / name: file.path
+        folder / FOLDERS[part] / name: file
         for pair in pairs
         for part, (name, file) in pair.files.items()
     }
-    for target, source in files.items():
+    for target, file in files.items():
         target.parent.mkdir(exist_ok=True)
-        if copy:
-            shutil.copyfile(source, target)
+        if file.border:
+            write_image(target, cut_border(read_image(file.path), file.border))
+        elif copy:
+            shutil.copyfile(file.path, target)
         else:
-            target.symlink_to(source)
+            target.symlink_to(file.path)

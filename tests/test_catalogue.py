@@ -48,6 +48,7 @@ PROMISED = [
     "sots-indoor",
     "sots-indoor-17",
     "sots-outdoor",
+    "o-haze",
     "lol-train",
     "lol-test",
 ]
@@ -104,6 +105,7 @@ PAIRS = [
     ("bsd100-x4", "benchmark/B100/HR/3096.png", "benchmark/B100/LR_bicubic/X4/3096x4.png", "3096"),
     ("urban100-x4", "Urban100/HR/img004.png", "Urban100/LR_bicubic/X4/img004x4.png", "img004"),
     ("celeba-hq-samples-test", "face/hq/269.png", "face/lq/269.png", "269"),
+    ("o-haze", "O-HAZE/GT/01_outdoor_GT.jpg", "O-HAZE/hazy/01_outdoor_hazy.jpg", "01_outdoor"),
     ("lol-train", "lol_dataset/our485/high/2.png", "lol_dataset/our485/low/2.png", "2"),
     ("lol-test", "lol_dataset/eval15/high/1.png", "lol_dataset/eval15/low/1.png", "1"),
 ]

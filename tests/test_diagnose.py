@@ -156,6 +156,12 @@ def test_option_file_and_log_of_the_authors_are_read(tmp_path):
     assert table.index("(DIFFERS)") < table.index("seed of the training")
 
 
+def test_rows_of_published_weights_are_rows_too():
+    text = call(PROJECT, "irsde", "diagnose", "kodak24+sigma25/ffdnet", "--psnr", "32.11")
+    assert "printed: 32.13 dB, PSNR of FFDNet on Kodak24 (figure table2 in the README of" in text
+    assert "missing: 0.02 dB" in text
+
+
 def test_the_topics_are_those_of_the_committed_table(monkeypatch):
     monkeypatch.chdir(PROJECT)
     measured = {effect.label for effect in study_effects()}
@@ -166,6 +172,7 @@ def test_the_topics_are_those_of_the_committed_table(monkeypatch):
     ("row", "options", "words"),
     [
         ("rain100h-test/Nothing", ("--psnr", "20"), "unknown row of rain100h-test 'Nothing'"),
+        ("set5-x4/ffdnet", ("--psnr", "20"), "unknown row of set5-x4 'ffdnet': choose from imdn"),
         ("nowhere/PReNet", ("--psnr", "20"), "unknown data set of printed rows 'nowhere'"),
         (ROW, (), "give --restored, --log or --psnr"),
         (ROW, ("--restored", "x"), "give --restored and --reference together"),

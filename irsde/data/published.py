@@ -178,8 +178,8 @@ class PublishedTable(Settings):
         Name of the test set in the catalogue.
     label : str
         Its name in headings.
-    images : int
-        How many images it has.
+    images : int, optional
+        How many images it has, None where no source says it.
     noise_level : float, optional
         Of denoising, in the unit of the images.
     masks : str, optional
@@ -200,7 +200,7 @@ class PublishedTable(Settings):
     task: TaskName
     dataset: DatasetName
     label: str = Field(min_length=1)
-    images: int = Field(ge=1)
+    images: int | None = Field(ge=1)
     noise_level: Number | None = None
     masks: DatasetName | None = None
     resize: int | None = Field(None, ge=8)

@@ -61,7 +61,7 @@ class PublishedRow(Settings):
         description="read where its authors published it, or where others quote it"
     )
     parts: tuple[TestSetName, ...] = Field((), description="test sets that are a part of this one")
-    in_paper: bool = Field(False, description="whether the paper's own tables print it too")
+    in_paper: Printed = Field(None, description="PSNR in the IR-SDE paper's own tables")
     note: str = Field("", description="what a reader must know of the numbers")
 
     @property

@@ -281,7 +281,7 @@ class _Candidate:
         if resize not in (None, table.resize):
             yield Reason("resized", f"images reduced to a shorter side of {resize} pixels")
         differences = data.source.differences
-        if data.images != table.images:
+        if table.images and data.images != table.images:
             yield Reason("images", f"{data.images} of {table.images} images")
         elif len(first.per_image) < data.pairs:
             yield Reason("images", f"{len(first.per_image)} of {data.pairs} images")
@@ -673,8 +673,9 @@ def _as_published(
         )
     citations = [published.sources[name] for name in used]
     notes = [f"{m.label}: {m.note}." for m in table.methods if m.note]
+    images = f"{table.images} images" if table.images else "images of an unknown number"
     caption = [
-        f"As published, on {table.images} images; measured by us is only what the last column has.",
+        f"As published, on {images}; measured by us is only what the last column has.",
         "Unconfirmed marks numbers found in no source." if _has_doubtful(table) else "",
         table.note,
         *notes,

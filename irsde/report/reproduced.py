@@ -1,7 +1,7 @@
 """Rows of published tables measured again: what is printed beside what the weights give here."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -183,12 +183,8 @@ def _means(entry: Entry) -> dict[str, dict[str, Estimate]]:
 
 def _rows_table(measured: Sequence[Measured]) -> Table:
     shown = dict.fromkeys(protocol for one in measured for protocol in one.means)
-    notes = dict.fromkeys(
-        f"{one.record.label} on {one.row.dataset}: {one.row.note}."
-        for one in measured
-        if one.row.note
-    )
-    sources = dict.fromkeys(f"{one.record.label}: {one.row.source}" for one in measured)
+    notes = _gathered((one.row.note, one.record.label) for one in measured if one.row.note)
+    sources = _gathered((one.row.source, one.record.label) for one in measured)
     return Table(
         key="published-rows",
         title="Rows of published tables, measured again",
@@ -196,14 +192,15 @@ def _rows_table(measured: Sequence[Measured]) -> Table:
         caption=(
             "Each system has the weights that its authors published and is called once on each "
             "whole image. Printed: as its authors, or where they could not be read others, print "
-            "it; ★ marks rows that the IR-SDE paper's own tables have. ± is half of the 95 % "
-            "interval of the mean over scenes. Reproduced: within "
+            "it; ★ marks rows that the IR-SDE paper's own tables have, with their PSNR where it is "
+            "quoted otherwise. ± is half of the 95 % interval of the mean over scenes. Reproduced: "
+            "within "
             f"{TOLERANCE['psnr']} dB and {TOLERANCE['ssim']} of SSIM over the whole set, under the "
             "protocol of its authors' script; a part of a set has no verdict. Other protocols: how "
             "far PSNR would be off under each, those in brackets agree too. Seconds per image are "
             "of one thread on the machine of the evaluation. "
             f"Protocols: {'; '.join(f'{name}: {PROTOCOLS[name].label}' for name in shown)}. "
-            f"{' '.join(notes)} Printed in: {'; '.join(sources)}."
+            f"{' '.join(f'{note}.' for note in notes)} Printed in: {'; '.join(sources)}."
         ).replace("  ", " "),
         columns=(
             Column("system", "system", numeric=False),
@@ -224,10 +221,19 @@ def _rows_table(measured: Sequence[Measured]) -> Table:
     )
 
 
+def _gathered(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Each text once, after the names that it is of."""
+    names: dict[str, dict[str, None]] = {}
+    for text, name in pairs:
+        names.setdefault(text, {})[name] = None
+    return [f"{' and '.join(of_text)}: {text}" for text, of_text in names.items()]
+
+
 def _line(one: Measured) -> Line:
     sources, summary = one.entry.sources, one.entry.first.summary
     printed = " / ".join(str(value) for value in one.row.values.values())
-    star = " ★" if one.row.in_paper else ""
+    own = one.row.in_paper
+    star = "" if own is None else " ★" if own == one.row.psnr else f" (★ {own})"
     return Line(
         f"{one.name}-{summary.dataset.dataset}".replace("+", "-"),
         (

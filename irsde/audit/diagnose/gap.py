@@ -13,7 +13,15 @@ from irsde.audit.diagnose.images import ReadImages, read_images
 from irsde.audit.diagnose.settings import Finding, Log, read_log, read_options
 from irsde.audit.diagnose.study import BASIS, TOPICS, study_effects
 from irsde.data.adopt.fingerprints import find_images, known_sets, read_fingerprints
-from irsde.data.published import PublishedMethod, PublishedTable, read_published
+from irsde.data.catalogue import find_split
+from irsde.data.published import Numbers, PublishedMethod, PublishedTable, read_published
+from irsde.experiment.profile import TestSet
+from irsde.experiment.published_weights import (
+    CATALOGUE,
+    PublishedRow,
+    read_weights_catalogue,
+    weights_of,
+)
 from irsde.files import InputError, check_name
 from irsde.methods import METHODS
 from irsde.scoring.protocols import PROTOCOLS
@@ -79,7 +87,8 @@ def diagnose(row: str, given: Given) -> str:
     Parameters
     ----------
     row : str
-        `DATASET/METHOD` of `data/published.yaml`, such as ``rain100h-test/PReNet``.
+        `DATASET/METHOD` of `data/published.yaml`, such as ``rain100h-test/PReNet``, or test set and
+        name of a row of `data/published_weights.yaml`, such as ``kodak24+sigma25/ffdnet``.
     given : Given
 
     Raises
@@ -142,9 +151,20 @@ def _check(given: Given) -> None:
 
 
 def _row(name: str) -> tuple[PublishedTable, PublishedMethod]:
-    """The printed row of a name."""
+    """The printed row of a name: of a table, or of published weights by their name."""
     dataset, _, label = name.partition("/")
+    of_weights = {
+        (row.dataset, name): row
+        for name, weights in (read_weights_catalogue() if CATALOGUE.is_file() else {}).items()
+        for row in weights.rows
+        if row.psnr is not None
+    }
+    if (dataset, label) in of_weights:
+        return _row_of_weights(label, of_weights[dataset, label])
     tables = {table.dataset: table for table in read_published().tables}
+    known = [name for of, name in of_weights if of == dataset]
+    if known and dataset not in tables:
+        check_name(f"row of {dataset}", label, known)
     check_name("data set of printed rows", dataset, tables)
     methods = {
         method.label: method
@@ -155,10 +175,35 @@ def _row(name: str) -> tuple[PublishedTable, PublishedMethod]:
     return tables[dataset], methods[label]
 
 
+def _row_of_weights(name: str, row: PublishedRow) -> tuple[PublishedTable, PublishedMethod]:
+    weights, test_set = weights_of(name), TestSet.parse(row.dataset)
+    _, split = find_split(test_set.dataset)
+    numbers = Numbers.model_validate(
+        {
+            "sources": [row.source],
+            "confirmed": row.confirmed,
+            **{metric: str(value) for metric, value in row.values.items()},
+        }
+    )
+    method = PublishedMethod(label=weights.label, weights=name, nfe=1, numbers=(numbers,))
+    table = PublishedTable(
+        task=weights.task,
+        dataset=test_set.dataset,
+        label=split.label,
+        images=max(split.images, split.degraded),
+        noise_level=test_set.noise_level,
+        protocol=row.protocol,
+        lpips_network=None,
+        methods=(method,),
+    )
+    return table, method
+
+
 def _stated(table: PublishedTable, method: PublishedMethod, metric: str) -> str:
     value, group = method.values[metric]
     sources = read_published().sources
-    by = ", ".join(sources[name].label for name in group.sources) or "unconfirmed"
+    names = [sources[name].label if name in sources else name for name in group.sources]
+    by = ", ".join(names) or "unconfirmed"
     protocol = table.protocol_of(method)
     how = PROTOCOLS[protocol].label if protocol else "how it was scored is not stated"
     return (
@@ -199,7 +244,7 @@ def _missing(gap: float) -> str:
 def _warnings(images: ReadImages | None, log: Log | None, table: PublishedTable) -> Iterator[str]:
     """What makes the two numbers of different things."""
     count = len(images.names) if images else log.images if log else None
-    if count is not None and count != table.images:
+    if None not in (count, table.images) and count != table.images:
         yield f"! {count} images, the row is of {table.images}: part of the gap may be the choice"
     if images:
         yield from images.pairing.notes

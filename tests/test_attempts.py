@@ -154,3 +154,20 @@ def test_the_second_signal_of_slurm_does_not_hide_that_a_training_stopped(tmp_pa
     assert ended.returncode == -signal.SIGTERM
     in_job = {**outside, "SLURM_JOB_ID": "12"}
     assert subprocess.check_output(process, env=in_job, text=True) == "SIGTERM\n"
+
+
+IMPATIENT = """
+import os, signal, sys, time
+from irsde.machine.signals import stop_on_signals
+with stop_on_signals() as stop:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(float(sys.argv[1]))
+    os.kill(os.getpid(), signal.SIGTERM)
+print(stop.signal)
+"""
+
+
+@pytest.mark.parametrize(("seconds", "code"), [("0.01", 0), ("1.1", -signal.SIGTERM)])
+def test_two_signals_at_once_are_one_and_a_later_one_ends_the_process(seconds, code):
+    process = [sys.executable, "-c", IMPATIENT, seconds]
+    assert subprocess.run(process, check=False).returncode == code

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -9,6 +10,7 @@ from types import FrameType
 STOPPED_EXIT_CODE = 75  # "temporary failure, try again" of sysexits.h
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+SECONDS_OF_ONE = 1.0  # in which further signals of a kind are the same one: timeout(1) sends two
 
 
 class StoppedError(Exception):
@@ -42,11 +44,14 @@ def stop_on_signals(*, repeated: bool = False) -> Iterator[StopRequest]:
         until it ends.
     """
     request = StopRequest()
+    asked: dict[int, float] = {}
 
     def note(number: int, _: FrameType | None) -> None:
         request.signal = signal.Signals(number).name
-        if not repeated:
+        since = time.monotonic() - asked.setdefault(number, time.monotonic())
+        if not repeated and since > SECONDS_OF_ONE:
             signal.signal(number, before[signal.Signals(number)])
+            signal.raise_signal(number)
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:

@@ -89,6 +89,22 @@ def test_a_part_of_a_set_has_no_verdict_and_says_so():
     assert text(table, "psnr-difference") == "0.000"
 
 
+def test_a_system_without_a_confirmed_number_has_its_row_all_the_same():
+    means = {"rgb": (20.0, 0.85)}
+    folder = evaluated("light-dehazenet", "dehazing", "sots-indoor-17", 51, means)
+    (table,) = reproduced_tables(read_rows([folder]))
+    assert text(table, "printed") == "n/a"
+    assert text(table, "psnr").startswith("20.000")
+    assert text(table, "psnr-difference") == "n/a"
+    assert text(table, "verdict") == "none: no confirmed number"
+
+
+def test_the_papers_own_number_stands_beside_one_that_differs():
+    folder = evaluated("ffdnet", "denoising", "mcmaster+sigma25", 18, {"rgb": (32.35, 0.9)})
+    (table,) = reproduced_tables(read_rows([folder]))
+    assert text(table, "printed") == "32.35 (★ 32.36)"
+
+
 def test_draws_of_the_noise_have_a_table():
     folders = [
         evaluated("ffdnet", "denoising", f"mcmaster+sigma25{draw}", 18, {"rgb": (mean, 0.9)})

@@ -10,7 +10,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from irsde.experiment.fields import (
     DatasetName,
@@ -42,11 +49,13 @@ def _of_published(method: str) -> str:
 
 
 def _word(value: object) -> object:
-    """Undo YAML, which reads yes as true."""
-    return "yes" if value is True else value
+    """Undo YAML, which reads yes and no as true and false."""
+    return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
 
 
-Printed = Annotated[Decimal | None, BeforeValidator(_printed), Field(ge=0, allow_inf_nan=False)]
+Printed = Annotated[
+    Annotated[Decimal, Field(ge=0, allow_inf_nan=False)] | None, BeforeValidator(_printed)
+]
 
 
 class PublishedRow(Settings):
@@ -57,12 +66,18 @@ class PublishedRow(Settings):
     ssim: Printed = Field(None, description="as printed")
     protocol: ProtocolName = Field(description="how its authors scored")
     source: str = Field(min_length=1, description="where the numbers are printed")
-    confirmed: Annotated[Literal["yes", "quoted"], BeforeValidator(_word)] = Field(
-        description="read where its authors published it, or where others quote it"
+    confirmed: Annotated[Literal["yes", "quoted", "no"], BeforeValidator(_word)] = Field(
+        description="read where its authors published it, or where others quote it; no: nowhere"
     )
     parts: tuple[TestSetName, ...] = Field((), description="test sets that are a part of this one")
     in_paper: Printed = Field(None, description="PSNR in the IR-SDE paper's own tables")
     note: str = Field("", description="what a reader must know of the numbers")
+
+    @model_validator(mode="after")
+    def _has_a_number_if_it_is_confirmed(self) -> "PublishedRow":
+        if (self.confirmed == "no") == (self.psnr is not None):
+            raise ValueError("psnr: null goes with confirmed: no, a number with yes or quoted")
+        return self
 
     @property
     def values(self) -> dict[str, Decimal]:
@@ -85,15 +100,12 @@ class PublishedWeights(Settings):
     train: tuple[DatasetName, ...] = Field((), description="training sets that are known by name")
     input: str = Field(min_length=1, description="range of its input, what is given with it")
     rounding: str = Field(min_length=1, description="how its authors make an image of its output")
-    rows: tuple[PublishedRow, ...] = Field(description="which it must meet")
-    also: tuple[TestSetName, ...] = Field((), description="further test sets, with no known row")
-    note: str = ""
+    rows: tuple[PublishedRow, ...] = Field(min_length=1, description="which it must meet")
 
     @property
     def test_sets(self) -> tuple[str, ...]:
         """Test sets that it is evaluated on."""
-        of_rows = [name for row in self.rows for name in (row.dataset, *row.parts)]
-        return (*of_rows, *self.also)
+        return tuple(name for row in self.rows for name in (row.dataset, *row.parts))
 
     @property
     def ending(self) -> str:

@@ -76,6 +76,8 @@ class Measured:
     @property
     def verdict(self) -> str:
         """Whether the row is reproduced; none for a part of the set or another edition of it."""
+        if self.row.confirmed == "no":
+            return "none: no confirmed number"
         if self.images is None:
             return "none: the catalogue does not say how many images the set has"
         if self.scored < self.images:
@@ -184,7 +186,9 @@ def _means(entry: Entry) -> dict[str, dict[str, Estimate]]:
 def _rows_table(measured: Sequence[Measured]) -> Table:
     shown = dict.fromkeys(protocol for one in measured for protocol in one.means)
     notes = _gathered((one.row.note, one.record.label) for one in measured if one.row.note)
-    sources = _gathered((one.row.source, one.record.label) for one in measured)
+    sources = _gathered(
+        (one.row.source, one.record.label) for one in measured if one.row.confirmed != "no"
+    )
     return Table(
         key="published-rows",
         title="Rows of published tables, measured again",
@@ -231,7 +235,7 @@ def _gathered(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 def _line(one: Measured) -> Line:
     sources, summary = one.entry.sources, one.entry.first.summary
-    printed = " / ".join(str(value) for value in one.row.values.values())
+    printed = " / ".join(str(value) for value in one.row.values.values()) or "n/a"
     own = one.row.in_paper
     star = "" if own is None else " ★" if own == one.row.psnr else f" (★ {own})"
     return Line(
@@ -269,7 +273,8 @@ def _mean_cell(one: Measured, kind: str) -> Cell:
 def _difference_cell(one: Measured, kind: str) -> Cell:
     difference = one.difference(one.row.protocol, kind)
     if difference is None:
-        reason = "none is printed" if getattr(one.row, kind) is None else "not scored so"
+        known = "printed" if one.row.confirmed != "no" else "confirmed"
+        reason = f"none is {known}" if getattr(one.row, kind) is None else "not scored so"
         return Cell("n/a", reason=reason, sources=one.entry.sources)
     return Cell(signed(difference, _decimals(kind)), difference, sources=one.entry.sources)
 

@@ -327,11 +327,9 @@ def described(name: str) -> str:
         f"rounding: {record.rounding}",
     ]
     for row in record.rows:
-        values = " / ".join(map(str, row.values.values()))
+        values = " / ".join(map(str, row.values.values())) or "n/a"
         note = f" ({row.note})" if row.note else ""
         lines.append(f"{row.dataset}: {values}, protocol {row.protocol}, {row.source}{note}")
-    if record.note:
-        lines.append(f"note: {record.note}")
     return "\n".join(lines)
 
 

@@ -383,9 +383,10 @@ def load_restorer(folder: Path, settings: RunSettings, device: torch.device) -> 
         If the weights are absent, damaged or belong to another network.
     """
     network = build_network(settings)
+    if method_of(settings.method).kind == "published" and not (folder / WEIGHTS).exists():
+        raise InputError(
+            f"{folder / WEIGHTS}: no such file; run irsde weights import {settings.method}"
+        )
     load_weights(network, folder / WEIGHTS)
-    for parameter in network.parameters():
-        # Smaller ones than the normal floats move no output and take a CPU fifty times as long.
-        parameter.data[parameter.abs() < torch.finfo(parameter.dtype).tiny] = 0
     network = network.to(device).to(memory_format=torch.channels_last).eval()
     return restorer_of(settings, network.requires_grad_(False))

@@ -41,10 +41,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
                 check_finite(path, name, tensor)
                 parameter.copy_(tensor)
     except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file; run irsde train again, or irsde weights import for a published "
-            "system"
-        ) from None
+        raise InputError(f"{path}: no such file; run irsde train again") from None
     except SafetensorError as error:
         raise InputError(f"{path}: not a readable safetensors file ({error})") from None
 

@@ -374,6 +374,16 @@ def restorer_of(settings: RunSettings, network: nn.Module) -> Restorer:
     )
 
 
+def flush_subnormal(network: nn.Module) -> None:
+    """Set weights below the normal floats to 0.
+
+    They change no output; a CPU takes fifty times as long for them, and AOD-Net and Light-DehazeNet
+    were published with many.
+    """
+    for weights in network.state_dict().values():
+        weights[weights.abs() < torch.finfo(weights.dtype).tiny] = 0
+
+
 def load_restorer(folder: Path, settings: RunSettings, device: torch.device) -> Restorer:
     """Restorer of a finished run with its EMA weights.
 
@@ -383,10 +393,13 @@ def load_restorer(folder: Path, settings: RunSettings, device: torch.device) -> 
         If the weights are absent, damaged or belong to another network.
     """
     network = build_network(settings)
-    if method_of(settings.method).kind == "published" and not (folder / WEIGHTS).exists():
+    is_published = method_of(settings.method).kind == "published"
+    if is_published and not (folder / WEIGHTS).exists():
         raise InputError(
             f"{folder / WEIGHTS}: no such file; run irsde weights import {settings.method}"
         )
     load_weights(network, folder / WEIGHTS)
+    if is_published:
+        flush_subnormal(network)
     network = network.to(device).to(memory_format=torch.channels_last).eval()
     return restorer_of(settings, network.requires_grad_(False))

@@ -154,10 +154,10 @@ def left(target):
     return sorted(p.name for p in target.parent.glob("*") if not p.name.endswith(".lock"))
 
 
-def refused(mirrors, target, recorded=None):
+def refused(mirrors, target, recorded=None, **options):
     """The one line of a download that fails, after which there is no file at `target`."""
     with pytest.raises(InputError) as caught:
-        download(mirrors, target, recorded)
+        download(mirrors, target, recorded, **options)
     assert "\n" not in str(caught.value)
     assert not target.exists()
     return str(caught.value)
@@ -319,7 +319,7 @@ def test_closed_port_is_named(target):
 def test_mirrors_are_asked_in_order_until_one_has_the_recorded_bytes(server, target):
     answers = {"/gone": status(404), "/changed": file(CHANGED), "/good": file(), "/unused": file()}
     mirrors = [server.add(answer, path=path) for path, answer in answers.items()]
-    message = refused(mirrors[:2], target, HASH)
+    message = refused(mirrors[:2], target, HASH, locked=True)
     changed = sha256(CHANGED).hexdigest()
     assert f"{mirrors[0]} (404 Not Found); {mirrors[1]} (SHA-256 {changed[:12]} instead" in message
     assert "delete the line of x.zip in the lock file" in message

@@ -304,6 +304,7 @@ def test_a_download_goes_on_where_it_was_cut_and_is_checked(server, monkeypatch,
     code, output = command(monkeypatch, capsys, "weights", "fetch", SMALL)
     assert (code, output.err.count("\n")) == (2, 1)
     assert "instead of the recorded" in output.err
+    assert f"put the file at {weights_file(SMALL)} by hand" in output.err  # no lock file has it
     assert not weights_file(SMALL).exists()
 
 

@@ -40,7 +40,9 @@ class _Note(TypedDict):
     size: int | None
 
 
-def download(mirrors: Sequence[str], target: Path, recorded: str | None = None) -> str:
+def download(
+    mirrors: Sequence[str], target: Path, recorded: str | None = None, *, locked: bool = False
+) -> str:
     """Fetch a file from the first mirror that delivers it; a file already there is kept.
 
     What has arrived waits in `.<name>.part` beside `target`. A later call resumes it if the server
@@ -55,6 +57,8 @@ def download(mirrors: Sequence[str], target: Path, recorded: str | None = None) 
         `recorded`; then it is replaced in one step.
     recorded : str, optional
         SHA-256 that the file must have. A mirror with other bytes counts as failed.
+    locked : bool
+        True if `recorded` is from the lock file, whose line one may delete.
 
     Returns
     -------
@@ -71,7 +75,7 @@ def download(mirrors: Sequence[str], target: Path, recorded: str | None = None) 
             return sha256
         target.parent.mkdir(parents=True, exist_ok=True)
         with _lock(target):
-            return _present(target, recorded) or _from_mirrors(mirrors, target, recorded)
+            return _present(target, recorded) or _from_mirrors(mirrors, target, recorded, locked)
     except OSError as error:
         raise not_written(target, error) from None
 
@@ -131,7 +135,7 @@ def _present(target: Path, recorded: str | None) -> str | None:
     return sha256 if recorded in (None, sha256) else None
 
 
-def _from_mirrors(mirrors: Sequence[str], target: Path, recorded: str | None) -> str:
+def _from_mirrors(mirrors: Sequence[str], target: Path, recorded: str | None, locked: bool) -> str:
     part = target.with_name(f".{target.name}.part")
     reasons = []
     remedy = f"try again later, or put the file at {target} by hand"
@@ -148,7 +152,8 @@ def _from_mirrors(mirrors: Sequence[str], target: Path, recorded: str | None) ->
             return sha256
         part.unlink()
         reasons.append(f"{url} (SHA-256 {sha256[:12]} instead of the recorded {recorded:.12})")
-        remedy = f"if the change is wanted, delete the line of {target.name} in the lock file"
+        if locked:
+            remedy = f"if the change is wanted, delete the line of {target.name} in the lock file"
     raise InputError(f"{target}: not downloaded from {'; '.join(reasons)}; {remedy}")
 
 

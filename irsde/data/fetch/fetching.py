@@ -76,7 +76,7 @@ def _unpack(archive: Archive, family: Family, name: str, folder: Path) -> None:
         known = archive.sha256 if len(pieces) == 1 else None
         recorded = known or read_lock(LOCK).get(file.name)
         try:
-            sha256 = download(mirrors, file, recorded=recorded)
+            sha256 = download(mirrors, file, recorded, locked=known is None)
         except InputError as error:
             raise InputError(f"{error}; {_by_hand(family, name)}") from None
         if recorded is None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from irsde.cli import main
 from irsde.data.adopt.adoption import adopt
 from irsde.data.adopt.fingerprints import (
     NEAR,
@@ -543,6 +544,53 @@ def test_clean_images_of_an_edition_with_a_border_lose_it(project, rain):
     shutil.rmtree(target)
     save(rain / "clear/1.png", Image.fromarray(inside[1]))
     assert "sizes must be equal" in refused(rain, "rain-test", allow_differences=True)
+
+
+def test_known_images_of_the_edition_with_a_border_are_recognised(
+    known_rain, rain, monkeypatch, capsys
+):
+    """A set that is known, and one of the same names that is not and holds it."""
+    more = CATALOGUE.replace("degraded: 6", "degraded: 6\n      border: 5")
+    part = more[more.index("    rain-test:") : more.index("films:")]
+    whole = part.replace("rain-test", "rain-whole").replace("images: 3", "images: 4")
+    whole = whole.replace("degraded: 6", "degraded: 8")
+    Path("data/catalogue.yaml").write_text(more.replace("films:", f"{whole}films:", 1))
+    for k in range(4):
+        padded = np.pad(np.asarray(picture(k)), ((5, 5), (5, 5), (0, 0)), constant_values=255)
+        save(rain / f"clear/{k}.png", Image.fromarray(padded))
+    for version in "ab":
+        save(rain / f"rainy/3_{version}.png", picture(3000 + ord(version)))
+
+    def command(*options):
+        monkeypatch.setattr("sys.argv", ["irsde", "data", "adopt", str(rain), *options])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capsys.readouterr()
+
+    code, output = command()
+    lines = output.out.splitlines()
+    assert code == 0
+    assert lines[0] == "rain-test: 6 of 6 pairs agree; linked into data/rain-test"
+    assert lines[1].startswith("rain-test: 3 clean images of the edition with a border, 5 pixels")
+    assert lines[3].endswith(f"irsde data adopt {rain} --as rain-whole")
+    code, output = command("--as", "rain-whole")
+    assert code == 0
+    assert "rain-whole: 8 of 8 pairs by their file names" in output.out
+    assert "rain-whole: 4 clean images of the edition with a border" in output.out
+    for name, image in (("rain-test", "0"), ("rain-whole", "0"), ("rain-whole", "3")):
+        pixels = read_image(project_data() / name / f"GT/{image}.png")
+        assert np.array_equal(pixels, np.asarray(picture(int(image))))
+    for k in range(4):  # other pixels: what is known is refused, the way to the other one is said
+        save(rain / f"clear/{k}.png", picture(10 * k + 77))
+    shutil.rmtree(project_data() / "rain-whole")
+    code, output = command()
+    assert code == 2
+    assert "Nothing was adopted" in output.err
+    assert output.err.rstrip().endswith(f"irsde data adopt {rain} --as rain-whole")
+
+
+def test_names_of_a_set_are_said_where_nothing_is_known(project, rain):
+    assert refused(rain).endswith(f"irsde data adopt {rain} --as rain-test")
 
 
 def test_a_folder_named_as_a_set_whose_pixels_are_not_known_is_said(known_faces, rain, tmp_path):

@@ -63,7 +63,8 @@ def adopt(
         notes = search.rest(plans[0].used, "not of this set")
     flawed = [plan for plan in plans if plan.flaws]
     if flawed and not allow_differences:
-        raise InputError(_refusal(flawed, alone=len(plans) == 1))
+        hints = [] if name else list(named_like(search))
+        raise InputError("; ".join([_refusal(flawed, alone=len(plans) == 1), *hints]))
     checked = [(plan, check_plan(plan, copy)) for plan in plans]
     lines = [put(plan, standing, copy) for plan, standing in checked]
     for plan in plans:
@@ -94,9 +95,12 @@ def _recognised(search: Search) -> tuple[list[Plan], list[str]]:
             f"; {len(stray.agree)} of the {len(stray.known)} of {stray.name}"
             for stray in strays[:SHOWN]
         )
+        remedy = "; ".join(named_like(search)) or (
+            "say what it is with --as NAME (irsde data list shows the names)"
+        )
         raise InputError(
             f"{search.folder}: none of the known data sets is in it ({len(search.found)} images"
-            f"{partly}); say what it is with --as NAME (irsde data list shows the names)"
+            f"{partly}); {remedy}"
         )
     plans = [plan_known(comparison, search) for comparison in sets]
     notes = [

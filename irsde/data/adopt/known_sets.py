@@ -14,7 +14,7 @@ from irsde.data.adopt.fingerprints import (
     write_fingerprints,
 )
 from irsde.data.adopt.placing import Pair, Plan, catalogue_card, renamed
-from irsde.data.adopt.searching import Search, counted, first_few
+from irsde.data.adopt.searching import Search, border_line, counted, first_few
 from irsde.data.catalogue import PARTS, Part
 from irsde.data.sets import dataset_folder, read_records
 from irsde.experiment.cards import Agreement
@@ -112,12 +112,15 @@ def _notes(comparison: Comparison) -> list[str]:
         for file, taken in comparison.spare.items()
         if not filecmp.cmp(file.path, taken.path, shallow=False)
     ]
-    if not spare:
-        return []
-    return [
-        f"{comparison.name}: {counted(len(spare), 'more file')} with the same pixels but "
-        f"other bytes, not taken ({first_few(spare)})"
-    ]
+    notes = []
+    if spare:
+        notes.append(
+            f"{comparison.name}: {counted(len(spare), 'more file')} with the same pixels but "
+            f"other bytes, not taken ({first_few(spare)})"
+        )
+    if borders := [file.border for file in comparison.files.values() if file.border]:
+        notes.append(border_line(comparison.name, len(borders), borders[0]))
+    return notes
 
 
 def record_fingerprints(name: str) -> str:

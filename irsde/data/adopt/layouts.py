@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from irsde.data.adopt.fingerprints import Found, recognise
 from irsde.data.adopt.placing import Pair, Plan, catalogue_card, check_pairs, renamed
-from irsde.data.adopt.searching import Search, counted, first_few
+from irsde.data.adopt.searching import Search, border_line, first_few
 from irsde.data.catalogue import PARTS, Layout, Part, Split, find_split, read_catalogue, split_names
 from irsde.experiment.cards import Agreement
 from irsde.files import InputError
@@ -76,10 +76,7 @@ def plan_by_names(name: str, search: Search) -> Plan:
     fitting = [one for one in arrangements if not one.flaws and one.pairs != best.pairs]
     notes = [f"{name}: the files can be paired in another way too; check them"] if fitting else []
     if best.cut:
-        notes.append(
-            f"{name}: {counted(best.cut, 'clean image')} of the edition with a border, "
-            f"{split.border} pixels cut off on each side"
-        )
+        notes.append(border_line(name, best.cut, split.border))
     unit = "masks" if split.role == "masks" else "pairs" if split.degraded else "images"
     return Plan(
         name=name,
@@ -94,7 +91,7 @@ def plan_by_names(name: str, search: Search) -> Plan:
     )
 
 
-def named_like(search: Search, used: set[Found]) -> Iterator[str]:
+def named_like(search: Search, used: Collection[Found] = frozenset()) -> Iterator[str]:
     """Lines on folders that hold all files of a set of pairs that is known by its names only.
 
     Folders whose images are all used already are left out.
@@ -108,7 +105,7 @@ def named_like(search: Search, used: set[Found]) -> Iterator[str]:
         if not split.degraded or name in search.known:
             continue
         for folder, found in within.items():
-            if len(found) != split.images + split.degraded or used >= set(found):
+            if len(found) != split.images + split.degraded or set(found).issubset(used):
                 continue
             part = replace(search, folder=search.folder / folder, found=found)
             if any(_is_whole(name, one) for one in _arrangements(name, split, part)):
@@ -148,15 +145,16 @@ def _arranged(name: str, layout: Layout, split: Split, search: Search) -> _Arran
 def _without_border(
     clean: dict[_Pieces, Found], degraded: Mapping[_Pieces, Found], border: int
 ) -> tuple[dict[_Pieces, Found], int]:
-    """Clean images without their border if all have it, and how many those are."""
+    """Clean images without their border if all have or had it, and how many those are."""
     sizes = {pieces.without_version: (one.width, one.height) for pieces, one in degraded.items()}
     has_border = all(
-        sizes.get(pieces) == (one.width - 2 * border, one.height - 2 * border)
+        one.border or sizes.get(pieces) == (one.width - 2 * border, one.height - 2 * border)
         for pieces, one in clean.items()
     )
     if not border or not clean or not has_border:
         return clean, 0
-    return {pieces: one.without_border(border) for pieces, one in clean.items()}, len(clean)
+    cut = {p: one if one.border else one.without_border(border) for p, one in clean.items()}
+    return cut, len(clean)
 
 
 def _sorted_files(

@@ -11,7 +11,7 @@ from irsde.data.adopt.fingerprints import (
     known_scenes,
     read_fingerprints,
 )
-from irsde.data.catalogue import split_names
+from irsde.data.catalogue import find_split, split_names
 from irsde.images import image_files, unread_line
 
 SHOWN = 3  # names in a line
@@ -87,7 +87,32 @@ def search_folder(folder: Path) -> Search:
     known = {name: rows for name in split_names() if (rows := read_fingerprints(name))}
     images, unreadable = find_images(folder)
     _, unread = image_files(folder, deep=True)
-    return Search(folder, images, unreadable, unread, known)
+    return Search(folder, _without_borders(images, known), unreadable, unread, known)
+
+
+def _without_borders(
+    images: Sequence[Found], known: Mapping[str, Sequence[Fingerprint]]
+) -> list[Found]:
+    """Images, those without the border that are known clean ones."""
+    found = list(images)
+    for name, rows in known.items():
+        if border := find_split(name)[1].border:
+            clean = [row for row in rows if row.part == "clean"]
+            sizes = {(row.width + 2 * border, row.height + 2 * border) for row in clean}
+            pixels = {row.pixels for row in clean}
+            for k, image in enumerate(found):
+                if (image.width, image.height) in sizes:
+                    inner = image.without_border(border)
+                    found[k] = inner if inner.keys & pixels else image
+    return found
+
+
+def border_line(name: str, count: int, border: int) -> str:
+    """That so many clean images were cut."""
+    return (
+        f"{name}: {counted(count, 'clean image')} of the edition with a border, {border} pixels "
+        "cut off on each side"
+    )
 
 
 def first_few(names: Iterable[object]) -> str:

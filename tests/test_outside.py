@@ -12,7 +12,7 @@ from PIL import Image as PILImage
 from skimage.metrics import peak_signal_noise_ratio
 from typer.testing import CliRunner
 
-from irsde.cli import app
+from irsde.cli import app, main
 from irsde.evaluation.outside import PreparedSet, evaluate_restored
 from irsde.experiment.grid import outside_evaluations, pairs_folder
 from irsde.experiment.profile import load_profile
@@ -111,7 +111,7 @@ def test_other_images_are_left_out_and_counted(folders):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda folders: (folders / "restored/1.png").unlink(), r"no image named 1 \(1 of 3"),
+        (lambda folders: (folders / "restored/1.png").unlink(), r"no image for 1 \(1 of 3"),
         (lambda folders: (folders / "out").mkdir(), "exists already"),
         (
             lambda folders: write_image(folders / "restored/2.png", np.zeros((8, 9, 3), np.uint8)),
@@ -204,6 +204,19 @@ def test_several_versions_of_a_clean_image_are_each_scored(folders):
     assert table["psnr"].tolist() == [value for value in expected for _ in (1, 2)]
 
 
+def test_a_part_of_the_images_named_by_a_rule_is_counted(folders, monkeypatch, capsys):
+    renamed(folders / "clean", ["norain-001", "norain-002", "norain-003"])
+    renamed(folders / "restored", ["rain-001", "rain-002", "rain-003"])
+    (folders / "restored/rain-002.png").unlink()
+    options = ("--reference", str(folders / "clean"), "--name", "Mine", "--out", "out")
+    restored = str(folders / "restored")
+    monkeypatch.setattr("sys.argv", ["irsde", "evaluate", "--restored", restored, *options])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "no image for norain-002 (1 of 3 in" in capsys.readouterr().err
+
+
 def test_a_pattern_pairs_any_names(folders):
     expected = scored(folders)[1]["psnr"].tolist()
     shutil.rmtree(folders / "out")
@@ -230,7 +243,7 @@ def test_a_pattern_pairs_any_names(folders):
 def test_names_that_fit_two_clean_images_are_refused(folders):
     renamed(folders / "clean", ["a", "a_1", "b"])
     renamed(folders / "restored", ["a_9", "a_1_2", "b_3"])
-    with pytest.raises(InputError, match="no image named a "):
+    with pytest.raises(InputError, match="no image for a_1 "):
         scored(folders)
 
 

@@ -155,13 +155,39 @@ def _by_rules(
             f"{our} with {their}; rename the files, or give --pattern"
         )
     if not pairings:
-        missing = sorted(set(theirs) - set(ours))
-        raise InputError(
-            f"{restored}: no image named {missing[0]} ({len(missing)} of {len(theirs)} in "
-            f"{reference} have none of their name, nor by a rule of the catalogue); give "
-            f"--pattern, such as '{NAME}_x4_Net'"
-        )
+        raise InputError(_unserved(restored, reference, ours, theirs, _rules(dataset)))
     return pairings[0]
+
+
+def _unserved(
+    restored: Path,
+    reference: Path,
+    ours: Collection[str],
+    theirs: Collection[str],
+    rules: Iterable[_Rule],
+) -> str:
+    """Which clean images have no restored one, by the names or the rule that serve the most."""
+    served = set(theirs) & set(ours)
+    for rule in rules:
+        images = {
+            match["image"]: stem
+            for stem in theirs
+            if (match := re.fullmatch(_expression(rule.clean, ".+"), stem))
+        }
+        named = {_pieces(rule.degraded, our, images)[0] for our in ours} & images.keys()
+        served = max(served, {images[image] for image in named}, key=len)
+    missing = sorted(set(theirs) - served)
+    if served:
+        return (
+            f"{restored}: no image for {first_names(missing)} ({len(missing)} of {len(theirs)} in "
+            f"{reference}); restore them too, leave them out of --reference, or give --pattern "
+            "where the others are named otherwise"
+        )
+    return (
+        f"{restored}: no image named {missing[0]} ({len(missing)} of {len(theirs)} in {reference} "
+        "have none of their name, nor by a rule of the catalogue); give --pattern, such as "
+        f"'{NAME}_x4_Net'"
+    )
 
 
 def _rules(dataset: str | None) -> list[_Rule]:

@@ -219,8 +219,7 @@ def copy_of_project(folder: Path) -> None:
     sys.path[0] = str(folder)  # not the folder of this file, whose coverage.py is not the library
     sys.dont_write_bytecode = True
     os.environ |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "NUMBA_DISABLE_JIT": "1"}
-    os.environ |= {"NUMBA_CACHE_DIR": str(folder / ".numba")}
+    os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     os.environ.setdefault("IRSDE_REFERENCE", str(PROJECT.parent / "shared" / "reference"))
 
 

@@ -29,7 +29,6 @@ LIBRARIES = (
     "matplotlib.backends.backend_pdf",
     "matplotlib.backends.backend_svg",
     "networkx",
-    "numba",
     "pandas",
     "pydantic",
     "scipy.stats",

@@ -26,7 +26,6 @@ from irsde.scoring.perceptual import BACKBONES, network_label, perceptual_metric
 from irsde.scoring.pixels import WINDOWS, psnr, rounded_luminance
 from irsde.scoring.protocols import PROTOCOLS, Protocol, score_images, score_protocols
 from irsde.scoring.score import score
-from irsde.scoring.ssim import similarity_by_convolution, similarity_map
 from tests.reference import DATA, REFERENCE, needs_data, needs_reference
 
 LPIPS = REFERENCE.parent / "weights"
@@ -161,18 +160,9 @@ def test_psnr_and_ssim_equal_scikit_images(window, height, width, border, seed, 
     assert [scores[name] for name in FIDELITY] == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("window", WINDOWS)
-def test_the_ssim_of_other_devices_is_that_of_a_cpu(window):
-    """By convolutions, here on the CPU too."""
-    options = WINDOWS[window].taps, WINDOWS[window].covariance_factor
-    x, y = np.random.default_rng(0).uniform(0, 255, (2, 3, 25, 31))
-    found = similarity_by_convolution(torch.from_numpy(x), torch.from_numpy(y), *options)
-    expected = [similarity_map(a, b, *options) for a, b in zip(x, y, strict=True)]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-
-
 def test_an_image_scores_the_same_alone_and_in_a_batch():
-    pairs = [unrounded(seed, (45, 37)) for seed in range(4)]
+    """SSIM is of strips of 32 rows: here three, the last of 3 rows."""
+    pairs = [unrounded(seed, (77, 37)) for seed in range(4)]
     batch = score_protocols(*(np.stack(images) for images in zip(*pairs, strict=True)))
     assert batch == [score_protocols(a[None], b[None])[0] for a, b in pairs]
 

@@ -50,14 +50,14 @@ def imported(*arguments):
 def test_an_evaluation_imports_what_it_uses(run):
     modules = imported("evaluate", "--run", run.folder.as_posix())
     assert (run.folder / "evaluations/photographs-test/direct-0/summary.json").is_file()
-    assert {"torch", "numba"} <= modules  # they compute the scores
+    assert "torch" in modules  # it computes the scores
     assert [name for name in UNUSED if name in modules] == []
 
 
 @pytest.mark.parametrize("arguments", [["status"], ["plan", "--check"]])
 def test_what_computes_nothing_imports_no_torch(run, arguments):
     modules = imported(*arguments, *(["--profile", "smoke"] if arguments[0] == "status" else []))
-    assert [name for name in (*UNUSED, "torch", "numba") if name in modules] == []
+    assert [name for name in (*UNUSED, "torch") if name in modules] == []
 
 
 def test_threads_that_prepare_pairs_import_nothing():

@@ -16,7 +16,7 @@ from irsde.experiment.profile import PARAMETERS, Profile, RunSettings
 from irsde.files import InputError, check_name, digest_file, is_present, write_json
 from irsde.methods import METHODS, MethodName, method_of
 
-LIBRARIES = ("numba", "numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "piq", "pillow")
+LIBRARIES = ("numpy", "pandas", "scikit-image", "scipy", "torch", "lpips", "piq", "pillow")
 
 
 class Commit(TypedDict):

@@ -92,12 +92,6 @@ def squared_error(x: "Tensor", y: "Tensor", _: Window) -> "Tensor":
 
 def similarity(x: "Tensor", y: "Tensor", window: Window) -> "Tensor":
     """SSIM wherever the window is inside two planes, shape (B, H, W) each."""
-    import torch
+    from irsde.scoring.ssim import similarity_map
 
-    from irsde.scoring.ssim import similarity_by_convolution, similarity_map
-
-    options = window.taps, window.covariance_factor
-    if x.device.type != "cpu":
-        return similarity_by_convolution(x, y, *options)
-    pairs = zip(x.numpy(), y.numpy(), strict=True)
-    return torch.from_numpy(np.stack([similarity_map(a, b, *options) for a, b in pairs]))
+    return similarity_map(x, y, window.taps, window.covariance_factor)

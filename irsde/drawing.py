@@ -144,6 +144,7 @@ def save(figure: Figure, folder: Path, key: str, *, drawing: bool) -> None:
     """
     with mpl.rc_context({**STYLE, "savefig.bbox": None if drawing else "tight"}):
         figure.savefig(folder / f"{key}.png", metadata={"Software": None})
+        figure.set_layout_engine("none")  # the places are found: the same in every format
         nothing = {"Creator": None, "Producer": None, "CreationDate": None}
         figure.savefig(folder / f"{key}.pdf", metadata=nothing)
         if drawing:

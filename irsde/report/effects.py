@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from irsde.experiment.grid import Evaluation, cause_evaluations
 from irsde.experiment.profile import Cause, Profile
-from irsde.experiment.result_tables import PER_PROTOCOL, read_protocols
 from irsde.experiment.summary import SUMMARY
 from irsde.files import InputError, is_present, key_of
 from irsde.report.captions import about_exact, close, counted, interval_of
@@ -108,23 +107,11 @@ def protocol_tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def by_protocol(entry: Entry) -> dict[str, Entry]:
-    """The same evaluations under each protocol that all their images were scored under.
-
-    Empty without `protocols.csv`. Small images have no score where a crop leaves too little.
-    """
+    """The same evaluations under each protocol that all their images were scored under."""
     of_protocol: dict[str, list[Row]] = {}
-    metrics = [metric for pair in HEADLINES.values() for metric in pair]
     for row in entry.rows:
-        path = row.folder / PER_PROTOCOL
-        if not is_present(path):
-            return {}
-        images = row.per_image["image"]
-        for protocol, scores in read_protocols(path).groupby("protocol", sort=False):
-            of_image = scores.set_index("image")[metrics]
-            if protocol in PROTOCOLS and set(images) <= set(of_image.index):
-                columns = {name: of_image.loc[images, name].to_numpy() for name in metrics}
-                scored = row.per_image[["image", "scene"]].assign(**columns)
-                of_protocol.setdefault(str(protocol), []).append(replace(row, per_image=scored))
+        for protocol, rescored in row.rescored.items():
+            of_protocol.setdefault(protocol, []).append(rescored)
     complete = {name: rows for name, rows in of_protocol.items() if len(rows) == len(entry.rows)}
     return {name: Entry(tuple(rows)) for name, rows in complete.items()}
 

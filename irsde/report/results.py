@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -15,10 +15,11 @@ from irsde.experiment import provenance
 from irsde.experiment.cards import RunCard
 from irsde.experiment.grid import IMPORTED, OUTSIDE, evaluation_of, run_of
 from irsde.experiment.options import alike
-from irsde.experiment.result_tables import PER_IMAGE, read_per_image
+from irsde.experiment.result_tables import PER_IMAGE, PER_PROTOCOL, read_per_image, read_protocols
 from irsde.experiment.summary import Summary, read_summary
-from irsde.files import InputError, digest_json
+from irsde.files import InputError, digest_json, is_present
 from irsde.methods import MethodName, method_of
+from irsde.scoring.protocols import HEADLINES, PROTOCOLS
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,26 @@ class Row:
     def label(self) -> str:
         """Method as tables and figures show it."""
         return self.summary.method_label
+
+    @cached_property
+    def rescored(self) -> dict[str, "Row"]:
+        """The same images as each protocol scores them, of protocols that score every image.
+
+        Empty without `protocols.csv`. Small images have no score where a crop leaves too little.
+        """
+        path = self.folder / PER_PROTOCOL
+        if not is_present(path):
+            return {}
+        images = self.per_image["image"]
+        metrics = [metric for pair in HEADLINES.values() for metric in pair]
+        rows = {}
+        for protocol, scores in read_protocols(path).groupby("protocol", sort=False):
+            of_image = scores.set_index("image")[metrics]
+            if protocol in PROTOCOLS and set(images) <= set(of_image.index):
+                values = of_image.loc[images].set_axis(self.per_image.index)
+                scored = pd.concat([self.per_image[["image", "scene"]], values], axis=1)
+                rows[str(protocol)] = replace(self, per_image=scored)
+        return rows
 
     @property
     def kind(self) -> tuple[str | int | None, ...]:

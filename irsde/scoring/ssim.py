@@ -53,7 +53,8 @@ def _similarity(x: Tensor, y: Tensor, taps: Taps, covariance_factor: float) -> T
     s, d, ss, dd = _means(_means(planes, taps, dim=-2), taps, dim=-1)
     vs, vd = (ss - s * s) * covariance_factor, (dd - d * d) * covariance_factor
     s, d = s * s, d * d
-    return (s - d + 2 * C1) * (vs - vd + 2 * C2) / ((s + d + 2 * C1) * (vs + vd + 2 * C2))
+    ssim: Tensor = (s - d + 2 * C1) * (vs - vd + 2 * C2) / ((s + d + 2 * C1) * (vs + vd + 2 * C2))
+    return ssim
 
 
 def _means(planes: Tensor, taps: Taps, dim: int) -> Tensor:

@@ -111,6 +111,7 @@ def canvases(here, monkeypatch):
 
     def keep(canvas, path, **_):
         drawn[path.stem] = canvas
+        canvas.draw_without_rendering()
 
     monkeypatch.setattr(Canvas, "savefig", keep)
     return drawn
@@ -127,7 +128,6 @@ def words(canvas):
 
 
 def assert_no_text_is_cut_off(canvas):
-    canvas.draw_without_rendering()
     undrawn = beyond_the_limits(canvas)
     for text in texts(canvas):
         if text.get_text() and text.get_visible() and id(text) not in undrawn:

@@ -2,8 +2,8 @@
 
 `python -m benchmarks.stage`. Both sides are processes of one run, in turn: the evaluation, which
 imports, restores, scores and writes, and `python -c 'import torch'`. Printed are the least CPU
-seconds and the peak memory of each and their differences (goal: at most 1.3 s and 150 MB). What is
-kept on disk once it is there, such as SSIM's compiled loops, a first call makes.
+seconds and the peak memory of each and their differences (goal: at most 1.3 s and 150 MB). Bytecode
+is there already: a first call makes it.
 """
 
 import argparse

@@ -11,9 +11,10 @@ import os
 import re
 import shutil
 import socket
+import stat
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -384,6 +385,22 @@ def digest_file(path: Path) -> str:
     """SHA-256 of a file's bytes in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_known(path: Path, known: Sequence[int | str] | None) -> tuple[list[int], str]:
+    """Size, times and inode of a file, and its SHA-256, or why it has none.
+
+    The last of `known` is taken for its hash if the others are what the file has now.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return [], "not a regular file"
+        key = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        same = known is not None and list(known[:-1]) == key
+        return key, str(known[-1]) if same and known else digest_file(path)
+    except OSError as error:
+        return [], str(error.strerror)
 
 
 def digest_json(content: object) -> str:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from irsde import cli
+from irsde import cli, files
 from irsde.audit.integrity import damages
 from irsde.data import sets
 from irsde.data.adopt.adoption import adopt
@@ -286,8 +286,8 @@ def test_files_that_are_as_last_time_are_not_read_again(mine, monkeypatch):
     time.sleep(0.01)
     first = source_fingerprint("mine")
     read = []
-    digest_file = sets.digest_file
-    monkeypatch.setattr(sets, "digest_file", lambda path: read.append(path) or digest_file(path))
+    digest_file = files.digest_file
+    monkeypatch.setattr(files, "digest_file", lambda path: read.append(path) or digest_file(path))
     assert source_fingerprint("mine") == first
     assert read == []
     replacement = picture(98)

@@ -6,7 +6,6 @@ Every data set has one form, whether it was fetched, adopted, made by hand or pr
 
 import csv
 import io
-import stat
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +23,8 @@ from irsde.experiment.profile import TaskData
 from irsde.files import (
     DATA,
     InputError,
-    digest_file,
     digest_json,
+    digest_known,
     is_present,
     read_json,
     write_json,
@@ -225,7 +224,11 @@ def source_fingerprint(dataset: str) -> str:
     folder = dataset_folder(dataset)
     if not (folder / OWN).is_file():
         return dataset_card(folder).fingerprint if is_present(folder / CARD) else "absent"
-    return contents(folder, SOURCES / f"{dataset}.json")
+    return contents(folder, _cache_of(dataset))
+
+
+def _cache_of(dataset: str) -> Path:
+    return SOURCES / f"{dataset}.json"
 
 
 def contents(folder: Path, cache: Path | None = None) -> str:
@@ -243,7 +246,7 @@ def contents(folder: Path, cache: Path | None = None) -> str:
             known = _KNOWN.validate_python(read_json(cache))
     names = [OWN, *own_images(folder)]
     with ThreadPoolExecutor() as pool:
-        hashes = list(pool.map(lambda name: _hash_of(folder / name, known.get(name)), names))
+        hashes = list(pool.map(lambda name: digest_known(folder / name, known.get(name)), names))
     settled = time.time_ns() - SETTLED
     kept = {
         name: [*key, sha256]
@@ -256,19 +259,6 @@ def contents(folder: Path, cache: Path | None = None) -> str:
     return digest_json(
         [[name, key[:1], sha256] for name, (key, sha256) in zip(names, hashes, strict=True)]
     )
-
-
-def _hash_of(file: Path, known: Sequence[int | str] | None) -> tuple[list[int], str]:
-    """Size, times and inode of a file, and the SHA-256 of its bytes, taken over if known."""
-    try:
-        status = file.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return [], "not a regular file"
-        key = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-        same = known is not None and list(known[:-1]) == key
-        return key, str(known[-1]) if same and known else digest_file(file)
-    except OSError as error:
-        return [], str(error.strerror)
 
 
 def own_images(folder: Path) -> list[str]:
@@ -302,7 +292,7 @@ def check_unchanged(dataset: str) -> None:
     folder = dataset_folder(dataset)
     if not (folder / OWN).is_file():
         return
-    if dataset_card(folder).contents != source_fingerprint(dataset):
+    if dataset_card(folder).contents != contents(folder, _cache_of(dataset)):
         changed = changed_files(folder) or ["an image or dataset.yaml is another one"]
         more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
         raise InputError(

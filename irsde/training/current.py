@@ -15,21 +15,18 @@ def identity_of(run: Run, settings: RunSettings, *, prepared: bool = True) -> di
 
     Data that are not prepared are an error, or omitted where `prepared` is False.
     """
-    if method_of(settings.method).kind == "published":
-        weights = weights_of(settings.method).sha256
-        return {"settings": settings.hash, "weights_file": weights}
-    identity = {
-        "settings": settings.hash,
-        "code": code_hash("train" if settings.training else "tune"),
-    }
+    method = method_of(settings.method)
+    identity = {"settings": settings.hash}
+    if settings.training:
+        identity["method"] = method.fingerprint(settings.stationary_std)
+    if method.kind == "published":
+        return {**identity, "weights_file": weights_of(settings.method).sha256}
+    identity["code"] = code_hash("train" if settings.training else "tune")
     for role, names in (("train", settings.data.train), ("validation", settings.data.validation)):
         folders = [pairs_folder(run.profile, run.task, name) for name in names]
         if prepared or all((folder / CARD).is_file() for folder in folders):
             cards = [set_card(folder).fingerprint for folder in folders]
             identity[f"{role}_data"] = digest_json(cards)
-    if settings.training:
-        method = method_of(settings.method)
-        identity["method"] = method.fingerprint(settings.stationary_std)
     return identity
 
 

@@ -189,14 +189,14 @@ def table(listed: list[Standing]) -> str:
         ]
         for s in listed
     ]
-    header = ["run", "state", "iteration", "patches/s", "left", "valid. dB", "evaluated"]
+    header = ["run", "state", "iteration", "patches/s", "left", "val. dB", "evaluated"]
     states = [s.state for s in listed]
     counts = ", ".join(
         f"{states.count(name)} {name}" for name in STATES if name not in RARE or name in states
     )
     align = ("left", "left", *["right"] * 5)
     text = terminal.table(
-        header, rows, align=align, spare=["valid. dB", "patches/s", "iteration", "evaluated"]
+        header, rows, align=align, spare=["val. dB", "patches/s", "iteration", "evaluated"]
     )
     problems = [s.problem for s in listed if s.problem]
     return "\n".join([f"{text}\n\n{len(listed)} runs: {counts}", *problems])

@@ -173,6 +173,7 @@ def test_the_topics_are_those_of_the_committed_table(monkeypatch):
     [
         ("rain100h-test/Nothing", ("--psnr", "20"), "unknown row of rain100h-test 'Nothing'"),
         ("set5-x4/ffdnet", ("--psnr", "20"), "unknown row of set5-x4 'ffdnet': choose from imdn"),
+        ("rain100l-test/ffdnet", ("--psnr", "20"), "D3GM, prenet+rain100l, prenet-r+rain100l"),
         ("nowhere/PReNet", ("--psnr", "20"), "unknown data set of printed rows 'nowhere'"),
         (ROW, (), "give --restored, --log or --psnr"),
         (ROW, ("--restored", "x"), "give --restored and --reference together"),

@@ -127,6 +127,9 @@ def test_files_are_known_by_their_bytes_whatever_their_names(monkeypatch, capsys
     file = small_file()
     deeper = Path("given/a/b")
     deeper.mkdir(parents=True)
+    file = file.rename(deeper / "two\nlines")
+    code, output = command(monkeypatch, capsys, "weights", "adopt", "given")
+    assert (code, f"{SMALL}: given/a/b/two\\x0alines agrees, " in output.out) == (0, True)
     file = file.rename(deeper / "net_latest.bin")
     code, output = command(monkeypatch, capsys, "weights", "adopt", "given")
     assert code == 0
@@ -167,6 +170,7 @@ def test_what_cannot_be_a_file_of_weights_is_said(monkeypatch, capsys):
 def test_a_wrong_file_is_compared_with_the_system_it_is_nearest_to(monkeypatch, capsys):
     Path("given").mkdir()
     matlab(Path("given/net.mat"), change=lambda n, v: v[:, :1] if (n, v.ndim) == (0, 4) else v)
+    matlab(Path("given/large.mat"), change=lambda n, v: v.astype(float) * 1e300)
     state = network("prenet").state_dict()
     first = next(iter(state))
     torch.save(state | {first: state[first][:1]}, "given/short.pth")
@@ -179,6 +183,7 @@ def test_a_wrong_file_is_compared_with_the_system_it_is_nearest_to(monkeypatch, 
     assert "(64, 3, 3, 3); nearest to cdncnn-s" in said["net."]
     assert f"1 of its names and shapes differ ({first}); nearest to prenet" in said["short."]
     assert f"{first} holds NaN" in said["nan."]
+    assert "large.mat: layers.0.weight holds NaN or infinite values" in output.out
 
 
 def test_one_byte_changed_is_said_and_not_taken(monkeypatch, capsys):

@@ -128,4 +128,5 @@ def _unlike(dataset: h5py.Dataset, shape: tuple[int, ...]) -> str:
 
 
 def _tensor(dataset: h5py.Dataset) -> Tensor:
-    return torch.from_numpy(np.asarray(dataset[()], dtype=np.float32))
+    with np.errstate(over="ignore"):  # infinite ones are refused with those of other files
+        return torch.from_numpy(np.asarray(dataset[()], dtype=np.float32))

@@ -21,7 +21,7 @@ from irsde.experiment.published_weights import (
 )
 from irsde.experiment.replaced import replacing_run
 from irsde.files import InputError, digest_file, replacing, temporary_folder
-from irsde.images import files_below
+from irsde.images import files_below, printable
 from irsde.machine.meters import peak_memory_bytes
 from irsde.methods import MethodName
 from irsde.networks.published import SYSTEMS
@@ -218,7 +218,7 @@ def adopt_weights(folder: Path, *, copy: bool = False) -> tuple[list[str], list[
     here = {name for name in catalogue if weights_file(name).is_file()}
     if missing := [name for name in catalogue if name not in here]:
         lines.append(f"missing: {', '.join(missing)}")
-    return lines, wrong
+    return [printable(line) for line in lines], [printable(line) for line in wrong]
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -162,16 +162,15 @@ def _row(name: str) -> tuple[PublishedTable, PublishedMethod]:
     if (dataset, label) in of_weights:
         return _row_of_weights(label, of_weights[dataset, label])
     tables = {table.dataset: table for table in read_published().tables}
-    known = [name for of, name in of_weights if of == dataset]
-    if known and dataset not in tables:
-        check_name(f"row of {dataset}", label, known)
-    check_name("data set of printed rows", dataset, tables)
+    sets = dict.fromkeys((*tables, *(of for of, _ in of_weights)))
+    check_name("data set of printed rows", dataset, sets)
     methods = {
         method.label: method
-        for method in tables[dataset].methods
+        for method in (tables[dataset].methods if dataset in tables else ())
         if {"psnr", "psnr_y"} & set(method.values)
     }
-    check_name(f"row of {dataset}", label, methods)
+    known = [name for of, name in of_weights if of == dataset]
+    check_name(f"row of {dataset}", label, [*methods, *known])
     return tables[dataset], methods[label]
 
 

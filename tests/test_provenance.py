@@ -236,7 +236,9 @@ def test_an_exact_restoration_is_infinite_in_every_table(project):
     outcome, agrees = verify("tiny")
     assert agrees, outcome
     assert not re.search(r"\b(inf|nan)\b", text)
-    assert "shows ∞" in explain(f"reports/tables.md:{TABLE}/outside+oracle/psnr")
+    chain = explain(f"reports/tables.md:{TABLE}/outside+oracle/psnr")
+    assert "shows ∞" in chain
+    assert "leakage: not compared with" in chain
     moved = explain(f"reports/tables.md:{TABLE}-protocols/outside+oracle-authors/psnr_difference")
     assert "no image has two finite values" in moved
 

@@ -303,7 +303,8 @@ def _add_data(
         entry = content.evaluations[folder].data
         if entry.folder not in seen:
             seen.add(entry.folder)
-            _add_test_set(part, read_summary(Path(folder)), entry)
+            card = read_run_card(Path(content.evaluations[folder].run))
+            _add_test_set(part, read_summary(Path(folder)), entry, card)
     for run in runs:
         card = read_run_card(Path(run))
         of_run = RecordedData() if card.imported_from else card.settings.data
@@ -315,7 +316,7 @@ def _add_data(
                     _add_set(part.add(f"{label} set {name}"), name, prepared, None)
 
 
-def _add_test_set(part: Branch, summary: Summary, entry: RecordedSet) -> None:
+def _add_test_set(part: Branch, summary: Summary, entry: RecordedSet, card: RunCard) -> None:
     data = summary.dataset
     test = part.add(f"test set {data.dataset}")
     window = f", windows of {data.window} pixels" if data.window else ""
@@ -324,7 +325,10 @@ def _add_test_set(part: Branch, summary: Summary, entry: RecordedSet) -> None:
     _add_set(test, data.dataset, Path(entry.folder), entry.fingerprint)
     leaked = summary.leaked
     shown = f"{len(leaked)} images, such as {leaked[0]}," if leaked else "no image"
-    test.add(f"leakage: {shown} found in the training data")
+    if leaked or not (card.imported_from or card.outside):
+        test.add(f"leakage: {shown} found in the training data")
+    else:
+        test.add("leakage: not compared with the training images, which are not of this profile")
 
 
 def _add_set(part: Branch, prepared: str, folder: Path, recorded: str | None) -> None:

@@ -20,17 +20,6 @@ from pathlib import Path
 from tabulate import tabulate
 
 PROJECT = Path(__file__).resolve().parents[1]
-PROFILE = """
-caption: One window.
-tasks: [denoising]
-methods: [identity]
-seeds: [0]
-data: {train: photographs-train, validation: photographs-validation, test: mine, window: 32}
-network: {name: nafnet, width: 8, encoder_blocks: [1], decoder_blocks: [1]}
-training:
-  {iterations: 2, batch: 1, patch: 16, learning_rate: 0.001, validate_every: 2, checkpoint_every: 2}
-evaluation: {nfe: 1}
-"""
 RUN = "results/one/denoising/identity/seed0"
 GOAL = (1.3, 150)
 QUIET = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_WRONLY, 0) for fd in (1, 2)]
@@ -44,7 +33,7 @@ def one_window(folder: Path) -> None:
     """A project whose test set is one window, and a finished run of `identity` in it."""
     from irsde.images import write_image
     from irsde.seeds import numpy_generator
-    from tests.project import call, copy_project
+    from tests.project import OWN, call, copy_project
 
     copy_project(folder)
     shutil.rmtree(folder / "irsde")  # the package that is measured is the checkout's
@@ -52,7 +41,7 @@ def one_window(folder: Path) -> None:
     pixels = numpy_generator("window").integers(0, 256, (32, 32, 3), dtype="uint8")
     write_image(folder / "data/mine/GT/one.png", pixels)
     (folder / "data/mine/dataset.yaml").write_text("label: Mine\n")
-    (folder / "workflow/config/one.yaml").write_text(PROFILE)
+    (folder / "workflow/config/one.yaml").write_text(OWN)
     call(folder, "irsde", "data", "fetch", "--profile", "one")
     call(folder, "irsde", "data", "prepare", "--profile", "one", "--task", "denoising")
     train = ("--profile", "one", "--task", "denoising", "--method", "identity")

@@ -52,6 +52,18 @@ OF_ONE_ENGINE = {EVALUATED}
 LEFT_OUT = TIMED | OF_ONE_ENGINE
 FILES = "files.json"
 OF_THE_WHEEL = "photographs-"  # sets that are the same in every project
+# A profile of one quick run, on photographs in data/mine.
+OWN = """
+caption: Own photographs.
+tasks: [denoising]
+methods: [identity]
+seeds: [0]
+data: {train: photographs-train, validation: photographs-validation, test: mine, window: 32}
+network: {name: nafnet, width: 8, encoder_blocks: [1], decoder_blocks: [1]}
+training:
+  {iterations: 2, batch: 1, patch: 16, learning_rate: 0.001, validate_every: 2, checkpoint_every: 2}
+evaluation: {nfe: 1}
+"""
 
 
 def copy_project(folder: Path) -> Path:

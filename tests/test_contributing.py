@@ -29,7 +29,7 @@ PLACE = (
 STEP = re.compile(f"(?:^{PLACE})?^{FENCE}", re.MULTILINE | re.DOTALL)
 RUNS = "results/mine/low-light"
 EVALUATED = "seed0/evaluations/lanterns-test"
-SWEPT = f"{RUNS}/ir-sde-delta/{EVALUATED}/ddim-eta-3-cubic"
+SWEPT = f"{RUNS}/ir-sde-delta/{EVALUATED}/renoised-3-cubic"
 
 
 def steps_of(*titles):
@@ -150,7 +150,7 @@ def test_the_objective_trains_and_is_named(project):
 def test_the_sampler_and_the_grid_are_in_the_sweep(project):
     assert (project / SWEPT / "summary.json").is_file()
     tables = (project / "reports/tables.md").read_text()
-    assert re.search(r"^\| \[?ddim-eta, cubic\b", tables, re.MULTILINE)
+    assert re.search(r"^\| \[?renoised, cubic\b", tables, re.MULTILINE)
     help_ = irsde(project, "evaluate", "--help")
     assert "cubic (even in the cube root of t)" in " ".join(help_.split())
 
@@ -160,7 +160,7 @@ def test_the_option_has_its_folder_its_label_and_an_effect(project):
     assert (usual["rounding"], other["rounding"]) == ("none", "rounded")
     means = [{m["name"]: m["mean"] for m in of["metrics"]}["psnr"] for of in (usual, other)]
     assert means[0] != means[1]
-    assert "ddim-eta, cubic, rounded" in (project / "reports/tables.md").read_text()
+    assert "renoised, cubic, rounded" in (project / "reports/tables.md").read_text()
 
 
 def test_the_option_is_refused_where_it_is_wrong(project):

@@ -11,22 +11,11 @@ import pytest
 from irsde.files import read_json
 from irsde.images import write_image
 from irsde.seeds import numpy_generator
-from tests.project import PROJECT, call, copy_project
+from tests.project import OWN, PROJECT, call, copy_project
 
 pytestmark = pytest.mark.slow
 
 SHARED = PROJECT.parent / "shared/data"
-OWN = """
-caption: Own photographs.
-tasks: [denoising]
-methods: [identity]
-seeds: [0]
-data: {train: photographs-train, validation: photographs-validation, test: mine, window: 32}
-network: {name: nafnet, width: 8, encoder_blocks: [1], decoder_blocks: [1]}
-training:
-  {iterations: 2, batch: 1, patch: 16, learning_rate: 0.001, validate_every: 2, checkpoint_every: 2}
-evaluation: {nfe: 1}
-"""
 RUN = "results/own/denoising/identity/seed0"
 SUMMARY = f"{RUN}/evaluations/mine/direct-0/summary.json"
 ENGINES = {

@@ -17,6 +17,7 @@ from PIL import ExifTags, ImageCms, PngImagePlugin
 from PIL import Image as PILImage
 from safetensors.torch import load_file, save_file
 
+from irsde.cli import main
 from irsde.degradations.resampling import enlarge
 from irsde.experiment import provenance
 from irsde.experiment.grid import Run
@@ -574,6 +575,19 @@ def test_weights_below_the_normal_floats_change_nothing(tmp_path, photo, monkeyp
 
 
 # --- refusals
+
+
+def test_absent_weights_of_a_published_system_are_to_be_imported(
+    tmp_path, photo, monkeypatch, capsys
+):
+    run = make_run(tmp_path / "run", "dehazing", "aod-net")
+    (run / "weights.safetensors").unlink()
+    options = ("--run", str(run), "--out", str(tmp_path / "out"))
+    monkeypatch.setattr("sys.argv", ["irsde", "restore", str(photo), *options])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "run irsde weights import aod-net --profile smoke" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

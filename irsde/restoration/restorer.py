@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from irsde.experiment.cards import RunCard
 from irsde.experiment.options import Conversion
 from irsde.experiment.profile import NAFNetSettings, RunSettings
+from irsde.experiment.provenance import read_run_card
 from irsde.files import InputError
 from irsde.methods import MethodName, method_of
 from irsde.networks import ConditionalNAFNet, ConditionalUNet
@@ -395,8 +396,10 @@ def load_restorer(folder: Path, settings: RunSettings, device: torch.device) -> 
     network = build_network(settings)
     is_published = method_of(settings.method).kind == "published"
     if is_published and not (folder / WEIGHTS).exists():
+        profile = read_run_card(folder).profile
+        of = f" --profile {profile}" if profile else ""
         raise InputError(
-            f"{folder / WEIGHTS}: no such file; run irsde weights import {settings.method}"
+            f"{folder / WEIGHTS}: no such file; run irsde weights import {settings.method}{of}"
         )
     load_weights(network, folder / WEIGHTS)
     if is_published:

@@ -1,5 +1,6 @@
 """Quality against compute: curves of stored weights, their trends, and where they cross."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,26 @@ def test_crossings_are_between_stored_weights_or_by_the_trends(rows):
     (table,) = compute_tables(early)
     words = table.cell("ir-sde", "psnr_crossing").text
     assert words == f"behind throughout; by the trends to {round(place)}"
+
+
+def test_a_crossing_says_where_the_last_weights_are_not_told_apart(rows):
+    for row in rows:
+        if row.method == "ir-sde" and row.summary.snapshot == 80:
+            row.per_image["psnr"] += np.array([-9.0, 6.0, -9.0])[np.arange(len(row.per_image)) // 2]
+    (table,) = compute_tables(rows)
+    assert table.cell("ir-sde", "psnr_crossing").text.endswith("; not told apart at 80")
+
+
+def test_a_legend_of_long_names_is_whole(rows, tmp_path, monkeypatch):
+    named = {"method_label": "IR-SDE, its authors' target"}
+    long = [replace(row, summary=row.summary.model_copy(update=named)) for row in rows]
+    drawn = []
+    monkeypatch.setattr(compute, "save", lambda canvas, *_, **__: drawn.append(canvas))
+    compute_figures(long, "a budget.", tmp_path)
+    drawn[0].draw_without_rendering()
+    box = drawn[0].legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= drawn[0].bbox.x1
 
 
 def test_figures_are_drawn_and_described(rows, tmp_path):

@@ -26,12 +26,13 @@ from irsde.report.judging import (
     interval_text,
     mean_cell,
     named_lines,
+    signed,
     titles,
 )
 from irsde.report.results import Entry, Row, by_table, entries
 from irsde.report.table import Cell, Column, Figure, Line, Table
 from irsde.restoration.cost import multiply_accumulates
-from irsde.scoring.statistics import Estimate, compare
+from irsde.scoring.statistics import SIGNIFICANCE, Estimate, compare, paired_difference
 
 TREND = 4  # last snapshots that a trend is fitted to
 REFERENCE = "regression"
@@ -88,7 +89,7 @@ class Curve:
 
     def estimates(self, metric: str) -> list[Estimate]:
         """Mean over images of each entry, with its interval; none unless all have the metric."""
-        values = self._values(metric)
+        values = self.values(metric)
         return compare(values, [], self.entries[0].scenes).means if values else []
 
     def slope(self, metric: str) -> Estimate | None:
@@ -97,7 +98,7 @@ class Curve:
         The fit is linear in the values of every image, so its interval is one over scenes and
         training seeds, like that of a mean.
         """
-        values = self._values(metric)[-TREND:]
+        values = self.values(metric)[-TREND:]
         if len(values) < 2:
             return None
         doublings = np.log2(self.iterations[-len(values) :])
@@ -106,7 +107,8 @@ class Curve:
         of_images = sum(w * v for w, v in zip(weights, values, strict=True))
         return compare([np.asarray(of_images)], [], self.entries[0].scenes).means[0]
 
-    def _values(self, metric: str) -> list[NDArray[np.float64]]:
+    def values(self, metric: str) -> list[NDArray[np.float64]]:
+        """Metric of each entry, of shape (seeds, images); none unless all have it."""
         values = [array for e in self.entries if (array := e.values(metric)) is not None]
         return values if len(values) == len(self.entries) else []
 
@@ -133,13 +135,28 @@ def crossing(curve: Curve, reference: Curve, metric: Metric) -> str:
     """
     of_both = sorted({*curve.iterations} & {*reference.iterations})
     found, other = (
-        dict(zip(one.iterations, one.estimates(metric.name), strict=False))
+        dict(zip(one.iterations, one.values(metric.name), strict=False))
         for one in (curve, reference)
     )
     if len(of_both) < 2 or not found or not other:
         return "n/a"
+    scenes = curve.entries[0].scenes
+    differences = [paired_difference(found[n], other[n], scenes) for n in of_both]
+    words = _crossing(curve, reference, metric, of_both, [d.mean for d in differences])
+    if differences[-1].p_value < SIGNIFICANCE:
+        return words
+    return f"{words}; not told apart at {_thousands(of_both[-1])}"
+
+
+def _crossing(
+    curve: Curve,
+    reference: Curve,
+    metric: Metric,
+    of_both: Sequence[float],
+    differences: Sequence[float],
+) -> str:
     sign = 1 if metric.higher_is_better else -1
-    ahead = [sign * (found[n].mean - other[n].mean) for n in of_both]
+    ahead = [sign * difference for difference in differences]
     for k in range(len(of_both) - 1, 0, -1):
         if (ahead[k] > 0) != (ahead[k - 1] > 0):
             share = ahead[k - 1] / (ahead[k - 1] - ahead[k])
@@ -203,6 +220,7 @@ def _table(rows: Sequence[Row], group: Sequence[Curve], title: str) -> Table:
             f"double, fitted to the last {TREND} stored weights, with its 95 % interval. Against "
             f"{reference.first.label}: where the curves cross, between stored weights or, beyond "
             f"the last, by both trends up to {REACH} times the iterations; trends need not go on. "
+            f"Not told apart: the p-value of the paired difference is above {SIGNIFICANCE:g}. "
             f"Multiply-accumulates are those of forward and backward passes. "
             f"{about_images(first)} {about_scores(first, [m.name for m in metrics])} "
             f"{about_sampling(lasts)}"
@@ -221,7 +239,7 @@ def _cells(curve: Curve, reference: Curve, metric: Metric) -> list[Cell]:
         return [Cell("n/a", reason=last.missing(metric.name))] * 3
     low, high = ends(slope)
     interval = interval_text(slope, metric.decimals, sign=True)
-    text = f"{slope.mean:+.{metric.decimals}f} ({interval})"
+    text = f"{signed(slope.mean, metric.decimals)} ({interval})"
     words = "" if curve is reference else crossing(curve, reference, metric)
     return [
         mean_cell(estimates[-1], metric, last),
@@ -262,7 +280,7 @@ def _figure(group: Sequence[Curve], metrics: Sequence[Metric], budget: str, fold
             for axes, metric in zip(panels[place], metrics, strict=True):
                 _panel(axes, group, metric, what)
         handles, labels = panels[0][0].get_legend_handles_labels()
-        canvas.legend(handles, labels, loc="outside lower center", ncols=3)
+        canvas.legend(handles, labels, loc="outside lower center", ncols=2)
     key = key_of("compute", first.task, first.dataset)
     save(canvas, folder, key, drawing=True)
     each = next(iter(sizes))

@@ -82,15 +82,8 @@ def compute() -> str:
             lines.setdefault(line, {})[column] = text
     columns = ("psnr", "psnr_doubling", "lpips", "lpips_doubling", "haarpsi", "haarpsi_doubling")
     rows = [[of["method"], *(of[name].split(" ±")[0] for name in columns)] for of in lines.values()]
-    head = [
-        "8,000 iterations",
-        "PSNR",
-        "a doubling",
-        "LPIPS",
-        "a doubling",
-        "HaarPSI",
-        "a doubling",
-    ]
+    doubled = "a doubling"
+    head = ["8,000 iterations", "PSNR", doubled, "LPIPS", doubled, "HaarPSI", doubled]
     return _table(rows, head, ("left", *["right"] * len(columns)))
 
 

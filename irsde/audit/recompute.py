@@ -160,7 +160,7 @@ def _difference(
     missing = [m for m in missing if set(recorded[m]) != {""} or m not in again]
     left_out = f"; not compared, as values are missing: {', '.join(missing)}" if missing else ""
     versions = [
-        f"{name} {version} then, {now} now"
+        f"{name} {version} then, {now or 'not used'} now"
         for name, version in (summary.versions or {}).items()
         if (now := provenance.versions().get(name)) != version
     ]

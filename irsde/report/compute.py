@@ -131,7 +131,8 @@ def crossing(curve: Curve, reference: Curve, metric: Metric) -> str:
     """Where a curve overtakes another or falls behind it, in words.
 
     Between two snapshots the difference is taken as linear in the logarithm of the iterations;
-    beyond the last, by the trends of both.
+    beyond the last, by the trends of both. Last comes whether the paired difference at the last
+    snapshot of both is not significant.
     """
     of_both = sorted({*curve.iterations} & {*reference.iterations})
     found, other = (

@@ -62,7 +62,7 @@ def our_step(job, precision, *, compiled=False, wrap=lambda network: network):
     batches = Batches(pairs(), TASKS["deraining"], Degradation(), recipe, ALONE)
 
     def step(k):
-        x0, mu = batches.draw(("benchmark",), k)
+        x0, mu = batches.draw_batch(("benchmark",), k)
         layout = torch.channels_last
         x0, mu = (t.to(device, memory_format=layout) for t in (x0, mu))
         update(x0, mu, ("benchmark",), k, 1e-4)

@@ -100,7 +100,7 @@ def test_loader(name, images, step, benchmark):
     ratios = []
     for k in range(ROUNDS):
         begin = time.process_time()
-        x0, mu = batches.draw(("loader", name), k)
+        x0, mu = batches.draw_batch(("loader", name), k)
         drawn = time.process_time()
         step(x0, mu)
         ratios.append((time.process_time() - drawn) / (drawn - begin))
@@ -109,4 +109,4 @@ def test_loader(name, images, step, benchmark):
         f"\n{name}: a training step takes {ratio:.0f} times as long as its batch (goal {GOAL:.0f})"
     )
     benchmark.extra_info["ratio"] = ratio
-    benchmark.pedantic(batches.draw, (("loader", name), 0), rounds=5)
+    benchmark.pedantic(batches.draw_batch, (("loader", name), 0), rounds=5)

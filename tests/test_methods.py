@@ -143,7 +143,7 @@ def synthetic_batch(recipe):
     mu = np.clip(x0 / 255 + 0.1 * generator.standard_normal(x0.shape), 0, 1).astype(np.float32)
     pair = Pair("synthetic", "synthetic", x0, mu)
     batches = Batches([pair], TASKS["denoising"], Degradation(), recipe, ALONE)
-    return batches.draw(("tests",), 0)
+    return batches.draw_batch(("tests",), 0)
 
 
 def train_and_restore(method, monkeypatch):

@@ -182,7 +182,7 @@ def test_a_loss_draws_its_steps_first_then_its_noise(centered, conditional):
 def test_patches_are_named_by_their_place_in_the_batch():
     pairs = [Pair(str(k), str(k), np.full((8, 8, 3), k, np.uint8), None) for k in range(200)]
     task = SimpleNamespace(degrade=lambda x0, generator, degradation: x0 + 1)
-    drawn = Batches(pairs, task, Degradation(), recipe(), ALONE).draw(("run", 1), 5)
+    drawn = Batches(pairs, task, Degradation(), recipe(), ALONE).draw_batch(("run", 1), 5)
     assert torch.equal(drawn[1], drawn[0] + 1)
     shown = (drawn[0][:, 0, 0, 0] * 255).round().int().tolist()
     expected = [
@@ -190,7 +190,7 @@ def test_patches_are_named_by_their_place_in_the_batch():
     ]
     assert shown == expected
     second = World(rank=1, size=2, local_rank=1)
-    x0, _ = Batches(pairs, task, Degradation(), recipe(), second).draw(("run", 1), 5)
+    x0, _ = Batches(pairs, task, Degradation(), recipe(), second).draw_batch(("run", 1), 5)
     assert (x0[:, 0, 0, 0] * 255).round().int().tolist() == expected[1::2]
 
 

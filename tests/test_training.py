@@ -249,13 +249,13 @@ def test_diverging_training_stops_with_the_reason(project):
 
 def broken_batches(monkeypatch, bad):
     """Batches of which some hold a value that is not a number."""
-    drawn = Batches.draw
+    drawn = Batches.draw_batch
 
     def draw(self, stream, iteration):
         x0, mu = drawn(self, stream, iteration)
         return (x0 * float("nan"), mu) if bad(stream, iteration) else (x0, mu)
 
-    monkeypatch.setattr(Batches, "draw", draw)
+    monkeypatch.setattr(Batches, "draw_batch", draw)
 
 
 def test_an_update_that_is_not_finite_is_left_out_and_counted(project, monkeypatch):
@@ -299,7 +299,7 @@ def test_a_run_stopped_before_a_rollback_equals_one_that_was_not(project, monkey
     train(run(), settings("ir-sde", **changes), overwrite=False)
     undisturbed = results(run().folder)
     shutil.rmtree(run().folder)
-    usual = Batches.draw
+    usual = Batches.draw_batch
 
     def stopping(self, stream, iteration):
         if "rollback" not in stream and iteration == 5:
@@ -307,7 +307,7 @@ def test_a_run_stopped_before_a_rollback_equals_one_that_was_not(project, monkey
         return usual(self, stream, iteration)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Batches, "draw", stopping)
+        patch.setattr(Batches, "draw_batch", stopping)
         with pytest.raises(StoppedError, match="at iteration 6"):
             train(run(), settings("ir-sde", **changes), overwrite=False)
     train(run(), settings("ir-sde", **changes), overwrite=False)

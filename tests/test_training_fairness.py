@@ -84,7 +84,7 @@ def updated(monkeypatch):
         patches, steps, noise = [], [], []
         for iteration in range(iterations):
             drawn.clear()
-            x0, mu = change(training.batches.draw(training.stream, iteration))
+            x0, mu = change(training.batches.draw_batch(training.stream, iteration))
             training.update(x0, mu, training.stream, iteration, 1e-3)
             patches.append(torch.stack([x0, mu]))
             if drawn:
@@ -160,7 +160,7 @@ def test_a_patch_does_not_depend_on_the_other_images():
     def drawn(images):
         pairs = [Pair(str(k), str(k), image, None) for k, image in enumerate(images)]
         batches = Batches(pairs, TASKS[TASK], Degradation(), recipe, ALONE)
-        return batches.draw(("tests",), 0)
+        return batches.draw_batch(("tests",), 0)
 
     other = images.copy()
     other[3:] = 255 - other[3:]
@@ -179,7 +179,7 @@ def averages_by_formula(training, iterations, decays):
         ours[width] = training.state.profiles[width] if width else training.state.average
         expected[width] = {name: tensor.double() for name, tensor in ours[width].items()}
     for iteration in range(iterations):
-        x0, mu = training.batches.draw(training.stream, iteration)
+        x0, mu = training.batches.draw_batch(training.stream, iteration)
         training.update(x0, mu, training.stream, iteration, 0.05)
         raw = training.state.network.state_dict()
         for width, decay in decays.items():

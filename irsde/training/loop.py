@@ -399,15 +399,15 @@ class Trainer:
         """Batches on the device; beside a GPU the next one is drawn while it computes."""
         if self.device.type == "cpu":
             for iteration in iterations:
-                yield self._moved(*self.batches.draw(self.stream, iteration))
+                yield self._moved(*self.batches.draw_batch(self.stream, iteration))
             return
         with ThreadPoolExecutor(1) as pool:
             stream = self.stream
-            waiting = [pool.submit(self.batches.draw, stream, i) for i in iterations[:2]]
+            waiting = [pool.submit(self.batches.draw_batch, stream, i) for i in iterations[:2]]
             for iteration in iterations:
                 x0, mu = waiting.pop(0).result()
                 if iteration + 2 < iterations.stop:
-                    waiting.append(pool.submit(self.batches.draw, stream, iteration + 2))
+                    waiting.append(pool.submit(self.batches.draw_batch, stream, iteration + 2))
                 yield self._moved(x0, mu)
 
     def _moved(self, x0: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:

@@ -364,7 +364,7 @@ def _seconds_of_update(
     seconds: list[float] = []
     for k in range(WARM_UP + TIMED):
         begin = time.perf_counter()
-        batch = batches.draw(("calibration", k), iteration)
+        batch = batches.draw_batch(("calibration", k), iteration)
         layout = layout_of(batches.recipe)
         x0, mu = (to_device(part, device, memory_format=layout) for part in batch)
         loss, _ = update(x0, mu, ("calibration", k), iteration, 0.0)

@@ -73,13 +73,14 @@ class Batches:
         recipe: TrainingSettings,
         world: World,
     ) -> None:
+        first, last = patch_at(recipe, 0), patch_at(recipe, recipe.iterations - 1)
         for pair in pairs:
-            for iteration in (0, recipe.iterations - 1):
-                check_patch(pair, patch_at(recipe, iteration))
+            check_patch(pair, first)
+            check_patch(pair, last)
         self.pairs, self.task, self.degradation = pairs, task, degradation
         self.recipe, self.world = recipe, world
 
-    def draw(self, stream: Stream, iteration: int) -> tuple[Tensor, Tensor]:
+    def draw_batch(self, stream: Stream, iteration: int) -> tuple[Tensor, Tensor]:
         """Clean and degraded patches (B, 3, H, W) of this process, from a stream by each patch."""
         patches = []
         for index in self.world.share(self.recipe.batch):

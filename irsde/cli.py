@@ -101,7 +101,13 @@ def plan(
     """
     from irsde.audit.evidence import given
     from irsde.evaluation.current import write_state
-    from irsde.experiment.grid import evaluations, parameters, runs, write_parameters
+    from irsde.experiment.grid import (
+        evaluations,
+        further_evaluations,
+        parameters,
+        runs,
+        write_parameters,
+    )
     from irsde.experiment.profile import PARAMETERS, load_profile
 
     loaded = load_profile(_profile_name(profile))
@@ -115,9 +121,11 @@ def plan(
         return
     write_parameters(loaded, imported)
     write_state(loaded)
+    further = len(further_evaluations(loaded))
     print(
         f"{PARAMETERS}: profile {loaded.name}, {len(runs(loaded))} runs, "
         f"{len(evaluations(loaded))} evaluations"
+        + (f" and {further} of sweeps and causes" if further else "")
     )
 
 

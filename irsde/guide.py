@@ -20,7 +20,7 @@ STAGES = {
 NEXT = {
     "doctor": "irsde plan --profile quick",
     "keys": "irsde plan --profile NAME, once the keys stand in workflow/config/NAME.yaml",
-    "plan": "snakemake --cores 8 reports/tables.md, or by hand: irsde data fetch --profile NAME",
+    "plan": "snakemake --cores all reports/tables.md, or by hand: irsde data fetch --profile NAME",
     "data list": "irsde data fetch NAME, or irsde data adopt FOLDER for what you have",
     "data fetch": "irsde data prepare --task TASK",
     "data adopt": "irsde data prepare --task TASK",

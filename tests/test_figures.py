@@ -20,6 +20,7 @@ from irsde.processes import mean_reverting
 from irsde.report.build import write_figures
 from irsde.report.charts import (
     PAPERS_SAMPLER,
+    _limit,
     sweep_figure,
     sweeps,
     training_figures,
@@ -29,7 +30,7 @@ from irsde.report.grids import _most_degraded, comparison_figure, strip_figures
 from irsde.report.planes import plane_figure, scatter_figure
 from irsde.report.results import entries, read_rows
 from irsde.samplers import SAMPLERS
-from irsde.scoring.statistics import mean_estimate, paired_difference
+from irsde.scoring.statistics import Estimate, mean_estimate, paired_difference
 from tests.fabricated import fabricate
 
 FEW = ("identity", "classical", "regression", "ir-sde")
@@ -560,3 +561,15 @@ def test_figures_of_results_need_neither_torch_nor_pyplot():
         "sys.exit(any(name in sys.modules for name in ('torch', 'matplotlib.pyplot')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_bar_that_leaves_the_panel_is_told():
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    of_metric = {"posterior": {n: Estimate(20 + n, 19 + n, 21 + n) for n in range(5)}}
+    assert not _limit(axes, of_metric, [19], higher=True)
+    assert axes.get_ylim()[0] < 19
+    assert _limit(axes, of_metric, [5, 19], higher=True)
+    assert not _limit(axes, of_metric, [25, 21], higher=False)
+    assert _limit(axes, of_metric, [39, 21], higher=False)

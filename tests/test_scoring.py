@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from irsde.cli import app
 from irsde.files import InputError, digest_file, read_json
 from irsde.images import read_image, to_float, to_pixels, write_image
-from irsde.scoring.metrics import METRICS, fidelity
+from irsde.scoring.metrics import METRICS, Metric, fidelity
 from irsde.scoring.perceptual import BACKBONES, network_label, perceptual_metric
 from irsde.scoring.pixels import WINDOWS, psnr, rounded_luminance
 from irsde.scoring.protocols import PROTOCOLS, Protocol, score_images, score_protocols
@@ -558,3 +558,10 @@ def test_named_weights_that_are_no_weights_are_refused(tmp_path, monkeypatch):
         with pytest.raises(InputError, match=words) as error:
             perceptual_metric()
         assert "\n" not in str(error.value)
+
+
+def test_a_metric_is_of_pixels_or_of_images():
+    with pytest.raises(ValueError, match="either at_pixels or of_images"):
+        Metric("nothing", True, 2, 0.1)
+    with pytest.raises(ValueError, match="channel"):
+        Metric("no channel", True, 2, 0.1, at_pixels=lambda a, b, _: a - b)

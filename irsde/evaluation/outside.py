@@ -144,9 +144,7 @@ def evaluate_restored(
     identity = _identity(pairs)
     if run is not None:
         _check_run_card(run, name)
-    there = [folder for folder in folders if folder.exists()]
-    for folder in there:
-        _check_same(folder, name, identity, protocol)
+    there = _those_with(identity, folders, name, protocol)
     if len(there) == len(folders):
         return "\n".join(f"{folder}: up to date" for folder in folders), folders[0]
     scored = _scored(pairs, name, protocol)
@@ -189,6 +187,14 @@ def _check_words(name: str, pattern: str | None) -> None:
             raise InputError(f"irsde evaluate {option}: give one line of plain text")
     if not slug(name):
         raise InputError(f"--name {name!r}: needs a letter or digit")
+
+
+def _those_with(identity: str, folders: Sequence[Path], name: str, protocol: str) -> list[Path]:
+    """Folders that hold these results already; other results there are an error."""
+    there = [folder for folder in folders if folder.exists()]
+    for folder in there:
+        _check_same(folder, name, identity, protocol)
+    return there
 
 
 def _check_protocol(test_set: PreparedSet, protocol: str) -> None:

@@ -75,7 +75,9 @@ def _read(
     if missing := [name for name in needed if name not in table]:
         raise InputError(f"{path}: has no column {missing[0]!r}")
     try:
-        table = table.astype({name: float for name in numbers if name in table and name in METRICS})
+        whole = [name for name in numbers if name in METRICS and name in table]
+        whole = [name for name in whole if table[name].dtype != np.float64]
+        table = table.astype(dict.fromkeys(whole, float)) if whole else table
         values = {name: table[name].to_numpy(np.float64) for name in numbers if name in table}
     except ValueError as error:
         raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None

@@ -251,7 +251,10 @@ def _panel(axes: Axes, sweep: Sweep, name: str, shown: Sequence[str], reference:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels(_labels(steps))
     axes.set(xlabel="network evaluations", ylabel=metric.column.heading)
-    return _limit(axes, of_metric, higher=metric.higher_is_better)
+    bars = [
+        e.low if metric.higher_is_better else e.high for s in shown for e in of_metric[s].values()
+    ]
+    return _limit(axes, of_metric, bars, higher=metric.higher_is_better)
 
 
 def _labels(steps: Sequence[int]) -> list[str]:
@@ -266,7 +269,9 @@ def _labels(steps: Sequence[int]) -> list[str]:
     return labels
 
 
-def _limit(axes: Axes, of_metric: dict[str, dict[int, Estimate]], *, higher: bool) -> bool:
+def _limit(
+    axes: Axes, of_metric: dict[str, dict[int, Estimate]], bars: Sequence[float], *, higher: bool
+) -> bool:
     """Leave out the far end of what goes wrong with few evaluations; True if that cuts anything."""
     sign = 1 if higher else -1
     means = sign * np.array([e.mean for of_nfe in of_metric.values() for e in of_nfe.values()])
@@ -278,11 +283,12 @@ def _limit(axes: Axes, of_metric: dict[str, dict[int, Estimate]], *, higher: boo
     ]
     best = np.nanmax([*ends, means.max()])
     usual = best - np.quantile(means, 0.2)
-    worst = max(means.min(), best - 1.8 * usual)
+    lowest = np.nanmin([means.min(), *(sign * end for end in bars)])
+    worst = max(lowest, best - 1.8 * usual)
     room = 0.04 * (best - worst)
     low, high = sorted((sign * (worst - room), sign * (best + room)))
     axes.set_ylim(low, high)
-    return bool(worst > means.min())
+    return bool(worst > lowest)
 
 
 OBJECTIVES = ("ir-sde", "ir-sde-noise")

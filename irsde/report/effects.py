@@ -31,7 +31,7 @@ from irsde.report.judging import (
     titles,
 )
 from irsde.report.results import Entry, Row, by_table, entries, read_row
-from irsde.report.table import MEAN, Cell, Column, Line, Table
+from irsde.report.table import MEAN, Cell, Column, Line, Table, column_of
 from irsde.scoring.metrics import METRICS
 from irsde.scoring.protocols import HEADLINES, PROTOCOLS
 from irsde.scoring.statistics import (
@@ -91,11 +91,7 @@ def protocol_tables(rows: Sequence[Row]) -> list[Table]:
                             column
                             for name in HEADLINES["rgb"]
                             for column in (
-                                Column(
-                                    name,
-                                    METRICS[name].label,
-                                    higher_is_better=METRICS[name].higher_is_better,
-                                ),
+                                column_of(name, METRICS[name]),
                                 Column(f"{name}_difference", "difference"),
                             )
                         ),
@@ -430,7 +426,7 @@ def _table(first: Row, metrics: Sequence[Metric], lines: Sequence[Line], compari
     columns = [Column("cause", "cause", numeric=False), Column("base", "base has", numeric=False)]
     for metric in metrics:
         columns += [
-            Column(metric.name, metric.label, higher_is_better=metric.higher_is_better),
+            metric.column,
             Column(f"{metric.name}_effect", "effect"),
         ]
     return Table(

@@ -37,7 +37,7 @@ from irsde.report.judging import (
 )
 from irsde.report.reproduced import remeasured
 from irsde.report.results import Entry, Row, by_table, entries
-from irsde.report.table import MEAN, SUMMARY, Cell, Column, Line, Table
+from irsde.report.table import MEAN, SUMMARY, Cell, Column, Line, Table, column_of
 from irsde.scoring.distributions import DISTANCES
 from irsde.scoring.metrics import METRICS, Quantity
 from irsde.scoring.perceptual import network_label
@@ -643,17 +643,6 @@ def _as_published(
     for method in table.methods:
         names = list(dict.fromkeys(name for g in method.numbers for name in g.sources))
         used += [name for name in names if name not in used]
-        again = None
-        if method.weights is not None:
-            again = remeasured(rows, method.weights, table.dataset, table.noise_level)
-        if again is not None:
-            here = again
-        elif method.label in run:
-            here = Cell("ours, above")
-        elif method.method is None:
-            here = Cell("quoted" if method.weights is None else "quoted, not run here")
-        else:
-            here = Cell("quoted, ours not run")
         nfe = Cell(str(method.nfe), method.nfe) if method.nfe else Cell("n/a", reason="not known")
         source = "; ".join(published.sources[name].label for name in names)
         lines.append(
@@ -667,7 +656,7 @@ def _as_published(
                     ),
                     nfe,
                     Cell(source) if source else Cell("n/a", reason="found in no source"),
-                    here,
+                    _here(method, table, run, rows),
                 ),
             )
         )
@@ -688,20 +677,28 @@ def _as_published(
         caption=" ".join(part for part in caption if part),
         columns=(
             Column("method", "method", numeric=False),
-            *(
-                Column(
-                    metric,
-                    QUANTITIES[metric].label,
-                    higher_is_better=QUANTITIES[metric].higher_is_better,
-                )
-                for metric in table.metrics
-            ),
+            *(column_of(metric, QUANTITIES[metric]) for metric in table.metrics),
             Column("nfe", "NFE"),
             Column("source", "source", numeric=False),
             Column("here", "here", numeric=False),
         ),
         lines=tuple(lines),
     )
+
+
+def _here(
+    method: PublishedMethod, table: PublishedTable, run: set[str], rows: Sequence[Row]
+) -> Cell:
+    """What of a published method was measured here."""
+    if method.weights is not None:
+        again = remeasured(rows, method.weights, table.dataset, table.noise_level)
+        if again is not None:
+            return again
+    if method.label in run:
+        return Cell("ours, above")
+    if method.method is None:
+        return Cell("quoted" if method.weights is None else "quoted, not run here")
+    return Cell("quoted, ours not run")
 
 
 def drift_table(published: Published | None = None) -> Table:
@@ -740,14 +737,7 @@ def drift_table(published: Published | None = None) -> Table:
         columns=(
             Column("method", "method", numeric=False),
             Column("dataset", "test set", numeric=False),
-            *(
-                Column(
-                    metric,
-                    QUANTITIES[metric].label,
-                    higher_is_better=QUANTITIES[metric].higher_is_better,
-                )
-                for metric in metrics
-            ),
+            *(column_of(metric, QUANTITIES[metric]) for metric in metrics),
             Column("source", "printed in", numeric=False),
         ),
         lines=lines,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from irsde.files import InputError
+from irsde.scoring.metrics import Quantity
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,11 @@ class Column:
         """The label with an arrow that says which way is better."""
         arrow = {None: "", True: " ↑", False: " ↓"}[self.higher_is_better]
         return self.label + arrow
+
+
+def column_of(key: str, quantity: Quantity) -> Column:
+    """The column of a metric or a distance."""
+    return Column(key, quantity.label, higher_is_better=quantity.higher_is_better)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ from irsde.report.judging import (
     titles,
 )
 from irsde.report.results import Entry, Row, by_table, entries, without_leaked
-from irsde.report.table import MEAN, SUMMARY, UNSEEN, Cell, Column, Emphasis, Line, Table
+from irsde.report.table import MEAN, SUMMARY, UNSEEN, Cell, Column, Emphasis, Line, Table, column_of
 from irsde.scoring.distributions import DISTANCES
 from irsde.scoring.statistics import Difference, holm, mean_estimate, paired_difference
 
@@ -308,10 +308,7 @@ def _quality(
     columns = [
         METHOD,
         *(metric.column for metric in metrics),
-        *(
-            Column(name, DISTANCES[name].label, higher_is_better=DISTANCES[name].higher_is_better)
-            for name in distances
-        ),
+        *(column_of(name, DISTANCES[name]) for name in distances),
         Column("nfe", "NFE"),
         Column("parameters", "parameters"),
     ]

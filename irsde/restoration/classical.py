@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from irsde.files import InputError
+from irsde.files import InputError, check_name
 from irsde.tasks import TASKS
 
 Image = NDArray[np.float32]
@@ -259,6 +259,7 @@ def classical_method(task: str) -> ClassicalMethod:
     name = TASKS[task].classical
     if name is None:
         raise InputError(f"classical on {task}: n/a, there is no classical method for {task}")
+    check_name("classical method", name, CLASSICAL)
     return CLASSICAL[name]
 
 

@@ -94,6 +94,12 @@ class Metric(Quantity):
     weights: Weights | None = None
     role: Literal["headline", "perceptual", "further"] = "further"
 
+    def __post_init__(self) -> None:
+        if (self.at_pixels is None) == (self.of_images is None):
+            raise ValueError(f"{self.label}: give either at_pixels or of_images")
+        if (self.at_pixels is None) != (self.channel is None):
+            raise ValueError(f"{self.label}: channel is for at_pixels, and it needs one")
+
     @property
     def unavailable(self) -> str:
         """Why it cannot be computed on this machine; "" if it can."""

@@ -189,7 +189,9 @@ def _check_words(name: str, pattern: str | None) -> None:
         raise InputError(f"--name {name!r}: needs a letter or digit")
 
 
-def _those_with(identity: str, folders: Sequence[Path], name: str, protocol: str) -> list[Path]:
+def _those_with(
+    identity: dict[str, str], folders: Sequence[Path], name: str, protocol: str
+) -> list[Path]:
     """Folders that hold these results already; other results there are an error."""
     there = [folder for folder in folders if folder.exists()]
     for folder in there:

@@ -5,6 +5,10 @@ and the grid are arguments, and whoever wants to watch iterates over `trajectory
 indices of steps; a step goes from t down to s. Formulas and symbols are those of
 docs/mathematics.md, 4: [L] is IR-SDE, arXiv 2301.11699, [P] its posterior sampler, 2404.09732,
 [M] MaRS, 2502.07856, [B] DBIM, 2405.15885. Importing this module does not import torch.
+
+The exponential integrators have lambda and h of DPM-Solver (2206.00927) as `l` and `h`; its order 1
+is the ODE form of order 1 in the noise. In order 2 in x0, the slope has the weight of the integral,
+a_s (h - 1 + e^-h), where dpmpp_2m (DPM-Solver++(2M), 2211.01095) has a_s (1 - e^-h) h / 2.
 """
 
 from __future__ import annotations
@@ -67,9 +71,10 @@ class Step:
     normals : callable () -> Tensor
         Draws standard normals, if the sampler does.
     before : Step, optional
-        The step that led to t, for samplers that look back.
+        The step that led to t, for samplers that look back; None at first.
     ahead : callable (x_s) -> (x0, noise), optional
-        Estimates at s, for samplers that look ahead.
+        Estimates at s, the one place but t where there are any, for samplers that look ahead; None
+        where no evaluation is left for it.
     """
 
     process: GaussianProcess
@@ -89,7 +94,10 @@ class Step:
 
     @property
     def sde(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """State x, drift f, sigma^2 and score over the step: `GaussianProcess.reverse_sde`."""
+        """State x, drift f, sigma^2 and score over the step: `GaussianProcess.reverse_sde`.
+
+        x, f and score are no images but weights, of which `image` makes one.
+        """
         return self.process.reverse_sde(self.t, self.s, self.x)
 
     def image(self, weights: Tensor) -> Tensor:
@@ -125,11 +133,11 @@ class Step:
         change = self.slope(weight, estimate) - self.before.slope(weight, estimate)
         return change / (self.level(self.t) - self.level(self.before.before.t))
 
-    def within(self, order: int) -> Step | None:
-        """The step as the one before the next, with as many behind it as an order looks at."""
-        if order < 2:
+    def remembered(self, count: int) -> Step | None:
+        """The step as the one before the next: the last of `count` that are kept."""
+        if count == 0:
             return None
-        before = self.before.within(order - 1) if self.before else None
+        before = self.before.remembered(count - 1) if self.before else None
         return replace(self, before=before, ahead=None)
 
 
@@ -152,7 +160,11 @@ def mean_ode(step: Step) -> Tensor:
 
 
 def posterior(step: Step) -> Tensor:
-    """A draw from q(x_s | x_t, x0, mu): [P], DDPM (arXiv 2006.11239), I2SB and others (3)."""
+    """A draw from q(x_s | x_t, x0, mu): [P], DDPM (arXiv 2006.11239), I2SB and others (3).
+
+    x_s = a_s x0 + b_s mu + rho (x_t - a_t x0 - b_t mu) + tau z, where rho = g_t / g_s c_s^2 / c_t^2
+    and tau^2 = c_s^2 - rho^2 c_t^2. A process that is not normal, FoD, has a draw of its own.
+    """
     return step.process.draw(step.x, step.x0, step.mu, step.t, step.s, step.normals)
 
 
@@ -164,7 +176,10 @@ def ddim(step: Step) -> Tensor:
 
 
 def dbim(step: Step, eta: float) -> Tensor:
-    """DBIM of order 1: DDIM with `eta` times the noise of the posterior sampler ([B]; 4.1)."""
+    """DBIM of order 1: DDIM with `eta` times the noise of the posterior sampler ([B]; 4.1).
+
+    `tau` is rho_n of [B].
+    """
     a_t, b_t, c_t, a_s, b_s, c_s = step.tables
     tau = eta * float(step.process.posterior_coefficients(step.t, step.s, step.x)[3])
     rho = sqrt(c_s**2 - tau**2) / c_t
@@ -178,14 +193,18 @@ def dbim_half(step: Step) -> Tensor:
 
 
 def heun(step: Step) -> Tensor:
-    """Heun's method for the probability flow dy = noise d(c/a), y = (x - b mu) / a (4.1)."""
+    """Heun's method: algorithm 2 of EDM, arXiv 2206.00364, with S_churn = 0 (4.1).
+
+    In y = (x - b mu) / a and sigma = c / a: y_s = y + (sigma_s - sigma_t) d, d being the noise at t;
+    then the same with (d + d_prime) / 2, d_prime being the noise at s.
+    """
     a_t, b_t, c_t, a_s, b_s, c_s = step.tables
     y = (step.x - b_t * step.mu) / a_t
-    dc, noise = c_s - a_s / a_t * c_t, step.noise
+    a_dsigma, d = c_s - a_s / a_t * c_t, step.noise
     if step.ahead is not None:
-        _, noise_s = step.ahead(b_s * step.mu + a_s * y + dc * noise)
-        noise = (noise + noise_s) / 2
-    return b_s * step.mu + a_s * y + dc * noise
+        _, d_prime = step.ahead(b_s * step.mu + a_s * y + a_dsigma * d)
+        d = (d + d_prime) / 2
+    return b_s * step.mu + a_s * y + a_dsigma * d
 
 
 def mrs_ode(step: Step) -> Tensor:
@@ -281,11 +300,12 @@ class Sampler:
     Parameters
     ----------
     label : str
-        Name in tables and figures.
+        Name in messages and in the analytic study; tables and figures have the key.
     step : callable (Step) -> Tensor
         State at s.
     order : int
-        Order of convergence (in law, for stochastic samplers), 1 to 3.
+        Order of convergence (in law, for stochastic samplers), 1 to 3; first steps of lower order,
+        which `dbim-3` has, cost it some.
     stochastic : bool
         True if it draws noise on the way.
     needs : tuple of Need
@@ -298,7 +318,9 @@ class Sampler:
         T - 1 (docs/mathematics.md, 4.4); 0 to leave any bridge without noise.
     looks_ahead : bool
         True if the network is evaluated at both ends of a step, unless it is the first of a bridge
-        or the last; otherwise an order above 1 comes from the steps before.
+        or the last.
+    looks_back : int
+        Steps before that it looks at, `Step.before` and so on; the first have fewer.
     eases_out : bool
         True if below 10 evaluations the last step but one is of order 1, as in [M]'s code.
     """
@@ -311,7 +333,13 @@ class Sampler:
     is_euler: bool = False
     leaving: Callable[[GaussianProcess], float] = lambda p: float(p.c[-2])
     looks_ahead: bool = False
+    looks_back: int = 0
     eases_out: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse an order that takes more evaluations than a step looks at."""
+        if self.order > 1 + self.looks_ahead + self.looks_back:
+            raise ValueError(f"{self.label}: order {self.order} needs looks_back or looks_ahead")
 
     def refusal(self, process: GaussianProcess) -> str | None:
         """Why the sampler cannot be used with a process, or None if it can."""
@@ -339,19 +367,23 @@ SAMPLERS: dict[str, Sampler] = {
     "ddim": Sampler("DDIM", ddim, 1, False),
     "rdbm": Sampler("RDBM", ddim, 1, False, (BRIDGE,), leaving=lambda _: 0.0),
     "mrs-sde-1": Sampler("MRS SDE 1", mrs_sde, 1, True, (TRACE, OWN_DRIFT)),
-    "mrs-sde-2": Sampler("MRS SDE 2", mrs_sde, 2, True, (TRACE, OWN_DRIFT), eases_out=True),
+    "mrs-sde-2": Sampler(
+        "MRS SDE 2", mrs_sde, 2, True, (TRACE, OWN_DRIFT), looks_back=1, eases_out=True
+    ),
     "mrs-ode-1": Sampler("MRS ODE 1", mrs_ode, 1, False, (TRACE,)),
-    "mrs-ode-2": Sampler("MRS ODE 2", mrs_ode, 2, False, (TRACE,), eases_out=True),
+    "mrs-ode-2": Sampler("MRS ODE 2", mrs_ode, 2, False, (TRACE,), looks_back=1, eases_out=True),
     "mrs-sde-1-data": Sampler("MRS SDE 1, data", mrs_sde_data, 1, True, (OWN_DRIFT,)),
     "mrs-sde-2-data": Sampler(
-        "MRS SDE 2, data", mrs_sde_data, 2, True, (OWN_DRIFT,), eases_out=True
+        "MRS SDE 2, data", mrs_sde_data, 2, True, (OWN_DRIFT,), looks_back=1, eases_out=True
     ),
     "mrs-ode-1-data": Sampler("MRS ODE 1, data", mrs_ode_data, 1, False),
-    "mrs-ode-2-data": Sampler("MRS ODE 2, data", mrs_ode_data, 2, False, eases_out=True),
+    "mrs-ode-2-data": Sampler(
+        "MRS ODE 2, data", mrs_ode_data, 2, False, looks_back=1, eases_out=True
+    ),
     "dbim-half": Sampler("DBIM, eta 0.5", dbim_half, 1, True),
-    "dbim-2": Sampler("DBIM 2", dbim_multistep, 2, False),
-    "dbim-3": Sampler("DBIM 3", dbim_multistep, 3, False),
-    "unidb-2": Sampler("UniDB++ 2", mrs_sde_data, 2, True, (OWN_DRIFT, BRIDGE)),
+    "dbim-2": Sampler("DBIM 2", dbim_multistep, 2, False, looks_back=1),
+    "dbim-3": Sampler("DBIM 3", dbim_multistep, 3, False, looks_back=2),
+    "unidb-2": Sampler("UniDB++ 2", mrs_sde_data, 2, True, (OWN_DRIFT, BRIDGE), looks_back=1),
     "heun": Sampler("Heun", heun, 2, False, (TRACE,), looks_ahead=True),
 }
 
@@ -529,7 +561,7 @@ def trajectory(
             if solver.looks_ahead and calls + left < nfe:
                 step = replace(step, ahead=partial(estimates, t=s))
             x = solver.step(step)
-            before = step.within(solver.order) if not solver.looks_ahead else None
+            before = step.remembered(solver.looks_back)
         yield State(s, x, calls)
 
 

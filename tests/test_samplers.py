@@ -20,6 +20,7 @@ from irsde.processes import (
 from irsde.samplers import (
     GRIDS,
     SAMPLERS,
+    Sampler,
     Step,
     dbim,
     ddim,
@@ -504,3 +505,9 @@ def test_samplers_refuse_processes_they_are_not_valid_for():
     ):
         with pytest.raises(ValueError, match=r"needs|extrapolates|bridges"):
             sample(process, lambda x, m, t: x, x0, mu, sampler, 3)
+
+
+def test_a_sampler_has_its_order_from_what_it_looks_at():
+    for facts in ({"order": 2}, {"order": 3, "looks_back": 1}, {"order": 3, "looks_ahead": True}):
+        with pytest.raises(ValueError, match="needs looks_back or looks_ahead"):
+            Sampler("mine", ddim, **facts)

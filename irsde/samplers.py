@@ -195,8 +195,8 @@ def dbim_half(step: Step) -> Tensor:
 def heun(step: Step) -> Tensor:
     """Heun's method: algorithm 2 of EDM, arXiv 2206.00364, with S_churn = 0 (4.1).
 
-    In y = (x - b mu) / a and sigma = c / a: y_s = y + (sigma_s - sigma_t) d, d being the noise at t;
-    then the same with (d + d_prime) / 2, d_prime being the noise at s.
+    In y = (x - b mu) / a and sigma = c / a: y_s = y + (sigma_s - sigma_t) d, d the noise at t; then
+    the same with (d + d_prime) / 2, d_prime the noise at s.
     """
     a_t, b_t, c_t, a_s, b_s, c_s = step.tables
     y = (step.x - b_t * step.mu) / a_t

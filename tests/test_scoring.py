@@ -561,7 +561,8 @@ def test_named_weights_that_are_no_weights_are_refused(tmp_path, monkeypatch):
 
 
 def test_a_metric_is_of_pixels_or_of_images():
+    shown = {"label": "none", "higher_is_better": True, "decimals": 2}
     with pytest.raises(ValueError, match="either at_pixels or of_images"):
-        Metric("nothing", True, 2, 0.1)
-    with pytest.raises(ValueError, match="channel"):
-        Metric("no channel", True, 2, 0.1, at_pixels=lambda a, b, _: a - b)
+        Metric(**shown)
+    with pytest.raises(ValueError, match="channel is for at_pixels"):
+        Metric(**shown, at_pixels=lambda a, b, _: a - b)

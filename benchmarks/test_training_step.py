@@ -9,7 +9,7 @@ same patches; the median of paired ratios is printed and nothing asserted:
 - *authors' / step*: a step as the authors' training script does it (their layer norm and memory
   layout, unfused Adam, the moving average in a Python loop over the parameters, the loss read
   after each step) / a step as `irsde train` does it. Above 1 we are faster. Goal: at least 1.6.
-- *authors' / compiled step*: the same with `training.compile: true`, as the profile `compute` has it.
+- *authors' / compiled step*: the same with `training.compile`, which the profile `compute` has.
 - *plain / step*: the same with our network in place of theirs.
 - *earlier / step*: our step with the NAFNet as it was computed up to commit d51f656, by
   1x1 convolutions and products of images, / our step now. On a CPU only.

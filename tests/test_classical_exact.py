@@ -18,7 +18,6 @@ from irsde.restoration.classical import (
     sharpen_blur,
     sharpen_enlarged,
 )
-from irsde.tasks import TASKS
 
 
 def grey(values):
@@ -174,7 +173,7 @@ def test_the_airlight_of_a_dark_image_is_a_thousandth_at_least():
 
 
 def test_candidates_of_each_task():
-    assert {task: classical_method(task).candidates for task in TASKS} == {
+    known = {
         "deraining": (5, 9, 13, 17, 21),
         "deblurring": (0.1, 0.2, 0.3, 0.5),
         "denoising": (0.4, 0.5, 0.6, 0.8),
@@ -182,3 +181,4 @@ def test_candidates_of_each_task():
         "inpainting": (0, 1),
         "dehazing": (0.6, 0.7, 0.8, 0.9, 1.0),
     }
+    assert {task: classical_method(task).candidates for task in known} == known

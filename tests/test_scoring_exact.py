@@ -64,12 +64,12 @@ def test_ssim_of_two_constant_planes_is_the_luminance_term():
 
 
 def test_directions_and_digits_of_the_metrics():
-    directions = {name: metric.higher_is_better for name, metric in METRICS.items()}
-    assert directions == {
-        "psnr": True, "ssim": True, "psnr_y": True, "ssim_y": True, "lpips": False,
-        "haarpsi": True,
+    facts = {name: (one.higher_is_better, one.decimals) for name, one in METRICS.items()}
+    known = {
+        "psnr": (True, 2), "ssim": (True, 4), "psnr_y": (True, 2), "ssim_y": (True, 4),
+        "lpips": (False, 4), "haarpsi": (True, 4),
     }  # fmt: skip
-    assert [metric.decimals for metric in METRICS.values()] == [2, 4, 2, 4, 4, 4]
+    assert facts | known == facts
 
 
 @pytest.mark.parametrize(("color", "expected"), COLORS)

@@ -73,6 +73,7 @@ EXEMPT_FROM: dict[str, dict[str, str]] = {
     "train": {
         **OF_THE_RUN,
         "data.leakage.record": "counts leaks for the card",
+        "networks.published": "has networks whose weights are the authors'",
         "samplers": "restores validation images",
         "scoring.pixels": "scores validation images",
         "training.validation": "looks at the weights and leaves them as they are",

@@ -274,19 +274,6 @@ def test_the_fewest_steps(build, smallest):
             build(steps)
 
 
-@pytest.mark.parametrize("delta", [0.0, 1.0, -0.1, 1.1])
-def test_a_share_of_none_or_all_is_refused(delta):
-    with pytest.raises(ValueError, match="delta must lie in"):
-        mean_reverting(delta=delta)
-
-
-@pytest.mark.parametrize(("kappa", "end"), [(0.3, 0.04), (2, 0.02), (0.3, 1.0)])
-def test_ends_of_the_residual_shift_that_are_refused(kappa, end):
-    with pytest.raises(ValueError, match="end must lie between"):
-        residual_shift(kappa=kappa, end=end)
-    assert residual_shift(kappa=2, end=0.03).steps == 15
-
-
 def test_only_tables_that_describe_a_process_are_taken():
     process = mean_reverting(3)
     for changes in (
@@ -336,25 +323,6 @@ def test_the_step_of_a_noise_level_is_the_nearest_in_the_integral(noise_level, s
 
 def value(number):
     return torch.tensor(number, dtype=torch.float64).reshape(1, 1, 1, 1)
-
-
-@pytest.mark.parametrize("name", PROCESSES)
-@pytest.mark.parametrize(("t", "s"), [(1, 0), (5, 2), (9, 8), (10, 6)])
-def test_the_posterior_in_plain_arithmetic(name, t, s):
-    process = PROCESSES[name]
-    (a_t, b_t, c_t), (a_s, b_s, c_s) = (
-        [float(table[k]) for table in (process.a, process.b, process.c)] for k in (t, s)
-    )
-    if c_t == 0 or c_s == 0:
-        rho, std = 0.0, c_s
-    else:
-        r = float(process.g[t] / process.g[s])
-        rho = r * c_s**2 / c_t**2
-        std = math.sqrt(max(c_s**2 - rho**2 * c_t**2, 0))
-    mean, deviation = process.posterior(value(0.3), value(0.8), value(-0.4), t, s)
-    expected = a_s * 0.8 + b_s * -0.4 + rho * (0.3 - a_t * 0.8 - b_t * -0.4)
-    assert float(mean) == pytest.approx(expected, abs=1e-12)
-    assert float(deviation) == pytest.approx(std, abs=1e-8)
 
 
 EULER = {name: process for name, process in PROCESSES.items() if process.diffusion is not None}

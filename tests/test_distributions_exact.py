@@ -12,7 +12,6 @@ from irsde.scoring.distributions import (
     DistributionDistances,
     FeatureNetwork,
     _features,
-    _kernel,
     distribution_distances,
     frechet_distance,
     kernel_distances,
@@ -30,20 +29,6 @@ def test_the_warning_ends_at_two_thousand_images():
 def test_only_the_published_weights_are_the_published_ones():
     assert FeatureNetwork("6726825d" + 56 * "0", "").is_published
     assert not FeatureNetwork("", "").is_published
-
-
-def test_the_kernel_is_the_cube_of_one_more_than_the_mean_product():
-    x, y = torch.tensor([[1.0, 2.0], [0.0, -4.0]]), torch.tensor([[3.0, 1.0]])
-    np.testing.assert_allclose(_kernel(x, y), [[3.5**3], [(-1.0) ** 3]])
-
-
-def test_kid_of_two_images_each():
-    """Features of one number: kernel (x y + 1)³; pairs of an image with itself do not count."""
-    x, y = np.array([[1.0], [2.0]]), np.array([[0.0], [3.0]])
-    within = (2 * 27 + 2 * 1) / 2
-    across = 2 * (1 + 64 + 1 + 343) / 4
-    (found,) = kernel_distances(x, y, 1, 2, np.random.default_rng(0))
-    assert found == pytest.approx(within - across)
 
 
 def test_fid_of_two_images_each():
@@ -90,6 +75,8 @@ def test_one_image_or_an_infinite_feature_is_refused():
     for x, y in ((bad, features), (features, bad)):
         with pytest.raises(InputError, match="not finite"):
             distribution_distances(x, y)
+    with pytest.raises(InputError, match="no features"):
+        moments([])
 
 
 def test_subsets_are_drawn_without_replacement_from_the_seed():

@@ -30,7 +30,7 @@ from irsde.restoration import photos, restorer
 from irsde.restoration.photo_files import read_photo, write_photo, write_scale
 from irsde.restoration.photos import RestoreOptions, restore_photographs
 from irsde.restoration.restorer import build_network
-from irsde.restoration.tiling import NoiseField, spans, tiles
+from irsde.restoration.tiling import NoiseField, spans
 from irsde.seeds import numpy_generator
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -124,21 +124,6 @@ def test_weights_change_smoothly_and_leave_out_the_border_of_a_tile():
     assert np.abs(np.diff(first.weights)).max() < 0.11
 
 
-@pytest.mark.parametrize(("side", "overlap"), [(64, 64), (64, 60), (64, -1)])
-def test_tiles_that_do_not_get_ahead_are_refused(side, overlap):
-    with pytest.raises(ValueError, match="give 0 to 56"):
-        tiles(100, 100, side, overlap, multiple=8)
-
-
-@given(st.integers(0, 300), st.integers(1, 150), st.integers(0, 300), st.integers(1, 150))
-@settings(max_examples=30, deadline=None)
-def test_the_noise_of_a_window_is_that_of_the_field(top, height, left, width):
-    field = NoiseField("tests", 3)
-    whole = field.window(2, slice(0, 450), slice(0, 450))
-    window = field.window(2, slice(top, top + height), slice(left, left + width))
-    assert torch.equal(window, whole[:, top : top + height, left : left + width])
-
-
 def test_the_noise_is_standard_normal_and_differs_with_each_name_and_draw():
     fields = [
         NoiseField("restore", seed, name, k) for seed in (0, 1) for name in "ab" for k in (1, 2)
@@ -161,16 +146,6 @@ def test_neighbouring_blocks_and_channels_are_independent():
     noise = NoiseField("tests").window(0, slice(0, 192), slice(0, 192))
     blocks = noise.reshape(3, 3, 64, 3, 64).permute(0, 1, 3, 2, 4).reshape(27, -1)
     assert (torch.corrcoef(blocks) - torch.eye(27)).abs().max() < 5 / 64
-
-
-def test_a_source_counts_its_draws():
-    field = NoiseField("tests")
-    (tile,) = tiles(20, 30, 64, 0)
-    source = field.source(tile)
-    first, second = source(torch.Size((3, 20, 30))), source(torch.Size((3, 20, 30)))
-    assert not torch.equal(first, second)
-    assert torch.equal(second, field.window(1, slice(0, 20), slice(0, 30)))
-    assert field.n_draws == 2
 
 
 # --- tiled and untiled

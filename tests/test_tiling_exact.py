@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
@@ -45,13 +44,6 @@ def test_weights_are_raised_cosines_that_sum_to_one():
 )
 def test_as_few_and_short_spans_as_possible_evenly_spaced(arguments, expected):
     assert [(s.start, s.stop) for s in spans(*arguments)] == expected
-
-
-def test_neighbours_without_overlap_meet():
-    weights = np.zeros(16)
-    for span in spans(16, 8, 0):
-        weights[span.pixels] += span.weights
-    np.testing.assert_array_equal(weights, 1)
 
 
 @pytest.mark.parametrize(("side", "overlap", "multiple"), [(8, 8, 1), (8, 5, 4), (8, -1, 1)])

@@ -7,7 +7,7 @@ from PIL import Image
 from skimage import data
 from torch.nn.functional import interpolate
 
-from irsde.degradations.masks import inpainting_holes, read_mask, thin_mask
+from irsde.degradations.masks import read_mask, thin_mask
 from irsde.files import InputError
 from irsde.seeds import numpy_generator
 from tests.reference import DATA, needs_data
@@ -133,11 +133,3 @@ def test_masks_of_resshift_have_white_holes_that_its_images_fill_with_black():
         keep = read_mask(np.asarray(Image.open(file)), 256, 256, holes="white")[..., np.newaxis]
         expected = keep * read(folder / "GT" / file.name)
         assert np.array_equal(read(folder / "LQ" / file.name), expected)
-
-
-def test_holes_are_white_and_the_rest_is_unchanged():
-    mask = thin_mask(128, 128, numpy_generator("holes"))
-    masked = inpainting_holes(COFFEE, mask)
-    assert masked.dtype == np.float32
-    assert np.array_equal(masked[mask == 1], COFFEE[mask == 1])
-    assert (masked[mask == 0] == 1).all()

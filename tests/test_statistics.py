@@ -17,7 +17,6 @@ from irsde.scoring.statistics import (
     paired_difference,
     probability_of_improvement,
     ranked,
-    variation,
     wilson,
 )
 from studies.coverage import Case, of_chance, of_difference, of_family, of_mean, page
@@ -330,15 +329,6 @@ def test_an_exact_image_ranks_and_does_not_decide_alone():
     assert ranked([exact_once, better], higher_is_better=True) == [1, 0]
     assert ranked([[[29.0, INF]], [[29.0, 30]]], higher_is_better=True) == [0, 1]
     assert ranked([[[0.2]], [[0.1]]], higher_is_better=False) == [1, 0]
-
-
-def test_seeds_and_scenes_vary_apart():
-    generator = np.random.default_rng(0)
-    scene, seed = generator.normal(0, 3, 50), generator.normal(0, 0.2, (4, 1))
-    found = variation(scene + seed, names(50))
-    assert found.over_seeds == pytest.approx(seed.std(ddof=1))
-    assert found.over_scenes == pytest.approx(scene.std(ddof=1))
-    assert math.isnan(variation(scene[None], names(50)).over_seeds)
 
 
 @pytest.mark.parametrize("values", [[1.0, 2], [[1.0, 2, 3]], [[[1.0, 2]]]])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from irsde.scoring.statistics import holm, mean_estimate, probability_of_improvement, variation
+from irsde.scoring.statistics import mean_estimate, variation
 from irsde.seeds import numpy_generator
 
 SCENES = ["a", "a", "b", "c"]
@@ -21,16 +21,6 @@ def test_variation_over_seeds_and_over_scenes():
     alone = variation(VALUES[:1], ["a"] * 4)
     assert math.isnan(alone.over_seeds)
     assert math.isnan(alone.over_scenes)
-
-
-def test_holm_multiplies_by_what_is_left_and_never_falls():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, 0.6]) == pytest.approx([1, 1])
-
-
-def test_an_improvement_counts_ties_by_half():
-    a, b = np.array([[2.0, 1.0, 5.0, 3.0]]), np.array([[1.0, 1.0, 6.0, 2.0]])
-    assert probability_of_improvement(a, b, SCENES).mean == pytest.approx(2.5 / 4)
 
 
 def test_the_interval_of_one_seed_is_students():

@@ -21,7 +21,7 @@ from irsde.data.fetch.fetching import fetch
 from irsde.data.leakage.check import check_profile
 from irsde.data.prepare import prepare
 from irsde.experiment.grid import EVALUATED
-from irsde.experiment.profile import Profile, load_profile
+from irsde.experiment.profile import Profile, TrainingSettings, load_profile
 from irsde.files import digest_file, write_json
 from irsde.machine import launch
 from irsde.scoring.perceptual import perceptual_metric
@@ -126,6 +126,15 @@ def _kept_folder() -> Path:
 
 _KEPT = contextlib.ExitStack()
 atexit.register(_KEPT.close)
+
+
+def recipe(**changes: object) -> TrainingSettings:
+    """Settings of a training."""
+    base = {
+        "iterations": 100, "batch": 4, "patch": 8, "learning_rate": 0.01, "checkpoint_every": 1,
+        "validate_every": 1,
+    }  # fmt: skip
+    return TrainingSettings.model_validate(base | changes)
 
 
 def grid_by(engine: str, folders: pytest.TempPathFactory) -> Path:

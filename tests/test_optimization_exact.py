@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from irsde.data.pairs import Pair
-from irsde.experiment.profile import TrainingSettings
 from irsde.files import InputError
 from irsde.machine.world import ALONE, World
 from irsde.processes import mean_reverting
@@ -25,14 +24,7 @@ from irsde.training.update import (
     placed,
     training_loss,
 )
-
-
-def recipe(**changes):
-    base = {
-        "iterations": 100, "batch": 4, "patch": 8, "learning_rate": 0.01, "checkpoint_every": 1,
-        "validate_every": 1,
-    }  # fmt: skip
-    return TrainingSettings(**(base | changes))
+from tests.project import recipe
 
 
 class Scale(nn.Module):

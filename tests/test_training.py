@@ -1,6 +1,5 @@
 """Training: resuming to the same bits, fair streams, refusals."""
 
-import itertools
 import json
 import os
 import re
@@ -18,14 +17,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from irsde.data.pairs import Pair, load_all
 from irsde.evaluation.evaluate import evaluate
 from irsde.experiment.grid import Evaluation, Run
 from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import (
     SINCE_FIRST_RUNS,
     RunSettings,
-    TrainingSettings,
     load_profile,
     run_settings,
 )
@@ -39,11 +36,10 @@ from irsde.seeds import numpy_generator
 from irsde.training import loop, update, validation
 from irsde.training.prediction import predict
 from irsde.training.run import train
-from irsde.training.update import Batches, learning_rate, patch_at
+from irsde.training.update import Batches, patch_at
 from irsde.training.validation import Validation
-from tests.project import prepare_task
+from tests.project import PROJECT, prepare_task, recipe
 
-PROJECT = Path(__file__).resolve().parents[1]
 TASK = "denoising"
 
 
@@ -333,7 +329,7 @@ def test_accumulated_parts_give_the_same_update_to_rounding(project):
         for name, tensor in weights.items():
             assert torch.allclose(tensor, whole[name], atol=2e-4), name
     with pytest.raises(ValueError, match="cannot be cut into 3 parts"):
-        load_recipe(batch=4, accumulate=3)
+        recipe(batch=4, accumulate=3)
 
 
 def test_a_full_disk_keeps_the_last_checkpoint_and_says_so(project, monkeypatch):
@@ -417,60 +413,16 @@ def test_a_signal_in_the_last_validation_leaves_it_to_the_next_call(project, mon
     assert results(run().folder) == undisturbed
 
 
-def test_a_validation_takes_the_first_images_and_the_window_in_their_middle(project, monkeypatch):
-    seen = []
-    restored = validation._restored
-
-    def noting(pair, *others):
-        seen.append(pair)
-        return restored(pair, *others)
-
-    monkeypatch.setattr(validation, "_restored", noting)
-    changes = {"iterations": 1, "validation_images": 1, "validation_window": 16}
-    train(run(), settings("ir-sde", **changes), overwrite=False)
-    (pair,) = seen
-    (whole, _) = load_all(run(), settings("ir-sde").data.validation)
-    assert pair.image == whole.image
-    assert np.array_equal(pair.x0, whole.x0[8:24, 8:24])
-    assert np.array_equal(pair.mu, whole.mu[8:24, 8:24])
-
-
-def test_a_window_of_a_smaller_input_covers_the_same_place():
-    x0 = np.arange(48 * 40 * 3, dtype=np.uint8).reshape(48, 40, 3)
-    pair = Pair("a", "a", x0, x0[::4, ::4].copy(), scale=4)
-    window = validation._window(pair, 18)
-    assert window.x0.shape == (16, 16, 3)
-    assert np.array_equal(window.x0[::4, ::4], window.lq)
-    assert validation._window(pair, 100).x0.shape == (48, 40, 3)
-
-
 def out_of_memory(*_):
     raise torch.OutOfMemoryError
 
 
-@pytest.mark.parametrize(
-    ("changes", "advice"),
-    [
-        ({}, r"of 16x16 pixels, 2 at once.* training.accumulate: 2 computes .* in parts of 1$"),
-        ({"batch": 1}, "of 16x16 pixels, 1 at once.* make training.patch or the network smaller"),
-        ({"batch": 1, "late_patch": 24}, "24x24 .* make training.late_patch or the network"),
-        ({"late_patch": 24}, "24x24 .* training.accumulate: 2 .* starts afresh, with --overwrite"),
-    ],
-)
-def test_too_little_memory_says_what_would_fit(project, monkeypatch, changes, advice):
-    usual = update.training_loss
-
-    def loss(restorer, x0, *others):
-        if changes.get("late_patch") in (None, x0.shape[-1]):
-            raise torch.OutOfMemoryError
-        return usual(restorer, x0, *others)
-
-    monkeypatch.setattr(update, "training_loss", loss)
-    with pytest.raises(InputError, match=advice):
-        train(run(), settings("ir-sde", **changes), overwrite=False)
-    if not changes:
+def test_too_little_memory_says_what_would_fit(project, monkeypatch):
+    advice = r"of 16x16 pixels, 2 at once.* training.accumulate: 2 computes .* in parts of 1$"
+    monkeypatch.setattr(update, "training_loss", out_of_memory)
+    for call in (lambda *given: train(*given, overwrite=False), predict):
         with pytest.raises(InputError, match=advice):
-            predict(run(), settings("ir-sde"))
+            call(run(), settings("ir-sde"))
 
 
 def test_too_little_memory_for_a_validation_image_names_it(project, monkeypatch):
@@ -571,9 +523,9 @@ def test_either_memory_layout_trains_to_the_same_weights_but_for_rounding(projec
 
 
 def test_late_patches_are_larger():
-    recipe = load_recipe(iterations=8, patch=16, late_patch=24)
-    assert [patch_at(recipe, i) for i in range(8)] == [16] * 6 + [24] * 2
-    assert patch_at(load_recipe(iterations=8, patch=16), 7) == 16
+    late = recipe(iterations=8, patch=16, late_patch=24)
+    assert [patch_at(late, i) for i in range(8)] == [16] * 6 + [24] * 2
+    assert patch_at(recipe(iterations=8, patch=16), 7) == 16
 
 
 def test_training_in_bfloat16_and_with_late_patches_stays_finite(project):
@@ -661,26 +613,3 @@ def test_training_without_pairs_says_what_to_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="irsde data prepare"):
         train(run(), settings("ir-sde"), overwrite=False)
-
-
-def test_learning_rate_schedules():
-    recipe = load_recipe(learning_rate=1.0, milestones=(3, 5), warmup=0)
-    assert [learning_rate(recipe, i) for i in range(7)] == [1, 1, 1, 0.5, 0.5, 0.25, 0.25]
-    recipe = load_recipe(
-        learning_rate=1.0, learning_rate_schedule="cosine", iterations=10, warmup=2
-    )
-    rates = [learning_rate(recipe, i) for i in range(10)]
-    assert rates[0] == 0.5
-    assert all(a > b for a, b in itertools.pairwise(rates[1:]))
-
-
-def load_recipe(**changes):
-    base = {
-        "iterations": 10,
-        "batch": 1,
-        "patch": 8,
-        "learning_rate": 1.0,
-        "checkpoint_every": 1,
-        "validate_every": 1,
-    }
-    return TrainingSettings(**(base | changes))

@@ -70,16 +70,6 @@ def irsde(*arguments):
     return found.exit_code, found.output + str(found.exception or "")
 
 
-@pytest.mark.parametrize(
-    ("method", "most"),
-    [("goub", 99), ("ir-sde", 100), ("resshift", 15), ("denoising-ode", 22), ("regression", 1)],
-)
-def test_a_validation_takes_at_most_the_evaluations_that_a_method_has(project, method, most):
-    asked = settings(method, iterations=1, validation_nfe=5000, validation_window=8)
-    assert validation.validation_nfe(asked) == most
-    assert most == 100 or "trained" in train(run(method), asked, overwrite=False)
-
-
 def test_a_validation_that_fails_costs_no_iterations(project, monkeypatch):
     asked = settings("ir-sde", iterations=9, validate_every=3, checkpoint_every=100)
     validated = []

@@ -56,11 +56,11 @@ def test_the_mean_over_the_first_images_and_the_picture_of_four(settings, monkey
 
 
 def test_what_is_not_finite_has_no_value_and_is_black(settings, monkeypatch):
-    found = [np.full((12, 16, 3), math.nan, np.float32), np.float32(grey(101)) / 255]
-    chosen = settings(validation_images=2, validation_window=None)
+    found = [np.full((8, 8, 3), math.nan, np.float32), np.float32(grey(101, 8, 8)) / 255]
+    chosen = settings(validation_images=2, validation_window=8)
     result = validated(chosen, pairs_of(100, 100), monkeypatch, found)
     assert math.isnan(result.psnr)
-    assert result.images[::12, ::16, 0].tolist() == [[0, 0, 100], [10, 101, 100]]
+    assert result.images[::8, ::8, 0].tolist() == [[0, 0, 100], [10, 101, 100]]
 
 
 def test_a_stop_before_any_image_ends_it_without_a_result(settings, monkeypatch):
@@ -122,6 +122,7 @@ def test_as_many_evaluations_as_the_profile_asks_or_the_method_has(settings):
     assert [nfe(99, "goub", "deraining"), nfe(1000, "goub", "deraining")] == [99, 99]
     assert nfe(7, "regression", "deraining") == 1
     assert nfe(1000, "i2sb", "deraining") == 1000
+    assert nfe(1000, "resshift", "deraining") == 15
     assert nfe(1000, "denoising-sde", "denoising") == 22  # the noise of 25 levels, published
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from irsde.drawing import look
+from irsde.experiment import code
 from irsde.files import digest_file, read_json
 from irsde.images import read_image, write_image
 from irsde.methods import METHODS
@@ -29,7 +30,7 @@ PLACE = (
 STEP = re.compile(f"(?:^{PLACE})?^{FENCE}", re.MULTILINE | re.DOTALL)
 RUNS = "results/mine/low-light"
 EVALUATED = "seed0/evaluations/lanterns-test"
-SWEPT = f"{RUNS}/ir-sde-delta/{EVALUATED}/renoised-3-cubic"
+SWEPT = f"{RUNS}/ir-sde-delta/{EVALUATED}/ipndm-2-3-cubic"
 
 
 def steps_of(*titles):
@@ -129,6 +130,7 @@ def test_the_methods_have_rows_and_looks_of_their_own(project):
 from dataclasses import asdict
 from irsde.methods import METHODS
 from irsde.drawing import look
+from irsde.experiment import code
 print(json.dumps({name: asdict(look(name)) for name in METHODS}))
 """
     looks = python(project, code)
@@ -150,7 +152,7 @@ def test_the_objective_trains_and_is_named(project):
 def test_the_sampler_and_the_grid_are_in_the_sweep(project):
     assert (project / SWEPT / "summary.json").is_file()
     tables = (project / "reports/tables.md").read_text()
-    assert re.search(r"^\| \[?renoised, cubic\b", tables, re.MULTILINE)
+    assert re.search(r"^\| \[?ipndm-2, cubic\b", tables, re.MULTILINE)
     help_ = irsde(project, "evaluate", "--help")
     assert "cubic (even in the cube root of t)" in " ".join(help_.split())
 
@@ -160,7 +162,7 @@ def test_the_option_has_its_folder_its_label_and_an_effect(project):
     assert (usual["rounding"], other["rounding"]) == ("none", "rounded")
     means = [{m["name"]: m["mean"] for m in of["metrics"]}["psnr"] for of in (usual, other)]
     assert means[0] != means[1]
-    assert "renoised, cubic, rounded" in (project / "reports/tables.md").read_text()
+    assert "ipndm-2, cubic, rounded" in (project / "reports/tables.md").read_text()
 
 
 def test_the_option_is_refused_where_it_is_wrong(project):
@@ -266,12 +268,53 @@ def test_commands_know_what_was_added(project):
     assert "the same bits" in same
 
 
-def test_weights_and_filters_stay_as_they_were(tmp_path):
-    """A sampler, a metric, a figure or a table makes no trained or tuned run anew."""
-    shutil.copytree(PROJECT / "irsde", tmp_path / "irsde")
-    follow(tmp_path, steps_of("A sampler", "A step grid", "A metric", "A figure", "A table"))
-    code = """
-from irsde.experiment.code import code_hash
-print(json.dumps([code_hash("train"), code_hash("tune")]))
-"""
-    assert python(tmp_path, code) == python(PROJECT, code)
+def copied_with(folder, titles, *parts):
+    """Parts of the project in an empty folder, in which these recipes were followed."""
+    left_out = shutil.ignore_patterns("__pycache__")
+    for part in ("irsde", *parts):
+        shutil.copytree(PROJECT / part, folder / part, ignore=left_out)
+    (folder / "data").mkdir()
+    for name in ("catalogue.yaml", "published_weights.yaml"):
+        shutil.copy(PROJECT / "data" / name, folder / "data")
+    follow(folder, [step for step in steps_of(*titles) if step["kind"] == "python"])
+    return folder
+
+
+def made_again():
+    """Recipes, and the stages that the table says they make again."""
+    text = (PROJECT / "CONTRIBUTING.md").read_text()
+    lines = re.findall(r"^\| (\[.+?\)) \| .* \| ([^|]+) \|$", text, re.MULTILINE)
+    return {
+        title[0].upper() + title[1:]: set() if stages == "nothing" else set(stages.split(", "))
+        for titles, stages in lines
+        for title in re.findall(r"\[(.+?)\]", titles)
+    }
+
+
+def code_of(folder, stage):
+    """Hash of a stage's code in a copy of the project."""
+    left_out = {*code.EXEMPT, *code.EXEMPT_FROM.get(stage, {})}
+    root = folder / "irsde"
+    return code.hash_modules(root, code.imported_modules(root, code.STAGES[stage], left_out))
+
+
+def test_the_table_says_what_each_recipe_makes_again(tmp_path):
+    found, said = {}, made_again()
+    for title in said:
+        folder = copied_with(tmp_path / title, [title])
+        stages = ("train", "tune", "evaluate")
+        found[title] = {one for one in stages if code_of(folder, one) != code.code_hash(one)}
+    assert found == said
+    assert len(said) == 11
+
+
+def test_what_was_added_passes_the_tests_of_its_kind(tmp_path):
+    """Those that name it, and those that list what there is."""
+    folder = copied_with(tmp_path / "project", [], "tests", "studies")
+    kinds = ("samplers", "samplers_exact", "scoring_exact", "classical_exact", "processes")
+    added = ("ipndm-2", "cubic", "[residual]", "each_sampler", "which", "metrics", "candidates")
+    call(
+        folder, sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider",
+        "-k", " or ".join(added), *(f"tests/test_{kind}.py" for kind in kinds),
+        PYTHONPATH=str(folder),
+    )  # fmt: skip

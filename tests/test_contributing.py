@@ -312,7 +312,15 @@ def test_what_was_added_passes_the_tests_of_its_kind(tmp_path):
     """Those that name it, and those that list what there is."""
     folder = copied_with(tmp_path / "project", [], "tests", "studies")
     kinds = ("samplers", "samplers_exact", "scoring_exact", "classical_exact", "processes")
-    added = ("ipndm-2", "cubic", "[residual]", "each_sampler", "which", "metrics", "candidates")
+    added = (
+        "ipndm-2",
+        "cubic",
+        "every_objective and residual",
+        "each_sampler",
+        "which",
+        "metrics",
+        "candidates",
+    )
     call(
         folder, sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider",
         "-k", " or ".join(added), *(f"tests/test_{kind}.py" for kind in kinds),

@@ -7,9 +7,7 @@ import pytest
 
 from irsde.data.catalogue import read_catalogue
 from irsde.experiment.grid import (
-    Run,
     datasets,
-    evaluation_of,
     evaluations,
     further_evaluations,
     parameters,
@@ -273,12 +271,6 @@ def test_a_sweep_of_what_the_profile_lacks_is_refused(write_profile, sweep, word
     with pytest.raises(InputError, match=words) as error:
         load_profile("mine")
     assert re.search(r"line 3[01]: sweeps", str(error.value))
-
-
-@pytest.mark.parametrize("name", ["posterior", "posterior-x", "posterior-3-best", "-3", ""])
-def test_a_folder_of_another_form_is_no_evaluation(name):
-    with pytest.raises(InputError, match="not the name of an evaluation"):
-        evaluation_of(Run("quick", "deraining", "ir-sde", 0), "set5-x4", name)
 
 
 def with_methods(methods, more="", evaluation="nfe: 3"):

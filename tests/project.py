@@ -21,7 +21,13 @@ from irsde.data.fetch.fetching import fetch
 from irsde.data.leakage.check import check_profile
 from irsde.data.prepare import prepare
 from irsde.experiment.grid import EVALUATED
-from irsde.experiment.profile import Profile, TrainingSettings, load_profile
+from irsde.experiment.profile import (
+    Profile,
+    RunSettings,
+    TrainingSettings,
+    load_profile,
+    run_settings,
+)
 from irsde.files import digest_file, write_json
 from irsde.machine import launch
 from irsde.scoring.perceptual import perceptual_metric
@@ -87,6 +93,18 @@ def _fresh_project() -> Path:
     return folder
 
 
+def small_project(folder: Path, task: str | None = None) -> Path:
+    """Copy the profiles and the catalogues into a folder, and prepare a task of smoke there."""
+    shutil.copytree(PROJECT / "workflow/config", folder / "workflow/config")
+    (folder / "data").mkdir()
+    for name in ("catalogue.yaml", "published_weights.yaml"):
+        shutil.copy(PROJECT / "data" / name, folder / "data")
+    if task is not None:
+        with contextlib.chdir(folder):
+            prepare_task("smoke", task)
+    return folder
+
+
 def prepare_task(profile: str, task: str) -> None:
     """Fetch, prepare and check the sets of a task below the working directory."""
     loaded = load_profile(profile)
@@ -126,6 +144,13 @@ def _kept_folder() -> Path:
 
 _KEPT = contextlib.ExitStack()
 atexit.register(_KEPT.close)
+
+
+def settings(method: str, seed: int = 0, **changes: object) -> RunSettings:
+    """Settings of a run of denoising in the smoke profile with changes to its training."""
+    found = run_settings(load_profile("smoke"), "denoising", method, seed)
+    training = found.training.model_copy(update=changes)
+    return found.model_copy(update={"training": training})
 
 
 def recipe(**changes: object) -> TrainingSettings:

@@ -30,7 +30,7 @@ from irsde.files import InputError, digest_file, read_json
 from irsde.networks.published import SYSTEMS
 from irsde.restoration.published import adopt_weights, read_state
 from tests import test_downloads
-from tests.project import PROJECT, copy_project
+from tests.project import PROJECT, copy_project, small_project
 from tests.test_downloads import file as served
 
 server = test_downloads.server  # a fixture
@@ -41,11 +41,7 @@ CONVOLUTIONS = "cdncnn-s+sigma25"
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
-    shutil.copytree(PROJECT / "workflow/config", tmp_path / "workflow/config")
-    Path(tmp_path, "data").mkdir()
-    for name in ("catalogue.yaml", "published_weights.yaml"):
-        shutil.copy(PROJECT / "data" / name, tmp_path / "data")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(small_project(tmp_path))
 
 
 def network(name):

@@ -38,7 +38,7 @@ from irsde.training.prediction import predict
 from irsde.training.run import train
 from irsde.training.update import Batches, patch_at
 from irsde.training.validation import Validation
-from tests.project import PROJECT, prepare_task, recipe
+from tests.project import PROJECT, recipe, settings, small_project
 
 TASK = "denoising"
 
@@ -46,18 +46,8 @@ TASK = "denoising"
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A folder with the smoke profile and its prepared denoising pairs."""
-    shutil.copytree(PROJECT / "workflow/config", tmp_path / "workflow/config")
-    (tmp_path / "data").mkdir()
-    shutil.copy(PROJECT / "data/catalogue.yaml", tmp_path / "data")
-    monkeypatch.chdir(tmp_path)
-    prepare_task("smoke", TASK)
+    monkeypatch.chdir(small_project(tmp_path, TASK))
     return tmp_path
-
-
-def settings(method, **changes):
-    resolved = run_settings(load_profile("smoke"), TASK, method, 0)
-    training = resolved.training.model_copy(update=changes)
-    return resolved.model_copy(update={"training": training})
 
 
 def run(method="ir-sde", seed=0):

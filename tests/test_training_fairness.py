@@ -4,8 +4,6 @@ Methods of a task see the same patches, noise and time steps and begin with the 
 none of it depends on how a batch is cut or on what else is in it.
 """
 
-import shutil
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,6 @@ from scipy.optimize import brentq
 
 from irsde.data.pairs import Pair, load_all
 from irsde.experiment.grid import Run
-from irsde.experiment.profile import load_profile, run_settings
 from irsde.machine.world import ALONE, World
 from irsde.processes import GaussianProcess
 from irsde.seeds import numpy_generator
@@ -21,7 +18,7 @@ from irsde.tasks import TASKS, Degradation
 from irsde.training import loop
 from irsde.training.averaging import WIDTHS
 from irsde.training.update import Batches
-from tests.project import PROJECT, prepare_task
+from tests.project import settings, small_project
 
 TASK = "denoising"
 OF_100_STEPS = ("ir-sde", "ir-sde-noise", "ir-sde+l2", "indi", "flow")
@@ -31,14 +28,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fairness")
-    shutil.copytree(PROJECT / "workflow/config", folder / "workflow/config")
-    (folder / "data").mkdir()
-    shutil.copy(PROJECT / "data/catalogue.yaml", folder / "data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        prepare_task("smoke", TASK)
-    return folder
+    return small_project(tmp_path_factory.mktemp("fairness"), TASK)
 
 
 @pytest.fixture(autouse=True)
@@ -59,12 +49,10 @@ class Share(World):
 
 def training(method, seed=0, world=ALONE, **changes):
     """A training before its first iteration."""
-    settings = run_settings(load_profile("smoke"), TASK, method, seed)
-    recipe = settings.training.model_copy(update={"batch": 4, **changes})
-    settings = settings.model_copy(update={"training": recipe})
+    chosen = settings(method, seed, **{"batch": 4, **changes})
     run = Run("smoke", TASK, method, seed)
-    pairs = load_all(run, settings.data.train)
-    return loop.Trainer(run, settings, {}, pairs, [], world, CPU, lambda: None, None)
+    pairs = load_all(run, chosen.data.train)
+    return loop.Trainer(run, chosen, {}, pairs, [], world, CPU, lambda: None, None)
 
 
 @pytest.fixture

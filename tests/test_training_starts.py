@@ -1,5 +1,6 @@
 """Trainings that start from a finished run or from given weights, and how runs are told apart."""
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -14,13 +15,13 @@ from irsde.audit.status import standings, table
 from irsde.experiment.cards import RunCard
 from irsde.experiment.grid import Run
 from irsde.experiment.identity import differences
-from irsde.experiment.profile import load_profile, run_settings
+from irsde.experiment.profile import load_profile
 from irsde.files import InputError, digest_file, digest_json, read_json
 from irsde.report.results import run_command
 from irsde.training.averaging import average, found_snapshots
 from irsde.training.run import train
 from irsde.training.starting import continuation, fine_tuning
-from tests.project import PROJECT, prepare_task
+from tests.project import settings, small_project
 
 TASK = "denoising"
 RUN = Run("smoke", TASK, "regression", 0)
@@ -30,13 +31,8 @@ LONGER = Run("smoke", TASK, "regression+to12", 0)
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """The smoke profile with its denoising pairs and a finished run of regression."""
-    folder = tmp_path_factory.mktemp("starts")
-    shutil.copytree(PROJECT / "workflow/config", folder / "workflow/config")
-    (folder / "data").mkdir()
-    shutil.copy(PROJECT / "data/catalogue.yaml", folder / "data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        prepare_task("smoke", TASK)
+    folder = small_project(tmp_path_factory.mktemp("starts"), TASK)
+    with contextlib.chdir(folder):
         train(RUN, settings("regression"), overwrite=False)
     return folder
 
@@ -47,12 +43,6 @@ def project(prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)
     return tmp_path
-
-
-def settings(method, **changes):
-    resolved = run_settings(load_profile("smoke"), TASK, method, 0)
-    training = resolved.training.model_copy(update=changes)
-    return resolved.model_copy(update={"training": training})
 
 
 def irsde(capfd, monkeypatch, *arguments):

@@ -1,5 +1,6 @@
 """Training that something gets in the way of: validations, signals, too little memory."""
 
+import functools
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from irsde import cli
 from irsde.experiment.grid import Run
-from irsde.experiment.profile import load_profile, run_settings
+from irsde.experiment.profile import load_profile
 from irsde.files import InputError, read_json
 from irsde.machine import launch
 from irsde.machine.devices import refusing_too_little_memory
@@ -21,7 +22,7 @@ from irsde.training import loop, prediction, validation
 from irsde.training.prediction import overview
 from irsde.training.run import train
 from irsde.training.validation import validate
-from tests.project import PROJECT, prepare_task
+from tests.project import settings, small_project
 
 TASK = "denoising"
 TOLD = []  # what processes told each other
@@ -29,14 +30,7 @@ TOLD = []  # what processes told each other
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trouble")
-    shutil.copytree(PROJECT / "workflow/config", folder / "workflow/config")
-    (folder / "data").mkdir()
-    shutil.copy(PROJECT / "data/catalogue.yaml", folder / "data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        prepare_task("smoke", TASK)
-    return folder
+    return small_project(tmp_path_factory.mktemp("trouble"), TASK)
 
 
 @pytest.fixture(autouse=True)
@@ -48,10 +42,7 @@ def project(prepared, monkeypatch):
     return prepared
 
 
-def settings(method, **changes):
-    resolved = run_settings(load_profile("smoke"), TASK, method, 0)
-    recipe = resolved.training.model_copy(update={"validation_images": 1, **changes})
-    return resolved.model_copy(update={"training": recipe})
+settings = functools.partial(settings, validation_images=1)
 
 
 def run(method="ir-sde"):

@@ -21,14 +21,6 @@ from irsde.scoring.distributions import (
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
 def no_weights(monkeypatch, tmp_path):
     """No weights but those that a test names."""

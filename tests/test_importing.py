@@ -40,14 +40,10 @@ both = pytest.mark.parametrize("name", sorted(NETWORKS))
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
-    """A folder with the profiles, as the working directory; one thread of torch."""
+    """A folder with the profiles, as the working directory."""
     shutil.copytree(PROJECT / "workflow/config", tmp_path / "workflow/config")
     monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
+    return tmp_path
 
 
 def network(name, seed=0, **options):

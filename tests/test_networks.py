@@ -70,12 +70,9 @@ def tiny(name, **options):
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_without_gradients():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the networks are tiny: threads would wait for each other
+def _without_gradients():
     with torch.no_grad():
         yield
-    torch.set_num_threads(threads)
 
 
 def load(name):

@@ -38,13 +38,10 @@ every = pytest.mark.parametrize("name", NETWORKS)
 
 
 @pytest.fixture(autouse=True)
-def _small_and_repeatable():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _repeatable():
     torch.manual_seed(0)
     with torch.no_grad():
         yield
-    torch.set_num_threads(threads)
 
 
 def built(name):

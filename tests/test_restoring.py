@@ -76,10 +76,6 @@ def photograph(path, height=100, width=150):
 @pytest.fixture(autouse=True)
 def in_project(monkeypatch):
     monkeypatch.chdir(PROJECT)
-    threads = torch.get_num_threads()
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

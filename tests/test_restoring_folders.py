@@ -25,10 +25,6 @@ from tests.test_restoring import PROJECT, SMALL, make_run, photograph
 @pytest.fixture(autouse=True)
 def in_project(monkeypatch):
     monkeypatch.chdir(PROJECT)
-    threads = torch.get_num_threads()
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -45,14 +45,6 @@ def no_weights(monkeypatch, tmp_path):
     perceptual_metric.cache_clear()
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def pictures(seed=0, size=(24, 20)):
     generator = np.random.default_rng(seed)
     return [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in "ab"]

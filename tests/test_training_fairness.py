@@ -34,7 +34,6 @@ def prepared(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def project(prepared, monkeypatch):
     monkeypatch.chdir(prepared)
-    torch.set_num_threads(1)
 
 
 class Share(World):

@@ -38,7 +38,6 @@ def project(prepared, monkeypatch):
     """The prepared project, without the runs of other tests."""
     monkeypatch.chdir(prepared)
     shutil.rmtree("results", ignore_errors=True)
-    torch.set_num_threads(1)
     return prepared
 
 

@@ -12,8 +12,8 @@ from irsde.cli import app
 from irsde.experiment.cards import RunCard
 from irsde.files import InputError
 from irsde.images import write_image
+from tests.project import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[1]
 ORIGIN = {"file": "a.pth", "sha256": "0"}
 CARD = {
     "profile": "smoke",

@@ -1,6 +1,6 @@
 """The catalogue of data sets: what it holds, and that its patterns fit the files handed around."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pytest
 
@@ -8,50 +8,18 @@ from irsde.data.adopt.fingerprints import read_fingerprints
 from irsde.data.catalogue import PARTS, common_scenes, find_split, read_catalogue
 from irsde.data.listing import described
 from irsde.files import InputError
-
-PROJECT = Path(__file__).resolve().parents[1]
+from tests.project import PROJECT
 
 PROMISED = [
-    "photographs-train",
-    "photographs-validation",
-    "photographs-test",
-    "rain100h-train",
-    "rain100h-test",
-    "rain100l-train",
-    "rain100l-test",
-    "raindrop-train",
-    "raindrop-test-a",
-    "raindrop-test-b",
-    "gopro-train",
-    "gopro-test",
-    "gopro-samples",
-    "bsd400",
-    "bsd32",
-    "cbsd68",
-    "kodak24",
-    "mcmaster",
-    "div2k-train",
-    "div2k-validation",
-    "flickr2k",
-    "set5-x4",
-    "set14-x4",
-    "bsd100-x4",
-    "urban100-x4",
-    "celeba-hq-256-train",
-    "celeba-hq-256-test",
-    "celeba-hq-samples-train",
-    "celeba-hq-samples-validation",
-    "celeba-hq-samples-test",
-    "masks-thin",
-    "masks-thick",
-    "reside-its",
-    "sots-indoor",
-    "sots-indoor-17",
-    "sots-outdoor",
-    "o-haze",
-    "lol-train",
-    "lol-test",
-]
+    "photographs-train", "photographs-validation", "photographs-test", "rain100h-train",
+    "rain100h-test", "rain100l-train", "rain100l-test", "raindrop-train", "raindrop-test-a",
+    "raindrop-test-b", "gopro-train", "gopro-test", "gopro-samples", "bsd400", "bsd32", "cbsd68",
+    "kodak24", "mcmaster", "div2k-train", "div2k-validation", "flickr2k", "set5-x4", "set14-x4",
+    "bsd100-x4", "urban100-x4", "celeba-hq-256-train", "celeba-hq-256-test",
+    "celeba-hq-samples-train", "celeba-hq-samples-validation", "celeba-hq-samples-test",
+    "masks-thin", "masks-thick", "reside-its", "sots-indoor", "sots-indoor-17", "sots-outdoor",
+    "o-haze", "lol-train", "lol-test",
+]  # fmt: skip
 
 # Files as archives and other people's folders hold them: split, clean file, degraded file, pieces.
 PAIRS = [

@@ -11,8 +11,8 @@ from irsde.files import InputError
 from irsde.report.effects import causes_tables
 from irsde.report.lineage import lineage
 from tests.fabricated import fabricate
+from tests.project import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[1]
 BASE = Path("results/made/denoising/ir-sde/seed0/evaluations/photographs-test/posterior-100")
 ROWS = [
     {"label": "batch 4", "instead_of": "8", "method": "ir-sde+batch4"},

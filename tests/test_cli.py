@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,8 +13,7 @@ import pytest
 
 from irsde.cli import main
 from irsde.images import read_image, write_image
-
-PROJECT = Path(__file__).resolve().parents[1]
+from tests.project import PROJECT
 
 
 def make_project(folder):

@@ -13,8 +13,8 @@ import pytest
 
 from irsde.experiment import code
 from irsde.files import read_json, write_json
+from tests.project import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[1]
 SAMPLE = '''
 """A module."""
 from typing import TYPE_CHECKING, Literal

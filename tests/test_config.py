@@ -19,8 +19,7 @@ from irsde.experiment.profile import active_profile, largest_nfe, load_profile, 
 from irsde.files import InputError
 from irsde.methods import METHODS
 from irsde.samplers import SAMPLERS
-
-PROJECT = Path(__file__).resolve().parents[1]
+from tests.project import PROJECT
 
 
 @pytest.fixture

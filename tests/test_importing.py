@@ -25,10 +25,9 @@ from irsde.restoration import weight_files
 from irsde.restoration.import_weights import METHOD, import_weights
 from irsde.restoration.restorer import load_restorer
 from irsde.samplers import sample, standard_normals
-from tests.project import prepare_task
+from tests.project import PROJECT, prepare_task
 from tests.reference import REFERENCE, needs_reference
 
-PROJECT = Path(__file__).resolve().parents[1]
 RUN = Run("smoke", "inpainting", METHOD, 0)
 BLOCKS = {"middle_blk_num": 2, "enc_blk_nums": (1, 0, 2), "dec_blk_nums": (2, 1, 1)}
 NETWORKS = {

@@ -17,8 +17,8 @@ from irsde.report.paper import ablation_tables, drift_table, judged, paper_table
 from irsde.report.results import Row
 from irsde.report.table import Table
 from irsde.scoring.statistics import Estimate
+from tests.project import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[1]
 IMAGES = 24
 
 # What the authors' own run on Rain100H was, as far as it is known.

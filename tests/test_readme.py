@@ -17,8 +17,8 @@ from irsde.samplers import SAMPLERS
 from irsde.scoring.protocols import PROTOCOLS
 from irsde.tasks import TASKS
 from studies import excerpts
+from tests.project import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[1]
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",

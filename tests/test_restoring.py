@@ -32,8 +32,8 @@ from irsde.restoration.photos import RestoreOptions, restore_photographs
 from irsde.restoration.restorer import build_network
 from irsde.restoration.tiling import NoiseField, spans
 from irsde.seeds import numpy_generator
+from tests.project import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[1]
 SMALL = RestoreOptions(nfe=2, tile=64, overlap=16)
 
 

@@ -29,8 +29,8 @@ def photo(name: str) -> None:
     write_image(Path("data/mine/GT", f"{name}.png"), pixels)
 
 
-@pytest.fixture(params=ENGINES)
-def own(request, tmp_path, monkeypatch):
+@pytest.fixture
+def own(engine, tmp_path, monkeypatch):
     """A project with a data set of one's own, and the engine's command for its evaluation."""
     monkeypatch.chdir(copy_project(tmp_path))
     Path("data/mine/GT").mkdir(parents=True)
@@ -39,15 +39,17 @@ def own(request, tmp_path, monkeypatch):
         photo(name)
     Path("workflow/config/own.yaml").write_text(OWN)
     call(tmp_path, "irsde", "plan", "--profile", "own")
-    return lambda: call(tmp_path, *ENGINES[request.param])
+    return lambda: call(tmp_path, *ENGINES[engine])
 
 
-def test_changes_of_own_data_are_noticed_and_the_earlier_numbers_kept(own):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_changes_of_own_data_are_noticed_and_the_earlier_numbers_kept(engine, own):
     own()
     first = read_json(Path(SUMMARY))
     assert first["dataset"]["pairs"] == 2
-    own()
-    assert read_json(Path(SUMMARY)) == first
+    if engine == "dvc":  # by Snakemake test_a_second_call_of_snakemake_does_nothing has it
+        own()
+        assert read_json(Path(SUMMARY)) == first
     photo("three")
     own()
     second = read_json(Path(SUMMARY))
@@ -67,16 +69,17 @@ def test_neither_engine_trains_the_imported_study_again(tmp_path, monkeypatch):
     shutil.copytree(PROJECT / "reports/study/results/bench", "evidence/results/bench")
     text = call(tmp_path, "irsde", "evidence", "import", "evidence", "--profile", "bench")
     assert "other code" not in text
-    call(tmp_path, "irsde", "data", "adopt", str(SHARED))
+    for name in ("BSDS500", "CBSD68", "Kodak24"):
+        call(tmp_path, "irsde", "data", "adopt", str(SHARED / name))
     call(tmp_path, "irsde", "data", "fetch", "photographs-test")
-    call(tmp_path, "irsde", "data", "prepare", "--profile", "bench", "--task", "deraining")
+    call(tmp_path, "irsde", "data", "prepare", "--profile", "bench", "--task", "denoising")
     call(tmp_path, "irsde", "plan", "--profile", "bench")
     planned = call(tmp_path, "snakemake", "--cores", "2", "--dry-run", "reports/tables.md")
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", planned, re.MULTILINE))
     assert int(jobs["prepare"]) > 0
     assert not jobs.keys() & {"train", "tune"}
     stages = call(tmp_path, "dvc", "stage", "list", "--all", "--name-only")
-    assert "prepare@deraining" in stages  # a dry run of DVC stops at the first file that is missing
+    assert "prepare@denoising" in stages  # a dry run of DVC stops at the first file that is missing
     assert not re.search(r"(train|tune)@", stages)
 
 

@@ -25,7 +25,8 @@ SAID = {
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_a_tutorial_runs(page, tmp_path):
     copy_project(tmp_path)
-    shutil.copytree(PROJECT / "reports/study", tmp_path / "reports/study")
+    if "reports/study" in page.read_text():
+        shutil.copytree(PROJECT / "reports/study", tmp_path / "reports/study")
     blocks = [block for mark, _, block in BLOCK.findall(page.read_text()) if not mark]
     assert len(blocks) >= 3
     commands = ["bash", "-euo", "pipefail", "-c", "".join(blocks)]

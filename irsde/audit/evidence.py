@@ -134,7 +134,7 @@ def import_evidence(profile: str, folder: Path) -> str:
         with replacing(targets[file]) as temporary:
             shutil.copyfile(file, temporary)
     known = RESULTS / profile / IMPORTED
-    brought = {targets[file].parent.as_posix() for file in cards if file in absent}
+    brought = {targets[file].parent.as_posix() for file in {*cards}.intersection(absent)}
     write_json(known, sorted(_imported(known) | brought))
     text = f"{RESULTS / profile}: {len(absent)} of {len(files)} files copied"
     if len(absent) < len(files):

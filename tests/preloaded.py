@@ -2,7 +2,8 @@
 
 A grid starts dozens of processes, and most of their time goes to imports of torch and other
 libraries. Here each is a process of its own as well, with its arguments, variables, folder, streams
-and exit code, and it imports irsde from where it would find it.
+and exit code, and it imports irsde from where it would find it. It gets the signals that its caller
+gets, and is killed with it.
 """
 
 import atexit
@@ -12,10 +13,12 @@ import json
 import os
 import runpy
 import select
+import signal
 import socket
 import subprocess
 import sys
 import sysconfig
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -108,6 +111,7 @@ def _answer(call: socket.socket) -> str:
         script, arguments, folder, variables = json.loads(content.read(int.from_bytes(head)))
     if process := os.fork():
         call.sendall(f"{process}\n".encode())
+        threading.Thread(target=_kill_with_caller, args=(call, process), daemon=True).start()
         code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         call.sendall(f"{code if code >= 0 else 128 - code}\n".encode())
         os._exit(0)
@@ -121,6 +125,12 @@ def _answer(call: socket.socket) -> str:
     sys.argv = [script, *arguments]
     sys.path[:0] = [SCRIPTS, *filter(None, variables.get("PYTHONPATH", "").split(os.pathsep))]
     return script
+
+
+def _kill_with_caller(call: socket.socket, process: int) -> None:
+    """End a process whose caller is gone, of whom nothing more comes otherwise."""
+    call.recv(1)
+    os.kill(process, signal.SIGKILL)
 
 
 def _leave() -> None:

@@ -1,31 +1,23 @@
 """The script that measures a machine with a GPU, tried on the CPU at toy size."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks import gpu
+
 PROJECT = Path(__file__).resolve().parents[1]
-SCRIPT = PROJECT / "benchmarks/gpu.sh"
-
-
-def run(*arguments, **variables):
-    return subprocess.run(
-        (SCRIPT, *map(str, arguments)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, **variables},
-        check=False,
-    )
 
 
 @pytest.mark.slow
 def test_every_part_runs_at_toy_size(tmp_path):
-    done = run(tmp_path, "--device", "cpu")
+    done = subprocess.run(
+        (PROJECT / "benchmarks/gpu.sh", tmp_path, "--device", "cpu"),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout
     found = json.loads((tmp_path / "gpu.json").read_text())
     rows = {(row["part"], row["what"]): row for row in found["rows"]}
@@ -38,7 +30,7 @@ def test_every_part_runs_at_toy_size(tmp_path):
     assert {
         row["value"] for (part, _), row in rows.items() if part.startswith("two trainings")
     } == {"equal bits"}
-    for timed in ("training step, batch 2 of 16²", "100 steps for a batch of 2 of 16²"):
+    for timed in ("training step, batch 2 of 16²", "10 steps for a batch of 2 of 16²"):
         assert rows[timed, "ours, TF32"]["ratio"] > 0
         assert rows[timed, "authors' way, float32"]["ratio"] == 1
     assert "batch 2: memory" in values
@@ -49,8 +41,14 @@ def test_every_part_runs_at_toy_size(tmp_path):
     assert found["machine"]["torch"] == torch.__version__
 
 
-def test_without_a_gpu_it_says_so(tmp_path):
-    done = run(tmp_path / "out", CUDA_VISIBLE_DEVICES="")
-    assert done.returncode == 2
-    assert done.stdout.startswith("benchmarks/gpu.sh: no CUDA device")
+def test_the_tests_that_it_runs_on_a_gpu_are_there():
+    for size in gpu.SIZES.values():
+        assert [name for name in size.tests if not (PROJECT / name).is_file()] == []
+
+
+def test_without_a_gpu_it_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("sys.argv", ["benchmarks/gpu.sh", str(tmp_path / "out")])
+    assert gpu.main() == 2
+    assert capsys.readouterr().out.startswith("benchmarks/gpu.sh: no CUDA device")
     assert not (tmp_path / "out").exists()

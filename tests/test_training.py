@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from irsde.evaluation.evaluate import evaluate
@@ -38,7 +39,7 @@ from irsde.training.prediction import predict
 from irsde.training.run import train
 from irsde.training.update import Batches, patch_at
 from irsde.training.validation import Validation
-from tests.project import PROJECT, recipe, settings, small_project
+from tests.project import PROJECT, recipe, search_path, settings, small_project
 
 TASK = "denoising"
 
@@ -113,8 +114,18 @@ def checkpoints():
 
 
 def child(**changes):
+    """The command for run(), with changes of the profile's training."""
+    profile = Path("workflow/config/smoke.yaml")
+    content = yaml.safe_load(profile.read_text())
+    content["training"] |= changes
+    profile.write_text(yaml.safe_dump(content))
+    command = ["irsde", "train", "--profile", "smoke", "--task", TASK, "--method", "ir-sde"]
     return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(PROJECT), repr(changes)], stderr=subprocess.PIPE
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PATH": search_path(), "PYTHONPATH": str(PROJECT)},
     )
 
 
@@ -155,8 +166,8 @@ def test_sigterm_writes_a_checkpoint_and_the_next_call_goes_on(project):
     while not history.is_file() and time.monotonic() < deadline:
         time.sleep(0.01)
     process.terminate()
-    message = process.communicate()[1].decode()
-    assert "StoppedError" in message
+    message = process.communicate()[0]
+    assert process.returncode == STOPPED_EXIT_CODE, message
     (stopped,) = checkpoints()
     assert f"stopped by SIGTERM at iteration {int(stopped.stem)} of 5000" in message
     assert 20 <= int(stopped.stem) < 2000

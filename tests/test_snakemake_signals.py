@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.project import copy_project
+from tests.preloaded import SCRIPTS
+from tests.project import copy_project, search_path
 
 
 @pytest.mark.slow
@@ -19,8 +21,8 @@ def test_a_warning_to_the_whole_job_ends_in_a_checkpoint_and_another_try(tmp_pat
     run = folder / "results/smoke/denoising/ir-sde+l2/seed0"
     card = run.relative_to(folder) / "run.json"
     job = subprocess.Popen(
-        ["snakemake", "--cores", "1", "--retries", "1", str(card)],
-        cwd=folder, start_new_session=True, text=True,
+        [Path(SCRIPTS, "snakemake"), "--cores", "1", "--retries", "1", str(card)],
+        cwd=folder, start_new_session=True, text=True, env={**os.environ, "PATH": search_path()},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:

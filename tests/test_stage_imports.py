@@ -24,6 +24,15 @@ except SystemExit as ended:
     assert not ended.code, ended.code
 print("imported:", *sorted(sys.modules))
 """
+# Statements, and what none of those up to them imports.
+SPARING = {
+    "import irsde.degradations.resampling": ["torch"],
+    "import irsde.scoring.metrics, irsde.scoring.protocols": ["torch"],
+    "from irsde.report.build import write_figures; write_figures([], [], '', None)": [
+        "torch", "matplotlib.pyplot",
+    ],
+    "import irsde.scoring.score": ["piq"],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +67,18 @@ def test_an_evaluation_imports_what_it_uses(run):
 def test_what_computes_nothing_imports_no_torch(run, arguments):
     modules = imported(*arguments, *(["--profile", "smoke"] if arguments[0] == "status" else []))
     assert [name for name in (*UNUSED, "torch") if name in modules] == []
+
+
+def test_parts_are_imported_without_what_is_heavy():
+    program = """
+import sys
+for code, unused in %r.items():
+    exec(code)
+    print(*[(code, name) for name in unused if name in sys.modules])
+"""
+    command = [sys.executable, "-c", program % SPARING]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_threads_that_prepare_pairs_import_nothing():

@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -74,14 +75,17 @@ def bench() -> str:
     return _table(rows, ["", *SETS], ("left", *["right"] * len(SETS)))
 
 
-def compute() -> str:
-    """What each long training reached on Rain100H, and what a doubling of its iterations gave."""
+def compute(of: str) -> str:
+    """What each long training reached on a test set, and what a doubling of its iterations gave."""
     lines: dict[str, dict[str, str]] = {}
-    for (table, line, column), text in cells("compute").items():
-        if table == "compute-deraining-rain100h-test":
-            lines.setdefault(line, {})[column] = text
+    for (table, name, column), text in cells("compute").items():
+        if table == of:
+            lines.setdefault(name, {})[column] = text
     columns = ("psnr", "psnr_doubling", "lpips", "lpips_doubling", "haarpsi", "haarpsi_doubling")
-    rows = [[of["method"], *(of[name].split(" ±")[0] for name in columns)] for of in lines.values()]
+    rows = [
+        [line["method"], *(line[name].split(" ±")[0] for name in columns)]
+        for line in lines.values()
+    ]
     doubled = "a doubling"
     head = ["8,000 iterations", "PSNR", doubled, "LPIPS", doubled, "HaarPSI", doubled]
     return _table(rows, head, ("left", *["right"] * len(columns)))
@@ -91,7 +95,12 @@ def _table(rows: list[list[str]], head: list[str], alignments: tuple[str, ...]) 
     return tabulate(rows, head, "pipe", disable_numparse=True, colalign=alignments)
 
 
-TABLES: dict[str, Callable[[], str]] = {"published": published, "bench": bench, "compute": compute}
+TABLES: dict[str, Callable[[], str]] = {
+    "published": published,
+    "bench": bench,
+    "compute": partial(compute, "compute-deraining-rain100h-test"),
+    "compute_denoising": partial(compute, "compute-denoising-kodak24"),
+}
 
 
 def filled(text: str) -> str:

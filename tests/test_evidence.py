@@ -13,7 +13,7 @@ from irsde.evaluation.evaluate import evaluate
 from irsde.experiment.grid import Evaluation, Run
 from irsde.experiment.options import EvaluationOptions
 from irsde.experiment.profile import Causes, load_profile, run_settings
-from irsde.files import InputError, digest_file, read_json
+from irsde.files import InputError, digest_file, read_json, write_json
 from irsde.report.build import compile_report, rebuilt_tables
 from irsde.training.run import train
 from tests.project import call, copy_project, prepare_task
@@ -180,6 +180,14 @@ def test_a_run_is_found_by_its_task(project):
     assert run_with_weights(TASK, METHOD) == FOLDER / RUN.folder
     with pytest.raises(InputError, match=r"of ir-sde for denoising: .* denoising with ir-sde\+l2"):
         run_with_weights(TASK, "ir-sde")
+    card = read_json(FOLDER / RUN.folder / "run.json")
+    other = FOLDER / "results/other" / RUN.folder.relative_to("results/smoke")
+    shutil.copytree(FOLDER / RUN.folder, other)
+    for better, chosen in ((1, other), (-1, FOLDER / RUN.folder)):
+        psnr = card["final_validation_psnr"] + better
+        write_json(other / "run.json", {**card, "final_validation_psnr": psnr})
+        assert run_with_weights(TASK, METHOD) == chosen
+    shutil.rmtree(FOLDER / "results/other")
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,8 @@ def _way_to(target: Path) -> list[Path]:
 def run_with_weights(task: str, method: str) -> Path:
     """Folder of the committed run that has the weights of a method for a task.
 
-    Looked for in the working directory and beside the package.
+    Looked for in the working directory and beside the package. Of several trainings, the one with
+    the highest PSNR on validation images, which all profiles with committed weights share.
 
     Raises
     ------
@@ -231,11 +232,14 @@ def run_with_weights(task: str, method: str) -> Path:
     places = (STUDY, Path(__file__).resolve().parents[2] / STUDY)
     known: set[str] = set()
     for place in places:
+        found = []
         for file in sorted((place / RESULTS).glob(f"*/*/*/*/{WEIGHTS}")):
             of_task, of_method = file.parts[-4:-2]
             if (of_task, of_method) == (task, method):
-                return file.parent
+                found.append(file.parent)
             known.add(f"{of_task} with {of_method}")
+        if found:
+            return max(found, key=lambda run: float(read_run_card(run).final_validation_psnr or 0))
     offer = f"there are weights for {', '.join(sorted(known))}"
     if not known:
         offer = f"they lie in {STUDY} of the repository, not in the package: run it in a clone"

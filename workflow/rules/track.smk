@@ -5,7 +5,7 @@ def start_follower():
     """Start the one process that logs to MLflow, here and on no other machine, from files."""
     log = Path(f"logs/{PROFILE.name}/mlflow.log")
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "irsde.cli", "track", "follow", "--profile", PROFILE.name]
+    command = ["irsde", "track", "follow", "--profile", PROFILE.name]
     with log.open("w") as stream:
         FOLLOWERS.append(subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT))
 
@@ -15,8 +15,8 @@ def end_follower():
     for process in FOLLOWERS:
         process.terminate()
         code = process.wait()
-        if code == -signal.SIGTERM:  # it had not begun
-            sync = [sys.executable, "-m", "irsde.cli", "track", "sync", "--profile", PROFILE.name]
+        if code in (-signal.SIGTERM, 128 + signal.SIGTERM):  # it had not begun
+            sync = ["irsde", "track", "sync", "--profile", PROFILE.name]
             code = subprocess.run(sync, stdout=subprocess.DEVNULL).returncode
         if code != 0:
             print(

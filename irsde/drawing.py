@@ -191,7 +191,7 @@ class Look:
     dashes : str or tuple
         Matplotlib's line style.
     filled : bool
-        False for variants, whose markers are hollow.
+        False for variants, and for samplers whose marker another has: hollow.
     """
 
     color: str
@@ -249,8 +249,10 @@ def look(method: str) -> Look:
 
 
 def sampler_look(sampler: str) -> Look:
-    """Look of a sampler."""
-    return _at_place(sampler, list(SAMPLERS))
+    """Look of a sampler; markers that come again are hollow."""
+    names = list(SAMPLERS)
+    again = sampler in names and names.index(sampler) >= len(MARKERS)
+    return replace(_at_place(sampler, names), filled=not again)
 
 
 def _at_place(name: str, names: list[str]) -> Look:

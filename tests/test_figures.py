@@ -18,7 +18,7 @@ from irsde.processes import mean_reverting
 from irsde.report.build import write_figures
 from irsde.report.charts import (
     PAPERS_SAMPLER,
-    _limit,
+    limit,
     sweep_figure,
     sweeps,
     training_figures,
@@ -558,8 +558,8 @@ def test_a_bar_that_leaves_the_panel_is_told():
 
     axes = Figure().add_subplot()
     of_metric = {"posterior": {n: Estimate(20 + n, 19 + n, 21 + n) for n in range(5)}}
-    assert not _limit(axes, of_metric, [19], higher=True)
+    assert not limit(axes, of_metric, [19], higher=True)
     assert axes.get_ylim()[0] < 19
-    assert _limit(axes, of_metric, [5, 19], higher=True)
-    assert not _limit(axes, of_metric, [25, 21], higher=False)
-    assert _limit(axes, of_metric, [39, 21], higher=False)
+    assert limit(axes, of_metric, [5, 19], higher=True)
+    assert not limit(axes, of_metric, [25, 21], higher=False)
+    assert limit(axes, of_metric, [39, 21], higher=False)

@@ -25,6 +25,7 @@ from irsde.files import (
     write_text,
 )
 from irsde.report import charts, effects, grids, paper, planes, render, reproduced, tables
+from irsde.report.best import best_figures, best_tables
 from irsde.report.compute import compute_figures, compute_tables
 from irsde.report.lineage import Departures, lineage
 from irsde.report.page import write_page
@@ -96,7 +97,8 @@ def write_figures(
         samplers, training. What cannot be drawn from the results is skipped.
     """
     along = [row for row in sweep_rows if row.summary.snapshot]
-    swept = charts.sweeps([row for row in sweep_rows if not row.summary.snapshot])
+    sampled = [row for row in sweep_rows if not row.summary.snapshot]
+    swept = charts.sweeps(sampled)
     grouped = by_table(rows)
     drawn: list[Figure | None] = []
     for task in dict.fromkeys(task for task, _ in grouped):
@@ -110,6 +112,7 @@ def write_figures(
             drawn.append(planes.scatter_figure(of_table, budget, folder))
             drawn += [charts.sweep_figure(sweep, budget, folder) for sweep in here]
         of_task_rows = [row for row in rows if row.task == task]
+        drawn += best_figures([row for row in sampled if row.task == task], budget, folder)
         drawn += charts.training_figures(of_task_rows, budget, folder)
         drawn += compute_figures([row for row in along if row.task == task], budget, folder)
     return [figure for figure in drawn if figure is not None]
@@ -229,6 +232,7 @@ def _all_tables(
     made.append(paper.drift_table())
     made += paper.ablation_tables(rows)
     made += effects.causes_tables(profile)
+    made += best_tables(swept)
     made += tables.sweep_tables(swept)
     made += compute_tables(along)
     made += effects.significance_tables(rows)

@@ -246,15 +246,21 @@ def _panel(axes: Axes, sweep: Sweep, name: str, shown: Sequence[str], reference:
                 alpha=0.7,
                 zorder=2 + place,
             )
+    mark_steps(axes, steps)
+    axes.set_ylabel(metric.column.heading)
+    bars = [
+        e.low if metric.higher_is_better else e.high for s in shown for e in of_metric[s].values()
+    ]
+    return limit(axes, of_metric, bars, higher=metric.higher_is_better)
+
+
+def mark_steps(axes: Axes, steps: Sequence[int]) -> None:
+    """Network evaluations across, with a tick at each of these numbers."""
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(steps))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels(_labels(steps))
-    axes.set(xlabel="network evaluations", ylabel=metric.column.heading)
-    bars = [
-        e.low if metric.higher_is_better else e.high for s in shown for e in of_metric[s].values()
-    ]
-    return _limit(axes, of_metric, bars, higher=metric.higher_is_better)
+    axes.set_xlabel("network evaluations")
 
 
 def _labels(steps: Sequence[int]) -> list[str]:
@@ -269,7 +275,7 @@ def _labels(steps: Sequence[int]) -> list[str]:
     return labels
 
 
-def _limit(
+def limit(
     axes: Axes, of_metric: dict[str, dict[int, Estimate]], bars: Sequence[float], *, higher: bool
 ) -> bool:
     """Leave out the far end of what goes wrong with few evaluations; True if that cuts anything."""

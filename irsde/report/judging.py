@@ -20,6 +20,7 @@ from irsde.scoring.statistics import (
     compare,
     holm,
     is_significant,
+    paired_difference,
     ranked,
 )
 
@@ -39,6 +40,10 @@ class Metric:
     def column(self) -> Column:
         """Its column."""
         return Column(self.name, self.label, higher_is_better=self.higher_is_better)
+
+    def is_zero(self, difference: float) -> bool:
+        """Whether a difference is 0 at the decimals of the metric."""
+        return round(difference, self.decimals) == 0
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,24 @@ def judge(group: Sequence[Entry], metrics: Sequence[Metric]) -> list[Judged]:
             )
         )
     return judged
+
+
+def differences_from(group: Sequence[Entry], base: int, metric: Metric) -> dict[int, Difference]:
+    """Difference of each entry from one of them; of the same runs where the seeds are the same."""
+    values = [entry.values(metric.name) for entry in group]
+    of_base = values[base]
+    if of_base is None:
+        return {}
+    return {
+        k: paired_difference(
+            array,
+            of_base,
+            group[base].scenes,
+            same_runs=group[k].training_seeds == group[base].training_seeds,
+        )
+        for k, array in enumerate(values)
+        if array is not None and k != base
+    }
 
 
 def metrics_of(rows: Sequence[Row]) -> list[Metric]:

@@ -27,9 +27,9 @@ from irsde.report.judging import (
     CLOSE,
     METHOD,
     Judged,
-    Metric,
     count_cell,
     difference_cell,
+    differences_from,
     headline,
     judge,
     line_keys,
@@ -46,7 +46,7 @@ from irsde.report.judging import (
 from irsde.report.results import Entry, Row, by_table, entries, without_leaked
 from irsde.report.table import MEAN, SUMMARY, UNSEEN, Cell, Column, Emphasis, Line, Table, column_of
 from irsde.scoring.distributions import DISTANCES
-from irsde.scoring.statistics import Difference, holm, mean_estimate, paired_difference
+from irsde.scoring.statistics import Difference, holm, mean_estimate
 
 SWEEP_SECTION = "Samplers and network evaluations"
 
@@ -82,7 +82,7 @@ def _sweep(evaluated: Sequence[Entry], title: str) -> Table:
     differences = {
         (k, metric.name): difference
         for metric in metrics
-        for k, difference in _differences(group, base, metric).items()
+        for k, difference in differences_from(group, base, metric).items()
     }
     corrected = holm([difference.p_value for difference in differences.values()])
     p_values = dict(zip(differences, corrected, strict=True))
@@ -140,24 +140,6 @@ def _sweep_line(
             of = entry if of_metric.means[k] is None else group[base]
             cells.append(Cell("n/a", reason=of.missing(metric.name)))
     return Line(entry.first.folder.name, tuple(cells))
-
-
-def _differences(group: Sequence[Entry], base: int, metric: Metric) -> dict[int, Difference]:
-    """Difference of each entry from one of them; of the same runs where the seeds are the same."""
-    values = [entry.values(metric.name) for entry in group]
-    of_base = values[base]
-    if of_base is None:
-        return {}
-    return {
-        k: paired_difference(
-            array,
-            of_base,
-            group[base].scenes,
-            same_runs=group[k].training_seeds == group[base].training_seeds,
-        )
-        for k, array in enumerate(values)
-        if array is not None and k != base
-    }
 
 
 COST_SECTION = "Cost"

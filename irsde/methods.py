@@ -451,4 +451,13 @@ METHODS: dict[str, Method] = {
         has_lambda=False,
         source="arXiv 2505.16733",
     ),
+    "ir-sde-consistency": Method(
+        "IR-SDE, consistency training",
+        "process",
+        _ir_sde("cosine"),
+        "consistency",
+        "consistency",
+        2,
+        source="arXiv 2303.01469; IR-CM, NeurIPS 2024",
+    ),
 }

@@ -51,6 +51,9 @@ class Objective:
         Prediction that the authors' code reads the output as, if another.
     residual : bool
         True if the network itself gives the difference from the degraded image.
+    origin_weight : float, optional
+        Weight of the error beside the consistency loss, which compares it with the error one step
+        nearer to the clean image; None for an objective without that loss.
     """
 
     label: str
@@ -60,6 +63,7 @@ class Objective:
     is_noise: bool = False
     plain: str = ""
     residual: bool = False
+    origin_weight: float | None = None
 
     def weight(self, process: GaussianProcess, t: Tensor) -> Tensor:
         """Factor of an error of the output in the loss, at steps of shape (B,): float64."""
@@ -79,6 +83,15 @@ def read_clean(
     """A clean image and the noise that agrees with it: 0 where the state has none."""
     a, b, c = (float(table[t]) for table in (process.a, process.b, process.c))
     return x0, (x - a * x0 - b * mu) * (1 / c if c > 0 else 0.0)
+
+
+def _consistent(process: GaussianProcess, x: Tensor, output: Tensor, t: Tensor | int) -> Tensor:
+    """Consistency function of IR-CM: the state itself at step 0, the output at T."""
+    import torch
+
+    fractions = torch.linspace(0, 1, process.steps + 1, dtype=torch.float64)
+    c_out = process.at(fractions, t, x).to(x.dtype)
+    return (1 - c_out) * x + c_out * output
 
 
 def _spread(process: GaussianProcess, t: Tensor | int, like: Tensor) -> Tensor:
@@ -135,6 +148,17 @@ OBJECTIVES: dict[str, Objective] = {
         error=lambda _, drawn, output: output - (drawn.x0 - drawn.x_t),
         read=lambda process, x, mu, output, t: read_clean(process, x, mu, x + output, t),
     ),
+    # IR-CM, NeurIPS 2024, whose network gives the noise and whose weights start from IR-SDE's.
+    "consistency": Objective(
+        "the clean image at the end of the state's path",
+        "consistency",
+        error=lambda process, d, output: _consistent(process, d.x_t, output, d.t) - d.x0,
+        read=lambda process, x, mu, output, t: read_clean(
+            process, x, mu, _consistent(process, x, output, t), t
+        ),
+        residual=True,
+        origin_weight=0.8,
+    ),
     "velocity": Objective(
         "the velocity",
         "velocity",
@@ -179,9 +203,18 @@ def loss_per_image(
     drawn: Drawn,
     output: Tensor,
     norm: Norm = "l1",
+    nearer: Tensor | None = None,
 ) -> Tensor:
-    """Loss of each image, shape (B,), unweighted as in the authors' configurations."""
-    return per_image(objective.error(process, drawn, output), norm)
+    """Loss of each image, shape (B,), unweighted as in the authors' configurations.
+
+    `nearer` is the error of the same network one step nearer to the clean image, for objectives
+    with a consistency loss.
+    """
+    error = objective.error(process, drawn, output)
+    loss = per_image(error, norm)
+    if objective.origin_weight is None or nearer is None:
+        return loss
+    return per_image(error - nearer, norm) + objective.origin_weight * loss
 
 
 def largest_step(objective: Objective, process: GaussianProcess) -> int:

@@ -192,6 +192,11 @@ def dbim_half(step: Step) -> Tensor:
     return dbim(step, 0.5)
 
 
+def consistency(step: Step) -> Tensor:
+    """Multistep consistency sampling: the state drawn anew at s (arXiv 2303.01469; 4.1)."""
+    return step.process.sample(step.x0, step.mu, step.s, step.normals())
+
+
 def heun(step: Step) -> Tensor:
     """Heun's method: algorithm 2 of EDM, arXiv 2206.00364, with S_churn = 0 (4.1).
 
@@ -305,7 +310,8 @@ class Sampler:
         State at s.
     order : int
         Order of convergence (in law, for stochastic samplers), 1 to 3; first steps of lower order,
-        which `dbim-3` has, cost it some.
+        which `dbim-3` has, cost it some. 0 if nothing is solved: the estimate must be the end of
+        the state's path, and its law is right with any number of steps.
     stochastic : bool
         True if it draws noise on the way.
     needs : tuple of Need
@@ -385,6 +391,7 @@ SAMPLERS: dict[str, Sampler] = {
     "dbim-3": Sampler("DBIM 3", dbim_multistep, 3, False, looks_back=2),
     "unidb-2": Sampler("UniDB++ 2", mrs_sde_data, 2, True, (OWN_DRIFT, BRIDGE), looks_back=1),
     "heun": Sampler("Heun", heun, 2, False, (TRACE,), looks_ahead=True),
+    "consistency": Sampler("multistep consistency", consistency, 0, True),
 }
 
 

@@ -160,7 +160,7 @@ def independent_floor(settings: Settings, sets: int = 4) -> float:
 def measure(settings: Settings) -> list[Row]:
     """All errors: samplers on the uniform grid, then two samplers on the other grids."""
     process = process_of(settings)
-    names = [name for name, solver in SAMPLERS.items() if solver.refusal(process) is None]
+    names = [n for n, one in SAMPLERS.items() if one.order > 0 and one.refusal(process) is None]
     rows = []
     for nfe in settings.evaluations:
         for name in names:

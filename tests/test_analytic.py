@@ -8,7 +8,7 @@ from irsde.processes import mean_reverting
 from irsde.samplers import GRIDS, SAMPLERS
 from studies.analytic import Settings, build, curve, fitted_order
 
-USED = [name for name, solver in SAMPLERS.items() if solver.refusal(mean_reverting()) is None]
+USED = [n for n, one in SAMPLERS.items() if one.order and not one.refusal(mean_reverting())]
 REDUCED = Settings(evaluations=(5, 40, 80, 160, 320), paths=100, samples=300)
 SMALL = Settings(evaluations=(5, 20), steps=20, paths=10, samples=50)
 FILES = ("errors.csv", "errors.png", "errors.svg", "index.md")

@@ -384,16 +384,20 @@ def test_losses_of_each_image_in_plain_arithmetic(norm):
             for k in (0, 1)
         ]
     )
+    share = t.double().reshape(2, 1, 1, 1) / process.steps
     targets = {
         "noise": noise,
         "clean": x0,
         "velocity": process.velocity(x0, mu, noise, t),
         "maximum-likelihood": optimal,
+        "consistency": (x0 - (1 - share) * x_t) / share,
     }
     for name, target in targets.items():
         drawn = Drawn(x0, mu, noise, x_t, t)
         found = loss_per_image(OBJECTIVES[name], process, drawn, target + miss, norm)
         weight = OBJECTIVES[name].weight(process, t)
-        if name != "maximum-likelihood":
+        if name == "consistency":
+            assert weight.tolist() == pytest.approx([0.3, 0.8])
+        elif name != "maximum-likelihood":
             assert weight.tolist() == [1, 1]
         torch.testing.assert_close(found, expected * (weight if norm == "l1" else weight**2))

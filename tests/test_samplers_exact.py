@@ -74,6 +74,7 @@ KNOWN = {  # sampler: its order, and whether it draws noise on the way
     "dbim-3": (3, False),
     "unidb-2": (2, True),
     "heun": (2, False),
+    "consistency": (0, True),
 }
 
 
@@ -206,6 +207,8 @@ def by_hand(process, name, steps, x, *, nfe, clipped=False):
             x = a_s * clean + b_s * MU + rho * c * noise + std * drawn(t)
         elif name in ("ddim", "rdbm"):
             x = a_s * clean + b_s * MU + c_s * noise
+        elif name == "consistency":
+            x = a_s * clean + b_s * MU + c_s * drawn(t)
         elif name == "dbim-half":
             rho = float(process.g[t] / process.g[s]) * c_s**2 / c**2
             std = math.sqrt(max(c_s**2 - rho**2 * c**2, 0)) / 2

@@ -17,7 +17,9 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from irsde.cli import app
 from irsde.evaluation.evaluate import evaluate
 from irsde.experiment.grid import Evaluation, Run
 from irsde.experiment.options import EvaluationOptions
@@ -156,6 +158,35 @@ def test_a_killed_training_resumes_to_the_bits_of_an_undisturbed_one(project):
     assert "resumed" in train(run(), settings("ir-sde", **changes), overwrite=False)
     assert results(run().folder) == undisturbed
     assert len(checkpoints()) == 2
+
+
+def test_consistency_training_by_the_commands(project, monkeypatch):
+    """Stopped and resumed to the same bits, restored by 2 evaluations and by 1."""
+    training = ["train", "--profile", "smoke", "--task", TASK, "--method", "ir-sde-consistency"]
+    profile = Path("workflow/config/smoke.yaml")
+    profile.write_text(profile.read_text().replace("  nfe: 3\n  batch", "  batch"))
+    folder, usual = run("ir-sde-consistency").folder, Batches.draw_batch
+
+    def stopping(self, stream, iteration):
+        if iteration == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return usual(self, stream, iteration)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batches, "draw_batch", stopping)
+        assert isinstance(CliRunner().invoke(app, training).exception, StoppedError)
+    assert "resumed" in CliRunner().invoke(app, training).output
+    resumed = results(folder)
+    shutil.rmtree(folder)
+    assert CliRunner().invoke(app, training).exit_code == 0
+    assert results(folder) == resumed
+    for options, nfe in ([], 2), (["--nfe", "1"], 1):
+        done = CliRunner().invoke(app, ["evaluate", "--run", str(folder), *options])
+        assert done.exit_code == 0, done.output
+        (values,) = folder.glob(f"evaluations/*/consistency-{nfe}/per_image.csv")
+        assert (pd.read_csv(values)["nfe"] == nfe).all()
+    refused = CliRunner().invoke(app, ["evaluate", "--run", str(folder), "--conversion", "plain"])
+    assert "omit --conversion" in str(refused.exception)
 
 
 def test_sigterm_writes_a_checkpoint_and_the_next_call_goes_on(project):

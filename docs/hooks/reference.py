@@ -106,7 +106,8 @@ def methods() -> str:
             (fits if is_met else rest).append(f"`{method}`")
         named = min(("all but ", rest), ("", fits), key=lambda names: len(names[1]))
         fitting = "".join((named[0], ", ".join(named[1]))) if rest else "all"
-        lines.append(f"| `{name}` | {sampler.label} | {sampler.order} | {noise} | {fitting} |")
+        order = sampler.order or ""
+        lines.append(f"| `{name}` | {sampler.label} | {order} | {noise} | {fitting} |")
     lines += ["", "Each takes any number of evaluations up to the steps of the method, on one of"]
     lines += ["these step grids:", "", "| grid | even in |", "|:--|:--|"]
     lines += [f"| `{name}` | {grid.label} |" for name, grid in GRIDS.items()]

@@ -604,6 +604,8 @@ def _objective_weights(folder: Path) -> Figure:
         if method.process is None:
             continue
         objective, process = objectives.OBJECTIVES[method.objective], method.process(STATIONARY_STD)
+        if not objective.is_noise:
+            continue
         steps = torch.arange(1, objectives.largest_step(objective, process) + 1)
         size = objective.weight(process, steps).numpy()
         if np.ptp(size) == 0:

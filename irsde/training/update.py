@@ -163,12 +163,20 @@ def training_loss(
         x0, mu = 2 * x0 - 1, 2 * mu - 1
     if not restorer.conditional:
         mu = x0
-    process, t = restorer.process, draws.steps
+    process, objective = restorer.process, OBJECTIVES[restorer.objective]
     normals = to_device(draws.noise, x0.device, dtype=x0.dtype)
-    x_t = process.sample(x0, mu, t, normals)
-    output = restorer.output(x_t, mu, t.to(x0.device)).float()
-    drawn = Drawn(x0, mu, process.noise_in(x0, mu, t, normals), x_t, t)
-    return loss_per_image(OBJECTIVES[restorer.objective], process, drawn, output, norm).mean()
+
+    def predicted(t: Tensor) -> tuple[Drawn, Tensor]:
+        x_t = process.sample(x0, mu, t, normals)
+        output = restorer.output(x_t, mu, t.to(x0.device)).float()
+        return Drawn(x0, mu, process.noise_in(x0, mu, t, normals), x_t, t), output
+
+    drawn, output = predicted(draws.steps)
+    nearer = None
+    if objective.origin_weight is not None:
+        with torch.no_grad():
+            nearer = objective.error(process, *predicted(draws.steps - 1))
+    return loss_per_image(objective, process, drawn, output, norm, nearer).mean()
 
 
 def layout_of(recipe: TrainingSettings) -> torch.memory_format:

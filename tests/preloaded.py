@@ -38,10 +38,8 @@ LIBRARIES = (
     "pandas",
     "pydantic",
     "scipy.stats",
-    "skimage.metrics",
     "skimage.restoration",
     "snakemake.cli",
-    "torch._dynamo",
     "typer",
 )
 SCRIPTS = sysconfig.get_path("scripts")

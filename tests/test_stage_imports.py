@@ -63,6 +63,14 @@ def test_an_evaluation_imports_what_it_uses(run):
     assert [name for name in UNUSED if name in modules] == []
 
 
+def test_a_training_imports_what_it_uses(run):
+    chosen = ["--task", run.task, "--method", "regression"]
+    modules = imported("train", "--profile", run.profile, *chosen)
+    assert (run.folder.parents[1] / "regression/seed0/weights.safetensors").is_file()
+    assert "torch" in modules
+    assert [name for name in UNUSED if name in modules] == []
+
+
 @pytest.mark.parametrize("arguments", [["status"], ["plan", "--check"]])
 def test_what_computes_nothing_imports_no_torch(run, arguments):
     modules = imported(*arguments, *(["--profile", "smoke"] if arguments[0] == "status" else []))

@@ -12,8 +12,12 @@ from irsde.files import InputError
 
 COLOR = 32  # levels by which the channels of a grey JPEG may differ
 
+# whole radians, of the strokes of thin masks
+DIRECTIONS = {angle: (float(np.cos(angle)), float(np.sin(angle))) for angle in range(-3, 4)}
+
 Holes = Literal["white", "black"]
 Image = NDArray[np.float32]
+Point = tuple[float, float]  # row and column
 
 
 def thin_mask(height: int, width: int, generator: np.random.Generator) -> NDArray[np.float32]:
@@ -55,29 +59,29 @@ def _strokes(height: int, width: int, generator: np.random.Generator) -> NDArray
     unit = min(height, width) / 256
     mask = np.ones((height, width), dtype=np.float32)
     for stroke in range(generator.integers(4, 52)):
-        start = generator.random(2) * (height, width)
+        y, x = (generator.random(2) * (height, width)).tolist()
         for _ in range(generator.integers(1, 6)):
-            angle = (-1) ** stroke * generator.integers(0, 4)
-            length, thickness = unit * generator.integers((10, 6), (50, 16))
-            end = start + length * np.array([np.cos(angle), np.sin(angle)])
-            end = np.clip(end, 0, (height, width))
-            _cut_piece(mask, start, end, thickness / 2)
-            start = end
+            cosine, sine = DIRECTIONS[(-1) ** stroke * int(generator.integers(0, 4))]
+            length = unit * int(generator.integers(10, 50))
+            thickness = unit * int(generator.integers(6, 16))
+            end_y = min(max(y + length * cosine, 0), height)
+            end_x = min(max(x + length * sine, 0), width)
+            _cut_piece(mask, (y, x), (end_y, end_x), thickness / 2)
+            y, x = end_y, end_x
     return mask
 
 
-def _cut_piece(
-    mask: NDArray[np.float32], start: NDArray[np.float64], end: NDArray[np.float64], radius: float
-) -> None:
+def _cut_piece(mask: NDArray[np.float32], start: Point, end: Point, radius: float) -> None:
     """Set to 0 the pixels of `mask` within `radius` of the straight piece, in place."""
-    top, left = np.maximum(np.minimum(start, end) - radius, 0).astype(int)
-    bottom, right = (np.maximum(start, end) + radius + 1).astype(int)
-    part = mask[top:bottom, left:right]
-    y, x = np.ogrid[: part.shape[0], : part.shape[1]]
-    y, x = y + top - start[0], x + left - start[1]
-    dy, dx = end - start
-    along = np.clip((y * dy + x * dx) / max(dy**2 + dx**2, 1e-12), 0, 1)
-    part[np.hypot(y - along * dy, x - along * dx) <= radius] = 0
+    (y, x), (end_y, end_x) = start, end
+    top, left = int(max(min(y, end_y) - radius, 0)), int(max(min(x, end_x) - radius, 0))
+    part = mask[top : int(max(y, end_y) + radius + 1), left : int(max(x, end_x) + radius + 1)]
+    rows = np.arange(top, top + part.shape[0])[:, np.newaxis] - y
+    columns = np.arange(left, left + part.shape[1]) - x
+    dy, dx = end_y - y, end_x - x
+    along = (rows * dy + columns * dx) / max(dy**2 + dx**2, 1e-12)
+    np.minimum(np.maximum(along, 0, out=along), 1, out=along)
+    part[np.hypot(rows - along * dy, columns - along * dx) <= radius] = 0
 
 
 def read_mask(

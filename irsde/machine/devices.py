@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from irsde.files import RESULTS, InputError
+from irsde.machine.memory import keep_memory
 from irsde.machine.world import ALONE, World
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def compute_device(threads: int, world: World = ALONE) -> "Iterator[torch.device
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("error")  # without the compiler, which takes 2 s to import
     if torch.cuda.device_count() == 0:
+        keep_memory()
         yield torch.device("cpu")
         return
     torch.backends.cudnn.benchmark = False

@@ -10,12 +10,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from irsde.machine.memory import give_memory_back
+
 if TYPE_CHECKING:
     import torch
 
 
 def forget_peak_memory() -> None:
     """Count the largest memory from here on, where the system can: Linux."""
+    give_memory_back()
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -13,6 +13,7 @@ from irsde.report import compute
 from irsde.report.compute import compute_figures, compute_tables, curves
 from irsde.report.results import read_rows
 from irsde.restoration.cost import multiply_accumulates
+from irsde.restoration.restorer import build_network, restorer_of
 from tests.fabricated import fabricate
 
 ITERATIONS = (10, 20, 40, 80)
@@ -44,6 +45,10 @@ def rows(tmp_path, monkeypatch):
     return read_rows(folders)
 
 
+def untrained(settings):
+    return restorer_of(settings, build_network(settings))
+
+
 def test_a_curve_has_its_values_and_what_they_cost(rows):
     regression, ir_sde = curves(rows)
     assert regression.iterations.tolist() == list(ITERATIONS)
@@ -56,7 +61,7 @@ def test_a_curve_has_its_values_and_what_they_cost(rows):
     assert np.ptp(ratio) == 0
     _, settings = read_network_run(Path(regression.first.summary.run))
     recipe = settings.training
-    of_a_patch = multiply_accumulates(settings, recipe.patch, recipe.patch)
+    of_a_patch = multiply_accumulates(untrained(settings), recipe.patch, recipe.patch)
     assert ratio[0] == 3 * recipe.batch * of_a_patch > 1e6
     assert regression.spent[0] == ir_sde.spent[0]  # one network, one batch
 
@@ -70,7 +75,7 @@ def test_larger_patches_in_the_last_quarter_cost_more(rows, monkeypatch):
     changed = settings.model_copy(update={"training": recipe})
     monkeypatch.setattr(compute, "read_network_run", lambda _: (None, changed))
     early, late = (
-        3 * recipe.batch * multiply_accumulates(changed, side, side)
+        3 * recipe.batch * multiply_accumulates(untrained(changed), side, side)
         for side in (recipe.patch, recipe.late_patch)
     )
     assert late > 3 * early

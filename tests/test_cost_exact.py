@@ -1,4 +1,8 @@
-"""Seconds, energy and memory of metered blocks, from clocks and counters that are given."""
+"""What restoring takes, exactly.
+
+Seconds, energy and memory of metered blocks, from clocks and counters that are given; arithmetic of
+every network, against PyTorch's own counter.
+"""
 
 import mmap
 import sys
@@ -7,9 +11,22 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from irsde.machine import meters
 from irsde.machine.meters import Meter, peak_memory, peak_memory_bytes
+from irsde.networks import ConditionalNAFNet, ConditionalUNet
+from irsde.networks.published import SYSTEMS
+from irsde.restoration.cost import multiply_accumulates
+from irsde.restoration.restorer import PublishedRestorer, Restorer
+
+NETWORKS = {
+    **SYSTEMS,
+    "nafnet": partial(ConditionalNAFNet, 3, 8, 1, (1, 2), (1, 1)),
+    "nafnet-unconditional": partial(ConditionalNAFNet, 3, 8, 1, (1, 2), (1, 1), False),
+    "unet": partial(ConditionalUNet, nf=8, depth=3),
+    "unet-unconditional": partial(ConditionalUNet, nf=8, depth=3, conditional=False),
+}
 
 
 def metered(monkeypatch, counts, times):
@@ -97,3 +114,15 @@ def test_the_memory_of_an_evaluation_leaves_out_what_was_held_before():
         before = peak_memory_bytes()
     later = Meter(torch.device("cpu")).memory()["peak_memory_bytes"]
     assert later < before - 300_000_000
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_arithmetic_is_that_of_pytorchs_counter(name):
+    kind = PublishedRestorer if name in SYSTEMS else Restorer
+    restorer = kind(NETWORKS[name]().eval(), None, "clean", centered=False, conditional=True)
+    counted = multiply_accumulates(restorer, 37, 54)
+    restorer.network.to("meta")
+    image = torch.empty(1, 3, 37, 54, device="meta")
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        restorer.output(image, image, 1)
+    assert counted == counter.get_total_flops() / 2 > 1e6

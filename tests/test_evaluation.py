@@ -143,7 +143,8 @@ def test_multiply_accumulates_are_those_of_the_layers(monkeypatch):
     down, up = 4 * 8 * 16 / 4, 16 * 32 / 4
     expected = ends + 2 * block(8) + down + block(16) / 4 + up
     settings = run_settings(load_profile("smoke"), "super-resolution", "regression", 0)
-    assert multiply_accumulates(settings, 64, 96) == pytest.approx(expected * 64 * 96, rel=0.01)
+    network = restorer.restorer_of(settings, restorer.build_network(settings))
+    assert multiply_accumulates(network, 64, 96) == pytest.approx(expected * 64 * 96, rel=0.01)
 
 
 def command(*arguments):

@@ -12,7 +12,7 @@ from tests.project import PROJECT, copy_project, prepare_task
 
 UNUSED = (
     "lpips", "matplotlib", "mlflow", "pandas", "piq.fid", "rich", "scipy.ndimage", "scipy.stats",
-    "skimage", "torch._dynamo", "torch._inductor", "torchvision",
+    "skimage", "sympy", "torch._dynamo", "torch._inductor", "torchvision",
 )  # fmt: skip
 CODE = """
 import sys
@@ -56,17 +56,26 @@ def imported(*arguments):
     return set(done.stdout.rpartition("imported: ")[2].split())
 
 
-def test_an_evaluation_imports_what_it_uses(run):
-    modules = imported("evaluate", "--run", run.folder.as_posix())
-    assert (run.folder / "evaluations/photographs-test/direct-0/summary.json").is_file()
+@pytest.fixture(scope="module")
+def trained(run):
+    """Modules that the training of a network imports, and the folder of its run."""
+    chosen = ["--task", run.task, "--method", "regression"]
+    modules = imported("train", "--profile", run.profile, *chosen)
+    return modules, run.folder.parents[1] / "regression/seed0"
+
+
+@pytest.mark.parametrize("nfe", [0, 1])
+def test_an_evaluation_imports_what_it_uses(run, trained, nfe):
+    folder = trained[1] if nfe else run.folder
+    modules = imported("evaluate", "--run", folder.as_posix())
+    assert (folder / f"evaluations/photographs-test/direct-{nfe}/summary.json").is_file()
     assert "torch" in modules  # it computes the scores
     assert [name for name in UNUSED if name in modules] == []
 
 
-def test_a_training_imports_what_it_uses(run):
-    chosen = ["--task", run.task, "--method", "regression"]
-    modules = imported("train", "--profile", run.profile, *chosen)
-    assert (run.folder.parents[1] / "regression/seed0/weights.safetensors").is_file()
+def test_a_training_imports_what_it_uses(trained):
+    modules, folder = trained
+    assert (folder / "weights.safetensors").is_file()
     assert "torch" in modules
     assert [name for name in UNUSED if name in modules] == []
 

@@ -43,7 +43,6 @@ from irsde.machine.meters import Meter
 from irsde.machine.world import joined, world_of_environment
 from irsde.methods import method_of
 from irsde.restoration.classical import classical_method, estimate_noise_level
-from irsde.restoration.cost import multiply_accumulates
 from irsde.scoring.metrics import METRICS
 from irsde.scoring.protocols import PROTOCOLS
 from irsde.scoring.score import (
@@ -304,6 +303,7 @@ def evaluate(
         _write_images(temporary, in_order, own.states)
         write_table(temporary / PER_IMAGE, table)
         write_table(temporary / PER_PROTOCOL, protocols)
+        cost = _cost(meter, own)
         summary = Summary.model_validate(
             {
                 **_run_facts(run, card),
@@ -311,7 +311,9 @@ def evaluate(
                 "leaked": [pair.image for pair in pairs if pair.source in leaked],
                 **asdict(evaluation.options),
                 "versions": provenance.versions(),
-                "multiply_accumulates": _multiply_accumulates(run, pairs, table["nfe"]),
+                "multiply_accumulates": _multiply_accumulates(
+                    evaluation, pairs, table["nfe"], shared
+                ),
                 "settings": settings.model_dump(mode="json"),
                 "code": code_hash("evaluate"),
                 **provenance.commit(),
@@ -324,7 +326,7 @@ def evaluate(
             }
         )
         summary.write(temporary / SUMMARY)
-        provenance.write_cost(temporary, _cost(meter, own))
+        provenance.write_cost(temporary, cost)
     kept_in = "".join(f"; the earlier one is kept in {place}" for place in earlier)
     return f"{evaluation.folder}: {_headline(table, settings.protocol)}{kept_in}"
 
@@ -509,17 +511,18 @@ def _restored_by_network(
         yield Batch(batch, images, nfe, states)
 
 
-def _multiply_accumulates(run: Run, pairs: Sequence[Pair], nfe: Sequence[int]) -> float:
+def _multiply_accumulates(
+    evaluation: Evaluation, pairs: Sequence[Pair], nfe: Sequence[int], shared: Shared
+) -> float:
     """Multiply-accumulates of a mean image, all network evaluations together."""
-    if not method_of(run.method).has_network:
+    if not method_of(evaluation.run.method).has_network:
         return 0.0
-    _, settings = provenance.read_network_run(run.folder)
-    of_shape = {
-        shape: multiply_accumulates(settings, *shape)
-        for shape in {(pair.x0.shape[0], pair.x0.shape[1]) for pair in pairs}
-    }
-    spent = [of_shape[p.x0.shape[:2]] * n for p, n in zip(pairs, nfe, strict=True)]
-    return float(np.mean(spent))
+    from irsde.restoration.cost import multiply_accumulates
+
+    restorer = shared.restorer(evaluation.options.weights, evaluation.options.snapshot)
+    shapes = [(pair.x0.shape[0], pair.x0.shape[1]) for pair in pairs]
+    of_shape = {shape: multiply_accumulates(restorer, *shape) for shape in set(shapes)}
+    return float(np.mean([of_shape[shape] * n for shape, n in zip(shapes, nfe, strict=True)]))
 
 
 def _batches(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:

@@ -31,7 +31,6 @@ from irsde.report.judging import (
 )
 from irsde.report.results import Entry, Row, by_table, entries
 from irsde.report.table import Cell, Column, Figure, Line, Table
-from irsde.restoration.cost import multiply_accumulates
 from irsde.scoring.statistics import SIGNIFICANCE, Estimate, compare, paired_difference
 
 TREND = 4  # last snapshots that a trend is fitted to
@@ -73,13 +72,16 @@ class Curve:
     @cached_property
     def spent(self) -> NDArray[np.float64]:
         """Multiply-accumulates of the training up to each entry: forward and backward passes."""
+        from irsde.restoration.cost import multiply_accumulates
+        from irsde.restoration.restorer import build_network, restorer_of
         from irsde.training.update import patch_at
 
         _, settings = read_network_run(Path(self.first.summary.run))
         recipe = settings.training
         assert recipe is not None
+        restorer = restorer_of(settings, build_network(settings))
         of_side = {
-            side: (1 + BACKWARD) * recipe.batch * multiply_accumulates(settings, side, side)
+            side: (1 + BACKWARD) * recipe.batch * multiply_accumulates(restorer, side, side)
             for side in {recipe.patch, recipe.late_patch or recipe.patch}
         }
         reached = self.iterations.astype(int)

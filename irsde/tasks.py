@@ -68,6 +68,9 @@ class Task:
         Whose PSNR and SSIM the literature of the task reports.
     classical : str, optional
         Its classical method, a key of `restoration.classical.CLASSICAL`; None if there is none.
+    imports : tuple of str
+        Modules that `degrade` imports when it runs. Pairs are prepared in threads, of which two
+        that import one package at once may find half of it, so these are imported before.
     """
 
     label: str
@@ -81,6 +84,7 @@ class Task:
     has_holes: bool = False
     channel: Literal["rgb", "y"] = "rgb"
     classical: str | None = None
+    imports: tuple[str, ...] = ()
 
     @property
     def own_settings(self) -> tuple[str, ...]:
@@ -146,6 +150,7 @@ TASKS: dict[str, Task] = {
         _blur,
         lambda _: "synthetic blur by camera shake or by a moving object",
         classical="sharpening-blur",
+        imports=("scipy.ndimage", "scipy.signal"),
     ),
     "denoising": Task(
         "Denoising",
@@ -179,5 +184,6 @@ TASKS: dict[str, Task] = {
         _haze,
         lambda _: "haze by atmospheric scattering over a synthetic depth map",
         classical="dark-channel",
+        imports=("scipy.ndimage",),
     ),
 }

@@ -7,6 +7,7 @@ import pytest
 
 from irsde.experiment.grid import Run
 from irsde.experiment.profile import load_profile, run_settings
+from irsde.tasks import TASKS
 from irsde.training.run import train
 from tests.project import PROJECT, copy_project, prepare_task
 
@@ -98,26 +99,31 @@ for code, unused in %r.items():
     assert done.stdout.split() == []
 
 
-def test_threads_that_prepare_pairs_import_nothing():
+@pytest.mark.parametrize("task", TASKS)
+def test_threads_that_prepare_pairs_import_nothing(task):
     """Of two threads that import one package at once, one may find half of it."""
     program = """
 import sys
 import numpy as np
 from irsde.data.prepare import _on_all_cores
+from irsde.tasks import TASKS, Degradation
+
+task = TASKS[sys.argv[1]]
 
 def write(number, record):
     before = {*sys.modules}
-    from irsde.degradations.blur import blur
-    from irsde.degradations.haze import haze
     image = np.full((40, 40, 3), 0.5, np.float32)
     for seed in range(20):
-        blur(image, np.random.default_rng(seed))
-    haze(image, np.random.default_rng(0))
-    return [sorted(name for name in {*sys.modules} - before if name.startswith("scipy"))]
+        task.degrade(image, np.random.default_rng(seed), Degradation())
+    return [sorted({*sys.modules} - before)]
 
-print(_on_all_cores(write, [None]))
+print(_on_all_cores(write, [None], task.imports), "scipy" in sys.modules)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, task],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.stdout.strip() == "[[]]", done.stderr
+    assert done.stdout.strip() == f"[[]] {bool(TASKS[task].imports)}", done.stderr

@@ -1,5 +1,6 @@
 """Pairs of one task made from a data set: windows cut, images degraded, scenes excluded."""
 
+import importlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -116,18 +117,16 @@ def prepare(profile: str, task_name: str, dataset: str, settings: TaskData) -> P
             degradation, comes_degraded, holes_of(test_set.dataset) if comes_masked else None,
         )  # fmt: skip
         write = job.training_pairs if role == "train" else job.scored_pairs
-        rows = _on_all_cores(write, records)
+        rows = _on_all_cores(write, records, job.task.imports)
         write_dataset(temporary, rows, _prepared_card(job, card, role, len(records)))
     return folder
 
 
 def _on_all_cores(
-    write: Callable[[int, Record], list[Record]], records: Sequence[Record]
+    write: Callable[[int, Record], list[Record]], records: Sequence[Record], imports: Sequence[str]
 ) -> list[Record]:
-    # Degradations import these when they run; of two threads that do, one finds half a module.
-    import scipy.ndimage
-    import scipy.signal  # noqa: F401
-
+    for module in imports:
+        importlib.import_module(module)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return [row for rows in pool.map(write, *zip(*enumerate(records))) for row in rows]  # noqa: B905
 

@@ -6,6 +6,7 @@ are the same for all. Importing this module does not import torch.
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
@@ -249,6 +250,12 @@ class MethodName:
     def origin(self) -> "MethodName":
         """The name without its last change."""
         return MethodName(self.base, self.variant.rpartition("+")[0])
+
+    @property
+    def made_from(self) -> "MethodName":
+        """The name without what `irsde average` and `irsde train --continue-to` add last."""
+        last = self.variant.rpartition("+")[2]
+        return self.origin if re.fullmatch(r"width[\d.]+|to\d+", last) else self
 
     def plus(self, change: str) -> "MethodName":
         """The name with one more change."""

@@ -194,12 +194,17 @@ def test_causes_are_of_runs_that_exist_and_are_planned(write_profile):
     assert extra.folder == Path(
         "results/mine/denoising/regression/seed0/evaluations/photographs-test/direct-1-raw"
     )
-    for row in ("profile: elsewhere", "method: regression+width0.1"):  # of `irsde average`
+    made_by_hand = (
+        "method: regression+width0.1",
+        "method: regression+to9, evaluation: direct-1-at9",
+    )
+    for row in ("profile: elsewhere", *made_by_hand):
         write_profile("variants:", causes.format("denoising", row))
         load_profile("mine")
     for task, row, words in (
         ("denoising", "seed: 1", "row 1: the profile has no regression on denoising of seed 1"),
         ("denoising", "method: goub", "row 1: the profile has no goub"),
+        ("denoising", "method: goub+to9", r"row 1: the profile has no goub\+to9"),
         ("denoising", "method: goub+width0.1", r"row 1: the profile has no goub\+width0\.1"),
         ("dehazing", "seed: 0", "causes: the profile has no regression on dehazing"),
         ("denoising", "protocol: lab", "unknown protocol"),

@@ -316,7 +316,8 @@ def _check_options(evaluation: Evaluation, profile: Profile, *place: str | int) 
     options, run = evaluation.options, evaluation.run
     if not options.differing:
         return
-    recipe = profile.for_method(run.method).training if run.profile == profile.name else None
+    is_own = run.profile == profile.name and run.method in profile.runs_of(run.task)
+    recipe = profile.for_method(run.method).training if is_own else None
     if options.snapshot and recipe and options.snapshot not in recipe.snapshots:
         stored = ", ".join(map(str, recipe.snapshots)) or "none"
         message = (

@@ -501,8 +501,7 @@ class Profile(Settings):
             if (cause.profile or causes.profile) != info.data["name"]:
                 continue
             method, seed = cause.method or causes.method, cause.seed or 0
-            averaged = method.rpartition("+width")[0]  # what `irsde average` makes its run of
-            known = runs.get(method) or runs.get(averaged, ())
+            known = runs.get(method) or runs.get(str(MethodName.parse(method).made_from), ())
             if causes.task not in info.data["tasks"] or seed not in known:
                 where = f"row {number}: " if number else ""
                 raise PlacedError(

@@ -817,13 +817,16 @@ def report(
     partial: Annotated[
         bool, typer.Option("--partial", help="Compile with missing evaluations and list them.")
     ] = False,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="That draw figures at once; default: all cores.")
+    ] = None,
 ) -> None:
     """Compile tables, figures and the page of a profile's finished evaluations into reports/."""
     from irsde.experiment.profile import load_profile
     from irsde.report.build import compile_report
 
     name = _profile_name(profile)
-    print(compile_report(load_profile(name), partial=partial))
+    print(compile_report(load_profile(name), partial=partial, processes=processes))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 from dataclasses import replace
 from html import unescape
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 from irsde.cli import app
 from irsde.experiment.code import known_code
-from irsde.files import digest_json, read_json, write_json
+from irsde.files import InputError, digest_json, read_json, write_json
 from irsde.report.captions import about_sampling, about_scores
 from irsde.report.lineage import Departures
 from irsde.report.results import entries, read_rows
@@ -69,6 +70,41 @@ def without_figures_of_processes():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("irsde.report.charts.write_process_figures", lambda _: [])
         yield
+
+
+@pytest.fixture
+def drawing_by_two(tmp_path, monkeypatch):
+    """A profile with results; figures of it are drawn by two processes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("irsde.machine.cores.available_cores", lambda: 2)
+    fabricate(NAMES, profile=write_profile())
+
+
+def test_a_report_of_two_processes_has_the_bytes_of_one(drawing_by_two):
+    written = []
+    for processes in ("1", "2"):
+        run("report", "--profile", "made", "--processes", processes)
+        files = sorted(path for path in Path("reports").rglob("*") if path.is_file())
+        written.append({path: path.read_bytes() for path in files})
+    assert written[0] == written[1]
+    assert len([path for path in written[0] if path.suffix == ".pdf"]) >= 3
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        ("raise InputError('image_0002: damaged')", "image_0002: damaged"),
+        ("os.kill(os.getpid(), 9)", "a process was killed"),
+    ],
+)
+def test_a_figure_that_fails_ends_the_report_with_one_line(drawing_by_two, monkeypatch, end, words):
+    def draw(*_):
+        exec(end, {"InputError": InputError, "os": os})
+
+    monkeypatch.setattr("irsde.report.planes.scatter_figure", draw)
+    with pytest.raises(InputError, match=rf"^{words}[^\n]*$"):
+        report()
+    assert not list(Path("reports").rglob("*.png"))
 
 
 @pytest.fixture(scope="module")

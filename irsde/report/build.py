@@ -1,7 +1,8 @@
 """The report of a profile: all its tables and figures, written into `reports/`."""
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from irsde.experiment.grid import (
@@ -24,6 +25,7 @@ from irsde.files import (
     write_json,
     write_text,
 )
+from irsde.machine.cores import available_cores, in_forks
 from irsde.report import charts, effects, grids, paper, planes, render, reproduced, tables
 from irsde.report.best import best_figures, best_tables
 from irsde.report.compute import compute_figures, compute_tables
@@ -31,6 +33,8 @@ from irsde.report.lineage import Departures, lineage
 from irsde.report.page import write_page
 from irsde.report.results import Row, by_table, read_rows
 from irsde.report.table import Figure, Table
+
+Drawn = Figure | None | list[Figure]
 
 CHECKSUMS = REPORTS / "SHA256SUMS"
 
@@ -73,9 +77,9 @@ def read_checksums() -> dict[str, str]:
 
 
 def write_figures(
-    rows: Sequence[Row], sweep_rows: Sequence[Row], budget: str, folder: Path
+    rows: Sequence[Row], sweep_rows: Sequence[Row], budget: str, folder: Path, processes: int = 1
 ) -> list[Figure]:
-    """Draw everything that the given results allow.
+    """Draw everything that the given results allow, and the processes of all methods.
 
     Parameters
     ----------
@@ -89,40 +93,54 @@ def write_figures(
     folder : Path
         An empty folder. Each figure is written as `<key>.png` (200 dots per inch) and, where it is
         no grid of images, as `<key>.svg` and `<key>.pdf`; the same results give the same bytes.
+    processes : int
+        How many draw at once.
 
     Returns
     -------
     list of Figure
         By task: comparison, states of processes, perception and distortion, image by image,
-        samplers, training. What cannot be drawn from the results is skipped.
+        samplers, training. What cannot be drawn from the results is skipped. Those of processes
+        are the last.
     """
     along = [row for row in sweep_rows if row.summary.snapshot]
     sampled = [row for row in sweep_rows if not row.summary.snapshot]
     swept = charts.sweeps(sampled)
     grouped = by_table(rows)
-    drawn: list[Figure | None] = []
+    calls: list[Callable[[], Drawn]] = []
+
+    def draw(function: Callable[..., Drawn], *data: object) -> None:
+        calls.append(functools.partial(function, *data, budget, folder))
+
     for task in dict.fromkeys(task for task, _ in grouped):
         for (of_task, dataset), of_table in grouped.items():
             if of_task != task:
                 continue
             here = [s for s in swept if (s.first.task, s.first.dataset) == (task, dataset)]
-            drawn.append(grids.comparison_figure(of_table, budget, folder))
-            drawn += grids.strip_figures(of_table, budget, folder)
-            drawn.append(planes.plane_figure(of_table, here, budget, folder))
-            drawn.append(planes.scatter_figure(of_table, budget, folder))
-            drawn += [charts.sweep_figure(sweep, budget, folder) for sweep in here]
+            draw(grids.comparison_figure, of_table)
+            draw(grids.strip_figures, of_table)
+            draw(planes.plane_figure, of_table, here)
+            draw(planes.scatter_figure, of_table)
+            for sweep in here:
+                draw(charts.sweep_figure, sweep)
         of_task_rows = [row for row in rows if row.task == task]
-        drawn += best_figures([row for row in sampled if row.task == task], budget, folder)
-        drawn += charts.training_figures(of_task_rows, budget, folder)
-        drawn += compute_figures([row for row in along if row.task == task], budget, folder)
-    return [figure for figure in drawn if figure is not None]
+        draw(best_figures, [row for row in sampled if row.task == task])
+        draw(charts.training_figures, of_task_rows)
+        draw(compute_figures, [row for row in along if row.task == task])
+    # those of processes take longest, so they are begun first
+    calls.insert(0, functools.partial(charts.write_process_figures, folder))
+    of_processes, *of_results = in_forks(calls, processes)
+    drawn: list[Figure] = []
+    for made in (*of_results, of_processes):
+        drawn += made if isinstance(made, list) else [made] if made else []
+    return drawn
 
 
 NAMED = 3  # missing evaluations that a partial report names
 NOT_EVALUATED = "it is in the profile and was not evaluated"
 
 
-def compile_report(profile: Profile, *, partial: bool = False) -> str:
+def compile_report(profile: Profile, *, partial: bool = False, processes: int | None = None) -> str:
     """Write tables, figures, the HTML page and the provenance of every cell.
 
     Parameters
@@ -132,6 +150,8 @@ def compile_report(profile: Profile, *, partial: bool = False) -> str:
     partial : bool
         Whether evaluations may be missing; `tables.md` and the page then name them, and the files
         are dated 1970, so that an engine takes them as stale.
+    processes : int, optional
+        How many draw figures at once, no more than the cores that may be used; default: as many.
 
     Returns
     -------
@@ -158,9 +178,8 @@ def compile_report(profile: Profile, *, partial: bool = False) -> str:
     budget = profile.caption.strip()
     folder = REPORTS / "figures"
     with replacing_folder(folder) as temporary:
-        figures = write_figures(rows, sweep_rows, budget, temporary)
+        figures = write_figures(rows, sweep_rows, budget, temporary, processes or available_cores())
         figures = [departures.in_figure(figure) for figure in figures]
-        figures += charts.write_process_figures(temporary)
     with replacing(REPORTS / "tables.csv") as temporary:
         render.csv_lines(compiled).to_csv(temporary, index=False, lineterminator="\n")
     with replacing(REPORTS / "training.csv") as temporary:

@@ -1,7 +1,6 @@
 """A finished run applied to photographs of any size on disk, tile by tile in bounded memory."""
 
 import math
-import os
 import sys
 import time
 from collections import deque
@@ -44,6 +43,7 @@ from irsde.images import (
     to_pixels,
     to_tensor,
 )
+from irsde.machine.cores import available_cores
 from irsde.machine.devices import compute_device, device_name
 from irsde.machine.memory import keep_memory
 from irsde.methods import method_of
@@ -306,13 +306,6 @@ def _announcement(
 
 def _counted(number: int, name: str) -> str:
     return f"{number} {name}{'' if number == 1 else 's'}"
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _line(

@@ -24,7 +24,7 @@ rule report:
     retries: retries(1)
     conda:
         "../envs/irsde.yaml"
-    threads: CORES_PER_JOB
+    threads: 4 * CORES_PER_JOB
     resources:
         attempt=attempt_number,
     params:
@@ -34,6 +34,7 @@ rule report:
         code=current("report"),
     shell:
         "{params.attempt} {resources.attempt} {log:q} irsde report --profile {params.profile:q}"
+        " --processes {threads}"
 
 
 rule degradations:

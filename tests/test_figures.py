@@ -37,6 +37,12 @@ MANY = (*FEW, *ABLATIONS, "ddpm", "i2sb", "goub", "resshift", "ir-sde+batch16")
 BUDGET = "Budget: 600 iterations."
 
 
+@pytest.fixture(autouse=True)
+def without_figures_of_processes(monkeypatch):
+    """They do not depend on results."""
+    monkeypatch.setattr("irsde.report.charts.write_process_figures", lambda _: [])
+
+
 def results(methods=FEW, seeds=(0,), **options):
     """Rows of fabricated results with training curves of the methods that are trained."""
     rows = read_rows(fabricate(methods, seeds, **options))

@@ -100,6 +100,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "published": published,
     "bench": bench,
     "compute": partial(compute, "compute", "compute-deraining-rain100h-test"),
+    "compute_long": partial(compute, "compute-long", "compute-deraining-rain100h-test"),
     "compute_denoising": partial(compute, "compute", "compute-denoising-kodak24"),
 }
 

@@ -36,6 +36,7 @@ from irsde.scoring.statistics import SIGNIFICANCE, Estimate, compare, paired_dif
 TREND = 4  # last snapshots that a trend is fitted to
 REFERENCE = "regression"
 BACKWARD = 2  # multiply-accumulates of a backward pass, by those of the forward pass
+LABELS = 5  # below a panel at most; beyond, every other iteration has one
 REACH = 10  # a crossing is extrapolated to this many times the last iteration at most
 
 
@@ -334,7 +335,7 @@ def _panel(axes: Axes, group: Sequence[Curve], metric: Metric, what: str) -> Non
     axes.set_xscale("log")
     if what == "iterations":
         stored = sorted({int(n) for curve in group for n in curve.iterations})
-        axes.xaxis.set_major_locator(FixedLocator(stored))
+        axes.xaxis.set_major_locator(FixedLocator(stored[-1 :: -1 - (len(stored) > LABELS)]))
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set(xlabel=what, ylabel=metric.column.heading)

@@ -108,7 +108,7 @@ def canvases(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, contextlib.chdir(tmp_path_factory.mktemp("best")):
         patch.setattr(Canvas, "savefig", keep)
         write_results()
-        run("report", "--profile", "made")
+        run("report", "--profile", "made", "--processes", "1")
         yield drawn
 
 

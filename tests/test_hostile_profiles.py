@@ -130,6 +130,7 @@ def test_every_rule_quotes_what_it_puts_into_a_shell():
         assert name.endswith(":q") or name in (
             "params.arguments",
             "params.attempt",
+            "threads",
             "resources.attempt",
         ), f"{file}: {name}"
 

@@ -24,7 +24,7 @@ rule report:
     retries: retries(1)
     conda:
         "../envs/irsde.yaml"
-    threads: 4 * CORES_PER_JOB
+    threads: 2 * CORES_PER_JOB
     resources:
         attempt=attempt_number,
     params:

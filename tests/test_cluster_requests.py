@@ -71,7 +71,7 @@ def test_a_dry_run_asks_for_what_the_profile_says_whatever_the_login_node_has(pr
     assert {job["mem_mb"] for rule in ("prepare", "check", "report") for job in jobs[rule]} == {
         "3000"
     }
-    assert [job["threads"] for job in jobs["report"]] == ["4"]
+    assert [job["threads"] for job in jobs["report"]] == ["2"]
 
 
 def submitted(project, target: str) -> list[str]:

@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 STUDY = ROOT / "reports/study"
 PAGES = ("README.md", "reports/study/README.md")
 MARKED = re.compile(
-    r"^(?P<begin><!-- table: (?P<name>\w+), by python -m studies\.excerpts -->\n\n)"
-    r".*?(?P<end>\n\n<!-- end of table -->)$",
+    r"^(?P<begin><!-- table: (?P<name>\w+), by python -m studies\.excerpts -->\n)"
+    r".*?(?P<end>^<!-- end of table -->)$",
     re.DOTALL | re.MULTILINE,
 )
 SETS = {
@@ -107,7 +107,9 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def filled(text: str) -> str:
     """Text of a page with its marked tables as the committed results have them."""
-    return MARKED.sub(lambda mark: mark["begin"] + TABLES[mark["name"]]() + mark["end"], text)
+    return MARKED.sub(
+        lambda mark: f"{mark['begin']}\n{TABLES[mark['name']]()}\n\n{mark['end']}", text
+    )
 
 
 if __name__ == "__main__":

@@ -116,6 +116,15 @@ def test_a_legend_of_long_names_is_whole(rows, tmp_path, monkeypatch):
     assert box.x1 <= drawn[0].bbox.x1
 
 
+@pytest.mark.parametrize(("most", "labelled"), [(4, [10, 20, 40, 80]), (3, [20, 80])])
+def test_labels_of_many_iterations_do_not_touch(rows, tmp_path, monkeypatch, most, labelled):
+    drawn = []
+    monkeypatch.setattr(compute, "save", lambda canvas, *_, **__: drawn.append(canvas))
+    monkeypatch.setattr(compute, "LABELS", most)
+    compute_figures(rows, "a budget.", tmp_path)
+    assert sorted(drawn[0].axes[0].get_xticks()) == labelled
+
+
 def test_figures_are_drawn_and_described(rows, tmp_path):
     (tmp_path / "figures").mkdir()
     (figure,) = compute_figures(rows, "a budget.", tmp_path / "figures")

@@ -335,7 +335,8 @@ def _panel(axes: Axes, group: Sequence[Curve], metric: Metric, what: str) -> Non
     axes.set_xscale("log")
     if what == "iterations":
         stored = sorted({int(n) for curve in group for n in curve.iterations})
-        axes.xaxis.set_major_locator(FixedLocator(stored[-1 :: -1 - (len(stored) > LABELS)]))
+        apart = 1 if len(stored) <= LABELS else 2
+        axes.xaxis.set_major_locator(FixedLocator(stored[::-apart]))
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set(xlabel=what, ylabel=metric.column.heading)

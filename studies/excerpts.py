@@ -101,6 +101,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "bench": bench,
     "compute": partial(compute, "compute", "compute-deraining-rain100h-test"),
     "compute_long": partial(compute, "compute-long", "compute-deraining-rain100h-test"),
+    "compute_long_denoising": partial(compute, "compute-long", "compute-denoising-kodak24"),
     "compute_denoising": partial(compute, "compute", "compute-denoising-kodak24"),
 }
 

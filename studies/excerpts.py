@@ -83,13 +83,12 @@ def compute(profile: str, of: str) -> str:
             lines.setdefault(name, {})[column] = text
     columns = ("psnr", "psnr_doubling", "lpips", "lpips_doubling", "haarpsi", "haarpsi_doubling")
     rows = [
-        [line["method"], *(line[name].split(" ±")[0] for name in columns)]
+        [line["method"], line["iterations"], *(line[name].split(" ±")[0] for name in columns)]
         for line in lines.values()
     ]
-    (last,) = {line["iterations"] for line in lines.values()}
     doubled = "a doubling"
-    head = [f"{last} iterations", "PSNR", doubled, "LPIPS", doubled, "HaarPSI", doubled]
-    return _table(rows, head, ("left", *["right"] * len(columns)))
+    head = ["", "iterations", "PSNR", doubled, "LPIPS", doubled, "HaarPSI", doubled]
+    return _table(rows, head, ("left", *["right"] * (1 + len(columns))))
 
 
 def _table(rows: list[list[str]], head: list[str], alignments: tuple[str, ...]) -> str:

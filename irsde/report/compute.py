@@ -320,7 +320,11 @@ def _panel(axes: Axes, group: Sequence[Curve], metric: Metric, what: str) -> Non
         mean = np.array([e.mean for e in estimates])
         style = look(curve.first.method)
         spread = np.array([(e.mean - e.low, e.high - e.mean) for e in estimates]).T
-        axes.plot(x, mean, **style.line, marker=style.marker, label=curve.label, zorder=3)
+        face = style.color if style.filled else "white"
+        axes.plot(
+            x, mean, **style.line, marker=style.marker, markerfacecolor=face,
+            label=curve.label, zorder=3,
+        )  # fmt: skip
         if np.isfinite(spread).all():
             axes.errorbar(
                 x, mean, np.maximum(spread, 0), fmt="none", ecolor=style.color, elinewidth=0.6

@@ -116,6 +116,20 @@ def test_a_legend_of_long_names_is_whole(rows, tmp_path, monkeypatch):
     assert box.x1 <= drawn[0].bbox.x1
 
 
+def test_a_variant_is_hollow(rows, tmp_path, monkeypatch):
+    renamed = {"ir-sde": "regression+wide", "regression": "regression"}
+    named = [
+        replace(row, summary=row.summary.model_copy(update={"method": renamed[row.method]}))
+        for row in rows
+    ]
+    drawn = []
+    monkeypatch.setattr(compute, "save", lambda canvas, *_, **__: drawn.append(canvas))
+    compute_figures(named, "a budget.", tmp_path)
+    faces = [handle.get_markerfacecolor() for handle in drawn[0].legends[0].legend_handles]
+    assert len(faces) == 2
+    assert faces.count("white") == 1
+
+
 @pytest.mark.parametrize(("most", "labelled"), [(4, [10, 20, 40, 80]), (3, [20, 80])])
 def test_labels_of_many_iterations_do_not_touch(rows, tmp_path, monkeypatch, most, labelled):
     drawn = []
